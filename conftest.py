@@ -1,0 +1,3 @@
+"""Enables pytester, nothing more."""
+
+pytest_plugins = ["pytester"]
