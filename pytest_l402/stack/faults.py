@@ -1,0 +1,187 @@
+"""Decides which part of the stack misbehaves right now, on purpose, and makes sure that it stops doing so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, TypeVar, get_args
+
+StopPoint = Literal["before_payment", "during_payment", "after_payment"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something injected into the stack on purpose; the subclasses name what goes wrong."""
+
+    @property
+    def name(self) -> str:
+        """The fault's name as evidence and messages show it, e.g. `UpstreamFailure`."""
+        return type(self).__name__
+
+
+@dataclass(frozen=True)
+class GatewayDown(Fault):
+    """The gateway's host refuses connections; it sees nothing and records nothing."""
+
+
+@dataclass(frozen=True)
+class ChallengeFailure(Fault):
+    """The seller's node creates no invoice, so the gateway cannot challenge (500 `challenge failure`)."""
+
+
+@dataclass(frozen=True)
+class UpstreamFailure(Fault):
+    """The seller's API answers `status` (400 to 599) instead of its content."""
+
+    status: int = 503
+
+    def __post_init__(self) -> None:
+        if not 400 <= self.status <= 599:
+            raise ValueError(f"UpstreamFailure: expected an error status 400..599, saw {self.status}")
+
+
+@dataclass(frozen=True)
+class UpstreamDown(Fault):
+    """The seller's API refuses connections (Aperture: 502, empty body)."""
+
+
+@dataclass(frozen=True)
+class SettlementLost(Fault):
+    """A settlement event is dropped before it is stored: paid, but nowhere to be found."""
+
+
+@dataclass(frozen=True)
+class SettlementDelayed(Fault):
+    """A settlement event is queued and stored only when it is released."""
+
+
+@dataclass(frozen=True)
+class SettlementProofMismatch(Fault):
+    """The settlement store keeps another proof reference than the one that was paid with."""
+
+
+@dataclass(frozen=True)
+class ProjectionStale(Fault):
+    """The user interface is not told about the settlement."""
+
+
+@dataclass(frozen=True)
+class ProjectionProofMismatch(Fault):
+    """The user interface shows another proof reference than the settlement store holds."""
+
+
+@dataclass(frozen=True)
+class PaymentFailure(Fault):
+    """The payment fails on its way; no money moves, no preimage comes back."""
+
+
+@dataclass(frozen=True)
+class PaymentPending(Fault):
+    """The payment neither succeeds nor fails yet; it is resolved later."""
+
+
+@dataclass(frozen=True)
+class PaymentSlow(Fault):
+    """The payment succeeds, but takes `ms` milliseconds."""
+
+    ms: int = 5_000
+
+    def __post_init__(self) -> None:
+        if self.ms < 0:
+            raise ValueError(f"PaymentSlow: expected milliseconds >= 0, saw {self.ms}")
+
+
+@dataclass(frozen=True)
+class PreimageMissing(Fault):
+    """The payment succeeds, but the wallet hands no preimage over."""
+
+
+@dataclass(frozen=True)
+class WalletLocked(Fault):
+    """The wallet is locked and pays nothing."""
+
+
+@dataclass(frozen=True)
+class NodeDegraded(Fault):
+    """The buyer's node reports itself degraded; payments may still succeed."""
+
+
+@dataclass(frozen=True)
+class ExecutorStops(Fault):
+    """The buyer's executor is gone at the named point, as a killed process is: it leaves no word."""
+
+    at: StopPoint = "before_payment"
+
+    def __post_init__(self) -> None:
+        if self.at not in get_args(StopPoint):
+            raise ValueError(
+                f"ExecutorStops: expected one of {', '.join(get_args(StopPoint))}, saw {self.at!r}"
+            )
+
+
+@dataclass(frozen=True)
+class HeartbeatStopped(Fault):
+    """The buyer's executor lives, but its heartbeats no longer arrive."""
+
+
+FaultT = TypeVar("FaultT", bound=Fault)
+
+
+@dataclass(frozen=True)
+class InjectedFault:
+    """A fault and the one request it is meant for; `request_id` None means every request."""
+
+    fault: Fault
+    request_id: str | None = None
+
+
+class Faults:
+    """The faults that are active now; they get in only through `inject`, and none outlives its block."""
+
+    def __init__(self) -> None:
+        self._active: list[InjectedFault] = []
+        self._history: list[InjectedFault] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def inject(self, fault: Fault, request_id: str | None = None) -> Iterator[InjectedFault]:
+        """Keep `fault` active inside the block, for one request or for all; it is removed whatever happens."""
+        if not isinstance(fault, Fault) or type(fault) is Fault:
+            raise TypeError(f"inject() takes a fault such as UpstreamFailure(status=503), got {fault!r}")
+        injected = InjectedFault(fault, request_id)
+        with self._lock:
+            self._active.append(injected)
+            self._history.append(injected)
+        try:
+            yield injected
+        finally:
+            with self._lock:
+                # By identity: the same fault may be injected twice, and each block removes its own.
+                self._active = [entry for entry in self._active if entry is not injected]
+
+    def active(self, kind: type[FaultT], request_id: str | None = None) -> FaultT | None:
+        """Return the fault of this kind that applies to the request, the youngest first, or None.
+
+        A fault for one request wins over a fault for all; without a `request_id` only faults for all apply.
+        """
+        if not self._active:
+            return None
+        general: FaultT | None = None
+        for entry in reversed(tuple(self._active)):
+            if not isinstance(entry.fault, kind):
+                continue
+            if entry.request_id is None:
+                general = general or entry.fault
+            elif entry.request_id == request_id:
+                return entry.fault
+        return general
+
+    def residue(self) -> tuple[InjectedFault, ...]:
+        """Return what is still injected; empty in the steady state."""
+        return tuple(self._active)
+
+    def history(self) -> tuple[InjectedFault, ...]:
+        """Return everything that was ever injected, oldest first; it is what a drill declared."""
+        return tuple(self._history)
