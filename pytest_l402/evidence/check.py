@@ -1,0 +1,236 @@
+"""Decides when a check holds: evidence is there, nothing is found wrong with it, every mutant is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+from pytest_l402.evidence.mutants import Mutant
+from pytest_l402.evidence.runbook import RunbookLine
+from pytest_l402.evidence.tables import Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a judge saw that ought not to be: expected, seen, where in the evidence, what to do."""
+
+    expected: str
+    seen: str
+    where: str
+    remedy: str
+
+
+Judge: TypeAlias = Callable[[Evidence], Iterable[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A finding of one check against the runbook line that the check was to prove."""
+
+    check: str
+    line: RunbookLine | None
+    expected: str
+    seen: str
+    where: str
+    remedy: str
+
+    def render(self) -> str:
+        """Four parts, one a line: expected (and which line of the runbook says so), seen, where, do."""
+        expected = f"{self.expected}\n[{self.line}]" if self.line else self.expected
+        parts = [("expected", expected), ("seen", self.seen), ("where", self.where), ("do", self.remedy)]
+        body = [f"  {label:<9} {_hanging(text)}" for label, text in parts]
+        return "\n".join([f"{self.check} is violated", *body])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain builtins, for another process or a file."""
+        line = None if self.line is None else {f: getattr(self.line, f) for f in ("id", "section", "text")}
+        parts = {f: getattr(self, f) for f in ("check", "expected", "seen", "where", "remedy")}
+        return {"line": line, **parts}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Violation:
+        """The inverse of `to_json`."""
+        line = value["line"]
+        parts = {f: value[f] for f in ("check", "expected", "seen", "where", "remedy")}
+        return cls(line=None if line is None else RunbookLine(**line), **parts)
+
+
+@dataclass(frozen=True, slots=True)
+class MutantResult:
+    """Whether a check noticed one mutant; `detail` says why not, or what it noticed."""
+
+    name: str
+    killed: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What one check said about one run: the runbook line's id, the rows it looked at, violations, mutants.
+
+    `mutants` is empty when teeth were not asked for, and when the check was violated: a mutant of evidence
+    that is already wrong proves nothing.
+    """
+
+    name: str
+    line: str | None
+    rows: int
+    violations: tuple[Violation, ...]
+    mutants: tuple[MutantResult, ...]
+
+    @property
+    def survivors(self) -> tuple[MutantResult, ...]:
+        """The mutants that the check did not notice."""
+        return tuple(mutant for mutant in self.mutants if not mutant.killed)
+
+    @property
+    def passed(self) -> bool:
+        """No violation, and no mutant survived."""
+        return not self.violations and not self.survivors
+
+    @property
+    def has_teeth(self) -> bool:
+        """At least one mutant was tried and every one was noticed."""
+        return bool(self.mutants) and not self.survivors
+
+    def render(self) -> str:
+        """Everything that is wrong with this result, for a terminal; empty when nothing is."""
+        survived = [
+            f"{self.name} has no teeth for one mutant\n"
+            f"  expected  the check to notice: {mutant.name}\n"
+            f"  seen      {_hanging(mutant.detail)}\n"
+            f"  where     the mutants of {self.name}\n"
+            f"  do        give the check evidence on which it can fail, or sharpen it"
+            for mutant in self.survivors
+        ]
+        return "\n\n".join([*(violation.render() for violation in self.violations), *survived])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain builtins, for another process or a file."""
+        return {
+            "name": self.name,
+            "line": self.line,
+            "rows": self.rows,
+            "violations": [violation.to_json() for violation in self.violations],
+            "mutants": [{"name": m.name, "killed": m.killed, "detail": m.detail} for m in self.mutants],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> CheckResult:
+        """The inverse of `to_json`."""
+        return cls(
+            name=value["name"],
+            line=value["line"],
+            rows=value["rows"],
+            violations=tuple(Violation.from_json(item) for item in value["violations"]),
+            mutants=tuple(MutantResult(**item) for item in value["mutants"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A pure function from evidence to findings, the mutants it must notice, the tables that must have rows."""
+
+    name: str
+    judge: Judge = field(repr=False)
+    mutants: tuple[Mutant, ...] = field(repr=False)
+    tables: tuple[str, ...]
+    line: str | None = None
+
+    def proves(self, line: str) -> Check:
+        """The same check, tied to the runbook line with this id."""
+        return replace(self, line=line)
+
+
+def run_check(
+    check: Check, evidence: Evidence, teeth: bool = True, lines: Mapping[str, RunbookLine] | None = None
+) -> CheckResult:
+    """Judge the evidence, then every mutant of it.
+
+    A table of `check.tables` without rows is a violation, and so is a check that names no table or, when
+    teeth are asked for, no mutant. `lines` gives a violation the runbook's words for the line id. A judge that
+    raises is a violation on the evidence and a survivor on a mutant; nothing is raised from here.
+    """
+    line = None if check.line is None else (lines or {}).get(check.line, RunbookLine(check.line))
+    findings = _emptiness(check, evidence)
+    if not findings:
+        findings, crash = _judge(check, evidence)
+        if crash is not None:
+            findings = [*findings, crash]
+    if not findings and teeth and not check.mutants:
+        findings = [
+            Finding(
+                expected="at least one mutant that the check must notice",
+                seen="none: nothing shows that this check is able to fail",
+                where=f"check {check.name}",
+                remedy="give the check mutants (pytest_l402.evidence.mutants)",
+            )
+        ]
+    return CheckResult(
+        name=check.name,
+        line=check.line,
+        rows=sum(len(evidence.table(table)) for table in check.tables),
+        violations=tuple(
+            Violation(check.name, line, f.expected, f.seen, f.where, f.remedy) for f in findings
+        ),
+        mutants=tuple(_try(check, mutant, evidence) for mutant in check.mutants)
+        if teeth and not findings
+        else (),
+    )
+
+
+def _emptiness(check: Check, evidence: Evidence) -> list[Finding]:
+    if not check.tables:
+        return [
+            Finding(
+                expected="a check that says which tables it looks at",
+                seen="no table named",
+                where=f"check {check.name}",
+                remedy="name the tables that must hold evidence",
+            )
+        ]
+    return [
+        Finding(
+            expected=f"at least one row in table {table}",
+            seen="no evidence: the table is empty",
+            where=f"table {table}",
+            remedy="let the procedure reach the part that records it; nothing recorded proves nothing",
+        )
+        for table in check.tables
+        if not evidence.table(table)
+    ]
+
+
+def _judge(check: Check, evidence: Evidence) -> tuple[list[Finding], Finding | None]:
+    findings: list[Finding] = []
+    try:
+        findings.extend(check.judge(evidence))
+    except Exception as error:  # a judge is anybody's code, and its failure must not end the run
+        crash = Finding(
+            expected="a check that can read its evidence",
+            seen=f"it raised {type(error).__name__}: {error}",
+            where=f"check {check.name}",
+            remedy="mend the check, or the row it could not read",
+        )
+        return findings, crash
+    return findings, None
+
+
+def _try(check: Check, mutant: Mutant, evidence: Evidence) -> MutantResult:
+    try:
+        altered = mutant.apply(evidence)
+    except Exception as error:  # as above: a mutant that cannot be made is a survivor, not the end of the run
+        return MutantResult(mutant.name, False, f"the mutant raised {type(error).__name__}: {error}")
+    if altered == evidence:
+        return MutantResult(mutant.name, False, "not applicable: it did not change this evidence")
+    findings, crash = _judge(check, altered)
+    if findings:
+        return MutantResult(mutant.name, True, findings[0].seen)
+    if crash is not None:
+        return MutantResult(mutant.name, False, f"the check fell over instead of judging: {crash.seen}")
+    return MutantResult(mutant.name, False, "survived: the check found nothing wrong with it")
+
+
+def _hanging(text: str) -> str:
+    return text.replace("\n", "\n" + " " * 12)

@@ -1,0 +1,190 @@
+"""Decides in which declared ways evidence can be altered to prove that a check is able to fail."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from pytest_l402.evidence.tables import Evidence, Row
+
+Where: TypeAlias = Callable[[Row], bool] | Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """Evidence altered in one declared way; `apply` returns equal evidence when there is nothing to alter."""
+
+    name: str
+    apply: Callable[[Evidence], Evidence] = field(repr=False)
+
+
+def drop_key(table: str, key: str, where: Where = None, *, every: bool = False) -> Mutant:
+    """The key is missing from the first matching row (or from every one). Dotted keys reach into a row."""
+
+    def change(row: dict[str, Any]) -> None:
+        holder, last = _holder(row, key)
+        if isinstance(holder, dict):
+            holder.pop(last, None)
+
+    return _rewriting(f"{table}: {key} is missing{_of(where)}", table, where, every, change)
+
+
+def set_value(table: str, key: str, value: Any, where: Where = None, *, every: bool = False) -> Mutant:
+    """The key holds another value in the first matching row; a callable value is given the row."""
+
+    def change(row: dict[str, Any]) -> None:
+        _put(row, key, value(row) if callable(value) else value)
+
+    shown = "another value" if callable(value) else repr(value)
+    return _rewriting(f"{table}: {key} is {shown}{_of(where)}", table, where, every, change)
+
+
+def null_value(table: str, key: str, where: Where = None, *, every: bool = False) -> Mutant:
+    """The key is null in the first matching row."""
+    mutant = set_value(table, key, None, where, every=every)
+    return Mutant(f"{table}: {key} is null{_of(where)}", mutant.apply)
+
+
+def remove_rows(table: str, where: Where = None) -> Mutant:
+    """Every matching row is gone."""
+
+    def apply(evidence: Evidence) -> Evidence:
+        return evidence.with_table(table, [row for row in evidence.table(table) if not _matches(row, where)])
+
+    return Mutant(f"{table}: rows are gone{_of(where)}", apply)
+
+
+def duplicate_row(table: str, where: Where = None, **changes: Any) -> Mutant:
+    """The first matching row is there twice, the second one with the given changes."""
+
+    def apply(evidence: Evidence) -> Evidence:
+        rows = list(evidence.table(table))
+        for row in rows:
+            if _matches(row, where):
+                return evidence.with_table(table, [*rows, {**row, **changes}])
+        return evidence
+
+    changed = f" with another {', '.join(changes)}" if changes else ""
+    return Mutant(f"{table}: a row is there twice{changed}{_of(where)}", apply)
+
+
+def insert_row(
+    table: str, row: Row | Callable[[Evidence], Row | None], what: str = "a row nobody caused"
+) -> Mutant:
+    """One row more; a callable makes it from the evidence at hand, or returns None when it cannot."""
+
+    def apply(evidence: Evidence) -> Evidence:
+        made = row(evidence) if callable(row) else row
+        return evidence if made is None else evidence.with_table(table, [*evidence.table(table), made])
+
+    return Mutant(f"{table}: {what}", apply)
+
+
+def swap_values(table: str, key: str, where: Where = None) -> Mutant:
+    """The first two matching rows whose values differ have each other's."""
+
+    def apply(evidence: Evidence) -> Evidence:
+        rows = [copy.deepcopy(row) for row in evidence.table(table)]
+        chosen = [row for row in rows if _matches(row, where)]
+        for other in chosen[1:]:
+            first, second = _get(chosen[0], key), _get(other, key)
+            if first != second:
+                _put(chosen[0], key, second)
+                _put(other, key, first)
+                return evidence.with_table(table, rows)
+        return evidence
+
+    return Mutant(f"{table}: {key} of two rows is swapped{_of(where)}", apply)
+
+
+def change_proof(
+    table: str = "records", where: Where = None, *, key: str = "paymentProofRef", every: bool = False
+) -> Mutant:
+    """A proof reference names another preimage; rows without one are left alone."""
+
+    def has_proof(row: Row) -> bool:
+        return _matches(row, where) and isinstance(_get(row, key), str)
+
+    mutant = set_value(table, key, lambda row: other_proof(str(_get(row, key))), has_proof, every=every)
+    return Mutant(f"{table}: {key} names another preimage{_of(where)}", mutant.apply)
+
+
+def move_plane(plane: str, where: Where = None) -> Mutant:
+    """The first matching record claims another plane."""
+    return set_value("records", "plane", plane, where)
+
+
+def delay(table: str, by_ms: int, where: Where = None, *, key: str | None = None) -> Mutant:
+    """The first matching row happened `by_ms` milliseconds later (earlier when negative)."""
+    column = key or ("observedAtMs" if table == "records" else "atMs")
+    mutant = set_value(table, column, lambda row: max(0, int(_get(row, column) or 0) + by_ms), where)
+    return Mutant(f"{table}: {column} moved by {by_ms} ms{_of(where)}", mutant.apply)
+
+
+def other_proof(reference: str) -> str:
+    """A reference of the same form and length to another preimage."""
+    form, colon, digits = reference.rpartition(":")
+    flipped = ("0" if digits[:1] != "0" else "1") + digits[1:]
+    return f"{form}{colon}{flipped}"
+
+
+def _rewriting(
+    name: str, table: str, where: Where, every: bool, change: Callable[[dict[str, Any]], None]
+) -> Mutant:
+    def apply(evidence: Evidence) -> Evidence:
+        rows: list[Row] = []
+        done = False
+        for row in evidence.table(table):
+            if _matches(row, where) and (every or not done):
+                altered = copy.deepcopy(row)
+                change(altered)
+                done = done or altered != row
+                rows.append(altered)
+            else:
+                rows.append(row)
+        return evidence.with_table(table, rows)
+
+    return Mutant(name, apply)
+
+
+def _matches(row: Row, where: Where) -> bool:
+    if where is None:
+        return True
+    if callable(where):
+        return where(row)
+    return all(key in row and _same(row[key], value) for key, value in where.items())
+
+
+def _same(left: Any, right: Any) -> bool:
+    return type(left) is type(right) and bool(left == right)
+
+
+def _of(where: Where) -> str:
+    if isinstance(where, Mapping) and where:
+        return " where " + ", ".join(f"{key}={value}" for key, value in where.items())
+    return ""
+
+
+def _holder(row: Any, key: str) -> tuple[Any, str]:
+    *path, last = key.split(".")
+    for step in path:
+        if isinstance(row, list):
+            row = row[int(step)] if step.isdigit() and int(step) < len(row) else None
+        elif isinstance(row, dict):
+            row = row.get(step)
+    return row, last
+
+
+def _get(row: Row, key: str) -> Any:
+    holder, last = _holder(row, key)
+    return holder.get(last) if isinstance(holder, dict) else None
+
+
+def _put(row: dict[str, Any], key: str, value: Any) -> None:
+    holder, last = _holder(row, key)
+    if isinstance(holder, dict):
+        holder[last] = value
+    elif isinstance(holder, list) and last.isdigit() and int(last) < len(holder):
+        holder[int(last)] = value

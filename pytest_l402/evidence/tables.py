@@ -1,0 +1,221 @@
+"""Decides what evidence is: named tables of plain JSON rows that nobody changes after they were recorded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+Row: TypeAlias = Mapping[str, Any]
+
+TABLES = (
+    "records",
+    "exchanges",
+    "payments",
+    "invoices",
+    "settlements",
+    "conflicts",
+    "tasks",
+    "transitions",
+    "presence",
+    "controls",
+    "logs",
+    "projection",
+    "flow_events",
+    "flow_summary",
+    "local_artifact",
+    "steady_state",
+)
+"""The tables a rehearsal of the stack leaves; others may be added by whoever records them."""
+
+_TABLE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+class EvidenceError(ValueError):
+    """A row or a file that cannot be evidence; one line that names the table, the row and the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFile:
+    """One table as written to disk: its path, the SHA-256 of its bytes, how many bytes and how many rows."""
+
+    path: Path
+    sha256: str
+    bytes: int
+    rows: int
+
+
+class Evidence:
+    """Named tables of rows, in the order in which they were recorded; two with equal rows are equal.
+
+    Rows are copied in and hold JSON values only, so a stack that goes on working cannot change what it left.
+    Raises `EvidenceError` for a table name that could not be a file name and for a value that JSON lacks.
+    """
+
+    __slots__ = ("_tables",)
+
+    def __init__(self, tables: Mapping[str, Iterable[Row]] | None = None) -> None:
+        self._tables: dict[str, tuple[dict[str, Any], ...]] = {}
+        for name, rows in (tables or {}).items():
+            self._tables[_table_name(name)] = _plain_rows(name, rows)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tables that were recorded, including those that stayed empty."""
+        return tuple(self._tables)
+
+    def table(self, name: str) -> tuple[dict[str, Any], ...]:
+        """The rows of one table; a table that nobody recorded has none."""
+        return self._tables.get(name, ())
+
+    def with_table(self, name: str, rows: Iterable[Row]) -> Evidence:
+        """The same evidence with one table replaced."""
+        altered = Evidence()
+        altered._tables = {**self._tables, _table_name(name): _plain_rows(name, rows)}
+        return altered
+
+    def only(self, *names: str) -> Evidence:
+        """The same evidence without every table that is not named."""
+        chosen = Evidence()
+        chosen._tables = {name: rows for name, rows in self._tables.items() if name in names}
+        return chosen
+
+    def jsonl(self, name: str) -> bytes:
+        """One table as canonical JSON Lines: compact, keys in recorded order, UTF-8, LF after each row."""
+        return b"".join(_line(row) for row in self.table(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __eq__(self, other: object) -> bool:
+        # As bytes: to Python True == 1 == 1.0, and a mutant that turns one into the other is a change.
+        if not isinstance(other, Evidence):
+            return NotImplemented
+        return self.names == other.names and all(self.jsonl(name) == other.jsonl(name) for name in self.names)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name}={len(rows)}" for name, rows in self._tables.items())
+        return f"Evidence({counts})"
+
+
+def write_evidence(evidence: Evidence, folder: Path) -> list[EvidenceFile]:
+    """Write every table to `<folder>/<table>.jsonl`, each through a temporary name, and say what was written.
+
+    A table that this evidence does not have is removed if an earlier attempt of the same case left it there.
+    Raises `OSError` when the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in set(TABLES) - set(evidence.names):
+        (folder / f"{name}.jsonl").unlink(missing_ok=True)
+    written = []
+    for name in evidence.names:
+        content = evidence.jsonl(name)
+        path = folder / f"{name}.jsonl"
+        temporary = folder / f".{name}.jsonl.tmp"
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        rows = len(evidence.table(name))
+        written.append(EvidenceFile(path, hashlib.sha256(content).hexdigest(), len(content), rows))
+    _sync_folder(folder)
+    return written
+
+
+def read_evidence(folder: Path) -> Evidence:
+    """Read back every `<table>.jsonl` of a folder.
+
+    Raises `EvidenceError` when the folder is missing or holds no table, and `contract.InputError` for a line
+    that is not one JSON object.
+    """
+    from pytest_l402.contract.strict_json import InputError, read_json_lines
+
+    paths = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
+    if not paths:
+        raise EvidenceError(
+            f"{folder}: expected a folder of <table>.jsonl files, saw none; name the evidence folder"
+        )
+    tables: dict[str, list[Row]] = {}
+    for path in paths:
+        rows: list[Row] = []
+        if path.stat().st_size:
+            for number, row in enumerate(read_json_lines(path), start=1):
+                if not isinstance(row, dict):
+                    raise InputError(
+                        f"{path}:{number}: expected a JSON object, saw {type(row).__name__}; fix the line"
+                    )
+                rows.append(row)
+        tables[path.stem] = rows
+    return Evidence(tables)
+
+
+def _line(row: Row) -> bytes:
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def _table_name(name: str) -> str:
+    if not _TABLE_NAME.fullmatch(name):
+        raise EvidenceError(f"table {name!r}: expected lower-case letters, digits and _; rename the table")
+    return name
+
+
+def _plain_rows(table: str, rows: Iterable[Row]) -> tuple[dict[str, Any], ...]:
+    plain = []
+    for index, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise EvidenceError(
+                f"{table}[{index}]: expected a row, saw {type(row).__name__}; record a mapping"
+            )
+        plain.append({_text(key, table, index): _plain(value, table, index) for key, value in row.items()})
+    return tuple(plain)
+
+
+def _plain(value: Any, table: str, index: int) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _text(value, table, index)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {_text(key, table, index): _plain(item, table, index) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, table, index) for item in value]
+    # The value itself stays out of the message: it was never checked for secrets.
+    raise EvidenceError(
+        f"{table}[{index}]: expected a JSON value, saw {type(value).__name__}; record plain values"
+    )
+
+
+def _text(value: Any, table: str, index: int) -> str:
+    if not isinstance(value, str):
+        raise EvidenceError(
+            f"{table}[{index}]: expected a text key, saw {type(value).__name__}; record plain values"
+        )
+    text = str.__str__(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise EvidenceError(
+            f"{table}[{index}]: expected Unicode text, saw a lone surrogate; re-read it"
+        ) from None
+    return text
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
