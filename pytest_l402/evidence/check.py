@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from pytest_l402.evidence.mutants import Mutant
 from pytest_l402.evidence.runbook import RunbookLine
@@ -26,34 +26,25 @@ Judge: TypeAlias = Callable[[Evidence], Iterable[Finding]]
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A finding of one check against the runbook line that the check was to prove."""
+    """A finding of one check; `line` is the id of the runbook line that the check was to prove."""
 
     check: str
-    line: RunbookLine | None
+    line: str | None
     expected: str
     seen: str
     where: str
     remedy: str
 
-    def render(self) -> str:
-        """Four parts, one a line: expected (and which line of the runbook says so), seen, where, do."""
-        expected = f"{self.expected}\n[{self.line}]" if self.line else self.expected
+    def render(self, line: RunbookLine | None = None) -> str:
+        """Four parts, one a line: expected (and which line of the runbook says so), seen, where, do.
+
+        `line` is the catalogue's entry for `self.line`; without it only the id is shown.
+        """
+        source = line or (RunbookLine(self.line) if self.line else None)
+        expected = f"{self.expected}\n[{source}]" if source else self.expected
         parts = [("expected", expected), ("seen", self.seen), ("where", self.where), ("do", self.remedy)]
         body = [f"  {label:<9} {_hanging(text)}" for label, text in parts]
         return "\n".join([f"{self.check} is violated", *body])
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain builtins, for another process or a file."""
-        line = None if self.line is None else {f: getattr(self.line, f) for f in ("id", "section", "text")}
-        parts = {f: getattr(self, f) for f in ("check", "expected", "seen", "where", "remedy")}
-        return {"line": line, **parts}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Violation:
-        """The inverse of `to_json`."""
-        line = value["line"]
-        parts = {f: value[f] for f in ("check", "expected", "seen", "where", "remedy")}
-        return cls(line=None if line is None else RunbookLine(**line), **parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,43 +85,22 @@ class CheckResult:
         """At least one mutant was tried and every one was noticed."""
         return bool(self.mutants) and not self.survivors
 
-    def render(self) -> str:
+    def render(self, line: RunbookLine | None = None) -> str:
         """Everything that is wrong with this result, for a terminal; empty when nothing is."""
         survived = [
-            f"{self.name} has no teeth for one mutant\n"
-            f"  expected  the check to notice: {mutant.name}\n"
+            f"{self.name} cannot be trusted\n"
+            f"  expected  it notices this altered evidence: {mutant.name}\n"
             f"  seen      {_hanging(mutant.detail)}\n"
             f"  where     the mutants of {self.name}\n"
-            f"  do        give the check evidence on which it can fail, or sharpen it"
+            f"  do        give it evidence on which it can fail, or sharpen it"
             for mutant in self.survivors
         ]
-        return "\n\n".join([*(violation.render() for violation in self.violations), *survived])
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain builtins, for another process or a file."""
-        return {
-            "name": self.name,
-            "line": self.line,
-            "rows": self.rows,
-            "violations": [violation.to_json() for violation in self.violations],
-            "mutants": [{"name": m.name, "killed": m.killed, "detail": m.detail} for m in self.mutants],
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> CheckResult:
-        """The inverse of `to_json`."""
-        return cls(
-            name=value["name"],
-            line=value["line"],
-            rows=value["rows"],
-            violations=tuple(Violation.from_json(item) for item in value["violations"]),
-            mutants=tuple(MutantResult(**item) for item in value["mutants"]),
-        )
+        return "\n\n".join([*(violation.render(line) for violation in self.violations), *survived])
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A pure function from evidence to findings, the mutants it must notice, the tables that must have rows."""
+    """A pure function from evidence to findings, the mutants it must notice, the tables it needs."""
 
     name: str
     judge: Judge = field(repr=False)
@@ -143,16 +113,13 @@ class Check:
         return replace(self, line=line)
 
 
-def run_check(
-    check: Check, evidence: Evidence, teeth: bool = True, lines: Mapping[str, RunbookLine] | None = None
-) -> CheckResult:
+def run_check(check: Check, evidence: Evidence, teeth: bool = True) -> CheckResult:
     """Judge the evidence, then every mutant of it.
 
     A table of `check.tables` without rows is a violation, and so is a check that names no table or, when
-    teeth are asked for, no mutant. `lines` gives a violation the runbook's words for the line id. A judge that
-    raises is a violation on the evidence and a survivor on a mutant; nothing is raised from here.
+    teeth are asked for, no mutant. A judge that raises is a violation on the evidence and lets the mutant
+    survive; nothing is raised from here.
     """
-    line = None if check.line is None else (lines or {}).get(check.line, RunbookLine(check.line))
     findings = _emptiness(check, evidence)
     if not findings:
         findings, crash = _judge(check, evidence)
@@ -172,7 +139,7 @@ def run_check(
         line=check.line,
         rows=sum(len(evidence.table(table)) for table in check.tables),
         violations=tuple(
-            Violation(check.name, line, f.expected, f.seen, f.where, f.remedy) for f in findings
+            Violation(check.name, check.line, f.expected, f.seen, f.where, f.remedy) for f in findings
         ),
         mutants=tuple(_try(check, mutant, evidence) for mutant in check.mutants)
         if teeth and not findings
