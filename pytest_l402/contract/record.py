@@ -1,0 +1,181 @@
+"""Decides what an observability record is: 19 keys, always present, null where unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError
+from pydantic.alias_generators import to_camel
+
+from .faults import FaultKind, RecordFault, faults_of, seen
+from .scalars import AnyText, EpochMs, Flag, Msats, Text, member_of
+
+
+class Executor(StrEnum):
+    """Who acted."""
+
+    DESKTOP = "desktop"
+    GATEWAY = "gateway"
+    SYSTEM = "system"
+
+
+class Plane(StrEnum):
+    """In which part of the system the observation was made."""
+
+    CONTROL = "control"
+    GATEWAY = "gateway"
+    SETTLEMENT = "settlement"
+    UI = "ui"
+
+
+class ExecutionPath(StrEnum):
+    """Whose node pays: the buyer's own or the hosted one."""
+
+    LOCAL_NODE = "local-node"
+    HOSTED_NODE = "hosted-node"
+
+
+class DesktopRuntimeStatus(StrEnum):
+    """State of the desktop's node runtime; the runbook lists none, the original decoder accepts these."""
+
+    UNAVAILABLE = "unavailable"
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    BACKOFF = "backoff"
+    FAILED = "failed"
+
+
+class WalletState(StrEnum):
+    """State of the local wallet."""
+
+    LOCKED = "locked"
+    UNLOCKED = "unlocked"
+    INITIALIZING = "initializing"
+    RECOVERING = "recovering"
+
+
+class NodeSyncStatus(StrEnum):
+    """State of the local node against the chain."""
+
+    SYNCING = "syncing"
+    SYNCED = "synced"
+    DEGRADED = "degraded"
+
+
+class RecordError(ValueError):
+    """A value is not an observability record; `faults` holds every departure at once."""
+
+    def __init__(self, faults: tuple[RecordFault, ...]) -> None:
+        super().__init__("not an observability record: " + "; ".join(str(fault) for fault in faults))
+        self.faults = faults
+
+
+class ObservabilityRecord(BaseModel):
+    """One observation of one plane about one L402 request.
+
+    Attributes are snake_case, keys in documents camelCase; the order of the attributes is the canonical order of the
+    keys. There are no defaults: unknown is written as None. Amounts are msats, times epoch milliseconds.
+    Source: runbook observability, Canonical Observability Contract; acceptance as the original decoder's.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=False,
+        hide_input_in_errors=True,
+    )
+
+    request_id: Text | None
+    user_id: Text | None
+    paywall_id: Text | None
+    task_id: Text | None
+    endpoint: Text | None
+    quoted_cost_msats: Msats | None
+    cap_applied_msats: Msats | None
+    paid_amount_msats: Msats | None
+    payment_proof_ref: Text | None
+    cache_hit: Flag | None
+    deny_reason: AnyText | None
+    executor: Annotated[Executor, PlainValidator(member_of(Executor))]
+    plane: Annotated[Plane, PlainValidator(member_of(Plane))]
+    execution_path: Annotated[ExecutionPath, PlainValidator(member_of(ExecutionPath))]
+    desktop_session_id: Text | None
+    desktop_runtime_status: (
+        Annotated[DesktopRuntimeStatus, PlainValidator(member_of(DesktopRuntimeStatus))] | None
+    )
+    wallet_state: Annotated[WalletState, PlainValidator(member_of(WalletState))] | None
+    node_sync_status: Annotated[NodeSyncStatus, PlainValidator(member_of(NodeSyncStatus))] | None
+    observed_at_ms: EpochMs
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the 19 keys in canonical order with plain values: enums as text."""
+        values = self.__dict__
+        return {key: _plain(values[name]) for name, key in _KEY_OF_ATTRIBUTE.items()}
+
+
+def decode_record(value: object) -> ObservabilityRecord:
+    """Return the record that `value` (as parsed from JSON) is; excess keys are dropped.
+
+    Raises:
+        RecordError: with every fault at once.
+    """
+    if not isinstance(value, Mapping):
+        raise RecordError((RecordFault("", FaultKind.NOT_AN_OBJECT, "an object of 19 keys", seen(value)),))
+    try:
+        return ObservabilityRecord.model_validate(dict(value), by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise RecordError(faults_of(error)) from None
+
+
+def record_faults(value: object) -> tuple[RecordFault, ...]:
+    """Return every departure of `value` from the contract in canonical key order; empty when it is a record."""
+    try:
+        decode_record(value)
+    except RecordError as error:
+        return error.faults
+    return ()
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, StrEnum) else value
+
+
+_KEY_OF_ATTRIBUTE = {name: str(field.alias) for name, field in ObservabilityRecord.model_fields.items()}
+
+REQUIRED_KEYS: tuple[str, ...] = tuple(_KEY_OF_ATTRIBUTE.values())
+"""The 19 keys of a record in canonical order, as the model declares them."""
+
+
+def _is_nullable(annotation: Any) -> bool:
+    return type(None) in get_args(annotation)
+
+
+def _enumeration(annotation: Any) -> type[StrEnum] | None:
+    for candidate in (
+        annotation,
+        *(get_args(part)[0] if get_args(part) else part for part in get_args(annotation)),
+    ):
+        if isinstance(candidate, type) and issubclass(candidate, StrEnum):
+            return candidate
+    return None
+
+
+NULLABLE_KEYS: frozenset[str] = frozenset(
+    _KEY_OF_ATTRIBUTE[name]
+    for name, field in ObservabilityRecord.model_fields.items()
+    if _is_nullable(field.annotation)
+)
+"""The keys whose value may be null."""
+
+ENUM_VALUES: Mapping[str, tuple[str, ...]] = {
+    _KEY_OF_ATTRIBUTE[name]: tuple(member.value for member in enumeration)
+    for name, field in ObservabilityRecord.model_fields.items()
+    if (enumeration := _enumeration(field.annotation)) is not None
+}
+"""For each key that holds an enum, the values that it may hold."""

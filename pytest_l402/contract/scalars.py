@@ -1,0 +1,85 @@
+"""Decides which scalar values the contract's documents accept: JSON's own types, nothing coerced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, TypeVar
+
+from pydantic import PlainValidator
+from pydantic_core import PydanticCustomError
+
+MAX_SAFE_INTEGER = 2**53 - 1
+"""The greatest integer that every reader of JSON holds exactly."""
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def _refuse(kind: str, expected: str) -> PydanticCustomError:
+    return PydanticCustomError(kind, "{expected}", {"expected": expected})
+
+
+def _any_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise _refuse("type", "text")
+    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        # Half of a surrogate pair cannot be written as UTF-8, so it could never be evidence.
+        raise _refuse("type", "text without lone surrogates")
+    return str(value)
+
+
+def _text(value: object) -> str:
+    text = _any_text(value)
+    if not text:
+        raise _refuse("blank", "text that is not empty")
+    return text
+
+
+def _integer(value: object) -> int:
+    expected = "an integer from 0 to 2^53-1"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _refuse("type", expected)
+    if isinstance(value, float):
+        # JSON has one number type: 1.0 is the integer 1, NaN and 1.5 are no integers.
+        if not value.is_integer():
+            raise _refuse("type", expected)
+        value = int(value)
+    if not 0 <= value <= MAX_SAFE_INTEGER:
+        raise _refuse("range", expected)
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _refuse("type", "true or false")
+    return value
+
+
+def member_of(enumeration: type[E]) -> Callable[[object], E]:
+    """Return a validator that accepts exactly the values of `enumeration`, case-sensitively."""
+    members = {member.value: member for member in enumeration}
+    expected = "one of " + ", ".join(members)
+
+    def accept(value: object) -> E:
+        if not isinstance(value, str):
+            raise _refuse("type", expected)
+        member = members.get(str(value))
+        if member is None:
+            raise _refuse("enum", expected)
+        return member
+
+    return accept
+
+
+Text = Annotated[str, PlainValidator(_text)]
+"""Text of at least one character; a blank such as " " is accepted, as the original decoder does."""
+AnyText = Annotated[str, PlainValidator(_any_text)]
+"""Any text, the empty one included."""
+Msats = Annotated[int, PlainValidator(_integer)]
+"""An amount in millisatoshis, 0 to 2^53-1."""
+EpochMs = Annotated[int, PlainValidator(_integer)]
+"""A time in epoch milliseconds, 0 to 2^53-1."""
+Count = Annotated[int, PlainValidator(_integer)]
+"""A number of things, 0 to 2^53-1."""
+Flag = Annotated[bool, PlainValidator(_flag)]
+"""true or false; 0 and 1 are numbers."""
