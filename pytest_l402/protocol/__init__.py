@@ -1,0 +1,82 @@
+"""L402 on the wire: preimage, identifier, macaroon, caveats, challenge, credential, BOLT11 invoice."""
+
+from pytest_l402.protocol.bolt11 import (
+    Invoice,
+    TaggedField,
+    decode_invoice,
+    encode_fields,
+    encode_invoice,
+    public_key,
+)
+from pytest_l402.protocol.caveats import (
+    CaveatReason,
+    caveat,
+    caveat_value,
+    check_caveats,
+    split_caveat,
+)
+from pytest_l402.protocol.challenge import (
+    SCHEMES,
+    Challenge,
+    format_challenge,
+    parse_challenges,
+    preferred,
+)
+from pytest_l402.protocol.credential import (
+    Credential,
+    CredentialReason,
+    format_credential,
+    parse_credential,
+)
+from pytest_l402.protocol.dialect import Dialect
+from pytest_l402.protocol.errors import (
+    CaveatError,
+    ChallengeError,
+    CredentialError,
+    IdentifierError,
+    InvoiceError,
+    MacaroonError,
+    PreimageError,
+    ProtocolError,
+)
+from pytest_l402.protocol.identifier import Identifier
+from pytest_l402.protocol.macaroon import Macaroon, ThirdParty, mint
+from pytest_l402.protocol.preimage import PaymentHash, Preimage
+
+__all__ = [
+    "SCHEMES",
+    "CaveatError",
+    "CaveatReason",
+    "Challenge",
+    "ChallengeError",
+    "Credential",
+    "CredentialError",
+    "CredentialReason",
+    "Dialect",
+    "Identifier",
+    "IdentifierError",
+    "Invoice",
+    "InvoiceError",
+    "Macaroon",
+    "MacaroonError",
+    "PaymentHash",
+    "Preimage",
+    "PreimageError",
+    "ProtocolError",
+    "TaggedField",
+    "ThirdParty",
+    "caveat",
+    "caveat_value",
+    "check_caveats",
+    "decode_invoice",
+    "encode_fields",
+    "encode_invoice",
+    "format_challenge",
+    "format_credential",
+    "mint",
+    "parse_challenges",
+    "parse_credential",
+    "preferred",
+    "public_key",
+    "split_caveat",
+]
