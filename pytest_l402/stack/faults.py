@@ -147,7 +147,7 @@ class Faults:
 
     @contextmanager
     def inject(self, fault: Fault, request_id: str | None = None) -> Iterator[InjectedFault]:
-        """Keep `fault` active inside the block, for one request or for all; it is removed whatever happens."""
+        """Keep `fault` active inside the block, for one request or for all, and remove it in any case."""
         if not isinstance(fault, Fault) or type(fault) is Fault:
             raise TypeError(f"inject() takes a fault such as UpstreamFailure(status=503), got {fault!r}")
         injected = InjectedFault(fault, request_id)

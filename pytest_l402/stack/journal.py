@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 
 class Journal:
-    """Append-only tables of rows; they hold references and digests, never a preimage, macaroon, token or key."""
+    """Append-only tables of rows, which hold references and digests, never a preimage, macaroon or key."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

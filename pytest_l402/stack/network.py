@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -86,6 +87,8 @@ class Network:
         self._faults = faults if faults is not None else Faults()
         self._mounted: dict[str, _Mounted] = {}
         self._down: set[str] = set()
+        # Re-entrant: a stand-in may call another host while it answers.
+        self._serial = threading.RLock()
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -104,7 +107,7 @@ class Network:
         self._mounted[name] = _Mounted(app, down_when)
 
     def dispatch(self, request: Request) -> Response:
-        """Hand the request to the app of its host and return the answer.
+        """Hand the request to the app of its host and return the answer; one request at a time.
 
         Raises:
             NetworkUnreachable: the host is not mounted, was taken down, or a fault keeps it down.
@@ -118,7 +121,8 @@ class Network:
         down_when = mounted.down_when
         if down_when is not None and self._faults.active(down_when, request.header(REQUEST_ID_HEADER)):
             raise NetworkUnreachable(host, f"connection refused ({down_when.__name__})")
-        return mounted.app.handle(request)
+        with self._serial:
+            return mounted.app.handle(request)
 
     def take_down(self, host: str) -> None:
         """Make a mounted host unreachable until `bring_up`.
