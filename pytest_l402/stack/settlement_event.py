@@ -56,8 +56,8 @@ class InvalidPreimage(SettlementRefused):
 
     def __init__(self, settlement_id: str) -> None:
         super().__init__(
-            f"settlement {settlement_id}: expected a preimage whose SHA-256 is the payment hash, saw another; "
-            "send the preimage that the wallet returned for this invoice"
+            f"settlement {settlement_id}: expected a preimage whose SHA-256 is the payment hash, "
+            "saw another; send the preimage that the wallet returned for this invoice"
         )
         self.settlement_id = settlement_id
 

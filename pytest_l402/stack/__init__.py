@@ -1,0 +1,1 @@
+"""The system under rehearsal: stand-ins that speak HTTP and check real cryptography."""

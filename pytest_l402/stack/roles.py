@@ -1,0 +1,128 @@
+"""Decides what a part must be able to do before it can take a part of the stack's place in a rehearsal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from .clock import Clock
+from .network import Request, Response
+
+if TYPE_CHECKING:
+    from .security_gate import GateDecision
+    from .settlement_event import IngestOutcome, SettlementEvent
+    from .task_board import Task
+
+__all__ = [
+    "BuyResult",
+    "Clock",
+    "ControlPlane",
+    "Executor",
+    "Gateway",
+    "KeepsLocalArtifact",
+    "PaidInvoice",
+    "SettlementStore",
+    "Wallet",
+]
+
+
+class Gateway(Protocol):
+    """Answers 402 with a challenge, and delivers when the credential proves the payment.
+
+    Every answer carries the request's `x-oa-request-id`, or one of the gateway's own when none came.
+    """
+
+    def handle(self, request: Request) -> Response:
+        """Answer one HTTP request; refusals are answers, not exceptions."""
+        ...
+
+
+class ControlPlane(Protocol):
+    """Says who may buy what, and can stop everything."""
+
+    def gate(
+        self, request_id: str | None, owner_id: str | None, paywall_id: str | None, task_id: str | None = None
+    ) -> GateDecision:
+        """Decide whether the request may go on, and emit a record of plane `control` that says so."""
+        ...
+
+    def set_global_pause(self, active: bool, reason: str | None = None) -> None:
+        """Pause every paywall, or resume."""
+        ...
+
+    def global_pause(self) -> bool:
+        """Return whether the global pause is on."""
+        ...
+
+    def create_task(
+        self, request_id: str, owner_id: str, endpoint: str, max_spend_msats: int, host: str
+    ) -> Task:
+        """Register a purchase; it comes back `approved`, or `blocked` with the reason code."""
+        ...
+
+
+class SettlementStore(Protocol):
+    """Keeps what was paid, each payment once. The oracle of the drills."""
+
+    def ingest(self, event: SettlementEvent) -> IngestOutcome:
+        """Store a settlement; observe a repeat, never add it; refuse a contradiction (`SettlementRefused`)."""
+        ...
+
+    def rows(self, table: str) -> tuple[Mapping[str, Any], ...]:
+        """Return `invoices`, `settlements` or `conflicts` as they are stored, in order of arrival."""
+        ...
+
+
+class PaidInvoice(Protocol):
+    """What a wallet hands back for a payment that went through; `preimage` is a secret."""
+
+    @property
+    def payment_hash(self) -> str:
+        """64 hex digits."""
+        ...
+
+    @property
+    def amount_msats(self) -> int:
+        """What was paid, in msats."""
+        ...
+
+
+class Wallet(Protocol):
+    """Pays BOLT11 invoices, each payment hash once."""
+
+    def pay_invoice(
+        self, bolt11: str, *, max_msats: int | None = None, host: str | None = None
+    ) -> PaidInvoice:
+        """Pay at most `max_msats`; raise a `PaymentError` when no preimage can be handed over."""
+        ...
+
+
+class BuyResult(Protocol):
+    """What a rehearsal needs to know of a purchase; everything else it reads from the evidence."""
+
+    @property
+    def request_id(self) -> str:
+        """The `x-oa-request-id` of the answer: of the paid request when there were several."""
+        ...
+
+
+class Executor(Protocol):
+    """The buyer: asks, pays what the challenge quotes, asks again with the proof.
+
+    To rehearse a client of your own, wrap it in an object with this one method. A client that pays through
+    the stack's wallet and reports the request id of the final answer needs nothing else.
+    """
+
+    def buy(self, path_or_url: str) -> BuyResult:
+        """Buy one resource of the gateway; a path is meant to be one of the gateway's."""
+        ...
+
+
+@runtime_checkable
+class KeepsLocalArtifact(Protocol):
+    """An executor that also leaves the artifact of the local-node path."""
+
+    def write_local_artifact(self, path: Path) -> Path:
+        """Write the artifact as it stands to `path`, redacted, and return the path."""
+        ...
