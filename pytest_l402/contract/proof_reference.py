@@ -1,4 +1,4 @@
-"""Decides how a payment is referred to without its preimage, and when two references mean the same payment."""
+"""Decides how a payment is referred to without its preimage, and when two references mean one payment."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def local_proof_reference(preimage_hex: str) -> str:
 
 
 def proof_join_key(reference: str | None) -> str | None:
-    """Return the 16 hex digits that both forms of a reference share, or None when `reference` is of neither form.
+    """Return the 16 hex digits that both forms of a reference share, or None for a text of neither form.
 
-    Comparing whole references across the hosted and the local path never finds a match, since the forms differ in
-    prefix and length.
+    Comparing whole references across the hosted and the local path never finds a match, since the forms
+    differ in prefix and length.
     """
     if reference is None:
         return None

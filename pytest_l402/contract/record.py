@@ -77,8 +77,8 @@ class RecordError(ValueError):
 class ObservabilityRecord(BaseModel):
     """One observation of one plane about one L402 request.
 
-    Attributes are snake_case, keys in documents camelCase; the order of the attributes is the canonical order of the
-    keys. There are no defaults: unknown is written as None. Amounts are msats, times epoch milliseconds.
+    Attributes are snake_case, keys in documents camelCase; the order of the attributes is the canonical order
+    of the keys. There are no defaults: unknown is written as None. Amounts are msats, times epoch ms.
     Source: runbook observability, Canonical Observability Contract; acceptance as the original decoder's.
     """
 
@@ -134,7 +134,7 @@ def decode_record(value: object) -> ObservabilityRecord:
 
 
 def record_faults(value: object) -> tuple[RecordFault, ...]:
-    """Return every departure of `value` from the contract in canonical key order; empty when it is a record."""
+    """Return every departure of `value` from the contract in canonical key order; none for a record."""
     try:
         decode_record(value)
     except RecordError as error:

@@ -7,45 +7,54 @@ import re
 
 REDACTED = "[redacted]"
 
-_SECRET_WORD = r"(?:macaroon|secret|token|passw(?:or)?d|api[_-]?key|root[_-]?key|private[_-]?key|mnemonic)"  # noqa: S105 - a pattern
-_QUOTED = r"\\?\"[^\"\\]*(?:\\(?!\")[^\"\\]*)*\\?\"|'[^']*'"
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
-    # `preimage=…` is always the secret itself; `preimage:<16 hex>` and `lightning_preimage:<24 hex>` are references.
-    (re.compile(rf"(?i)(\bpreimage(?:_?hex)?\\?[\"']?\s*=\s*)(?:{_QUOTED}|[^\s,;\"'&]+)"), rf"\1{REDACTED}"),
-    (re.compile(rf"(?i)(preimage(?:_?hex)?\\?[\"']\s*:\s*)(?:{_QUOTED}|[^\s,;\"'&}}\]]+)"), rf"\1{REDACTED}"),
-    (re.compile(r"(?i)(preimage(?:_?hex)?\s*:\s*)[0-9a-f]{25,}"), rf"\1{REDACTED}"),
-    (
-        re.compile(rf"(?i)(\b[\w-]*{_SECRET_WORD}\\?[\"']?\s*=\s*)(?:{_QUOTED}|[^\s,;\"'&]+)"),
-        rf"\1{REDACTED}",
-    ),
-    (
-        re.compile(rf"(?i)(\b[\w-]*{_SECRET_WORD}\\?[\"']\s*:\s*)(?:{_QUOTED}|[^\s,;\"'&}}\]]+)"),
-        rf"\1{REDACTED}",
-    ),
-    (re.compile(rf"(?i)(\b[\w-]*{_SECRET_WORD}\s*:\s*)[\w+/=.~-]{{16,}}"), rf"\1{REDACTED}"),
+_NOT_YET = r"(?!\\?[\"']?\[redacted\])"
+_SECRET_KEY = r"\b[\w-]{0,40}(?:macaroon|secret|token|passw(?:or)?d|(?:api|root|private)[_-]?key|mnemonic)"
+_PREIMAGE_KEY = r"\b[\w-]{0,40}preimage(?:[_-]?hex)?"
+# A quoted value, also one quoted inside quoted JSON, or one cut off before its closing quote.
+_QUOTED = r"(\\?[\"'])(?:(?!\2)(?:\\.|[^\n]))*(?:\2|(?=\n)|$)"
+_WORD = r"[^\s,;\"'&}\]]+"
+
+_NAMED = (
+    # `preimage=…` and `"preimage": …` hold the secret; `preimage:<16 hex>` bare is a proof reference.
+    rf"({_PREIMAGE_KEY}\\?[\"']?\s*[:=]\s*){_NOT_YET}{_QUOTED}",
+    rf"({_PREIMAGE_KEY}(?:\\?[\"']?\s*=|\\?[\"']\s*:)\s*)(){_NOT_YET}{_WORD}",
+    rf"({_PREIMAGE_KEY}\s*:\s*)()[0-9a-f]{{25,}}",
+    rf"({_SECRET_KEY}\\?[\"']?\s*[:=]\s*){_NOT_YET}{_QUOTED}",
+    rf"({_SECRET_KEY}(?:\\?[\"']?\s*=|\\?[\"']\s*:)\s*)(){_NOT_YET}{_WORD}",
+    rf"({_SECRET_KEY}\s*:\s*)()[\w+/=.~-]{{16,}}",
     # Authorization values: `L402 <macaroon>:<preimage>`, and the schemes that carry one token.
-    (re.compile(r"(?i)\b((?:L402|LSAT)\s+)[\w+/=.~,-]+:[0-9a-f]+"), rf"\1{REDACTED}"),
-    (re.compile(r"(?i)\b((?:Bearer|Basic)\s+)[\w+/=.~-]{8,}"), rf"\1{REDACTED}"),
-    # A macaroon with no name before it: V2 begins 0x02 0x01, V1 with a packet length in hex digits.
-    (re.compile(r"(?<![\w+/-])(?:AgE|MDA)[\w+/-]{40,}={0,2}"), REDACTED),
-    (re.compile(r"(?i)(?<![0-9a-z])0201[0-9a-f]{80,}"), REDACTED),
+    r"(\b(?:L402|LSAT)\s+)()[\w+/=.~,-]+:[0-9a-f]+",
+    r"(\b(?:Bearer|Basic)\s+)()[\w+/=.~-]{8,}",
+    r"(\bauthorization\\?[\"']?\s*[:=]\s*\\?[\"']?(?:L402|LSAT)\s+)()"
+    r"(?!\[redacted\]|macaroon|token)[^\s\"'\\]+",
+    r"(\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@]+:)()[^\s/@]+(?=@)",
 )
+_BARE = (
+    # A macaroon with no name before it: V2 begins 0x02 0x01, V1 with a packet length in hex digits.
+    r"(?<![\w+/-])(?-i:AgE|MDA)[\w+/-]{40,}={0,2}",
+    r"(?<![0-9a-z])0201[0-9a-f]{80,}",
+    r"\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*",
+)
+_NAMED_PATTERNS = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _NAMED)
+_BARE_PATTERNS = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _BARE)
 _REFERENCE = re.compile(r"sha256:[0-9a-f]{16}")
 
 
 def redact_text(text: str) -> str:
-    """Return `text` with preimages, macaroons, credentials, tokens and named secrets replaced by `[redacted]`.
+    """Return `text` with preimages, macaroons, credentials, tokens and named secrets as `[redacted]`.
 
-    Proof references (`preimage:` and 16 hex digits, `lightning_preimage:` and 24), payment hashes and invoices stay:
-    evidence joins on them. Applying it twice changes nothing more.
+    Proof references (`preimage:` and 16 hex digits, `lightning_preimage:` and 24), payment hashes and invoices
+    stay: evidence joins on them. Applying it twice changes nothing more.
     """
-    for pattern, replacement in _RULES:
-        text = pattern.sub(replacement, text)
+    for pattern in _NAMED_PATTERNS:
+        text = pattern.sub(_keep_name, text)
+    for pattern in _BARE_PATTERNS:
+        text = pattern.sub(REDACTED, text)
     return text
 
 
 def digest_reference(value: bytes | str) -> str:
-    """Return `sha256:` and the first 16 hex digits of the digest of `value` (text as UTF-8), to stand for a secret."""
+    """Return `sha256:` and 16 hex digits of the digest of `value` (text as UTF-8), to stand for a secret."""
     data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     return "sha256:" + hashlib.sha256(data).hexdigest()[:16]
 
@@ -53,3 +62,8 @@ def digest_reference(value: bytes | str) -> str:
 def is_digest_reference(value: str) -> bool:
     """Return whether `value` is what `digest_reference` makes."""
     return _REFERENCE.fullmatch(value) is not None
+
+
+def _keep_name(match: re.Match[str]) -> str:
+    quote = match[2] or ""
+    return f"{match[1]}{quote}{REDACTED}{quote}"

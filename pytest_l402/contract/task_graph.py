@@ -38,5 +38,5 @@ UNFINISHED: frozenset[TaskStatus] = frozenset({_S.QUEUED, _S.APPROVED, _S.RUNNIN
 
 
 def is_allowed(current: TaskStatus, following: TaskStatus) -> bool:
-    """Return whether a task in state `current` may be put into state `following`; staying put is always allowed."""
+    """Return whether a task may go from `current` to `following`; staying put is always allowed."""
     return current == following or following in TRANSITIONS[current]

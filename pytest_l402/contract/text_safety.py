@@ -19,14 +19,14 @@ def printable(value: object, limit: int = 200) -> str:
     cut and the cut is marked. Applying it twice changes nothing more.
     """
     text = value if isinstance(value, str) else _as_json(value, limit)
-    # A text far over the limit is cut first, so that a gigabyte is never escaped to show two hundred characters.
+    # Cut first, so that a gigabyte is never escaped to show two hundred characters.
     return _cut("".join(_escape(char) for char in text[: limit + 1]), limit)
 
 
 def quoted(value: object, limit: int = 80) -> str:
     """Return `value` as a JSON literal on one line that is safe in a terminal and in HTML or Markdown.
 
-    Beyond what `printable` does, `<` and `>` are written as JSON escapes, so that a value can never open a tag.
+    Beyond what `printable` does, `<` and `>` are written as JSON escapes: a value can never open a tag.
     """
     if isinstance(value, str):
         value = value if len(value) <= limit else value[:limit] + "…"
@@ -37,8 +37,8 @@ def quoted(value: object, limit: int = 80) -> str:
 def folder_name(request_id: str) -> str:
     """Return the folder that holds the artifacts of a request, always a single harmless path segment.
 
-    Runs of characters outside `[A-Za-z0-9._-]` become one `_`, at most 120 characters are kept, and a leading dot
-    becomes `_`, so that no id names the folder itself, its parent or a hidden one.
+    Runs of characters outside `[A-Za-z0-9._-]` become one `_`, at most 120 characters are kept, and a leading
+    dot becomes `_`, so that no id names the folder itself, its parent or a hidden one.
     Source: runbook observability, Emission Surfaces (`output/lightning-ops/full-flow/<requestId>/`).
     """
     name = _OUTSIDE_FOLDER_ALPHABET.sub("_", request_id)[:_FOLDER_LIMIT]
