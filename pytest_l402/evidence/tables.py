@@ -97,7 +97,10 @@ class Evidence:
         # As bytes: to Python True == 1 == 1.0, and a mutant that turns one into the other is a change.
         if not isinstance(other, Evidence):
             return NotImplemented
-        return self.names == other.names and all(self.jsonl(name) == other.jsonl(name) for name in self.names)
+        return self.names == other.names and all(
+            rows is other._tables[name] or self.jsonl(name) == other.jsonl(name)
+            for name, rows in self._tables.items()
+        )
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -1,0 +1,167 @@
+"""Decides, from records and the local artifact alone, which domain failed and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_l402.contract import printable, redact_text
+from pytest_l402.evidence.correlation import (
+    InvalidRecord,
+    correlated,
+    flow_request_ids,
+    flow_rows,
+)
+from pytest_l402.evidence.tables import Evidence
+from pytest_l402.evidence.triage_rules import RULES, Domain, Rule, verdict_sql
+
+_BY_NAME = {rule.name: rule for rule in RULES}
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What is wrong with one request, by which rule, and where to go on.
+
+    `record_index` counts within `triage_records` (the table `records`, then those that only the local
+    artifact has) and is None when no single record decides. `section` and `next_step` are the runbook's.
+    """
+
+    request_id: str
+    domain: Domain
+    rule: str
+    deciding_field: str
+    deciding_value: str | int | None
+    record_index: int | None
+    section: str
+    next_step: str
+    reason: str
+
+    @property
+    def healthy(self) -> bool:
+        """Nothing failed; an incomplete request is not healthy."""
+        return self.domain is Domain.HEALTHY
+
+    def render(self) -> str:
+        """Five lines for whoever is on call."""
+        where = "no single record" if self.record_index is None else f"record {self.record_index}"
+        return (
+            f"{_shown(self.request_id)}: {self.domain}\n"
+            f"  why       {self.reason}\n"
+            f"  decided   {self.deciding_field}={_shown(self.deciding_value)} ({where}, rule {self.rule})\n"
+            f"  runbook   section {self.section}\n"
+            f"  next      {self.next_step}"
+        )
+
+
+def triage(evidence: Evidence, request_id: str | None = None) -> tuple[Diagnosis, ...]:
+    """Diagnose every request that the evidence names, or the one asked for; ordered by request id.
+
+    Reads the tables `records` and `local_artifact`, nothing else. A request id that no record names is
+    incomplete, never healthy; an id that only a flow of the local artifact names (each of its calls has one)
+    is answered with the requests of that flow. Nothing is raised for bad rows: they make a request incomplete.
+    """
+    records = triage_records(evidence)
+    artifacts = evidence.table("local_artifact")
+    flows = [row for artifact in artifacts for row in flow_rows(artifact)]
+    with correlated(records, flows) as (connection, invalid):
+        rules = {row["request_id"]: row["rule"] for row in connection.execute(verdict_sql())}
+        stories = {row["request_id"]: dict(row) for row in connection.execute("select * from request_story")}
+        voices: dict[str, list[tuple[int, str]]] = {}
+        for row in connection.execute(
+            "select request_id, line, voice from l402_facts order by observed_at_ms, line"
+        ):
+            voices.setdefault(row["request_id"], []).append((row["line"], row["voice"]))
+    unattributable = sum(1 for record in invalid if record.request_id is None)
+    wanted = _wanted(request_id, stories, artifacts)
+    return tuple(
+        _diagnosis(story, _BY_NAME[rules[name]], records, voices.get(name, []), unattributable)
+        if (story := stories.get(name)) is not None
+        else _unknown(name, invalid, len(records))
+        for name in wanted
+    )
+
+
+def triage_records(evidence: Evidence) -> list[dict[str, Any]]:
+    """The records that triage reads: the table, then what only the local artifact has of them."""
+    records = list(evidence.table("records"))
+    known = [dict(record) for record in records]
+    for artifact in evidence.table("local_artifact"):
+        flows = artifact.get("flows")
+        for flow in flows if isinstance(flows, list) else []:
+            inner = flow.get("observabilityRecords") if isinstance(flow, dict) else None
+            for record in inner if isinstance(inner, list) else []:
+                # An unreadable one is kept as an empty row: it counts as a record that names no request.
+                row = record if isinstance(record, dict) else {}
+                if row not in known:
+                    records.append(row)
+    return records
+
+
+def _wanted(
+    request_id: str | None, stories: Mapping[str, Mapping[str, Any]], artifacts: tuple[dict[str, Any], ...]
+) -> list[str]:
+    if request_id is None:
+        return sorted(stories)
+    if request_id in stories:
+        return [request_id]
+    for artifact in artifacts:
+        flows = artifact.get("flows")
+        for flow in flows if isinstance(flows, list) else []:
+            ids = flow_request_ids(flow) if isinstance(flow, dict) else ()
+            if request_id in ids:
+                return sorted(name for name in ids if name in stories) or [request_id]
+    return [request_id]
+
+
+def _diagnosis(
+    story: Mapping[str, Any],
+    rule: Rule,
+    records: list[dict[str, Any]],
+    voices: list[tuple[int, str]],
+    unattributable: int,
+) -> Diagnosis:
+    value = story[rule.value] if rule.value else None
+    index = story["first_invalid_line"] if rule.name == "invalid_record" else None
+    for line, voice in voices:
+        if index is None and voice in rule.voices and records[line].get(rule.field) == value:
+            index = line
+    reason = rule.reason.format_map({key: _shown(item) for key, item in story.items()})
+    if unattributable and rule.domain not in (Domain.HEALTHY, Domain.INCOMPLETE):
+        reason += f" (but {unattributable} invalid record(s) name no request, and may be what seems absent)"
+    return Diagnosis(
+        request_id=story["request_id"],
+        domain=rule.domain,
+        rule=rule.name,
+        deciding_field=rule.field,
+        deciding_value=value,
+        record_index=index,
+        section=rule.section,
+        next_step=rule.next_step,
+        reason=reason,
+    )
+
+
+def _unknown(request_id: str, invalid: tuple[InvalidRecord, ...], count: int) -> Diagnosis:
+    unattributable = sum(1 for record in invalid if record.request_id is None)
+    reason = f"none of {count} record(s) names this request"
+    if unattributable:
+        reason += f", and {unattributable} invalid record(s) name no request at all"
+    return Diagnosis(
+        request_id=request_id,
+        domain=Domain.INCOMPLETE,
+        rule="no_record",
+        deciding_field="requestId",
+        deciding_value=None,
+        record_index=None,
+        section="Correlation Workflow 1",
+        next_step=(
+            "read x-oa-request-id from the response again, search the logs by oa_req=<id>, and "
+            "add the records of every plane"
+        ),
+        reason=reason,
+    )
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else printable(redact_text(str(value)))

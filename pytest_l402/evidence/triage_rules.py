@@ -1,0 +1,392 @@
+"""Decides which domain failed: an ordered table of rules over the correlation model; the first wins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Domain(StrEnum):
+    """Where to look first."""
+
+    HEALTHY = "healthy"
+    POLICY = "policy"
+    GATEWAY = "gateway"
+    SETTLEMENT = "settlement"
+    PROJECTION = "projection"
+    LOCAL_NODE = "local-node"
+    EXECUTOR = "executor"
+    INCOMPLETE = "incomplete"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: `when` is SQL over `request_story`; `value` names the column that holds the deciding
+    value (empty when there is none).
+
+    `field` is the contract's (or the artifact's) name for that value, `voices` say whose record shows it,
+    `reason` is filled from the story's columns.
+    """
+
+    name: str
+    domain: Domain
+    when: str
+    field: str
+    value: str
+    voices: tuple[str, ...]
+    reason: str
+    section: str
+    next_step: str
+
+
+_HOSTED = "substr({0}, 1, 19) = 'lightning_preimage:' and substr({1}, 1, 19) = 'lightning_preimage:'"
+
+
+def _differ(left: str, right: str) -> str:
+    same_form = _HOSTED.format(f"{left}_lo", f"{right}_lo")
+    return f"({same_form} and ({left}_lo <> {right}_lo or {left}_hi <> {right}_hi))"
+
+
+_MEND_STEP = "mend the emitter of the invalid record (all 19 keys, null where unknown), or get it again"
+_GATEWAY_STEP = (
+    "run the health, challenge and proxy probes against the gateway, then read its log by "
+    "oa_req=<this request id>; what the buyer paid, if a proof is there, is settled and need not be "
+    "paid again"
+)
+_SETTLEMENT_STEP = (
+    "find the settlement row by requestId, then by the proof's payment hash; replay the settlement "
+    "event if it is absent (ingest is idempotent), and stop payouts for the paywall if the proofs or "
+    "amounts differ"
+)
+_PROJECTION_STEP = (
+    "money and settlement are right: rebuild the read model for this requestId/taskId from the "
+    "settlement rows and compare paymentProofRef again; do not pay or settle again"
+)
+_LOCAL_STEP = (
+    "on the buyer's machine look at wallet state, then at the Lightning node's sync state and "
+    "runtime; unlock or restart there, then let the task run again"
+)
+_EXECUTOR_STEP = (
+    "see whether the desktop executor runs and sends heartbeats (older than 10 s is offline), restart"
+    " it, and look at taskStatus in the local artifact before the task is queued again: it may have "
+    "paid already"
+)
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        name="invalid_record",
+        domain=Domain.INCOMPLETE,
+        when="n_invalid > 0",
+        field="record",
+        value="n_invalid",
+        voices=(),
+        reason=(
+            "{n_invalid} record(s) of this request break the contract, so nothing can be "
+            "concluded from the others"
+        ),
+        section="Canonical Observability Contract",
+        next_step=_MEND_STEP,
+    ),
+    Rule(
+        name="doubtful_proof",
+        domain=Domain.INCOMPLETE,
+        when="doubtful > 0",
+        field="record",
+        value="doubtful",
+        voices=(),
+        reason=(
+            "an invalid record names the same payment proof, so what seems absent may only be unreadable"
+        ),
+        section="Canonical Observability Contract",
+        next_step=_MEND_STEP,
+    ),
+    Rule(
+        name="executor_unavailable",
+        domain=Domain.EXECUTOR,
+        when="executor_deny is not null",
+        field="denyReason",
+        value="executor_deny",
+        voices=("gate",),
+        reason=(
+            "the control plane gave the task up because the desktop executor did not answer: {executor_deny}"
+        ),
+        section="6",
+        next_step=_EXECUTOR_STEP,
+    ),
+    Rule(
+        name="reconcile_failed",
+        domain=Domain.GATEWAY,
+        when="reconcile_deny is not null",
+        field="denyReason",
+        value="reconcile_deny",
+        voices=("gate",),
+        reason="the control plane reports the gateway or its deployment: {reconcile_deny}",
+        section="Incident Triage 2",
+        next_step=_GATEWAY_STEP,
+    ),
+    Rule(
+        name="policy_denied",
+        domain=Domain.POLICY,
+        when="policy_deny is not null",
+        field="denyReason",
+        value="policy_deny",
+        voices=("gate",),
+        reason="the control plane denied the request: {policy_deny}",
+        section="Incident Triage 1",
+        next_step=(
+            "nothing is broken: see who set the pause, kill switch or limit that this code names,"
+            " and whether it still ought to hold; no payment was made on this request's behalf"
+        ),
+    ),
+    Rule(
+        name="gateway_failed",
+        domain=Domain.GATEWAY,
+        when="gateway_deny is not null",
+        field="denyReason",
+        value="gateway_deny",
+        voices=("gateway",),
+        reason="the gateway says that it failed: {gateway_deny}",
+        section="Incident Triage 2",
+        next_step=_GATEWAY_STEP,
+    ),
+    Rule(
+        name="spending_policy",
+        domain=Domain.POLICY,
+        when="buyer_policy_deny is not null",
+        field="denyReason",
+        value="buyer_policy_deny",
+        voices=("buyer", "buyer_ui", "buyer_gateway"),
+        reason="the buyer's own policy refused to pay: {buyer_policy_deny}",
+        section="4",
+        next_step=(
+            "nothing is broken: compare the quoted price with the buyer's spend cap and allowed "
+            "hosts; raise the cap or leave it"
+        ),
+    ),
+    Rule(
+        name="gateway_unreachable",
+        domain=Domain.GATEWAY,
+        when="buyer_gateway_deny is not null",
+        field="denyReason",
+        value="buyer_gateway_deny",
+        voices=("buyer_gateway", "buyer", "buyer_ui"),
+        reason="the buyer got no proper answer from the gateway: {buyer_gateway_deny}",
+        section="Incident Triage 2",
+        next_step=_GATEWAY_STEP,
+    ),
+    Rule(
+        name="settlement_refused",
+        domain=Domain.SETTLEMENT,
+        when="store_deny is not null",
+        field="denyReason",
+        value="store_deny",
+        voices=("store",),
+        reason="the settlement store refused the payment: {store_deny}",
+        section="5",
+        next_step=_SETTLEMENT_STEP,
+    ),
+    Rule(
+        name="settlement_mismatch",
+        domain=Domain.SETTLEMENT,
+        when="store_proof_lo is not null and (gateway_unsettled is not null or "
+        + _differ("gateway_proof", "store_proof")
+        + ")",
+        field="paymentProofRef",
+        value="store_proof_lo",
+        voices=("store",),
+        reason="settlement names {store_proof_lo}, the gateway accepted {gateway_proof_lo}",
+        section="5",
+        next_step=_SETTLEMENT_STEP,
+    ),
+    Rule(
+        name="settlement_absent",
+        domain=Domain.SETTLEMENT,
+        when="gateway_unsettled is not null",
+        field="paymentProofRef",
+        value="gateway_unsettled",
+        voices=("gateway",),
+        reason="the gateway accepted {gateway_unsettled}, and no settlement record names it",
+        section="5",
+        next_step=_SETTLEMENT_STEP,
+    ),
+    Rule(
+        name="payment_unsettled",
+        domain=Domain.SETTLEMENT,
+        when="buyer_unsettled is not null and n_gateway > 0",
+        field="paymentProofRef",
+        value="buyer_unsettled",
+        voices=("buyer", "buyer_ui"),
+        reason=("the buyer paid ({buyer_unsettled}), and neither gateway nor settlement names that payment"),
+        section="5",
+        next_step=_SETTLEMENT_STEP,
+    ),
+    Rule(
+        name="settled_twice",
+        domain=Domain.SETTLEMENT,
+        when="settled_twice is not null",
+        field="paymentProofRef",
+        value="settled_twice",
+        voices=("store", "gateway", "ui", "buyer"),
+        reason="more than one settlement, none of them a replay, names {settled_twice}",
+        section="5",
+        next_step=_SETTLEMENT_STEP,
+    ),
+    Rule(
+        name="amounts_differ",
+        domain=Domain.SETTLEMENT,
+        when="amounts_differ is not null",
+        field="paymentProofRef",
+        value="amounts_differ",
+        voices=("store", "gateway", "ui", "buyer"),
+        reason="gateway, settlement and ui do not name one amount for {amounts_differ}",
+        section="5",
+        next_step=_SETTLEMENT_STEP,
+    ),
+    Rule(
+        name="projection_failed",
+        domain=Domain.PROJECTION,
+        when="ui_deny is not null",
+        field="denyReason",
+        value="ui_deny",
+        voices=("ui",),
+        reason="the read path reports a failure: {ui_deny}",
+        section="Incident Triage 3",
+        next_step=_PROJECTION_STEP,
+    ),
+    Rule(
+        name="projection_mismatch",
+        domain=Domain.PROJECTION,
+        when="store_proof_lo is not null and ui_proof_lo is not null and (unshown is not null or "
+        + _differ("store_proof", "ui_proof")
+        + ")",
+        field="paymentProofRef",
+        value="ui_proof_lo",
+        voices=("ui",),
+        reason="the ui shows {ui_proof_lo}, settlement holds {store_proof_lo}",
+        section="Incident Triage 3",
+        next_step=_PROJECTION_STEP,
+    ),
+    Rule(
+        name="projection_absent",
+        domain=Domain.PROJECTION,
+        when="unshown is not null",
+        field="paymentProofRef",
+        value="unshown",
+        voices=("store",),
+        reason="settlement holds {unshown}, and no ui record shows it",
+        section="Incident Triage 3",
+        next_step=_PROJECTION_STEP,
+    ),
+    Rule(
+        name="wallet_locked",
+        domain=Domain.LOCAL_NODE,
+        when="wallet_locked is not null and n_proof = 0",
+        field="walletState",
+        value="wallet_locked",
+        voices=("buyer", "buyer_ui", "buyer_gateway", "gate"),
+        reason="the local wallet is locked and nothing was paid",
+        section="Incident Triage 4",
+        next_step=_LOCAL_STEP,
+    ),
+    Rule(
+        name="local_failure",
+        domain=Domain.LOCAL_NODE,
+        when="local_deny is not null",
+        field="denyReason",
+        value="local_deny",
+        voices=("buyer", "buyer_ui"),
+        reason="the local wallet or node could not pay: {local_deny}",
+        section="Incident Triage 4",
+        next_step=_LOCAL_STEP,
+    ),
+    Rule(
+        name="task_unfinished",
+        domain=Domain.EXECUTOR,
+        when="unfinished_status is not null",
+        field="taskStatus",
+        value="unfinished_status",
+        voices=(),
+        reason=(
+            "the local artifact leaves the task at {unfinished_status}: begun and never brought to an end"
+        ),
+        section="6",
+        next_step=_EXECUTOR_STEP,
+    ),
+    Rule(
+        name="runtime_down",
+        domain=Domain.LOCAL_NODE,
+        when="runtime_down is not null and n_proof = 0",
+        field="desktopRuntimeStatus",
+        value="runtime_down",
+        voices=("buyer", "buyer_ui", "buyer_gateway", "gate"),
+        reason="the local runtime is {runtime_down} and nothing was paid",
+        section="Incident Triage 4",
+        next_step=_LOCAL_STEP,
+    ),
+    Rule(
+        name="node_degraded",
+        domain=Domain.LOCAL_NODE,
+        when="degraded is not null and n_proof = 0",
+        field="nodeSyncStatus",
+        value="degraded",
+        voices=("buyer", "buyer_ui", "buyer_gateway", "gate"),
+        reason="the local node is degraded and nothing was paid",
+        section="Incident Triage 4",
+        next_step=_LOCAL_STEP,
+    ),
+    Rule(
+        name="task_failed",
+        domain=Domain.LOCAL_NODE,
+        when="failed_status is not null and n_proof = 0",
+        field="taskStatus",
+        value="failed_status",
+        voices=(),
+        reason="the local task failed, and no record says why",
+        section="Incident Triage 4",
+        next_step=_LOCAL_STEP,
+    ),
+    Rule(
+        name="paid",
+        domain=Domain.HEALTHY,
+        when="n_proof > 0",
+        field="paymentProofRef",
+        value="proof_shown",
+        voices=("store", "ui", "gateway", "buyer", "buyer_ui"),
+        reason="paid, and every plane in sight tells it alike",
+        section="Incident Triage",
+        next_step="nothing to do",
+    ),
+    Rule(
+        name="challenged",
+        domain=Domain.HEALTHY,
+        when="quoted_msats is not null",
+        field="quotedCostMsats",
+        value="quoted_msats",
+        voices=("gateway",),
+        reason="challenged for {quoted_msats} msats and not paid, which is no failure of ours",
+        section="Incident Triage",
+        next_step="nothing to do; if a buyer waits, triage the request id of its paying call",
+    ),
+    Rule(
+        name="no_payment",
+        domain=Domain.HEALTHY,
+        when="1 = 1",
+        field="denyReason",
+        value="",
+        voices=(),
+        reason="no payment was asked for and nothing was denied",
+        section="Incident Triage",
+        next_step="nothing to do",
+    ),
+)
+"""In order; the last one always holds, so that every request has exactly one domain."""
+
+
+def verdict_sql() -> str:
+    """The rules as one portable SELECT over `request_story`: request_id, rule, domain."""
+    rules = "\n".join(f"    when {rule.when} then '{rule.name}'" for rule in RULES)
+    domains = "\n".join(f"    when {rule.when} then '{rule.domain}'" for rule in RULES)
+    return (
+        f"select\n  request_id,\n  case\n{rules}\n    else null\n  end as rule,\n"
+        f"  case\n{domains}\n    else null\n  end as domain\nfrom request_story\norder by request_id"
+    )
