@@ -1,4 +1,6 @@
-"""Decides what must be rehearsed: which rehearsals exist, which are required, and which runbook line each must prove."""
+"""Decides what must be rehearsed: which rehearsals exist, which are required, and which runbook line each
+must prove.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
+
+from pytest_l402.evidence.runbook import RunbookLine
 
 
 class CatalogueError(ValueError):
@@ -37,6 +41,11 @@ class Line:
     text: str
     source: LineSource
 
+    @property
+    def cited(self) -> RunbookLine:
+        """The line in the form in which a check's result cites it."""
+        return RunbookLine(self.id, self.section, self.text)
+
 
 @dataclass(frozen=True, slots=True)
 class Runbook:
@@ -53,7 +62,9 @@ class Runbook:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """One scenario or drill: what it is called, where in its runbook it stands and which lines it must prove."""
+    """One scenario or drill: what it is called, where in its runbook it stands and which lines it must
+    prove.
+    """
 
     id: str
     runbook: str
@@ -67,7 +78,7 @@ class Rehearsal:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Everything that `rehearsals/catalogue.yaml` says. `sha256` (lower hex) is over the bytes of the file."""
+    """Everything that `rehearsals/catalogue.yaml` says; `sha256` (lower hex) is over the file's bytes."""
 
     source: str
     sha256: str

@@ -1,33 +1,293 @@
-"""Decides what `signoff.json` says: the one versioned record from which every other report of a run is made."""
+"""Decides what `signoff.json` says of a run: the one record from which every other report of that run is
+made.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import platform
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Final, Literal
 
-from pytest_l402.signoff.verdict import SignOff
+from pydantic import ValidationError
+
+from pytest_l402.evidence.check import CheckResult
+from pytest_l402.signoff.catalogue import Catalogue
+from pytest_l402.signoff.cleaning import clean_text
+from pytest_l402.signoff.document_model import (
+    SCHEMA_VERSION,
+    CatalogueEntry,
+    CheckEntry,
+    CheckState,
+    CitedLine,
+    DocumentKind,
+    FileEntry,
+    LineEntry,
+    LineState,
+    NodeEntry,
+    ReasonEntry,
+    RehearsalEntry,
+    RunEntry,
+    SignOffDocument,
+    SurvivorEntry,
+    SystemEntry,
+    ViolationEntry,
+    WaiverEntry,
+    count,
+)
+from pytest_l402.signoff.outcome import Reason, RehearsalOutcome, SignOff
+from pytest_l402.signoff.results import NodeResult, RunFacts
+from pytest_l402.signoff.waivers import Waiver
+
+__all__ = [
+    "DISTRIBUTIONS",
+    "DocumentKind",
+    "SignOffDocument",
+    "SystemUnderRehearsal",
+    "build_document",
+    "document_bytes",
+    "installed_versions",
+    "read_signoff",
+]
+
+DISTRIBUTIONS: Final = ("pytest-l402", "pytest", "pydantic", "httpx", "respx", "freezegun", "PyYAML", "embit")
+"""The distributions on which the outcome of a run in mock mode depends."""
 
 
 @dataclass(frozen=True, slots=True)
 class SystemUnderRehearsal:
-    """What was rehearsed. `digest` pins it ("sha256:<hex>", a commit); None is said plainly as "not pinned"."""
+    """What was rehearsed. `digest` pins it (a commit, "sha256:<hex>"); None is said plainly as "not
+    pinned".
+    """
 
     name: str
-    mode: str
     version: str
     digest: str | None = None
 
 
-SignOffDocument = Any  # becomes the pydantic model; attributes: kind, verdict, reasons, run, rehearsals, waivers
+def installed_versions(distributions: Iterable[str] = DISTRIBUTIONS) -> dict[str, str]:
+    """Return the Python version and that of each distribution; "not installed" for one that is missing."""
+    versions = {"python": platform.python_version()}
+    for name in distributions:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
 
 
-def build_document(sign_off: SignOff, *, system: SystemUnderRehearsal, versions: Mapping[str, str]) -> SignOffDocument:
-    """Return the document of a judged run; every text in it is redacted and printable."""
-    raise NotImplementedError
+def build_document(
+    sign_off: SignOff, *, system: SystemUnderRehearsal, versions: Mapping[str, str] | None = None
+) -> SignOffDocument:
+    """Return the document of a judged run; every text in it is redacted and printable.
+
+    `versions` defaults to `installed_versions()`. Raises `ValueError` if the sign-off contradicts itself,
+    which `judge_run` never lets happen.
+    """
+    rehearsals = tuple(_rehearsal(outcome, sign_off.catalogue) for outcome in sign_off.outcomes)
+    return SignOffDocument(
+        schema_version=SCHEMA_VERSION,
+        kind=DocumentKind.of(sign_off.verdict),
+        verdict=sign_off.verdict,
+        signature="UNSIGNED",
+        reasons=tuple(_reason(reason) for reason in sign_off.reasons),
+        run=_run(sign_off.facts),
+        system=SystemEntry(
+            name=clean_text(system.name),
+            version=clean_text(system.version),
+            digest=None if system.digest is None else clean_text(system.digest),
+        ),
+        catalogue=CatalogueEntry(
+            source=clean_text(sign_off.catalogue.source),
+            sha256=sign_off.catalogue.sha256,
+            families=sign_off.families,
+            runbooks={runbook.id: clean_text(runbook.title) for runbook in sign_off.catalogue.runbooks},
+        ),
+        versions=dict(installed_versions() if versions is None else versions),
+        counts=count(rehearsals),
+        rehearsals=rehearsals,
+        waivers=tuple(_waiver(waiver, sign_off) for waiver in sign_off.waivers),
+    )
+
+
+def document_bytes(document: SignOffDocument) -> bytes:
+    """Return the document as it is written: JSON, two-space indent, UTF-8, one LF at the end."""
+    return document.model_dump_json(indent=2).encode() + b"\n"
 
 
 def read_signoff(path: Path) -> SignOffDocument:
-    """Read and check `signoff.json` (or `refusal.json`, `drill.json`); `path` may be the run folder."""
-    raise NotImplementedError
+    """Read and check a sign-off, refusal or drill; `path` is the file or the run folder that holds one of
+    them.
+
+    Raises `InputError`, one line, if there is none or more than one, if it is not JSON of this schema, if
+    its parts contradict its verdict, or if its name is not that of its kind. It proves nothing about the
+    evidence files: see `check_manifest`.
+    """
+    from pytest_l402.contract.strict_json import InputError, parse_json
+
+    file = _document_in(path) if path.is_dir() else path
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise InputError(f"{file}: expected a readable sign-off, saw: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: expected UTF-8, saw another byte at offset {error.start}") from error
+    parse_json(text, str(file))
+    try:
+        document = SignOffDocument.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise InputError(f"{file}: {clean_text(where)}: {clean_text(first['msg'])}{more}") from error
+    if file.name != f"{document.kind}.json":
+        raise InputError(
+            f"{file}: expected the name {document.kind}.json for this kind of document, saw {file.name!r}"
+        )
+    return document
+
+
+def _document_in(folder: Path) -> Path:
+    from pytest_l402.contract.strict_json import InputError
+
+    names = [f"{kind}.json" for kind in DocumentKind]
+    found = [folder / name for name in names if (folder / name).is_file()]
+    if len(found) != 1:
+        seen = " and ".join(file.name for file in found) or "none"
+        raise InputError(f"{folder}: expected exactly one of {', '.join(names)}, saw {seen}")
+    return found[0]
+
+
+def _run(facts: RunFacts) -> RunEntry:
+    return RunEntry(
+        id=clean_text(facts.run_id),
+        seed=clean_text(facts.seed),
+        mode=clean_text(facts.mode),
+        teeth="on" if facts.teeth else "off",
+        selection="narrowed" if facts.narrowed else "full",
+        narrowed_by=tuple(clean_text(text) for text in facts.narrowed_by),
+        exit_status=facts.exit_status,
+        started_at_ms=facts.started_at_ms,
+        finished_at_ms=facts.finished_at_ms,
+        time_source="clock of the machine, self-asserted",
+    )
+
+
+def _reason(reason: Reason) -> ReasonEntry:
+    return ReasonEntry(
+        code=reason.code,
+        text=clean_text(reason.text),
+        rehearsal=reason.rehearsal,
+        check=None if reason.check is None else clean_text(reason.check),
+        line=reason.line,
+        waived_by=None
+        if reason.waiver is None
+        else f"{reason.waiver.target} {clean_text(reason.waiver.name)}",
+    )
+
+
+def _rehearsal(outcome: RehearsalOutcome, catalogue: Catalogue) -> RehearsalEntry:
+    rehearsal = outcome.rehearsal
+    waived_lines = {reason.line for reason in outcome.reasons if reason.waiver is not None}
+    return RehearsalEntry(
+        id=rehearsal.id,
+        title=clean_text(rehearsal.title),
+        runbook=rehearsal.runbook,
+        family=rehearsal.family,
+        section=clean_text(rehearsal.section),
+        kind=rehearsal.kind,
+        need="required" if outcome.required else "optional",
+        state=outcome.state,
+        reasons=tuple(_reason(reason) for reason in outcome.reasons),
+        lines=tuple(
+            LineEntry(
+                id=proof.line.id,
+                section=clean_text(proof.line.section),
+                text=clean_text(proof.line.text),
+                source=proof.line.source,
+                state=_line_state(bool(proof.proven_by), proof.line.id in waived_lines),
+                proven_by=tuple(clean_text(name) for name in proof.proven_by),
+            )
+            for proof in outcome.lines
+        ),
+        nodes=tuple(_node(node, rehearsal.runbook, catalogue) for node in outcome.nodes),
+    )
+
+
+def _line_state(proven: bool, waived: bool) -> LineState:
+    if proven:
+        return LineState.PROVEN
+    return LineState.WAIVED if waived else LineState.UNPROVEN
+
+
+def _node(node: NodeResult, runbook: str, catalogue: Catalogue) -> NodeEntry:
+    return NodeEntry(
+        nodeid=clean_text(node.nodeid),
+        case=None if node.case is None else clean_text(node.case),
+        phases={clean_text(phase): clean_text(outcome) for phase, outcome in node.phases.items()},
+        failure=None if node.failure is None else clean_text(node.failure),
+        file=None if node.file is None else clean_text(node.file),
+        line=node.line,
+        checks=(
+            *(_check(check, "asked", runbook, catalogue) for check in node.checks),
+            *(_check(check, "standing", runbook, catalogue) for check in node.standing),
+        ),
+        request_ids=tuple(clean_text(request_id) for request_id in node.request_ids),
+        evidence=tuple(
+            FileEntry(path=recorded.path, sha256=recorded.sha256, bytes=recorded.bytes)
+            for recorded in node.evidence_files
+        ),
+    )
+
+
+def _check(
+    check: CheckResult, scope: Literal["asked", "standing"], runbook: str, catalogue: Catalogue
+) -> CheckEntry:
+    state = CheckState.HELD if check.rows > 0 and check.has_teeth else CheckState.TOOTHLESS
+    return CheckEntry(
+        name=clean_text(check.name),
+        scope=scope,
+        line=_cited(check.line, runbook, catalogue),
+        state=CheckState.VIOLATED if check.violations else state,
+        rows=check.rows,
+        violations=tuple(
+            ViolationEntry(
+                expected=clean_text(violation.expected),
+                seen=clean_text(violation.seen),
+                where=clean_text(violation.where),
+                remedy=clean_text(violation.remedy),
+            )
+            for violation in check.violations
+        ),
+        mutants_killed=tuple(clean_text(mutant.name) for mutant in check.mutants if mutant.killed),
+        mutants_survived=tuple(
+            SurvivorEntry(name=clean_text(mutant.name), detail=clean_text(mutant.detail))
+            for mutant in check.survivors
+        ),
+    )
+
+
+def _cited(line_id: str | None, runbook: str, catalogue: Catalogue) -> CitedLine | None:
+    if line_id is None:
+        return None
+    line = catalogue.line(runbook, line_id)
+    if line is None:
+        return CitedLine(id=clean_text(line_id), section="", text="")
+    return CitedLine(id=line.id, section=clean_text(line.section), text=clean_text(line.text))
+
+
+def _waiver(waiver: Waiver, sign_off: SignOff) -> WaiverEntry:
+    used = any(reason.waiver == waiver for outcome in sign_off.outcomes for reason in outcome.reasons)
+    expired = any(reason.waiver == waiver for reason in sign_off.reasons)
+    effect: Literal["waived", "unused", "expired"] = "expired" if expired else "waived" if used else "unused"
+    return WaiverEntry(
+        target=waiver.target,
+        name=clean_text(waiver.name),
+        owner=clean_text(waiver.owner),
+        reason=clean_text(waiver.reason),
+        until=waiver.until.isoformat(),
+        source=clean_text(waiver.source),
+        effect=effect,
+    )

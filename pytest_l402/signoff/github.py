@@ -1,17 +1,84 @@
-"""Decides what a GitHub Actions run shows of a sign-off: at most ten annotations and a summary that is never dropped."""
+"""Decides what a GitHub Actions run shows of a sign-off: at most ten annotations and a summary that is
+never dropped.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-from pytest_l402.signoff.document import SignOffDocument
+from pytest_l402.signoff.cleaning import flat
+from pytest_l402.signoff.document_model import RehearsalEntry, SignOffDocument
+from pytest_l402.signoff.markdown import render_markdown
+from pytest_l402.signoff.outcome import ReasonCode, Verdict
+from pytest_l402.signoff.wording import VERDICT_WORDS, sentence
+
+MAX_ANNOTATIONS: Final = 10
+"""GitHub shows ten errors per step and drops the rest without a word."""
+
+SUMMARY_LIMIT: Final = 65_536
+"""Bytes of UTF-8 that the report may add to a step summary, far below the 1 MiB at which GitHub drops it."""
+
+_SAID_BY_REHEARSAL: Final = (ReasonCode.REHEARSAL_FAILED, ReasonCode.REHEARSAL_MISSING)
 
 
-def annotations(document: SignOffDocument) -> tuple[str, ...]:
-    """Return `::error …` command lines, ten at most, the last one counting those left out; none for a sign-off."""
-    raise NotImplementedError
+def annotation_lines(document: SignOffDocument) -> tuple[str, ...]:
+    """Return workflow command lines: ten errors at most, the last one counting those left out.
+
+    A sign-off has none. A drill has one notice, and errors only for what it ran.
+    """
+    errors = list(_errors(document))
+    if len(errors) > MAX_ANNOTATIONS:
+        left_out = len(errors) - MAX_ANNOTATIONS + 1
+        last = _command("error", f"and {left_out} more, see the sign-off report", title="l402 sign-off")
+        errors = [*errors[: MAX_ANNOTATIONS - 1], last]
+    if document.verdict is Verdict.DRILL:
+        return (_command("notice", sentence(document), title=VERDICT_WORDS[document.verdict]), *errors)
+    return tuple(errors)
 
 
 def append_step_summary(path: Path, document: SignOffDocument) -> None:
-    """Append the Markdown report, capped, to the file that `$GITHUB_STEP_SUMMARY` names."""
-    raise NotImplementedError
+    """Append the Markdown report, capped, to the file that `$GITHUB_STEP_SUMMARY` names; raises `OSError`."""
+    with path.open("a", encoding="utf-8", newline="\n") as stream:
+        stream.write(render_markdown(document, limit=SUMMARY_LIMIT))
+
+
+def _errors(document: SignOffDocument) -> Iterator[str]:
+    for entry in document.rehearsals:
+        if document.verdict is Verdict.DRILL and not entry.nodes:
+            continue
+        if entry.need == "optional" and not entry.nodes:
+            continue
+        file, line = _place(entry)
+        for reason in entry.reasons:
+            if reason.waived_by is None:
+                yield _command("error", reason.text, title=f"{entry.id} {entry.state}", file=file, line=line)
+    for reason in document.reasons:
+        if reason.code not in _SAID_BY_REHEARSAL and reason.code is not ReasonCode.NARROWED:
+            yield _command("error", reason.text, title=f"l402 sign-off {reason.code}")
+
+
+def _place(entry: RehearsalEntry) -> tuple[str | None, int | None]:
+    for node in entry.nodes:
+        if node.file is not None and "failed" in node.phases.values():
+            return node.file, node.line
+    return next(((node.file, node.line) for node in entry.nodes if node.file is not None), (None, None))
+
+
+def _command(name: str, message: str, *, title: str, file: str | None = None, line: int | None = None) -> str:
+    properties = []
+    if file is not None:
+        properties.append(f"file={_property(file)}")
+        if line is not None:
+            properties.append(f"line={line}")
+    properties.append(f"title={_property(title)}")
+    return f"::{name} {','.join(properties)}::{_data(flat(message))}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(flat(text)).replace(":", "%3A").replace(",", "%2C")

@@ -1,7 +1,8 @@
-"""Decides what one rehearsal node and one run leave behind for the verdict, and how that crosses a process border.
+"""Decides what one rehearsal node and one run leave behind for the verdict, and how that crosses a process
+border.
 
-Under xdist only exact builtins pass the wire, so `to_json` yields text. That text is redacted already, because what travels
-in a report's `user_properties` also reaches JUnit and JSON reports.
+Under xdist only exact builtins pass the wire, so `to_json` yields text. That text is redacted already,
+because what travels in a report's `user_properties` also reaches JUnit and JSON reports.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ class ResultError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RecordedFile:
-    """One evidence file: its path below the run folder (POSIX separators), SHA-256 in lower hex, and size in bytes."""
+    """One evidence file: its path below the run folder (POSIX separators), SHA-256 in lower hex, and size
+    in bytes.
+    """
 
     path: str
     sha256: str
@@ -35,10 +38,11 @@ class RecordedFile:
 class NodeResult:
     """What one pytest node of a rehearsal did.
 
-    `phases` maps "setup", "call", "teardown" to pytest's outcome ("passed", "failed", "skipped", "rerun"); a phase that
-    never ran is absent. `skipped` and `xfail` hold the reason given (may be ""), or None if neither applies; an
-    unexpected pass counts as `xfail` too. `reran` counts repeated attempts. `checks` are those that the test asked for,
-    `standing` those that the plugin ran on its own. `line` counts from 1.
+    `phases` maps "setup", "call", "teardown" to pytest's outcome ("passed", "failed", "skipped", "rerun");
+    a phase that never ran is absent. `skipped` and `xfail` hold the reason given (may be ""), or None if
+    neither applies; an unexpected pass counts as `xfail` too. `reran` counts repeated attempts. `checks`
+    are those that the test asked for, `standing` those that the plugin ran on its own. `line` counts from
+    1.
     """
 
     nodeid: str
@@ -100,17 +104,19 @@ class NodeResult:
                 }
             )
         except (KeyError, TypeError) as error:
-            raise ResultError(f"expected a node result as to_json writes it, saw a misfit: {error}") from error
+            raise ResultError(
+                f"expected a node result as to_json writes it, saw a misfit: {error}"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
     """What is known of the whole pytest run, apart from its nodes.
 
-    `narrowed_by` says in words why fewer rehearsals were selected than the catalogue requires (empty = a full run), e.g.
-    "-k cache". `collected` and `deselected` map node ids of rehearsal items to their rehearsal id. `exit_status` is
-    pytest's own, before the plugin adds its veto. `interrupted` covers Ctrl-C and `pytest.exit`. Instants are epoch
-    milliseconds of the machine's clock.
+    `narrowed_by` says in words why fewer rehearsals were selected than the catalogue requires (empty = a
+    full run), e.g. "-k cache". `collected` and `deselected` map node ids of rehearsal items to their
+    rehearsal id. `exit_status` is pytest's own, before the plugin adds its veto. `interrupted` covers
+    Ctrl-C and `pytest.exit`. Instants are epoch milliseconds of the machine's clock.
     """
 
     run_id: str
@@ -180,7 +186,9 @@ def _load(text: str, what: str) -> dict[str, Any]:
     try:
         plain = json.loads(text)
     except ValueError as error:
-        raise ResultError(f"expected {what} as JSON text, saw {len(text)} characters that are not: {error}") from error
+        raise ResultError(
+            f"expected {what} as JSON text, saw {len(text)} characters that are not: {error}"
+        ) from error
     if not isinstance(plain, dict):
         raise ResultError(f"expected {what} as a JSON object, saw {type(plain).__name__}")
     return plain

@@ -2,22 +2,113 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-from pytest_l402.signoff.document import SignOffDocument
+from pytest_l402.signoff.cleaning import flat
+from pytest_l402.signoff.document_model import RehearsalEntry, SignOffDocument
+from pytest_l402.signoff.outcome import ReasonCode, RehearsalState, Verdict
+from pytest_l402.signoff.wording import VERDICT_WORDS, sentence, standing, tally, waiver_sentence
 
 Tone = Literal["good", "bad", "warn", "plain"]
+
+_STATE_TONE: Final[dict[RehearsalState, Tone]] = {
+    RehearsalState.PASSED: "good",
+    RehearsalState.WAIVED: "warn",
+    RehearsalState.NOT_RUN: "warn",
+    RehearsalState.INCOMPLETE: "warn",
+    RehearsalState.FAILED: "bad",
+}
+_VERDICT_TONE: Final[dict[Verdict, Tone]] = {
+    Verdict.SIGNED_OFF: "good",
+    Verdict.NOT_SIGNED_OFF: "bad",
+    Verdict.INCOMPLETE: "bad",
+    Verdict.DRILL: "warn",
+}
+_SAID_BY_REHEARSAL: Final = (ReasonCode.REHEARSAL_FAILED, ReasonCode.REHEARSAL_MISSING)
+_REASONS_SHOWN: Final = 5
+_NARROWEST: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
 class TerminalLine:
-    """One line, at most as wide as asked for (paths excepted), and how to tint it."""
+    """One line, at most as wide as asked for (the path excepted), and how to tint it."""
 
     text: str
     tone: Tone
 
 
 def terminal_lines(document: SignOffDocument, *, width: int, path: str | None) -> tuple[TerminalLine, ...]:
-    """Return the lines of the section; `path` is where the document is or will be, None if nothing is written."""
-    raise NotImplementedError
+    """Return the lines of the section, `width` columns wide (40 at least).
+
+    `path` is where the document is or will be and stands alone on the last line, unbroken, to be copied;
+    None if nothing is written.
+    """
+    lines: list[TerminalLine] = []
+    width = max(width, _NARROWEST)
+    for text, tone, indent in _paragraphs(document):
+        lines.extend(TerminalLine(part, tone) for part in _wrap(flat(text), width, indent))
+    if path is not None:
+        lines.append(TerminalLine(flat(path), "plain"))
+    return tuple(lines)
+
+
+def _paragraphs(document: SignOffDocument) -> Iterator[tuple[str, Tone, int]]:
+    for entry in document.rehearsals:
+        yield f"{entry.state}  {entry.id}  {tally(entry)}", _STATE_TONE[entry.state], 4
+        if entry.nodes or document.verdict is not Verdict.DRILL:
+            yield from _reasons(entry)
+    for waiver in document.waivers:
+        yield f"waiver: {waiver_sentence(waiver)}", "bad" if waiver.effect == "expired" else "warn", 4
+    for reason in document.reasons:
+        if reason.code not in _SAID_BY_REHEARSAL and reason.code is not ReasonCode.NARROWED:
+            yield reason.text, "bad", 4
+    if document.verdict is Verdict.DRILL:
+        yield f"narrowed by: {', '.join(document.run.narrowed_by)}", "warn", 4
+    yield " ".join(standing(document)), "plain", 0
+    yield f"{VERDICT_WORDS[document.verdict]}: {sentence(document)}", _VERDICT_TONE[document.verdict], 4
+
+
+def _reasons(entry: RehearsalEntry) -> Iterator[tuple[str, Tone, int]]:
+    for reason in entry.reasons[:_REASONS_SHOWN]:
+        waived = f" (waived by {reason.waived_by})" if reason.waived_by else ""
+        yield f"    {reason.text}{waived}", "warn" if reason.waived_by else "plain", 8
+    if len(entry.reasons) > _REASONS_SHOWN:
+        yield f"    and {len(entry.reasons) - _REASONS_SHOWN} more reasons in the report", "plain", 8
+
+
+def _wrap(text: str, width: int, indent: int) -> Iterator[str]:
+    """Break at spaces, and inside a word only if it is wider than a line; later lines are indented."""
+    line = ""
+    for word in text.split(" "):
+        candidate = f"{line} {word}" if line.strip() else f"{line}{word}"
+        if _columns(candidate) <= width:
+            line = candidate
+            continue
+        if line.strip():
+            yield line.rstrip()
+            line = " " * indent
+        line += word
+        while _columns(line) > width:
+            cut = _fitting(line, width)
+            yield line[:cut]
+            line = " " * indent + line[cut:]
+    yield line.rstrip()
+
+
+def _fitting(text: str, width: int) -> int:
+    used = 0
+    for index, char in enumerate(text):
+        used += _columns(char)
+        if used > width:
+            return index
+    return len(text)
+
+
+def _columns(text: str) -> int:
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )

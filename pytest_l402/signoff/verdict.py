@@ -1,95 +1,60 @@
-"""Decides the state of every rehearsal and the verdict of a run, from positive evidence only.
+"""Decides the verdict of a run, from positive evidence only.
 
-Nothing here touches a file, a clock or pytest. A verdict is reached by looking for reasons against it: a sign-off is what
-remains when a required rehearsal was asked for every one of them and had none.
+Nothing here touches a file, a clock or pytest. A verdict is reached by looking for reasons against it: a
+sign-off is what remains when everything required was asked for all of them and had none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import date
-from enum import StrEnum
+from typing import Final
 
-from pytest_l402.signoff.catalogue import Catalogue, Line, Rehearsal
+from pytest_l402.signoff._judge_rehearsal import judge_rehearsal
+from pytest_l402.signoff.catalogue import Catalogue
+from pytest_l402.signoff.outcome import (
+    LineProof,
+    Reason,
+    ReasonCode,
+    RehearsalOutcome,
+    RehearsalState,
+    SignOff,
+    Verdict,
+)
 from pytest_l402.signoff.results import NodeResult, RunFacts
 from pytest_l402.signoff.waivers import Waiver
 
+__all__ = [
+    "LineProof",
+    "Reason",
+    "ReasonCode",
+    "RehearsalOutcome",
+    "RehearsalState",
+    "SignOff",
+    "Verdict",
+    "judge_run",
+]
 
-class RehearsalState(StrEnum):
-    """What became of one rehearsal."""
+_MISSING: Final = frozenset(
+    {
+        ReasonCode.REHEARSAL_MISSING,
+        ReasonCode.INTERRUPTED,
+        ReasonCode.NO_TESTS,
+        ReasonCode.NOTHING_REQUIRED,
+        ReasonCode.ONLY_WAIVERS,
+    }
+)
+"""The reasons of a run that mean something did not happen; every other one means that something went wrong.
+"""
 
-    PASSED = "PASSED"
-    WAIVED = "WAIVED"
-    NOT_RUN = "NOT_RUN"
-    INCOMPLETE = "INCOMPLETE"
-    FAILED = "FAILED"
-
-
-class Verdict(StrEnum):
-    """What a run amounts to. DRILL is a run that selected less than is required, whatever came of it."""
-
-    SIGNED_OFF = "SIGNED_OFF"
-    INCOMPLETE = "INCOMPLETE"
-    NOT_SIGNED_OFF = "NOT_SIGNED_OFF"
-    DRILL = "DRILL"
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why a rehearsal or a run is not green: a stable code for machines, a text for people.
-
-    `check` and `line` name the check or the runbook line at fault, `waived_by` the name of the waiver that covers it.
-    """
-
-    code: ReasonCode
-    text: str
-    check: str | None = None
-    line: str | None = None
-    waived_by: str | None = None
-
-
-class ReasonCode(StrEnum):
-    """Why not, as a stable word."""
-
-    NO_NODE = "no-node"
-
-
-@dataclass(frozen=True, slots=True)
-class LineProof:
-    """One line that a rehearsal must prove, and the names of the checks that proved it (none = unproven)."""
-
-    line: Line
-    proven_by: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RehearsalOutcome:
-    """One rehearsal of the catalogue with its state, the reasons for it, and the nodes it rests on."""
-
-    rehearsal: Rehearsal
-    required: bool
-    state: RehearsalState
-    reasons: tuple[Reason, ...]
-    lines: tuple[LineProof, ...]
-    nodes: tuple[NodeResult, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SignOff:
-    """The judged run: the only thing that the document and every report are made from."""
-
-    verdict: Verdict
-    reasons: tuple[Reason, ...]
-    outcomes: tuple[RehearsalOutcome, ...]
-    catalogue: Catalogue
-    families: tuple[str, ...]
-    waivers: tuple[Waiver, ...]
-    facts: RunFacts
-
-    def outcome(self, rehearsal_id: str) -> RehearsalOutcome | None:
-        """Return the outcome of one rehearsal, or None."""
-        return next((outcome for outcome in self.outcomes if outcome.rehearsal.id == rehearsal_id), None)
+_EXIT_STATUS: Final = {
+    1: "a test failed",
+    2: "it was interrupted",
+    3: "an internal error",
+    4: "a usage error",
+    5: "no test was run",
+    6: "too many warnings",
+}
 
 
 def judge_run(
@@ -101,5 +66,125 @@ def judge_run(
     waivers: Sequence[Waiver],
     today: date,
 ) -> SignOff:
-    """Judge a run. `families` empty = every family of the catalogue; raises `CatalogueError` for an unknown one."""
-    raise NotImplementedError
+    """Judge a run: SIGNED_OFF only if every required rehearsal is PASSED or WAIVED and nothing else speaks
+    against it.
+
+    `families` says what is required (empty = every family of the catalogue); `today` is the day in UTC on
+    which waivers are looked at. Raises `CatalogueError` for a family that the catalogue does not have.
+    """
+    required = {rehearsal.id for rehearsal in catalogue.required(families)}
+    outcomes = tuple(
+        judge_rehearsal(
+            rehearsal,
+            required=rehearsal.id in required,
+            catalogue=catalogue,
+            nodes=nodes,
+            facts=facts,
+            waivers=waivers,
+            today=today,
+        )
+        for rehearsal in catalogue.rehearsals
+    )
+    reasons = (
+        *_narrowed(facts),
+        *_rehearsal_reasons(outcomes),
+        *_strangers(catalogue, nodes, facts),
+        *_run_faults(facts),
+        *_expired(waivers, today),
+        *_exit_status(facts, outcomes),
+    )
+    return SignOff(
+        verdict=_verdict(facts, reasons),
+        reasons=reasons,
+        outcomes=outcomes,
+        catalogue=catalogue,
+        families=tuple(families) or catalogue.families,
+        waivers=tuple(waivers),
+        facts=facts,
+    )
+
+
+def _verdict(facts: RunFacts, reasons: Sequence[Reason]) -> Verdict:
+    codes = {reason.code for reason in reasons}
+    if facts.narrowed:
+        return Verdict.DRILL
+    if not codes:
+        return Verdict.SIGNED_OFF
+    return Verdict.INCOMPLETE if codes <= _MISSING else Verdict.NOT_SIGNED_OFF
+
+
+def _narrowed(facts: RunFacts) -> Iterator[Reason]:
+    if facts.narrowed:
+        yield Reason(ReasonCode.NARROWED, f"partial run, cannot sign off: {', '.join(facts.narrowed_by)}")
+
+
+def _rehearsal_reasons(outcomes: Sequence[RehearsalOutcome]) -> Iterator[Reason]:
+    for outcome in outcomes:
+        rehearsal_id = outcome.rehearsal.id
+        first = next((reason.text for reason in outcome.reasons if reason.waiver is None), "")
+        if outcome.state is RehearsalState.FAILED:
+            yield Reason(
+                ReasonCode.REHEARSAL_FAILED, f"{rehearsal_id} failed: {first}", rehearsal=rehearsal_id
+            )
+        elif outcome.required and outcome.state is RehearsalState.NOT_RUN:
+            yield Reason(
+                ReasonCode.REHEARSAL_MISSING, f"{rehearsal_id} did not run: {first}", rehearsal=rehearsal_id
+            )
+        elif outcome.required and outcome.state is RehearsalState.INCOMPLETE:
+            text = f"{rehearsal_id} is incomplete: {first}"
+            yield Reason(ReasonCode.REHEARSAL_MISSING, text, rehearsal=rehearsal_id)
+    required = [outcome for outcome in outcomes if outcome.required]
+    if not required:
+        yield Reason(
+            ReasonCode.NOTHING_REQUIRED,
+            "the catalogue requires no rehearsal, so there is nothing to sign off",
+        )
+    elif all(outcome.state is RehearsalState.WAIVED for outcome in required):
+        yield Reason(
+            ReasonCode.ONLY_WAIVERS, "every required rehearsal is waived, so nothing was shown to work"
+        )
+
+
+def _strangers(catalogue: Catalogue, nodes: Sequence[NodeResult], facts: RunFacts) -> Iterator[Reason]:
+    seen = {node.nodeid: node.rehearsal for node in nodes} | dict(facts.collected)
+    for nodeid, rehearsal_id in seen.items():
+        if catalogue.rehearsal(rehearsal_id) is None:
+            yield Reason(
+                ReasonCode.UNKNOWN_REHEARSAL,
+                f"{nodeid} names {rehearsal_id!r}, which is not in the catalogue",
+            )
+
+
+def _run_faults(facts: RunFacts) -> Iterator[Reason]:
+    for code, texts in (
+        (ReasonCode.COLLECT_ERROR, facts.collect_errors),
+        (ReasonCode.WORKER_CRASH, facts.worker_crashes),
+        (ReasonCode.INTERNAL_ERROR, facts.internal_errors),
+        (ReasonCode.EVIDENCE_FAULT, facts.evidence_faults),
+    ):
+        for text in texts:
+            yield Reason(code, f"{code.value.replace('-', ' ')}: {text}")
+    if facts.interrupted or facts.exit_status == 2:
+        yield Reason(ReasonCode.INTERRUPTED, "the run was stopped before its end")
+
+
+def _expired(waivers: Sequence[Waiver], today: date) -> Iterator[Reason]:
+    for waiver in waivers:
+        if waiver.expired(today):
+            yield Reason(
+                ReasonCode.WAIVER_EXPIRED,
+                f"the waiver of {waiver.target} {waiver.name} by {waiver.owner} ended on {waiver.until}",
+                waiver=waiver,
+            )
+
+
+def _exit_status(facts: RunFacts, outcomes: Sequence[RehearsalOutcome]) -> Iterator[Reason]:
+    """Exit status is a veto, never a proof; it is left unsaid only where a failed rehearsal already says
+    it.
+    """
+    explained = facts.exit_status == 1 and any(outcome.state is RehearsalState.FAILED for outcome in outcomes)
+    if facts.exit_status in {0, 2} or explained:
+        return
+    meaning = _EXIT_STATUS.get(facts.exit_status, "not one of pytest's own")
+    code = ReasonCode.NO_TESTS if facts.exit_status == 5 else ReasonCode.EXIT_STATUS
+    yield Reason(code, f"pytest ended with exit status {facts.exit_status} ({meaning})")

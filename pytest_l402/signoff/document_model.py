@@ -1,0 +1,349 @@
+"""Decides the form of `signoff.json`, and refuses a document whose parts contradict its verdict.
+
+The form is versioned (`schema_version`). Instants are epoch milliseconds, sizes bytes, digests SHA-256 in
+lower hex. What may be absent is null, never left out. No verdict is a bare boolean.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from pytest_l402.signoff.catalogue import LineSource, RehearsalKind
+from pytest_l402.signoff.outcome import ReasonCode, RehearsalState, Verdict
+from pytest_l402.signoff.results import PHASES
+from pytest_l402.signoff.waivers import WaiverTarget
+
+SCHEMA_VERSION: Final = "1"
+
+
+class DocumentKind(StrEnum):
+    """What a document is; also the stem of its file name, so that a sign-off is never named by anything
+    else.
+    """
+
+    SIGNOFF = "signoff"
+    REFUSAL = "refusal"
+    DRILL = "drill"
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> DocumentKind:
+        """Return the kind that belongs to a verdict."""
+        match verdict:
+            case Verdict.SIGNED_OFF:
+                return cls.SIGNOFF
+            case Verdict.DRILL:
+                return cls.DRILL
+            case Verdict.INCOMPLETE | Verdict.NOT_SIGNED_OFF:
+                return cls.REFUSAL
+
+
+class CheckState(StrEnum):
+    """Whether a check held, was violated, or held without having been shown able to fail."""
+
+    HELD = "HELD"
+    VIOLATED = "VIOLATED"
+    TOOTHLESS = "TOOTHLESS"
+
+
+class LineState(StrEnum):
+    """Whether a runbook line was proven, is covered by a waiver, or neither."""
+
+    PROVEN = "PROVEN"
+    WAIVED = "WAIVED"
+    UNPROVEN = "UNPROVEN"
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\\" in path:
+        raise ValueError("expected a path below the run folder")
+    return path
+
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+InsidePath = Annotated[str, AfterValidator(_inside)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ReasonEntry(_Part):
+    """Why something is not green; `waived_by` names the waiver that covers it ("<target> <name>")."""
+
+    code: ReasonCode
+    text: str
+    rehearsal: str | None
+    check: str | None
+    line: str | None
+    waived_by: str | None
+
+
+class LineEntry(_Part):
+    """One runbook line that a rehearsal must prove, and the checks that proved it."""
+
+    id: str
+    section: str
+    text: str
+    source: LineSource
+    state: LineState
+    proven_by: tuple[str, ...]
+
+
+class CitedLine(_Part):
+    """The runbook line that a check says it proves."""
+
+    id: str
+    section: str
+    text: str
+
+
+class ViolationEntry(_Part):
+    """What a check found: what it expected, what it saw, where, and what to do."""
+
+    expected: str
+    seen: str
+    where: str
+    remedy: str
+
+
+class SurvivorEntry(_Part):
+    """Altered evidence that a check did not notice."""
+
+    name: str
+    detail: str
+
+
+class CheckEntry(_Part):
+    """One check on one node: asked for by the test, or standing (run by the plugin over everything
+    recorded).
+    """
+
+    name: str
+    scope: Literal["asked", "standing"]
+    line: CitedLine | None
+    state: CheckState
+    rows: Count
+    violations: tuple[ViolationEntry, ...]
+    mutants_killed: tuple[str, ...]
+    mutants_survived: tuple[SurvivorEntry, ...]
+
+
+class FileEntry(_Part):
+    """One evidence file below the run folder."""
+
+    path: InsidePath
+    sha256: Digest
+    bytes: Count
+
+
+class NodeEntry(_Part):
+    """One pytest node of a rehearsal."""
+
+    nodeid: str
+    case: str | None
+    phases: dict[str, str]
+    failure: str | None
+    file: str | None
+    line: int | None
+    checks: tuple[CheckEntry, ...]
+    request_ids: tuple[str, ...]
+    evidence: tuple[FileEntry, ...]
+
+
+class RehearsalEntry(_Part):
+    """One rehearsal of the catalogue."""
+
+    id: str
+    title: str
+    runbook: str
+    family: str
+    section: str
+    kind: RehearsalKind
+    need: Literal["required", "optional"]
+    state: RehearsalState
+    reasons: tuple[ReasonEntry, ...]
+    lines: tuple[LineEntry, ...]
+    nodes: tuple[NodeEntry, ...]
+
+
+class RunEntry(_Part):
+    """The pytest run."""
+
+    id: str
+    seed: str
+    mode: str
+    teeth: Literal["on", "off"]
+    selection: Literal["full", "narrowed"]
+    narrowed_by: tuple[str, ...]
+    exit_status: int
+    started_at_ms: int
+    finished_at_ms: int
+    time_source: Literal["clock of the machine, self-asserted"]
+
+
+class SystemEntry(_Part):
+    """What was rehearsed; `digest` null means that the tested system is not pinned."""
+
+    name: str
+    version: str
+    digest: str | None
+
+
+class CatalogueEntry(_Part):
+    """The catalogue that says what was required, and its runbooks by title."""
+
+    source: str
+    sha256: Digest
+    families: tuple[str, ...]
+    runbooks: dict[str, str]
+
+
+class WaiverEntry(_Part):
+    """An accepted gap, and whether anything was waived by it in this run."""
+
+    target: WaiverTarget
+    name: str
+    owner: str
+    reason: str
+    until: str
+    source: str
+    effect: Literal["waived", "unused", "expired"]
+
+
+class CountsEntry(_Part):
+    """Totals over the document, which must agree with it."""
+
+    rehearsals: dict[RehearsalState, Count]
+    checks: Count
+    violations: Count
+    mutants_killed: Count
+    mutants_survived: Count
+    evidence_files: Count
+    evidence_bytes: Count
+
+
+class SignOffDocument(_Part):
+    """Everything that a verdict rests on. Construction fails if verdict, states and evidence contradict
+    each other.
+    """
+
+    schema_version: Literal["1"]
+    kind: DocumentKind
+    verdict: Verdict
+    signature: Literal["UNSIGNED"]
+    reasons: tuple[ReasonEntry, ...]
+    run: RunEntry
+    system: SystemEntry
+    catalogue: CatalogueEntry
+    versions: dict[str, str]
+    counts: CountsEntry
+    rehearsals: tuple[RehearsalEntry, ...]
+    waivers: tuple[WaiverEntry, ...]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        faults = [*_contradictions(self)]
+        if faults:
+            raise ValueError(f"the document contradicts itself: {'; '.join(faults)}")
+        return self
+
+    def checks(self) -> tuple[CheckEntry, ...]:
+        """Return every check of every node, in order."""
+        return tuple(check for entry in self.rehearsals for node in entry.nodes for check in node.checks)
+
+
+def count(rehearsals: tuple[RehearsalEntry, ...]) -> CountsEntry:
+    """Return the totals of these rehearsals; states that do not occur count 0."""
+    states = Counter(entry.state for entry in rehearsals)
+    nodes = [node for entry in rehearsals for node in entry.nodes]
+    checks = [check for node in nodes for check in node.checks]
+    return CountsEntry(
+        rehearsals={state: states[state] for state in RehearsalState},
+        checks=len(checks),
+        violations=sum(len(check.violations) for check in checks),
+        mutants_killed=sum(len(check.mutants_killed) for check in checks),
+        mutants_survived=sum(len(check.mutants_survived) for check in checks),
+        evidence_files=sum(len(node.evidence) for node in nodes),
+        evidence_bytes=sum(recorded.bytes for node in nodes for recorded in node.evidence),
+    )
+
+
+def _contradictions(document: SignOffDocument) -> list[str]:
+    faults = []
+    if document.kind is not DocumentKind.of(document.verdict):
+        faults.append(f"kind {document.kind} with verdict {document.verdict}")
+    if document.counts != count(document.rehearsals):
+        faults.append("the counts are not those of the rehearsals")
+    if (document.verdict is Verdict.DRILL) != (document.run.selection == "narrowed"):
+        faults.append(f"verdict {document.verdict} for a {document.run.selection} run")
+    if document.verdict is Verdict.SIGNED_OFF:
+        faults.extend(_against_sign_off(document))
+    elif not document.reasons:
+        faults.append(f"verdict {document.verdict} without a reason")
+    for entry in document.rehearsals:
+        if entry.state is RehearsalState.PASSED:
+            faults.extend(f"{entry.id} is PASSED but {fault}" for fault in _against_passed(entry))
+        if entry.state is RehearsalState.WAIVED and not all(reason.waived_by for reason in entry.reasons):
+            faults.append(f"{entry.id} is WAIVED but has a reason that no waiver covers")
+    return faults
+
+
+def _against_sign_off(document: SignOffDocument) -> list[str]:
+    faults = [f"SIGNED_OFF in spite of: {reason.text}" for reason in document.reasons]
+    if document.run.exit_status != 0:
+        faults.append(f"SIGNED_OFF with exit status {document.run.exit_status}")
+    if document.run.teeth == "off":
+        faults.append("SIGNED_OFF with teeth off")
+    required = [entry for entry in document.rehearsals if entry.need == "required"]
+    if not any(entry.state is RehearsalState.PASSED for entry in required):
+        faults.append("SIGNED_OFF without a required rehearsal that passed")
+    faults.extend(
+        f"SIGNED_OFF though {entry.id} is {entry.state}"
+        for entry in required
+        if entry.state not in {RehearsalState.PASSED, RehearsalState.WAIVED}
+    )
+    faults.extend(
+        f"SIGNED_OFF with a waiver that has ended: {waiver.target} {waiver.name}"
+        for waiver in document.waivers
+        if waiver.effect == "expired"
+    )
+    return faults
+
+
+def _against_passed(entry: RehearsalEntry) -> list[str]:
+    faults = [f"there is a reason against it: {reason.text}" for reason in entry.reasons]
+    if not entry.nodes:
+        faults.append("no node ran")
+    for node in entry.nodes:
+        if node.phases != dict.fromkeys(PHASES, "passed"):
+            faults.append(f"{node.nodeid} did not pass setup, call and teardown")
+        if not any(check.scope == "asked" for check in node.checks):
+            faults.append(f"{node.nodeid} asked for no check")
+        faults.extend(f"check {check.name} is not HELD" for check in node.checks if not _held(check))
+    proven = {(check.line.id, check.name) for node in entry.nodes for check in node.checks if check.line}
+    for line in entry.lines:
+        if line.state is not LineState.PROVEN or not line.proven_by:
+            faults.append(f"line {line.id} is {line.state}")
+        faults.extend(
+            f"line {line.id} is said to be proven by {name}, which did not run for it"
+            for name in line.proven_by
+            if (line.id, name) not in proven
+        )
+    return faults
+
+
+def _held(check: CheckEntry) -> bool:
+    return (
+        check.state is CheckState.HELD
+        and check.rows > 0
+        and bool(check.mutants_killed)
+        and not check.violations
+        and not check.mutants_survived
+    )

@@ -1,0 +1,112 @@
+"""Decides the words that every report of a run shares, so that no two of them say the verdict differently."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from pytest_l402.signoff.document_model import (
+    CheckEntry,
+    LineState,
+    RehearsalEntry,
+    SignOffDocument,
+    WaiverEntry,
+)
+from pytest_l402.signoff.outcome import RehearsalState, Verdict
+
+VERDICT_WORDS: Final = {
+    Verdict.SIGNED_OFF: "SIGNED OFF",
+    Verdict.NOT_SIGNED_OFF: "NOT SIGNED OFF",
+    Verdict.INCOMPLETE: "INCOMPLETE, NOT SIGNED OFF",
+    Verdict.DRILL: "DRILL, NOT A SIGN-OFF",
+}
+
+STATE_WORDS: Final = {
+    RehearsalState.PASSED: "passed",
+    RehearsalState.WAIVED: "waived",
+    RehearsalState.NOT_RUN: "not run",
+    RehearsalState.INCOMPLETE: "incomplete",
+    RehearsalState.FAILED: "failed",
+}
+
+
+def plural(number: int, noun: str) -> str:
+    """Return the number with its noun, "1 check" or "2 checks"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def sentence(document: SignOffDocument) -> str:
+    """Return the one sentence that says why the verdict is what it is."""
+    required = [entry for entry in document.rehearsals if entry.need == "required"]
+    passed = sum(entry.state is RehearsalState.PASSED for entry in required)
+    waived = sum(entry.state is RehearsalState.WAIVED for entry in required)
+    match document.verdict:
+        case Verdict.SIGNED_OFF:
+            waivers = f", {waived} only by waiver" if waived else ""
+            counts = document.counts
+            return (
+                f"{passed} of {plural(len(required), 'required rehearsal')} passed{waivers}; "
+                f"{plural(counts.checks, 'check')} held and killed {plural(counts.mutants_killed, 'mutant')}."
+            )
+        case Verdict.DRILL:
+            ran = [entry for entry in document.rehearsals if entry.nodes]
+            states = (
+                ", ".join(f"{entry.id} {STATE_WORDS[entry.state]}" for entry in ran) or "no rehearsal ran"
+            )
+            return f"Partial run, cannot sign off: {states}."
+        case _:
+            rehearsals = plural(len(required), "required rehearsal")
+            return f"{passed} of {rehearsals} passed. {document.reasons[0].text}"
+
+
+def tally(entry: RehearsalEntry) -> str:
+    """Return how much one rehearsal proved: lines, checks, mutants."""
+    proven = sum(line.state is LineState.PROVEN for line in entry.lines)
+    checks = checks_of(entry)
+    killed = sum(len(check.mutants_killed) for check in checks)
+    return (
+        f"{proven} of {plural(len(entry.lines), 'line')} proven, "
+        f"{plural(len(checks), 'check')}, {plural(killed, 'mutant')} killed"
+    )
+
+
+def checks_of(entry: RehearsalEntry) -> tuple[CheckEntry, ...]:
+    """Return every check of every node of a rehearsal."""
+    return tuple(check for node in entry.nodes for check in node.checks)
+
+
+def standing(document: SignOffDocument) -> tuple[str, ...]:
+    """Return what a reader must not assume: who signed, what the clock is, whether the tested system is
+    pinned.
+    """
+    system = document.system
+    pinned = (
+        f"Tested system: {system.name} {system.version}, pinned by {system.digest}."
+        if system.digest is not None
+        else f"Tested system: {system.name} {system.version}, not pinned by a digest."
+    )
+    return (
+        "UNSIGNED: nobody has put a signature on this document.",
+        pinned,
+        "Times come from the clock of the machine; no one else attests them.",
+    )
+
+
+def waiver_sentence(waiver: WaiverEntry) -> str:
+    """Return one waiver in words."""
+    effect = {"waived": "in use", "unused": "not needed in this run", "expired": "ENDED, remove or renew it"}
+    return (
+        f"{waiver.target} {waiver.name}, until {waiver.until}, by {waiver.owner}: {waiver.reason} "
+        f"({effect[waiver.effect]}; from {waiver.source})"
+    )
+
+
+def instant(epoch_ms: int) -> str:
+    """Return an instant in UTC as RFC 3339 with milliseconds; outside the years 1 to 9999, the number
+    itself.
+    """
+    try:
+        moment = datetime.fromtimestamp(epoch_ms / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return f"{epoch_ms} ms"
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
