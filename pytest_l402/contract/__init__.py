@@ -1,6 +1,32 @@
 """What a record and an artifact must be: keys, values, documents, and how they are read and shown safely."""
 
+from .camel_document import CamelDocument, DocumentError
 from .faults import FaultKind, RecordFault
+from .full_flow import (
+    CHECK_NAMES,
+    FLOW_STAGES,
+    Correlation,
+    Coverage,
+    DeniedStatus,
+    DeploymentStatus,
+    EventStatus,
+    FlowArtifacts,
+    FlowEvent,
+    FlowMode,
+    FlowStage,
+    FullFlowSummary,
+    GatewayReconcile,
+    ObservabilitySection,
+    PaidRequest,
+    PaidStatus,
+    ParitySection,
+    PaywallCreation,
+    PolicyDeniedRequest,
+    SettlementCorrelation,
+    stage_order_faults,
+)
+from .local_artifact import LocalFlow, LocalFlowKind, LocalNodeArtifact, SellerCall, redact_values
+from .parity import PARITY_KEYS, KeyParity, ParityReport, ParityState, parity
 from .proof_reference import hosted_proof_reference, local_proof_reference, proof_join_key
 from .record import (
     ENUM_VALUES,
@@ -18,25 +44,57 @@ from .record import (
     record_faults,
 )
 from .redaction import REDACTED, digest_reference, is_digest_reference, redact_text
+from .snapshot import Snapshot
 from .task_graph import TRANSITIONS, UNFINISHED, TaskStatus, is_allowed
 from .text_safety import folder_name, printable, quoted
 
 __all__ = [
+    "CHECK_NAMES",
     "ENUM_VALUES",
+    "FLOW_STAGES",
     "NULLABLE_KEYS",
+    "PARITY_KEYS",
     "REDACTED",
     "REQUIRED_KEYS",
     "TRANSITIONS",
     "UNFINISHED",
+    "CamelDocument",
+    "Correlation",
+    "Coverage",
+    "DeniedStatus",
+    "DeploymentStatus",
     "DesktopRuntimeStatus",
+    "DocumentError",
+    "EventStatus",
     "ExecutionPath",
     "Executor",
     "FaultKind",
+    "FlowArtifacts",
+    "FlowEvent",
+    "FlowMode",
+    "FlowStage",
+    "FullFlowSummary",
+    "GatewayReconcile",
+    "KeyParity",
+    "LocalFlow",
+    "LocalFlowKind",
+    "LocalNodeArtifact",
     "NodeSyncStatus",
     "ObservabilityRecord",
+    "ObservabilitySection",
+    "PaidRequest",
+    "PaidStatus",
+    "ParityReport",
+    "ParitySection",
+    "ParityState",
+    "PaywallCreation",
     "Plane",
+    "PolicyDeniedRequest",
     "RecordError",
     "RecordFault",
+    "SellerCall",
+    "SettlementCorrelation",
+    "Snapshot",
     "TaskStatus",
     "WalletState",
     "decode_record",
@@ -46,9 +104,12 @@ __all__ = [
     "is_allowed",
     "is_digest_reference",
     "local_proof_reference",
+    "parity",
     "printable",
     "proof_join_key",
     "quoted",
     "record_faults",
     "redact_text",
+    "redact_values",
+    "stage_order_faults",
 ]

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError
-from pydantic.alias_generators import to_camel
-
-from .faults import FaultKind, RecordFault, faults_of, seen
+from .camel_document import CamelDocument, DocumentError
+from .faults import FaultKind, RecordFault, seen
 from .scalars import AnyText, EpochMs, Flag, Msats, Text, member_of
 
 
@@ -66,30 +64,20 @@ class NodeSyncStatus(StrEnum):
     DEGRADED = "degraded"
 
 
-class RecordError(ValueError):
+class RecordError(DocumentError):
     """A value is not an observability record; `faults` holds every departure at once."""
 
     def __init__(self, faults: tuple[RecordFault, ...]) -> None:
-        super().__init__("not an observability record: " + "; ".join(str(fault) for fault in faults))
-        self.faults = faults
+        super().__init__("observability record", faults)
 
 
-class ObservabilityRecord(BaseModel):
+class ObservabilityRecord(CamelDocument):
     """One observation of one plane about one L402 request.
 
     Attributes are snake_case, keys in documents camelCase; the order of the attributes is the canonical order
     of the keys. There are no defaults: unknown is written as None. Amounts are msats, times epoch ms.
     Source: runbook observability, Canonical Observability Contract; acceptance as the original decoder's.
     """
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="ignore",
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=False,
-        hide_input_in_errors=True,
-    )
 
     request_id: Text | None
     user_id: Text | None
@@ -102,21 +90,14 @@ class ObservabilityRecord(BaseModel):
     payment_proof_ref: Text | None
     cache_hit: Flag | None
     deny_reason: AnyText | None
-    executor: Annotated[Executor, PlainValidator(member_of(Executor))]
-    plane: Annotated[Plane, PlainValidator(member_of(Plane))]
-    execution_path: Annotated[ExecutionPath, PlainValidator(member_of(ExecutionPath))]
+    executor: Annotated[Executor, member_of(Executor)]
+    plane: Annotated[Plane, member_of(Plane)]
+    execution_path: Annotated[ExecutionPath, member_of(ExecutionPath)]
     desktop_session_id: Text | None
-    desktop_runtime_status: (
-        Annotated[DesktopRuntimeStatus, PlainValidator(member_of(DesktopRuntimeStatus))] | None
-    )
-    wallet_state: Annotated[WalletState, PlainValidator(member_of(WalletState))] | None
-    node_sync_status: Annotated[NodeSyncStatus, PlainValidator(member_of(NodeSyncStatus))] | None
+    desktop_runtime_status: Annotated[DesktopRuntimeStatus, member_of(DesktopRuntimeStatus)] | None
+    wallet_state: Annotated[WalletState, member_of(WalletState)] | None
+    node_sync_status: Annotated[NodeSyncStatus, member_of(NodeSyncStatus)] | None
     observed_at_ms: EpochMs
-
-    def to_row(self) -> dict[str, Any]:
-        """Return the 19 keys in canonical order with plain values: enums as text."""
-        values = self.__dict__
-        return {key: _plain(values[name]) for name, key in _KEY_OF_ATTRIBUTE.items()}
 
 
 def decode_record(value: object) -> ObservabilityRecord:
@@ -128,9 +109,9 @@ def decode_record(value: object) -> ObservabilityRecord:
     if not isinstance(value, Mapping):
         raise RecordError((RecordFault("", FaultKind.NOT_AN_OBJECT, "an object of 19 keys", seen(value)),))
     try:
-        return ObservabilityRecord.model_validate(dict(value), by_alias=True, by_name=False)
-    except ValidationError as error:
-        raise RecordError(faults_of(error)) from None
+        return ObservabilityRecord.decode(dict(value))
+    except DocumentError as error:
+        raise RecordError(error.faults) from None
 
 
 def record_faults(value: object) -> tuple[RecordFault, ...]:
@@ -140,10 +121,6 @@ def record_faults(value: object) -> tuple[RecordFault, ...]:
     except RecordError as error:
         return error.faults
     return ()
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, StrEnum) else value
 
 
 _KEY_OF_ATTRIBUTE = {name: str(field.alias) for name, field in ObservabilityRecord.model_fields.items()}

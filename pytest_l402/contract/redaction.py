@@ -8,7 +8,8 @@ import re
 REDACTED = "[redacted]"
 
 _NOT_YET = r"(?!\\?[\"']?\[redacted\])"
-_SECRET_KEY = r"\b[\w-]{0,40}(?:macaroon|secret|token|passw(?:or)?d|(?:api|root|private)[_-]?key|mnemonic)"
+_WORDS = r"(?:macaroon|secret|token|passw(?:or)?d|(?:api|root|private)[_-]?key|mnemonic)"
+_NAMED_KEY = rf"\b[\w-]{{0,40}}{_WORDS}"
 _PREIMAGE_KEY = r"\b[\w-]{0,40}preimage(?:[_-]?hex)?"
 # A quoted value, also one quoted inside quoted JSON, or one cut off before its closing quote.
 _QUOTED = r"(\\?[\"'])(?:(?!\2)(?:\\.|[^\n]))*(?:\2|(?=\n)|$)"
@@ -19,9 +20,9 @@ _NAMED = (
     rf"({_PREIMAGE_KEY}\\?[\"']?\s*[:=]\s*){_NOT_YET}{_QUOTED}",
     rf"({_PREIMAGE_KEY}(?:\\?[\"']?\s*=|\\?[\"']\s*:)\s*)(){_NOT_YET}{_WORD}",
     rf"({_PREIMAGE_KEY}\s*:\s*)()[0-9a-f]{{25,}}",
-    rf"({_SECRET_KEY}\\?[\"']?\s*[:=]\s*){_NOT_YET}{_QUOTED}",
-    rf"({_SECRET_KEY}(?:\\?[\"']?\s*=|\\?[\"']\s*:)\s*)(){_NOT_YET}{_WORD}",
-    rf"({_SECRET_KEY}\s*:\s*)()[\w+/=.~-]{{16,}}",
+    rf"({_NAMED_KEY}\\?[\"']?\s*[:=]\s*){_NOT_YET}{_QUOTED}",
+    rf"({_NAMED_KEY}(?:\\?[\"']?\s*=|\\?[\"']\s*:)\s*)(){_NOT_YET}{_WORD}",
+    rf"({_NAMED_KEY}\s*:\s*)()[\w+/=.~-]{{16,}}",
     # Authorization values: `L402 <macaroon>:<preimage>`, and the schemes that carry one token.
     r"(\b(?:L402|LSAT)\s+)()[\w+/=.~,-]+:[0-9a-f]+",
     r"(\b(?:Bearer|Basic)\s+)()[\w+/=.~-]{8,}",
@@ -43,8 +44,8 @@ _REFERENCE = re.compile(r"sha256:[0-9a-f]{16}")
 def redact_text(text: str) -> str:
     """Return `text` with preimages, macaroons, credentials, tokens and named secrets as `[redacted]`.
 
-    Proof references (`preimage:` and 16 hex digits, `lightning_preimage:` and 24), payment hashes and invoices
-    stay: evidence joins on them. Applying it twice changes nothing more.
+    Proof references (`preimage:` and 16 hex digits, `lightning_preimage:` and 24), payment hashes and
+    invoices stay: evidence joins on them. Applying it twice changes nothing more.
     """
     for pattern in _NAMED_PATTERNS:
         text = pattern.sub(_keep_name, text)

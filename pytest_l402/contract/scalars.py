@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import PlainValidator
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """The greatest integer that every reader of JSON holds exactly."""
 
 E = TypeVar("E", bound=StrEnum)
+
+
+@dataclass(frozen=True)
+class Accepts:
+    """Annotation of a field: `accept` alone decides what the field takes, and writes it back as it is."""
+
+    accept: Callable[[object], object]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.accept)
 
 
 def _refuse(kind: str, expected: str) -> PydanticCustomError:
@@ -55,8 +65,8 @@ def _flag(value: object) -> bool:
     return value
 
 
-def member_of(enumeration: type[E]) -> Callable[[object], E]:
-    """Return a validator that accepts exactly the values of `enumeration`, case-sensitively."""
+def member_of(enumeration: type[E]) -> Accepts:
+    """Return the annotation of a field that takes exactly the values of `enumeration`, case-sensitively."""
     members = {member.value: member for member in enumeration}
     expected = "one of " + ", ".join(members)
 
@@ -68,18 +78,18 @@ def member_of(enumeration: type[E]) -> Callable[[object], E]:
             raise _refuse("enum", expected)
         return member
 
-    return accept
+    return Accepts(accept)
 
 
-Text = Annotated[str, PlainValidator(_text)]
+Text = Annotated[str, Accepts(_text)]
 """Text of at least one character; a blank such as " " is accepted, as the original decoder does."""
-AnyText = Annotated[str, PlainValidator(_any_text)]
+AnyText = Annotated[str, Accepts(_any_text)]
 """Any text, the empty one included."""
-Msats = Annotated[int, PlainValidator(_integer)]
+Msats = Annotated[int, Accepts(_integer)]
 """An amount in millisatoshis, 0 to 2^53-1."""
-EpochMs = Annotated[int, PlainValidator(_integer)]
+EpochMs = Annotated[int, Accepts(_integer)]
 """A time in epoch milliseconds, 0 to 2^53-1."""
-Count = Annotated[int, PlainValidator(_integer)]
+Count = Annotated[int, Accepts(_integer)]
 """A number of things, 0 to 2^53-1."""
-Flag = Annotated[bool, PlainValidator(_flag)]
+Flag = Annotated[bool, Accepts(_flag)]
 """true or false; 0 and 1 are numbers."""

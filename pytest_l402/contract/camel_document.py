@@ -1,0 +1,48 @@
+"""Decides how a document is decoded: camelCase keys, nothing coerced, every fault named."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from .faults import RecordFault, faults_of
+
+
+class DocumentError(ValueError):
+    """A value is not the document that it should be; `faults` holds every departure at once."""
+
+    def __init__(self, title: str, faults: tuple[RecordFault, ...]) -> None:
+        super().__init__(f"not a {title}: " + "; ".join(str(fault) for fault in faults))
+        self.faults = faults
+
+
+class CamelDocument(BaseModel):
+    """An immutable document; attributes are snake_case, keys camelCase, unknown keys are dropped."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=False,
+        hide_input_in_errors=True,
+    )
+
+    @classmethod
+    def decode(cls, value: object) -> Self:
+        """Return the document that `value` (as parsed from JSON) is.
+
+        Raises:
+            DocumentError: with every fault at once.
+        """
+        try:
+            return cls.model_validate(value, by_alias=True, by_name=False)
+        except ValidationError as error:
+            raise DocumentError(cls.__name__, faults_of(error)) from None
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the document with camelCase keys in declared order and plain JSON values."""
+        row: dict[str, Any] = self.model_dump(mode="json", by_alias=True)
+        return row

@@ -1,0 +1,113 @@
+"""Decides what the local-node artifact is: what a desktop executor tells about the purchases it ran."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import Field
+
+from .camel_document import CamelDocument
+from .record import ObservabilityRecord
+from .redaction import digest_reference, is_digest_reference, redact_text
+from .scalars import AnyText, Count, EpochMs, Text, member_of
+from .task_graph import TaskStatus
+
+
+class LocalFlowKind(StrEnum):
+    """How a purchase ended, as its artifact tells it.
+
+    `success` and `blocked` are what the original artifact holds; the others are ends that it cannot show.
+    """
+
+    SUCCESS = "success"
+    BLOCKED = "blocked"
+    CACHED = "cached"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class SellerCall(CamelDocument):
+    """One HTTP call to the seller; `authorization` is None, a digest, or in old artifacts the secret."""
+
+    path: Text
+    authorization: AnyText | None = Field(repr=False)
+    status: Count
+
+    def redacted(self) -> Self:
+        """Return the call with a digest reference in place of the authorization value."""
+        value = self.authorization
+        if value is None or is_digest_reference(value):
+            return self
+        return self.model_copy(update={"authorization": digest_reference(value)})
+
+
+class LocalFlow(CamelDocument):
+    """One purchase of the local executor."""
+
+    flow: Annotated[LocalFlowKind, member_of(LocalFlowKind)]
+    task_id: Text
+    task_status: Annotated[TaskStatus, member_of(TaskStatus)]
+    create_request_id: Text
+    transition_request_ids: tuple[Text, ...]
+    proof_reference: Text | None = None
+    payment_id: Text | None = None
+    blocked_error_code: Text | None = None
+    blocked_reason: Text | None = None
+    seller_calls: tuple[SellerCall, ...]
+    observability_records: tuple[ObservabilityRecord, ...]
+
+    @property
+    def request_ids(self) -> frozenset[str]:
+        """Every request id that this purchase is known by: of its creation, transitions and records."""
+        recorded = (
+            record.request_id for record in self.observability_records if record.request_id is not None
+        )
+        return frozenset((self.create_request_id, *self.transition_request_ids, *recorded))
+
+
+class LocalNodeArtifact(CamelDocument):
+    """What `l402-local-node-smoke-artifact.json` holds.
+
+    Source: runbook observability, Emission Surfaces and section 2. The time is in epoch milliseconds.
+    """
+
+    generated_at_ms: EpochMs
+    flows: tuple[LocalFlow, ...]
+
+    def redacted(self) -> Self:
+        """Return the artifact without a secret: authorization values as digests, free text redacted."""
+        return type(self).decode(self.to_row())
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the artifact as it may be written: always redacted, absent optional keys left out."""
+        row = super().to_row()
+        for flow, flow_row in zip(self.flows, row["flows"], strict=True):
+            flow_row["sellerCalls"] = [
+                {
+                    "path": call.path,
+                    "authorization": call.authorization,
+                    "status": call.status,
+                }
+                for call in (call.redacted() for call in flow.seller_calls)
+            ]
+            flow_row["observabilityRecords"] = [record.to_row() for record in flow.observability_records]
+            for key in _OPTIONAL_KEYS:
+                if flow_row[key] is None:
+                    del flow_row[key]
+        redacted: dict[str, Any] = redact_values(row)
+        return redacted
+
+
+_OPTIONAL_KEYS = ("proofReference", "paymentId", "blockedErrorCode", "blockedReason")
+
+
+def redact_values(value: Any) -> Any:
+    """Return `value` with every text in it redacted; keys, order and numbers stay."""
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, dict):
+        return {key: redact_values(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [redact_values(item) for item in value]
+    return value
