@@ -1,0 +1,49 @@
+"""Decides what of a client's request the seller's API gets to see."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pytest_l402.protocol import CredentialError, Dialect, format_credential, parse_credential
+
+from .network import REQUEST_ID_HEADER, Request
+
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+def forwarded(request: Request, address: str, request_id: str, dialect: Dialect) -> Request:
+    """Return the request for the seller's API at `address` (the client's own host when empty).
+
+    A readable credential, verified or not, arrives as two Authorization lines, LSAT before L402, whichever
+    header it came in. The request id is set, the client's address noted, and hop-by-hop headers stay behind.
+    Source: Aperture proxy, l402/header.
+    """
+    named = {token.strip().lower() for text in request.headers_of("Connection") for token in text.split(",")}
+    dropped = _HOP_BY_HOP | named | {REQUEST_ID_HEADER, "x-forwarded-for"}
+    headers = [line for line in request.headers if line[0].lower() not in dropped]
+    try:
+        credential = parse_credential(request.headers, dialect)
+    except CredentialError:
+        credential = None
+    if credential is not None:
+        text = credential.macaroon.to_base64()
+        headers = [line for line in headers if line[0].lower() != "authorization"]
+        headers += [
+            ("Authorization", format_credential(text, credential.preimage, scheme))
+            for scheme in ("LSAT", "L402")
+        ]
+    origin = [*request.headers_of("X-Forwarded-For"), request.client_address]
+    headers += [("X-Forwarded-For", ", ".join(origin)), (REQUEST_ID_HEADER, request_id)]
+    return dataclasses.replace(request, host=address or request.host, headers=tuple(headers))
