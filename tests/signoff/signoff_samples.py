@@ -1,0 +1,155 @@
+"""A small catalogue, and nodes and runs over it that are green unless a test says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+from pytest_l402.evidence.check import CheckResult, MutantResult, Violation
+from pytest_l402.signoff import (
+    NodeResult,
+    RecordedFile,
+    Rehearsal,
+    Runbook,
+    RunFacts,
+    SignOff,
+    SignOffDocument,
+    SystemUnderRehearsal,
+    Waiver,
+    WaiverTarget,
+    build_document,
+    judge_run,
+)
+from pytest_l402.signoff.catalogue import Catalogue, Line, LineSource, RehearsalKind
+
+TODAY = date(2026, 11, 21)
+SYSTEM = SystemUnderRehearsal(name="stack of the tests", version="0")
+VERSIONS = {"python": "3.x", "pytest-l402": "0"}
+
+CATALOGUE = Catalogue(
+    source="rehearsals/catalogue.yaml",
+    sha256="c" * 64,
+    version=1,
+    runbooks=(
+        Runbook(
+            id="observability",
+            title="Observability runbook",
+            lines=(
+                Line("1.ok", "1", "the summary says ok=true", LineSource.RUNBOOK),
+                Line("1.keys", "1", "no key is missing", LineSource.RUNBOOK),
+                Line("2.hit", "2", "a record has cacheHit=true", LineSource.RUNBOOK),
+                Line("9.extra", "9", "find oa_req=<id> | and `more`", LineSource.PROJECT),
+            ),
+        ),
+    ),
+    rehearsals=(
+        Rehearsal(
+            "success",
+            "observability",
+            "observability",
+            "1",
+            "Success",
+            RehearsalKind.SCENARIO,
+            ("1.ok", "1.keys"),
+        ),
+        Rehearsal(
+            "reuse", "observability", "observability", "2", "Reuse", RehearsalKind.SCENARIO, ("2.hit",)
+        ),
+        Rehearsal(
+            "extra", "observability", "observability", "9", "Extra", RehearsalKind.DRILL, ("9.extra",), False
+        ),
+    ),
+)
+
+
+def held(name: str, line: str | None = None, **changes: Any) -> CheckResult:
+    """A check that held on three rows and killed two mutants."""
+    result = CheckResult(
+        name=name,
+        line=line,
+        rows=3,
+        violations=(),
+        mutants=(MutantResult("key dropped", True, "noticed"), MutantResult("row removed", True, "noticed")),
+    )
+    return replace(result, **changes)
+
+
+def violation(check: str = "keys", line: str | None = "1.keys", **changes: str) -> Violation:
+    found = Violation(check, line, "19 keys", "18 keys", "records row 4", "emit the key")
+    return replace(found, **changes)
+
+
+def violated(name: str, line: str | None = None) -> CheckResult:
+    return CheckResult(name, line, 3, (violation(name, line),), ())
+
+
+def node(rehearsal: str, case: str | None = None, **changes: Any) -> NodeResult:
+    """A node of a rehearsal that proved every line of it."""
+    entry = CATALOGUE.rehearsal(rehearsal)
+    lines = entry.proves if entry else ("1.ok",)
+    suffix = f"[{case}]" if case else ""
+    result = NodeResult(
+        nodeid=f"rehearsals/test_{rehearsal}.py::test_it{suffix}",
+        rehearsal=rehearsal,
+        case=case,
+        phases={"setup": "passed", "call": "passed", "teardown": "passed"},
+        checks=tuple(held(f"check {line}", line) for line in lines),
+        standing=(held("records_complete"),),
+        request_ids=(f"req-{rehearsal}",),
+        evidence_files=(RecordedFile(f"evidence/{rehearsal}/records.jsonl", "a" * 64, 10),),
+        file=f"rehearsals/test_{rehearsal}.py",
+        line=7,
+    )
+    return replace(result, **changes)
+
+
+def failed_node(rehearsal: str, **changes: Any) -> NodeResult:
+    phases = {"setup": "passed", "call": "failed", "teardown": "passed"}
+    return node(rehearsal, **{"phases": phases, "failure": "E  assert 1 == 2", **changes})
+
+
+GREEN = (node("success"), node("reuse"))
+
+
+def facts(nodes: Sequence[NodeResult] = GREEN, **changes: Any) -> RunFacts:
+    """A full run that collected exactly these nodes and ended well."""
+    known = RunFacts(
+        run_id="20261121T120000Z-0123abcd",
+        seed="1",
+        mode="mock",
+        started_at_ms=1_795_262_400_000,
+        finished_at_ms=1_795_262_401_500,
+        exit_status=0,
+        collected={node.nodeid: node.rehearsal for node in nodes},
+    )
+    return replace(known, **changes)
+
+
+def judge(
+    nodes: Sequence[NodeResult] = GREEN,
+    run: RunFacts | None = None,
+    waivers: Sequence[Waiver] = (),
+    families: Sequence[str] = (),
+    today: date = TODAY,
+    catalogue: Catalogue = CATALOGUE,
+) -> SignOff:
+    return judge_run(
+        catalogue=catalogue,
+        families=families,
+        nodes=nodes,
+        facts=run or facts(nodes),
+        waivers=waivers,
+        today=today,
+    )
+
+
+def document(
+    nodes: Sequence[NodeResult] = GREEN, run: RunFacts | None = None, waivers: Sequence[Waiver] = ()
+) -> SignOffDocument:
+    return build_document(judge(nodes, run, waivers), system=SYSTEM, versions=VERSIONS)
+
+
+def waiver(target: WaiverTarget, name: str, until: date = date(2026, 12, 1)) -> Waiver:
+    return Waiver(target, name, "ada", "ticket 12", until, "waivers.yaml")
