@@ -45,6 +45,7 @@ from .record import (
 )
 from .redaction import REDACTED, digest_reference, is_digest_reference, redact_text
 from .snapshot import Snapshot
+from .strict_json import InputError, parse_json, read_json, read_json_lines
 from .task_graph import TRANSITIONS, UNFINISHED, TaskStatus, is_allowed
 from .text_safety import folder_name, printable, quoted
 
@@ -75,6 +76,7 @@ __all__ = [
     "FlowStage",
     "FullFlowSummary",
     "GatewayReconcile",
+    "InputError",
     "KeyParity",
     "LocalFlow",
     "LocalFlowKind",
@@ -105,9 +107,12 @@ __all__ = [
     "is_digest_reference",
     "local_proof_reference",
     "parity",
+    "parse_json",
     "printable",
     "proof_join_key",
     "quoted",
+    "read_json",
+    "read_json_lines",
     "record_faults",
     "redact_text",
     "redact_values",
