@@ -11,6 +11,9 @@ _ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD03641
 # embit takes the bundled libsecp256k1, else its own Python; a test swaps this to hold the two together.
 _backend: Any = secp256k1
 
+# embit's Python trips over coordinates that are no point of the curve instead of refusing them.
+_NOT_ON_THE_CURVE: Final = (AssertionError, AttributeError, TypeError, ValueError, ZeroDivisionError)
+
 
 def is_private_key(data: bytes) -> bool:
     """Whether ``data`` is 32 bytes between 1 and the group order."""
@@ -33,19 +36,13 @@ def sign(message: bytes, private_key: bytes) -> bytes:
 
 def recover(message: bytes, signature: bytes) -> bytes | None:
     """Return the compressed public key that made the 65 bytes of ``signature``, or None if no key did."""
-    r, s, recovery_id = signature[:32], int.from_bytes(signature[32:64]), signature[64]
-    if recovery_id > 3:
+    normal = _low_s(signature)
+    if normal is None:
         return None
-    if s > _ORDER // 2:
-        # libsecp takes both forms of s, embit's Python only the low one: negating s mirrors the point.
-        s, recovery_id = _ORDER - s, recovery_id ^ 1
-        if s <= 0:
-            return None
     try:
-        parsed = _backend.ecdsa_recoverable_signature_parse_compact(r + s.to_bytes(32), recovery_id)
+        parsed = _backend.ecdsa_recoverable_signature_parse_compact(normal[:64], normal[64])
         point = _backend.ecdsa_recover(parsed, sha256(message).digest())
-    except (AssertionError, AttributeError, TypeError, ValueError, ZeroDivisionError):
-        # embit's Python trips over an r that is no point of the curve instead of refusing it.
+    except _NOT_ON_THE_CURVE:
         return None
     serialized: bytes = _backend.ec_pubkey_serialize(point)
     return serialized
@@ -53,9 +50,25 @@ def recover(message: bytes, signature: bytes) -> bytes | None:
 
 def verify(message: bytes, signature: bytes, key: bytes) -> bool:
     """Whether r and s of ``signature`` are by the compressed public ``key``, whatever its recovery id."""
+    normal = _low_s(signature[:64] + b"\x00")
+    if normal is None:
+        return False
     try:
         point = _backend.ec_pubkey_parse(key)
-        parsed = _backend.ecdsa_signature_normalize(_backend.ecdsa_signature_parse_compact(signature[:64]))
+        parsed = _backend.ecdsa_signature_parse_compact(normal[:64])
         return bool(_backend.ecdsa_verify(parsed, sha256(message).digest(), point))
-    except (AssertionError, AttributeError, TypeError, ValueError, ZeroDivisionError):
+    except _NOT_ON_THE_CURVE:
         return False
+
+
+def _low_s(signature: bytes) -> bytes | None:
+    """Return the form of r, s and recovery id that every backend takes, or None for numbers out of range.
+
+    Both forms of s are valid, but embit's Python takes only the low one. Negating s mirrors the point behind r.
+    """
+    r, s, recovery_id = signature[:32], int.from_bytes(signature[32:64]), signature[64]
+    if not (0 < int.from_bytes(r) < _ORDER and 0 < s < _ORDER and recovery_id < 4):
+        return None
+    if s > _ORDER // 2:
+        s, recovery_id = _ORDER - s, recovery_id ^ 1
+    return r + s.to_bytes(32) + bytes([recovery_id])

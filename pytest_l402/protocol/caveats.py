@@ -148,8 +148,9 @@ def _check_expiry(values: list[bytes], service: str, now_unix_s: float) -> None:
 
 def _integer(text: bytes) -> int | None:
     """Read a decimal integer as Go's ParseInt does: sign allowed, no blanks or underscores, 64 bits."""
-    # Nineteen digits hold every 64-bit integer; the bound spares Python from parsing millions of them.
-    if not _INTEGER.fullmatch(text) or len(text.lstrip(b"+-").lstrip(b"0")) > 19:
+    digits = text.lstrip(b"+-").lstrip(b"0")
+    # Nineteen digits hold every 64-bit integer; Python itself refuses to parse thousands of them.
+    if not _INTEGER.fullmatch(text) or len(digits) > 19:
         return None
-    value = int(text)
+    value = int(digits or b"0") * (-1 if text.startswith(b"-") else 1)
     return value if value in _INT64 else None

@@ -1,0 +1,310 @@
+import json
+from pathlib import Path
+
+import pytest
+from embit import bech32
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pytest_l402.protocol import (
+    InvoiceError,
+    PaymentHash,
+    TaggedField,
+    decode_invoice,
+    encode_fields,
+    encode_invoice,
+    public_key,
+)
+from pytest_l402.protocol import _bech32 as room_bech32
+
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "bolt11.json").read_text())
+KEY = bytes.fromhex(VECTORS["private_key"])
+HASH = PaymentHash(bytes(range(32)))
+VALID = [pytest.param(case, id=case["name"]) for case in VECTORS["valid"]]
+INVALID = [pytest.param(case, id=case["name"]) for case in VECTORS["invalid"]]
+WORDS = st.lists(st.integers(0, 31), max_size=80).map(bytes)
+
+
+def encoded(**changes):
+    arguments = {
+        "private_key": KEY,
+        "payment_hash": HASH,
+        "timestamp_s": 1_700_000_000,
+        "description": "L402",
+    }
+    return encode_invoice(**(arguments | changes))
+
+
+def refusal(call, *arguments, **keywords):
+    with pytest.raises(InvoiceError) as caught:
+        call(*arguments, **keywords)
+    return caught.value
+
+
+@pytest.mark.parametrize("case", VALID)
+def test_specification_examples_say_what_they_should(case):
+    invoice = decode_invoice(case["invoice"])
+    for name in ("prefix", "amount_msats", "timestamp_s", "payment_hash", "description", "expiry_s"):
+        assert getattr(invoice, name) == case[name]
+    for name in ("payee", "description_hash", "payment_secret"):
+        value = getattr(invoice, name)
+        assert (value and value.hex()) == case[name]
+    assert (invoice.min_final_cltv, invoice.features) == (case["min_final_cltv"], case["features"])
+    assert "".join(field.tag for field in invoice.unknown_fields) == case["unknown_tags"]
+
+
+@pytest.mark.parametrize("case", VALID)
+def test_specification_examples_are_signed_again_to_the_same_bytes(case):
+    read = decode_invoice(case["invoice"])
+    written = encode_fields(read.prefix, read.amount_msats, read.timestamp_s, read.fields, KEY)
+    assert written == case["invoice"].lower()
+
+
+@pytest.mark.parametrize("case", INVALID)
+def test_specification_counterexamples_are_refused(case):
+    assert refusal(decode_invoice, case["invoice"]).reason == case["reason"]
+
+
+@given(
+    amount_msats=st.none() | st.integers(1, 21 * 10**17),
+    timestamp_s=st.integers(0, 2**35 - 1),
+    description=st.text(st.characters(exclude_categories=["Cs"]), max_size=150),
+    payment_secret=st.none() | st.binary(min_size=32, max_size=32),
+    expiry_s=st.none() | st.integers(0, 2**40),
+    min_final_cltv=st.none() | st.integers(0, 2**20),
+    prefix=st.sampled_from(["lnbc", "lntb", "lntbs", "lnbcrt", "lnsb"]),
+    include_payee=st.booleans(),
+    other_fields=st.lists(st.builds(TaggedField, st.sampled_from("qfrm2"), WORDS), max_size=3),
+)
+@settings(max_examples=60, deadline=None)
+def test_round_trip(**arguments):
+    text = encoded(**arguments)
+    for form in (text, text.upper()):
+        invoice = decode_invoice(form)
+        assert invoice.payee == public_key(KEY)
+        assert invoice.payment_hash == HASH
+        for name in ("amount_msats", "timestamp_s", "description", "payment_secret", "prefix"):
+            assert getattr(invoice, name) == arguments[name]
+        expiry_s = 3600 if arguments["expiry_s"] is None else arguments["expiry_s"]
+        assert invoice.expiry_s == expiry_s
+        assert invoice.expires_at_s == arguments["timestamp_s"] + expiry_s
+        assert invoice.min_final_cltv == (
+            18 if arguments["min_final_cltv"] is None else arguments["min_final_cltv"]
+        )
+        assert invoice.unknown_fields == tuple(arguments["other_fields"])
+        assert invoice.features == (0 if arguments["payment_secret"] is None else 0x4100)
+    assert encoded(**arguments) == text
+
+
+@pytest.mark.parametrize(
+    ("msats", "text"),
+    [
+        (10**11, "1"),
+        (2 * 10**9, "20m"),
+        (250_000_000, "2500u"),
+        (21_000, "210n"),
+        (100, "1n"),
+        (1, "10p"),
+        (967_878_534, "9678785340p"),
+        (21 * 10**17, "21000000"),
+    ],
+)
+def test_amount_is_written_with_the_largest_multiplier(msats, text):
+    invoice = encoded(amount_msats=msats)
+    assert invoice.startswith(f"lnbcrt{text}1p")
+    assert decode_invoice(invoice).amount_msats == msats
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_no_altered_character_is_accepted(data):
+    text = encoded(amount_msats=21_000)
+    at = data.draw(st.integers(0, len(text) - 1))
+    other = data.draw(st.sampled_from(bech32.CHARSET + "1b ").filter(lambda character: character != text[at]))
+    refusal(decode_invoice, text[:at] + other + text[at + 1 :])
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_altered_content_with_a_repaired_checksum_has_another_payee_or_none(data):
+    prefix, words = room_bech32.decode(encoded(amount_msats=21_000))
+    changed = bytearray(words)
+    at = data.draw(st.integers(0, len(words) - 2))
+    changed[at] ^= data.draw(st.integers(1, 31))
+    try:
+        invoice = decode_invoice(room_bech32.encode(prefix, bytes(changed)))
+    except InvoiceError:
+        return
+    assert invoice.payee != public_key(KEY)
+
+
+def test_named_payee_must_have_signed():
+    read = decode_invoice(encoded(include_payee=True))
+    assert read.payee == public_key(KEY)
+    forged = encode_fields(read.prefix, None, read.timestamp_s, read.fields, b"\x05" * 32)
+    assert refusal(decode_invoice, forged).reason == "invoice_signature"
+    no_key = TaggedField("n", bytes(53))
+    odd = encode_fields("lnbc", None, 1, [read.fields[0], no_key], KEY)
+    assert refusal(decode_invoice, odd).reason == "invoice_signature"
+
+
+def resigned(change):
+    """An invoice whose 65 signature bytes went through ``change``, with a fitting checksum."""
+    prefix, words = room_bech32.decode(encoded())
+    signature = bytes(bech32.convertbits(words[-104:], 5, 8, False))
+    return room_bech32.encode(prefix, words[:-104] + bytes(bech32.convertbits(change(signature), 8, 5)))
+
+
+def test_high_s_signature_recovers_the_same_payee():
+    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+
+    def mirrored(signature):
+        s = order - int.from_bytes(signature[32:64])
+        return signature[:32] + s.to_bytes(32) + bytes([signature[64] ^ 1])
+
+    assert decode_invoice(resigned(mirrored)).payee == public_key(KEY)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda signature: signature[:64] + b"\x04",
+        lambda signature: bytes(64) + signature[64:],
+        lambda signature: signature[:32] + bytes(32) + signature[64:],
+        lambda signature: b"\xff" * 64 + signature[64:],
+        lambda signature: signature[:32] + b"\xff" * 32 + signature[64:],
+    ],
+    ids=["recovery id", "zero", "s is zero", "all ones", "s too large"],
+)
+def test_signature_of_nobody_is_refused(change):
+    assert refusal(decode_invoice, resigned(change)).reason == "invoice_signature"
+
+
+def test_first_field_of_a_kind_counts_and_the_rest_is_kept():
+    read = decode_invoice(encoded())
+    other = decode_invoice(encoded(description="other", payment_hash=PaymentHash(b"\x07" * 32)))
+    text = encode_fields("lnbcrt", None, 1, [*read.fields, *other.fields], KEY)
+    both = decode_invoice(text)
+    assert (both.payment_hash, both.description) == (HASH, "L402")
+    assert both.unknown_fields == other.fields
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ([], "invoice_payment_hash_missing"),
+        ([("p", bytes(51))], "invoice_payment_hash_missing"),
+        ([("p", bytes(52)), ("9", bytes([1]))], "invoice_feature_unknown"),
+        ([("p", bytes(52)), ("9", bytes([1]) + bytes(200))], "invoice_feature_unknown"),
+        ([("p", bytes(52)), ("d", b"\x1f\x1f")], "invoice_description"),
+    ],
+    ids=["no fields", "short payment hash", "feature 0", "high feature", "no UTF-8"],
+)
+def test_field_that_forbids_payment(fields, reason):
+    text = encode_fields("lnbc", None, 1, [TaggedField(*one) for one in fields], KEY)
+    assert refusal(decode_invoice, text).reason == reason
+
+
+@pytest.mark.parametrize("features", [0, 1 << 9, 1 << 15, 1 << 14 | 1 << 8, 1 << 17, 1 << 24, 1 << 99])
+def test_known_and_odd_features_are_accepted(features):
+    words = bytes(features >> 5 * place & 31 for place in range(19, -1, -1))
+    text = encode_fields("lnbc", None, 1, [TaggedField("p", bytes(52)), TaggedField("9", words)], KEY)
+    assert decode_invoice(text).features == features
+
+
+def test_field_that_runs_into_the_signature_names_its_place():
+    good = encode_fields("lnbc", None, 1, [TaggedField("p", bytes(52)), TaggedField("x", bytes(3))], KEY)
+    prefix, words = room_bech32.decode(good)
+    at = 7 + 55
+    for cut in (words[: at + 2] + words[at + 6 :], words[: at + 4] + words[at + 6 :]):
+        error = refusal(decode_invoice, room_bech32.encode(prefix, cut))
+        assert error.reason == "invoice_field_truncated"
+        assert error.where == f"invoice character {len('lnbc1') + at}"
+
+
+@pytest.mark.parametrize(
+    "prefix", ["lnbc0m", "lnbc01m", "lnbc10", "lnbcm", "lnbc1x", "lnbc1mm", "lnbc-1", "lnbc" + "9" * 5000]
+)
+def test_human_readable_part_is_exact(prefix):
+    _, words = room_bech32.decode(encoded())
+    text = room_bech32.encode(prefix, words)
+    if prefix == "lnbc10":
+        # A bare amount in bitcoin: readable, though by another payee, as the signature covers the amount.
+        assert decode_invoice(text).amount_msats == 10 * 10**11
+        assert decode_invoice(text).payee != public_key(KEY)
+        return
+    assert refusal(decode_invoice, text).reason == "invoice_amount"
+
+
+def test_unknown_network_is_refused():
+    _, words = room_bech32.decode(encoded())
+    assert refusal(decode_invoice, room_bech32.encode("lnxx", words)).reason == "invoice_prefix"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"description": None}, "invoice_description"),
+        ({"description_hash": bytes(32)}, "invoice_description"),
+        ({"description": None, "description_hash": b"x"}, "invoice_length"),
+        ({"description": "x" * 640}, "invoice_field"),
+        ({"payment_secret": b"x"}, "invoice_length"),
+        ({"payment_secret": bytes(32), "features": 0}, "invoice_payment_secret"),
+        ({"features": 1 << 14}, "invoice_payment_secret"),
+        ({"features": -1}, "invoice_payment_secret"),
+        ({"expiry_s": -1}, "invoice_negative"),
+        ({"amount_msats": 0}, "invoice_amount"),
+        ({"amount_msats": -5}, "invoice_amount"),
+        ({"timestamp_s": 2**35}, "invoice_timestamp"),
+        ({"timestamp_s": -1}, "invoice_timestamp"),
+        ({"prefix": "lnxx"}, "invoice_prefix"),
+        ({"private_key": bytes(32)}, "invoice_private_key"),
+        ({"private_key": b"\xff" * 32}, "invoice_private_key"),
+        ({"private_key": b"x"}, "invoice_private_key"),
+        ({"other_fields": [TaggedField("b", b"")]}, "invoice_field"),
+        ({"other_fields": [TaggedField("qq", b"")]}, "invoice_field"),
+        ({"other_fields": [TaggedField("", b"")]}, "invoice_field"),
+        ({"other_fields": [TaggedField("q", b"\x20")]}, "invoice_field"),
+        ({"other_fields": [TaggedField("q", bytes(1024))]}, "invoice_field"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_written_is_refused(arguments, reason):
+    error = refusal(encoded, **arguments)
+    assert error.reason == reason
+    assert KEY.hex() not in str(error)
+
+
+def test_longest_description_fits():
+    assert decode_invoice(encoded(description="x" * 639)).description == "x" * 639
+
+
+@given(st.text(max_size=60))
+@example("")
+@example("1")
+@example("lnbc1")
+@example("İ1")
+@example("lnbc1qqqqqİ")
+@example("1Aa")
+@example("lnbc1" + "q" * 8000)
+def test_any_text_is_refused_by_position(text):
+    error = refusal(decode_invoice, text)
+    assert error.where.startswith("invoice")
+
+
+@given(WORDS, st.sampled_from(["lnbc", "lnbcrt210n", "a", "LNBC".lower()]))
+def test_checksum_is_that_of_embit(words, prefix):
+    text = room_bech32.encode(prefix, words)
+    assert text == bech32.bech32_encode(bech32.Encoding.BECH32, prefix, list(words))
+    assert room_bech32.decode(text) == (prefix, words)
+
+
+def test_position_of_a_wrong_character_is_named():
+    text = encoded()
+    assert refusal(decode_invoice, text[:30] + "b" + text[31:]).where == "invoice character 30"
+    assert refusal(decode_invoice, text[:30] + "é" + text[31:]).where == "invoice character 30"
+    assert refusal(decode_invoice, text[:30] + text[30:].upper()).reason == "bech32_mixed_case"
+
+
+def test_payment_secret_is_not_shown():
+    assert "1111" not in repr(decode_invoice(encoded(payment_secret=b"\x11" * 32)))
