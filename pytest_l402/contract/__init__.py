@@ -25,6 +25,7 @@ from .full_flow import (
     SettlementCorrelation,
     stage_order_faults,
 )
+from .input_error import InputError
 from .local_artifact import LocalFlow, LocalFlowKind, LocalNodeArtifact, SellerCall, redact_values
 from .parity import PARITY_KEYS, KeyParity, ParityReport, ParityState, parity
 from .proof_reference import hosted_proof_reference, local_proof_reference, proof_join_key
@@ -45,7 +46,7 @@ from .record import (
 )
 from .redaction import REDACTED, digest_reference, is_digest_reference, redact_text
 from .snapshot import Snapshot
-from .strict_json import InputError, parse_json, read_json, read_json_lines
+from .strict_json import parse_json, read_json, read_json_lines
 from .task_graph import TRANSITIONS, UNFINISHED, TaskStatus, is_allowed
 from .text_safety import folder_name, printable, quoted
 
