@@ -188,15 +188,15 @@ class ControlPlane:
     # Presence
 
     def heartbeat(self, desktop_session_id: str, status: str, owner_id: str | None = None) -> None:
-        """Note that a desktop session is alive now; `stopped` says goodbye."""
+        """Note that a desktop session is alive now; nobody says goodbye, silence does."""
         self._board.heartbeat(desktop_session_id, status, owner_id)
 
     def sweep(self) -> tuple[Task, ...]:
         """Give up the pending tasks that nobody will finish, and return them.
 
-        A session not heard of for more than 10 000 ms (or that said goodbye, or never came) is
-        `desktop_executor_offline`; one that is there, but did not finish within 4 500 ms,
-        `desktop_executor_timeout`. A task that was not paid yet becomes `blocked`, a paid one `failed`.
+        A session not heard of for more than 10 000 ms, or never, is `desktop_executor_offline`; one that is
+        there, but did not finish within 4 500 ms, `desktop_executor_timeout`. A task that was not paid yet
+        becomes `blocked`, a paid one `failed`.
         """
         given_up = []
         for task, code in self._board.overdue():

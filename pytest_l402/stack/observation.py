@@ -41,7 +41,8 @@ def observation(
     """Return a record of the contract with all 19 keys; amounts in msats, time in epoch milliseconds.
 
     The model itself has no defaults, so that evidence which leaves a key out is refused; this is the one
-    place where a plane may leave out what it does not know. Source: runbook observability, Canonical Contract.
+    place where a plane may leave out what it does not know.
+    Source: runbook observability, Canonical Observability Contract.
     """
     return ObservabilityRecord(
         request_id=request_id,

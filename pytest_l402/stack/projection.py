@@ -15,7 +15,7 @@ from .settlement_event import SettlementEvent
 
 
 class Projection:
-    """The transactions view: a row in `projection` and a record of plane `ui` for each settlement it hears of."""
+    """The transactions view: a `projection` row and a record of plane `ui` for each settlement."""
 
     def __init__(self, journal: Journal, clock: Clock, faults: Faults) -> None:
         self._journal = journal

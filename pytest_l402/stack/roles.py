@@ -10,9 +10,12 @@ from .clock import Clock
 from .network import Request, Response
 
 if TYPE_CHECKING:
+    from pytest_l402.contract import TaskStatus
+    from pytest_l402.protocol import Preimage
+
     from .security_gate import GateDecision
     from .settlement_event import IngestOutcome, SettlementEvent
-    from .task_board import Task
+    from .task_board import Actor, Task
 
 __all__ = [
     "BuyResult",
@@ -61,12 +64,30 @@ class ControlPlane(Protocol):
         """Register a purchase; it comes back `approved`, or `blocked` with the reason code."""
         ...
 
+    def transition(
+        self,
+        task_id: str,
+        to: TaskStatus,
+        request_id: str,
+        actor: Actor,
+        reason_code: str | None = None,
+        reason: str | None = None,
+        *,
+        desktop_session_id: str | None = None,
+    ) -> Task:
+        """Move the task along its graph; a step that the graph does not have raises `InvalidTransition`."""
+        ...
+
+    def heartbeat(self, desktop_session_id: str, status: str, owner_id: str | None = None) -> None:
+        """Note that a buyer's session is alive."""
+        ...
+
 
 class SettlementStore(Protocol):
     """Keeps what was paid, each payment once. The oracle of the drills."""
 
     def ingest(self, event: SettlementEvent) -> IngestOutcome:
-        """Store a settlement; observe a repeat, never add it; refuse a contradiction (`SettlementRefused`)."""
+        """Store a settlement once: observe a repeat, refuse a contradiction with `SettlementRefused`."""
         ...
 
     def rows(self, table: str) -> tuple[Mapping[str, Any], ...]:
@@ -78,13 +99,13 @@ class PaidInvoice(Protocol):
     """What a wallet hands back for a payment that went through; `preimage` is a secret."""
 
     @property
-    def payment_hash(self) -> str:
-        """64 hex digits."""
+    def amount_msats(self) -> int:
+        """What was paid, in msats."""
         ...
 
     @property
-    def amount_msats(self) -> int:
-        """What was paid, in msats."""
+    def preimage(self) -> Preimage:
+        """The proof of payment."""
         ...
 
 

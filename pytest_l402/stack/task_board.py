@@ -200,7 +200,7 @@ class TaskBoard:
             if not task.is_pending:
                 continue
             seen = self.presence_of(task)
-            if seen is None or seen.status == "stopped" or now_ms - seen.at_ms > OFFLINE_AFTER_MS:
+            if seen is None or now_ms - seen.at_ms > OFFLINE_AFTER_MS:
                 found.append((task, EXECUTOR_OFFLINE))
             elif now_ms - task.created_at_ms >= TIMEOUT_AFTER_MS:
                 found.append((task, EXECUTOR_TIMEOUT))
