@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pytest_l402.protocol import CredentialError, Dialect, format_credential, parse_credential
+from pytest_l402.protocol import Credential, CredentialError, Dialect, format_credential, parse_credential
 
 from .network import REQUEST_ID_HEADER, Request
 
@@ -23,20 +23,24 @@ _HOP_BY_HOP = frozenset(
 )
 
 
-def forwarded(request: Request, address: str, request_id: str, dialect: Dialect) -> Request:
+def readable_credential(request: Request, dialect: Dialect) -> Credential | None:
+    """Return the credential of a request that nobody judged, or None when there is none that can be read."""
+    try:
+        return parse_credential(request.headers, dialect)
+    except CredentialError:
+        return None
+
+
+def forwarded(request: Request, address: str, request_id: str, credential: Credential | None) -> Request:
     """Return the request for the seller's API at `address` (the client's own host when empty).
 
-    A readable credential, verified or not, arrives as two Authorization lines, LSAT before L402, whichever
-    header it came in. The request id is set, the client's address noted, and hop-by-hop headers stay behind.
+    A credential arrives as two Authorization lines, LSAT before L402, whichever header it came in. The
+    request id is set, the client's address noted, and hop-by-hop headers stay behind.
     Source: Aperture proxy, l402/header.
     """
     named = {token.strip().lower() for text in request.headers_of("Connection") for token in text.split(",")}
     dropped = _HOP_BY_HOP | named | {REQUEST_ID_HEADER, "x-forwarded-for"}
     headers = [line for line in request.headers if line[0].lower() not in dropped]
-    try:
-        credential = parse_credential(request.headers, dialect)
-    except CredentialError:
-        credential = None
     if credential is not None:
         text = credential.macaroon.to_base64()
         headers = [line for line in headers if line[0].lower() != "authorization"]

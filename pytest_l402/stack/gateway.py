@@ -13,7 +13,7 @@ from . import gateway_answers as answers
 from .clock import Clock
 from .credential_mint import LAPSED, CredentialMint, Presented, Refusal, Standing
 from .faults import Faults, UpstreamDown
-from .forwarding import forwarded
+from .forwarding import forwarded, readable_credential
 from .gateway_evidence import Exchange, GatewayEvidence, is_usable_id
 from .gateway_limits import Freebies, RateLimiter, client_network
 from .gateway_profile import APERTURE, GatewayProfile, Reuse
@@ -78,11 +78,11 @@ class InvoiceNode(Protocol):
 class Gateway:
     """An L402 gateway that behaves as Aperture does, unless its `profile` says otherwise.
 
-    It checks real cryptography, asks the control plane before it asks for money, tells the settlement store
-    about invoices and proofs of payment, and leaves one row in `exchanges`, one log line and, unless the control
-    plane denied it, one record of plane `gateway` per request to a service. Every answer carries
-    `x-oa-request-id`: the client's if it is 1 to 128 characters of printable ASCII without blanks, else one of
-    the gateway's own. `/healthz` answers 200.
+    It checks real cryptography, asks the control plane before it asks for money, and tells the settlement
+    store about invoices and proofs of payment. Each request leaves one row in `exchanges` and one log line;
+    one to a service also leaves a record of plane `gateway`, unless the control plane denied it. Every answer
+    carries `x-oa-request-id`: the client's if it is 1 to 128 characters of printable ASCII without blanks,
+    else one of the gateway's own. `/healthz` answers 200.
     """
 
     def __init__(
@@ -319,7 +319,8 @@ class Gateway:
     def _ask_upstream(self, request: Request, exchange: Exchange, service: Service) -> Response | None:
         if self._faults.active(UpstreamDown, exchange.request_id):
             return None
-        onward = forwarded(request, service.address, exchange.request_id, self.profile.dialect)
+        credential = exchange.presented.credential or readable_credential(request, self.profile.dialect)
+        onward = forwarded(request, service.address, exchange.request_id, credential)
         try:
             return self._upstream.handle(onward)
         except ConnectionError:

@@ -57,7 +57,7 @@ def answer(
 
 
 def payment_required(request: Request, macaroon_base64: str, bolt11: str, *, superset: bool) -> Response:
-    """Return the 402 with two challenges, LSAT before L402; `superset` adds version and token to the second."""
+    """Return the 402 with two challenges, LSAT then L402; `superset` adds version and token to the second."""
     extra = {"version": "0", "token": macaroon_base64} if superset else {}
     challenges = (
         ("WWW-Authenticate", format_challenge(macaroon_base64, bolt11, "LSAT")),

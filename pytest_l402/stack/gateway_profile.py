@@ -20,9 +20,9 @@ class GatewayProfile:
     """The switches on which servers differ.
 
     `refusal_status` answers a credential that is present but invalid, `expired_refusal_status` one that has
-    expired or was revoked: 402 comes with a fresh challenge, 401 with a bare `WWW-Authenticate: L402`, so that
-    a client is not led into paying again. `superset_challenge` adds `version="0", token="…"` to the L402 line.
-    `strict_verify` also wants the node to call the invoice settled.
+    expired or was revoked: 402 comes with a fresh challenge, 401 with a bare `WWW-Authenticate: L402`, so
+    that a client is not led into paying again. `superset_challenge` adds `version="0", token="…"` to the
+    L402 line. `strict_verify` also wants the node to call the invoice settled.
     """
 
     name: str

@@ -63,8 +63,8 @@ class _Held:
 class LightningNode:
     """The seller's node: real signed BOLT11, random preimages from `randomness`, no channels and no peers.
 
-    `private_key` are 32 bytes and drawn from `randomness` when left out; `network` is bitcoin, testnet, signet
-    or regtest. Invoices expire `expiry_s` seconds after the clock's time of their creation.
+    `private_key` are 32 bytes and drawn from `randomness` when left out; `network` is bitcoin, testnet,
+    signet or regtest. Invoices expire `expiry_s` seconds after the clock's time of their creation.
     """
 
     def __init__(

@@ -36,6 +36,7 @@ class SeededRandomness:
         kind = "int" if isinstance(seed, int) else "str"
         self._key = hashlib.sha256(f"pytest-l402 {kind} seed:{seed}".encode()).digest()
         self._counters: dict[str, int] = {}
+        self._prefixes: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -52,7 +53,10 @@ class SeededRandomness:
         with self._lock:
             draw = self._counters.get(purpose, 0)
             self._counters[purpose] = draw + 1
-        prefix = self._key + hashlib.sha256(purpose.encode()).digest() + draw.to_bytes(8, "big")
+            stream = self._prefixes.get(purpose)
+            if stream is None:
+                stream = self._prefixes[purpose] = self._key + hashlib.sha256(purpose.encode()).digest()
+        prefix = stream + draw.to_bytes(8, "big")
         blocks = (
             hashlib.sha256(prefix + block.to_bytes(8, "big")).digest() for block in range((n + 31) // 32)
         )

@@ -4,44 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import httpx
 import respx
+from respx.models import AllMockedAssertionError, PassThrough
 
 from .network import Network, NetworkUnreachable, Request, Response
 
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-class _ForgetfulRouter(respx.MockRouter):
-    """A router that keeps no calls: they would hold credentials, and grow while the stack is online."""
+class StackRouter(respx.MockRouter):
+    """A respx router whose one route is the network.
 
-    def record(self, request: httpx.Request, **_: Any) -> None:
-        """Keep nothing; the journal's `exchanges` tell what was asked and answered."""
+    It keeps no calls: they would hold credentials, and grow while the stack is online; the journal's
+    `exchanges` tell what was asked and answered. Other respx routers may be active besides: they get every
+    host that the network does not know.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__(assert_all_called=False, assert_all_mocked=True)
+        self._network = network
+
+    def handler(self, request: httpx.Request) -> httpx.Response:
+        """Answer from the network; `httpx.ConnectError` for a host that is unknown or down."""
+        host = request.url.host
+        if host not in self._network.hosts:
+            if host in _LOOPBACK_HOSTS:
+                raise PassThrough("a socket on loopback", request=request, origin=respx.Route())
+            if self.Mocker is not None and len(self.Mocker.routers) > 1:
+                raise AllMockedAssertionError(f"{host} is no host of the stack, nor mocked elsewhere")
+        try:
+            response = self._network.dispatch(_request_of(request))
+        except NetworkUnreachable as error:
+            raise httpx.ConnectError(str(error), request=request) from error
+        return _httpx_response(response, request)
+
+    async def async_handler(self, request: httpx.Request) -> httpx.Response:
+        """Answer an async client; the stand-ins compute and never wait, so the loop is held only briefly."""
+        return self.handler(request)
 
 
 @contextmanager
-def respx_router(network: Network) -> Iterator[respx.MockRouter]:
+def respx_router(network: Network) -> Iterator[StackRouter]:
     """Answer every httpx request of this process from `network` inside the block.
 
     A host that is unknown or down gives `httpx.ConnectError`, so nothing leaves the machine; sockets on
     loopback stay reachable unless the network has mounted that name. Header lines that come twice stay two.
     """
-    router = _ForgetfulRouter(assert_all_called=False, assert_all_mocked=True)
-
-    def answer(httpx_request: httpx.Request) -> httpx.Response | httpx.Request:
-        host = httpx_request.url.host
-        if host in _LOOPBACK_HOSTS and host not in network.hosts:
-            return httpx_request
-        try:
-            response = network.dispatch(_request_of(httpx_request))
-        except NetworkUnreachable as error:
-            raise httpx.ConnectError(str(error), request=httpx_request) from error
-        return _httpx_response(response, httpx_request)
-
-    router.route().mock(side_effect=answer)
-    with router:
+    with StackRouter(network) as router:
         yield router
 
 
@@ -62,5 +73,5 @@ def _request_of(request: httpx.Request) -> Request:
 
 def _httpx_response(response: Response, request: httpx.Request) -> httpx.Response:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-    # A request is given so that respx hands this very response on instead of a copy of it.
-    return httpx.Response(response.status, headers=headers, content=response.body, request=request)
+    body = b"" if request.method == "HEAD" else response.body
+    return httpx.Response(response.status, headers=headers, content=body, request=request)

@@ -1,0 +1,121 @@
+"""A small shop for the tests of the HTTP half: real node, wallet and gateway, plain control plane and store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pytest_l402.contract import hosted_proof_reference
+from pytest_l402.protocol import Preimage, format_credential, parse_challenges, preferred
+from pytest_l402.stack.clock import StackClock
+from pytest_l402.stack.faults import Faults, GatewayDown
+from pytest_l402.stack.gateway import Gateway
+from pytest_l402.stack.gateway_profile import APERTURE, GatewayProfile
+from pytest_l402.stack.journal import Journal
+from pytest_l402.stack.lightning_node import LightningNode
+from pytest_l402.stack.network import App, Network, Request, Response
+from pytest_l402.stack.randomness import SeededRandomness
+from pytest_l402.stack.security_gate import GateDecision
+from pytest_l402.stack.services import Service
+from pytest_l402.stack.settlement_event import IngestOutcome, SettlementEvent
+from pytest_l402.stack.upstream import Upstream
+from pytest_l402.stack.wallet import Payment, Wallet
+
+HOST = "gateway.l402.test"
+NOW_MS = 1_735_000_000_000
+
+
+@dataclass
+class Gate:
+    """Allows everything until `denial` is set, and remembers what it was asked."""
+
+    denial: str | None = None
+    asked: list[tuple[object, ...]] = field(default_factory=list)
+
+    def gate(self, request_id, owner_id, paywall_id, task_id=None) -> GateDecision:
+        self.asked.append((request_id, owner_id, paywall_id, task_id))
+        return GateDecision(self.denial is None, self.denial, self.denial)
+
+
+@dataclass
+class Ledger:
+    """Keeps invoices and settlement events in lists; raises `refusal` instead when it is set."""
+
+    opened: list[tuple[object, ...]] = field(default_factory=list)
+    events: list[SettlementEvent] = field(default_factory=list)
+    refusal: Exception | None = None
+
+    def invoice_opened(
+        self, payment_hash, invoice_id, amount_msats, paywall_id, owner_id, request_id
+    ) -> None:
+        self.opened.append((payment_hash, invoice_id, amount_msats, paywall_id, owner_id, request_id))
+
+    def ingest(self, event: SettlementEvent) -> IngestOutcome:
+        if self.refusal is not None:
+            raise self.refusal
+        existed = any(known.settlement_id == event.settlement_id for known in self.events)
+        self.events.append(event)
+        return IngestOutcome(existed, hosted_proof_reference(event.preimage.hex()))
+
+
+class Shop:
+    def __init__(
+        self,
+        *services: Service,
+        upstream: App | None = None,
+        profile: GatewayProfile = APERTURE,
+        blocklist: Iterable[str] = (),
+        start_ms: int = NOW_MS,
+        seed: int = 7,
+    ) -> None:
+        self.clock = StackClock(start_ms)
+        self.journal = Journal(self.clock)
+        self.faults = Faults()
+        randomness = SeededRandomness(seed)
+        self.node = LightningNode(clock=self.clock, randomness=randomness.derive("node"), faults=self.faults)
+        self.wallet = Wallet(self.node, journal=self.journal, clock=self.clock, faults=self.faults)
+        self.gate = Gate()
+        self.ledger = Ledger()
+        self.upstream = upstream if upstream is not None else Upstream(self.faults)
+        self.gateway = Gateway(
+            services or (Service("premium", price_msats=21_000, pathregexp="^/premium"),),
+            node=self.node,
+            upstream=self.upstream,
+            control_plane=self.gate,
+            settlements=self.ledger,
+            journal=self.journal,
+            clock=self.clock,
+            randomness=randomness.derive("gateway"),
+            faults=self.faults,
+            profile=profile,
+            blocklist=blocklist,
+        )
+        self.network = Network(self.faults)
+        self.network.mount(HOST, self.gateway, down_when=GatewayDown)
+
+    def ask(self, path: str, *headers: tuple[str, str], method: str = "GET", **fields: object) -> Response:
+        return self.gateway.handle(Request(method, HOST, path, headers=headers, **fields))
+
+    def pay(self, response: Response) -> tuple[str, Payment]:
+        """Pay a challenge; return the Authorization value and the payment."""
+        challenge = preferred(parse_challenges(response.headers_of("WWW-Authenticate")))
+        payment = self.wallet.pay_invoice(challenge.invoice, host=HOST)
+        return format_credential(challenge.macaroon_base64, payment.preimage), payment
+
+    def buy(self, path: str, *headers: tuple[str, str]) -> tuple[Response, str, Payment]:
+        """Ask, pay, ask again; return the answer, the Authorization value and the payment."""
+        authorization, payment = self.pay(self.ask(path, *headers))
+        return self.ask(path, *headers, ("Authorization", authorization)), authorization, payment
+
+    def records(self) -> tuple[dict, ...]:
+        return self.journal.rows("records")
+
+    def exchanges(self) -> tuple[dict, ...]:
+        return self.journal.rows("exchanges")
+
+
+def macaroon_text(response: Response) -> str:
+    return preferred(parse_challenges(response.headers_of("WWW-Authenticate"))).macaroon_base64
+
+
+OTHER_PREIMAGE = Preimage(b"\x07" * 32)
