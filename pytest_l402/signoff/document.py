@@ -13,6 +13,9 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
+from pytest_l402.contract.input_error import InputError
+from pytest_l402.contract.input_files import read_text
+from pytest_l402.contract.strict_json import parse_json
 from pytest_l402.evidence.check import CheckResult
 from pytest_l402.signoff.catalogue import Catalogue
 from pytest_l402.signoff.cleaning import clean_text
@@ -125,39 +128,39 @@ def read_signoff(path: Path) -> SignOffDocument:
     its parts contradict its verdict, or if its name is not that of its kind. It proves nothing about the
     evidence files: see `check_manifest`.
     """
-    from pytest_l402.contract.strict_json import InputError, parse_json
-
     file = _document_in(path) if path.is_dir() else path
-    try:
-        text = file.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise InputError(f"{file}: expected a readable sign-off, saw: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: expected UTF-8, saw another byte at offset {error.start}") from error
-    parse_json(text, str(file))
+    text = read_text(file)
+    parse_json(text, file)
     try:
         document = SignOffDocument.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise InputError(f"{file}: {clean_text(where)}: {clean_text(first['msg'])}{more}") from error
+        raise InputError.at(
+            file,
+            field=".".join(str(part) for part in first["loc"]) or None,
+            expected=f"a document of schema version {SCHEMA_VERSION} that agrees with itself",
+            seen=first["msg"].removeprefix("Value error, ") + more,
+            remedy="use it as no proof of anything; run the rehearsals again",
+        ) from None
     if file.name != f"{document.kind}.json":
-        raise InputError(
-            f"{file}: expected the name {document.kind}.json for this kind of document, saw {file.name!r}"
+        raise InputError.at(
+            file,
+            field="kind",
+            expected=f"the file name {document.kind}.json for this kind",
+            seen=file.name,
+            remedy="a drill or a refusal does not become a sign-off by its name",
         )
     return document
 
 
 def _document_in(folder: Path) -> Path:
-    from pytest_l402.contract.strict_json import InputError
-
     names = [f"{kind}.json" for kind in DocumentKind]
-    found = [folder / name for name in names if (folder / name).is_file()]
+    found = [name for name in names if (folder / name).is_file()]
     if len(found) != 1:
-        seen = " and ".join(file.name for file in found) or "none"
-        raise InputError(f"{folder}: expected exactly one of {', '.join(names)}, saw {seen}")
-    return found[0]
+        seen = " and ".join(found) or "none of them"
+        raise InputError.at(folder, expected=f"exactly one of {', '.join(names)}", seen=seen)
+    return folder / found[0]
 
 
 def _run(facts: RunFacts) -> RunEntry:

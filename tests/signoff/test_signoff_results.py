@@ -17,7 +17,9 @@ words = st.text(alphabet="abcdefghij klm.:/[]", max_size=20)
 
 @given(
     case=st.none() | words,
-    phases=st.dictionaries(st.sampled_from(["setup", "call", "teardown"]), st.sampled_from(["passed", "failed"])),
+    phases=st.dictionaries(
+        st.sampled_from(["setup", "call", "teardown"]), st.sampled_from(["passed", "failed"])
+    ),
     failure=st.none() | words,
     reran=st.integers(0, 3),
     line=st.none() | st.integers(1, 9999),
@@ -65,9 +67,13 @@ def test_the_text_is_one_line_of_plain_json() -> None:
 
 def test_no_secret_travels() -> None:
     canary = "0123456789abcdef" * 4
-    secret = violation(seen=f"preimage={canary}", where=f'{{"macaroon": "{canary}"}}', remedy="Bearer " + canary)
+    secret = violation(
+        seen=f"preimage={canary}", where=f'{{"macaroon": "{canary}"}}', remedy="Bearer " + canary
+    )
     check = CheckResult(f"check(secret={canary})", "1.ok", 1, (secret,), ())
-    sent = node("success", checks=(check,), failure=f"L402 AgEB{canary}:{canary}", request_ids=(f"token={canary}",))
+    sent = node(
+        "success", checks=(check,), failure=f"L402 AgEB{canary}:{canary}", request_ids=(f"token={canary}",)
+    )
 
     assert canary in repr(sent)
     assert canary not in sent.to_json()

@@ -12,8 +12,8 @@ from signoff_samples import (
     CATALOGUE,
     GREEN,
     TODAY,
-    failed_node,
     facts,
+    failed_node,
     held,
     judge,
     node,
@@ -191,11 +191,7 @@ PASSED = {"setup": "passed", "call": "passed", "teardown": "passed"}
             id="no-mutants",
         ),
         pytest.param(
-            {
-                "checks": (
-                    held("hit", "2.hit", mutants=(MutantResult("a", True), MutantResult("b", False))),
-                )
-            },
+            {"checks": (held("hit", "2.hit", mutants=(MutantResult("a", True), MutantResult("b", False))),)},
             ReasonCode.MUTANT_SURVIVED,
             RehearsalState.FAILED,
             Verdict.NOT_SIGNED_OFF,
@@ -408,9 +404,7 @@ class TestWaivers:
     def test_a_check_waiver_does_not_cover_a_test_that_fell_over(self) -> None:
         nodes = (node("success"), failed_node("reuse", checks=(violated("hit", "2.hit"),)))
 
-        assert (
-            judge(nodes, waivers=(waiver(WaiverTarget.CHECK, "hit"),)).verdict is Verdict.NOT_SIGNED_OFF
-        )
+        assert judge(nodes, waivers=(waiver(WaiverTarget.CHECK, "hit"),)).verdict is Verdict.NOT_SIGNED_OFF
 
     def test_the_last_day_counts_and_the_day_after_turns_the_run_red(self) -> None:
         nodes = (node("success"),)
@@ -440,7 +434,9 @@ class TestWaivers:
 
 
 bad_phases = st.dictionaries(
-    st.sampled_from(["setup", "call", "teardown"]), st.sampled_from(["failed", "skipped", "rerun"]), min_size=1
+    st.sampled_from(["setup", "call", "teardown"]),
+    st.sampled_from(["failed", "skipped", "rerun"]),
+    min_size=1,
 )
 good_or_bad = st.builds(
     lambda rehearsal, case, change: node(rehearsal, case, **change),

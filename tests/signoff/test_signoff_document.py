@@ -1,0 +1,333 @@
+"""signoff.json: what it lists, that it comes back the same, and that it cannot say more than it holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from signoff_samples import (
+    GREEN,
+    SYSTEM,
+    document,
+    facts,
+    failed_node,
+    held,
+    judge,
+    node,
+    violated,
+    violation,
+    waiver,
+)
+
+from pytest_l402.contract.strict_json import InputError
+from pytest_l402.evidence.check import CheckResult, MutantResult
+from pytest_l402.signoff import (
+    RecordedFile,
+    SystemUnderRehearsal,
+    WaiverTarget,
+    build_document,
+    document_bytes,
+    installed_versions,
+    read_signoff,
+)
+
+
+def plain(**changes: Any) -> Any:
+    return json.loads(document_bytes(document(**changes)))
+
+
+def write(tmp_path: Path, value: Any, name: str = "signoff.json") -> Path:
+    path = tmp_path / name
+    path.write_text(json.dumps(value), encoding="utf-8")
+    return path
+
+
+def test_it_lists_what_the_verdict_rests_on() -> None:
+    written = plain()
+    reuse = next(entry for entry in written["rehearsals"] if entry["id"] == "reuse")
+    (ran,) = reuse["nodes"]
+
+    assert (written["schema_version"], written["kind"], written["verdict"]) == ("1", "signoff", "SIGNED_OFF")
+    assert written["signature"] == "UNSIGNED"
+    assert written["run"]["selection"] == "full"
+    assert written["catalogue"]["sha256"] == "c" * 64
+    assert written["versions"] == {"python": "3.x", "pytest-l402": "0"}
+    assert reuse["state"] == "PASSED"
+    assert reuse["need"] == "required"
+    assert reuse["lines"] == [
+        {
+            "id": "2.hit",
+            "section": "2",
+            "text": "a record has cacheHit=true",
+            "source": "runbook",
+            "state": "PROVEN",
+            "proven_by": ["check 2.hit"],
+        }
+    ]
+    assert ran["request_ids"] == ["req-reuse"]
+    assert ran["evidence"] == [{"path": "evidence/reuse/records.jsonl", "sha256": "a" * 64, "bytes": 10}]
+    asked, standing = ran["checks"]
+    assert asked == {
+        "name": "check 2.hit",
+        "scope": "asked",
+        "line": {"id": "2.hit", "section": "2", "text": "a record has cacheHit=true"},
+        "state": "HELD",
+        "rows": 3,
+        "violations": [],
+        "mutants_killed": ["key dropped", "row removed"],
+        "mutants_survived": [],
+    }
+    assert (standing["scope"], standing["line"]) == ("standing", None)
+    assert written["counts"]["mutants_killed"] == 10
+    assert written["counts"]["rehearsals"] == {
+        "PASSED": 2,
+        "WAIVED": 0,
+        "NOT_RUN": 1,
+        "INCOMPLETE": 0,
+        "FAILED": 0,
+    }
+
+
+def test_a_refusal_lists_violations_survivors_and_reasons() -> None:
+    survivor = held("sleepy", "1.ok", mutants=(MutantResult("key dropped", False, "not noticed"),))
+    success = failed_node("success", checks=(violated("keys", "1.keys"), survivor))
+    written = plain(nodes=(success, GREEN[1]), run=facts((success, GREEN[1]), exit_status=1))
+    entry = written["rehearsals"][0]
+    keys, sleepy = entry["nodes"][0]["checks"][:2]
+
+    assert (written["kind"], written["verdict"]) == ("refusal", "NOT_SIGNED_OFF")
+    assert [reason["code"] for reason in entry["reasons"]] == [
+        "check-violated",
+        "mutant-survived",
+        "phase-failed",
+    ]
+    assert keys["state"] == "VIOLATED"
+    assert keys["violations"] == [
+        {"expected": "19 keys", "seen": "18 keys", "where": "records row 4", "remedy": "emit the key"}
+    ]
+    assert sleepy["state"] == "TOOTHLESS"
+    assert sleepy["mutants_survived"] == [{"name": "key dropped", "detail": "not noticed"}]
+    assert [line["state"] for line in entry["lines"]] == ["UNPROVEN", "UNPROVEN"]
+
+
+def test_waivers_show_with_their_effect() -> None:
+    nodes = (node("success"), node("reuse", checks=(violated("hit", "2.hit"),)))
+    used = waiver(WaiverTarget.CHECK, "hit")
+    unused = waiver(WaiverTarget.LINE, "observability/1.ok")
+    written = plain(nodes=nodes, waivers=(used, unused))
+    reuse = written["rehearsals"][1]
+
+    assert written["verdict"] == "SIGNED_OFF"
+    assert [entry["effect"] for entry in written["waivers"]] == ["waived", "unused"]
+    assert written["waivers"][0]["until"] == "2026-12-01"
+    assert reuse["reasons"][0]["waived_by"] == "check hit"
+    assert reuse["lines"][0]["state"] == "WAIVED"
+
+    ended = waiver(WaiverTarget.CHECK, "hit", until=date(2026, 1, 1))
+    assert plain(nodes=nodes, waivers=(ended,))["waivers"][0]["effect"] == "expired"
+
+
+def test_an_unknown_line_of_a_check_is_cited_by_its_id_alone() -> None:
+    written = plain(nodes=(node("success"), node("reuse", standing=(held("s", "x.y"),))))
+
+    assert written["rehearsals"][1]["nodes"][0]["checks"][1]["line"] == {
+        "id": "x.y",
+        "section": "",
+        "text": "",
+    }
+
+
+def test_the_same_run_gives_the_same_bytes() -> None:
+    assert document_bytes(document()) == document_bytes(document())
+    assert document_bytes(document()).endswith(b"}\n")
+
+
+def test_no_secret_and_no_control_character_reaches_the_bytes() -> None:
+    canary = "0123456789abcdef" * 4
+    dirty = f"preimage={canary}\x1b[2J\u202e"
+    check = CheckResult(
+        f"check {dirty}",
+        "1.ok",
+        1,
+        (violation(check=dirty, expected=dirty, seen=dirty, where=dirty, remedy=dirty),),
+        (MutantResult(dirty, True, dirty), MutantResult(dirty, False, dirty)),
+    )
+    bad = failed_node(
+        "success",
+        nodeid=dirty,
+        case=dirty,
+        checks=(check,),
+        failure=f"{dirty}\n{dirty}",
+        skipped=dirty,
+        xfail=dirty,
+        request_ids=(dirty,),
+        file=dirty,
+    )
+    run = facts(
+        (bad,),
+        seed=dirty,
+        narrowed_by=(),
+        collect_errors=(dirty,),
+        worker_crashes=(dirty,),
+        internal_errors=(dirty,),
+        evidence_faults=(dirty,),
+    )
+    nasty = waiver(WaiverTarget.CHECK, f"check {dirty}")
+    built = build_document(
+        judge((bad,), run, (nasty,)), system=SystemUnderRehearsal(dirty, dirty, dirty), versions={"x": "1"}
+    )
+    data = document_bytes(built)
+
+    assert canary.encode() not in data
+    assert b"\x1b" not in data
+    assert "\u202e".encode() not in data
+
+
+def test_it_comes_back_from_the_file_and_from_the_folder(tmp_path: Path) -> None:
+    built = document()
+    (tmp_path / "signoff.json").write_bytes(document_bytes(built))
+
+    assert read_signoff(tmp_path / "signoff.json") == built
+    assert read_signoff(tmp_path) == built
+
+
+def test_a_folder_must_hold_exactly_one_document(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="none of them"):
+        read_signoff(tmp_path)
+    (tmp_path / "signoff.json").write_bytes(document_bytes(document()))
+    (tmp_path / "drill.json").write_bytes(b"{}")
+    with pytest.raises(InputError, match=r"signoff\.json and drill\.json"):
+        read_signoff(tmp_path)
+
+
+def test_a_drill_renamed_to_signoff_is_refused(tmp_path: Path) -> None:
+    drill = document(GREEN, facts(GREEN, narrowed_by=("-k reuse",)))
+    (tmp_path / "signoff.json").write_bytes(document_bytes(drill))
+
+    with pytest.raises(InputError, match=r"drill\.json"):
+        read_signoff(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"{}", b"\xff", b'{"a": 1, "a": 1}', b'{"verdict": "SIGNED_OFF"}']
+)
+def test_what_is_no_document_is_refused_on_one_line(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "signoff.json"
+    path.write_bytes(data)
+    with pytest.raises(InputError) as caught:
+        read_signoff(path)
+
+    assert len(str(caught.value).splitlines()) == 1
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.json"):
+        read_signoff(tmp_path / "gone.json")
+
+
+def _reuse(value: Any) -> Any:
+    return value["rehearsals"][1]
+
+
+def _check(value: Any) -> Any:
+    return _reuse(value)["nodes"][0]["checks"][0]
+
+
+def _drop_node(value: Any) -> None:
+    _reuse(value)["nodes"] = []
+
+
+TAMPERED: dict[str, Callable[[Any], object]] = {
+    "verdict-only": lambda value: value.update(verdict="NOT_SIGNED_OFF"),
+    "kind-only": lambda value: value.update(kind="drill"),
+    "exit-status": lambda value: value["run"].update(exit_status=1),
+    "teeth-off": lambda value: value["run"].update(teeth="off"),
+    "narrowed": lambda value: value["run"].update(selection="narrowed"),
+    "reason-kept": lambda value: value["reasons"].append(
+        {
+            "code": "interrupted",
+            "text": "x",
+            "rehearsal": None,
+            "check": None,
+            "line": None,
+            "waived_by": None,
+        }
+    ),
+    "state-failed": lambda value: _reuse(value).update(state="FAILED"),
+    "state-not-run": lambda value: _reuse(value).update(state="NOT_RUN"),
+    "waived-without-waiver": lambda value: _reuse(value).update(
+        state="WAIVED",
+        reasons=[
+            {
+                "code": "no-node",
+                "text": "x",
+                "rehearsal": None,
+                "check": None,
+                "line": None,
+                "waived_by": None,
+            }
+        ],
+    ),
+    "nothing-required": lambda value: [entry.update(need="optional") for entry in value["rehearsals"]],
+    "phase": lambda value: _reuse(value)["nodes"][0]["phases"].update(call="failed"),
+    "no-phase": lambda value: _reuse(value)["nodes"][0]["phases"].pop("teardown"),
+    "no-node": _drop_node,
+    "no-rows": lambda value: _check(value).update(rows=0),
+    "negative-rows": lambda value: _check(value).update(rows=-1),
+    "check-violated": lambda value: _check(value).update(state="VIOLATED"),
+    "no-mutants": lambda value: _check(value).update(mutants_killed=[]),
+    "check-removed": lambda value: _reuse(value)["nodes"][0]["checks"].pop(0),
+    "proven-by-nobody": lambda value: _reuse(value)["lines"][0].update(proven_by=[]),
+    "proven-by-a-stranger": lambda value: _reuse(value)["lines"][0].update(proven_by=["someone"]),
+    "line-unproven": lambda value: _reuse(value)["lines"][0].update(state="UNPROVEN"),
+    "counts": lambda value: value["counts"].update(checks=99),
+    "waiver-expired": lambda value: value["waivers"].append(
+        {
+            "target": "check",
+            "name": "x",
+            "owner": "x",
+            "reason": "x",
+            "until": "2026-01-01",
+            "source": "x",
+            "effect": "expired",
+        }
+    ),
+    "evidence-outside": lambda value: _reuse(value)["nodes"][0]["evidence"][0].update(path="../secrets"),
+    "evidence-absolute": lambda value: _reuse(value)["nodes"][0]["evidence"][0].update(path="/etc/passwd"),
+    "evidence-digest": lambda value: _reuse(value)["nodes"][0]["evidence"][0].update(sha256="A" * 64),
+    "extra-key": lambda value: value.update(extra=1),
+    "missing-key": lambda value: value.pop("signature"),
+    "other-version": lambda value: value.update(schema_version="2"),
+    "number-as-text": lambda value: value["run"].update(exit_status="0"),
+    "unknown-verdict": lambda value: value.update(verdict="FINE"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(TAMPERED))
+def test_a_document_that_contradicts_itself_is_refused(tmp_path: Path, name: str) -> None:
+    value = plain()
+    read_signoff(write(tmp_path, value))
+    TAMPERED[name](value)
+
+    with pytest.raises(InputError) as caught:
+        read_signoff(write(tmp_path, value))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_evidence_outside_the_run_folder_is_never_written() -> None:
+    outside = node("reuse", evidence_files=(RecordedFile("../x", "a" * 64, 1),))
+    with pytest.raises(ValueError, match="below the run folder"):
+        build_document(judge((node("success"), outside)), system=SYSTEM)
+
+
+def test_versions_name_what_is_missing() -> None:
+    versions = installed_versions(("pytest", "no-such-distribution-x"))
+
+    assert versions["pytest"] == pytest.__version__
+    assert versions["no-such-distribution-x"] == "not installed"
+    assert "python" in versions
