@@ -52,7 +52,8 @@ def respx_router(network: Network) -> Iterator[StackRouter]:
     A host that is unknown or down gives `httpx.ConnectError`, so nothing leaves the machine; sockets on
     loopback stay reachable unless the network has mounted that name. Header lines that come twice stay two.
     """
-    with StackRouter(network) as router:
+    router = StackRouter(network)
+    with router:
         yield router
 
 
