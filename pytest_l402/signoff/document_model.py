@@ -330,7 +330,8 @@ def _against_passed(entry: RehearsalEntry) -> list[str]:
     proven = {(check.line.id, check.name) for node in entry.nodes for check in node.checks if check.line}
     for line in entry.lines:
         if line.state is not LineState.PROVEN or not line.proven_by:
-            faults.append(f"line {line.id} is {line.state}")
+            by = " and ".join(line.proven_by) or "nobody"
+            faults.append(f"line {line.id} is {line.state}, proven by {by}")
         faults.extend(
             f"line {line.id} is said to be proven by {name}, which did not run for it"
             for name in line.proven_by

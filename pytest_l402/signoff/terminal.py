@@ -57,31 +57,36 @@ def terminal_lines(document: SignOffDocument, *, width: int, path: str | None) -
 
 def _paragraphs(document: SignOffDocument) -> Iterator[tuple[str, Tone, int]]:
     for entry in document.rehearsals:
-        yield f"{entry.state}  {entry.id}  {tally(entry)}", _STATE_TONE[entry.state], 4
-        if entry.nodes or document.verdict is not Verdict.DRILL:
+        if entry.nodes:
+            yield f"{entry.state}  {entry.id}  {tally(entry)}", _STATE_TONE[entry.state], 0
             yield from _reasons(entry)
+        elif document.verdict is not Verdict.DRILL:
+            tone: Tone = "plain" if entry.need == "optional" else _STATE_TONE[entry.state]
+            yield f"{entry.state}  {entry.id}  {entry.need}, no result", tone, 0
+            if entry.need == "required":
+                yield from _reasons(entry)
     for waiver in document.waivers:
-        yield f"waiver: {waiver_sentence(waiver)}", "bad" if waiver.effect == "expired" else "warn", 4
+        yield f"waiver: {waiver_sentence(waiver)}", "bad" if waiver.effect == "expired" else "warn", 0
     for reason in document.reasons:
         if reason.code not in _SAID_BY_REHEARSAL and reason.code is not ReasonCode.NARROWED:
-            yield reason.text, "bad", 4
+            yield reason.text, "bad", 0
     if document.verdict is Verdict.DRILL:
-        yield f"narrowed by: {', '.join(document.run.narrowed_by)}", "warn", 4
+        yield f"narrowed by: {', '.join(document.run.narrowed_by)}", "warn", 0
     yield " ".join(standing(document)), "plain", 0
-    yield f"{VERDICT_WORDS[document.verdict]}: {sentence(document)}", _VERDICT_TONE[document.verdict], 4
+    yield f"{VERDICT_WORDS[document.verdict]}: {sentence(document)}", _VERDICT_TONE[document.verdict], 0
 
 
 def _reasons(entry: RehearsalEntry) -> Iterator[tuple[str, Tone, int]]:
     for reason in entry.reasons[:_REASONS_SHOWN]:
         waived = f" (waived by {reason.waived_by})" if reason.waived_by else ""
-        yield f"    {reason.text}{waived}", "warn" if reason.waived_by else "plain", 8
+        yield f"{reason.text}{waived}", "warn" if reason.waived_by else "plain", 4
     if len(entry.reasons) > _REASONS_SHOWN:
-        yield f"    and {len(entry.reasons) - _REASONS_SHOWN} more reasons in the report", "plain", 8
+        yield f"and {len(entry.reasons) - _REASONS_SHOWN} more reasons in the report", "plain", 4
 
 
 def _wrap(text: str, width: int, indent: int) -> Iterator[str]:
-    """Break at spaces, and inside a word only if it is wider than a line; later lines are indented."""
-    line = ""
+    """Indent, break at spaces, and inside a word only if it is wider than a line; later lines hang by 4."""
+    line, hanging = " " * indent, " " * (indent + 4)
     for word in text.split(" "):
         candidate = f"{line} {word}" if line.strip() else f"{line}{word}"
         if _columns(candidate) <= width:
@@ -89,12 +94,12 @@ def _wrap(text: str, width: int, indent: int) -> Iterator[str]:
             continue
         if line.strip():
             yield line.rstrip()
-            line = " " * indent
+            line = hanging
         line += word
         while _columns(line) > width:
             cut = _fitting(line, width)
             yield line[:cut]
-            line = " " * indent + line[cut:]
+            line = hanging + line[cut:]
     yield line.rstrip()
 
 

@@ -242,6 +242,22 @@ def _drop_node(value: Any) -> None:
     _reuse(value)["nodes"] = []
 
 
+def _recount(value: Any) -> None:
+    """Make the totals agree again, so that it is not they that give the change away."""
+    checks = [check for entry in value["rehearsals"] for node in entry["nodes"] for check in node["checks"]]
+    files = [file for entry in value["rehearsals"] for node in entry["nodes"] for file in node["evidence"]]
+    states = [entry["state"] for entry in value["rehearsals"]]
+    value["counts"] = {
+        "rehearsals": {state: states.count(state) for state in value["counts"]["rehearsals"]},
+        "checks": len(checks),
+        "violations": 0,
+        "mutants_killed": sum(len(check["mutants_killed"]) for check in checks),
+        "mutants_survived": 0,
+        "evidence_files": len(files),
+        "evidence_bytes": sum(file["bytes"] for file in files),
+    }
+
+
 TAMPERED: dict[str, Callable[[Any], object]] = {
     "verdict-only": lambda value: value.update(verdict="NOT_SIGNED_OFF"),
     "kind-only": lambda value: value.update(kind="drill"),
@@ -308,14 +324,53 @@ TAMPERED: dict[str, Callable[[Any], object]] = {
 }
 
 
+FOUND = {
+    "verdict-only": "kind signoff with verdict NOT_SIGNED_OFF",
+    "kind-only": "kind drill with verdict SIGNED_OFF",
+    "exit-status": "SIGNED_OFF with exit status 1",
+    "teeth-off": "SIGNED_OFF with teeth off",
+    "narrowed": "verdict SIGNED_OFF for a narrowed run",
+    "reason-kept": "SIGNED_OFF in spite of: x",
+    "state-failed": "SIGNED_OFF though reuse is FAILED",
+    "state-not-run": "SIGNED_OFF though reuse is NOT_RUN",
+    "waived-without-waiver": "a reason that no waiver covers",
+    "nothing-required": "without a required rehearsal that passed",
+    "phase": "did not pass setup, call and teardown",
+    "no-phase": "did not pass setup, call and teardown",
+    "no-node": "reuse is PASSED but no node ran",
+    "no-rows": "is not HELD",
+    "negative-rows": "rows",
+    "check-violated": "is not HELD",
+    "no-mutants": "is not HELD",
+    "check-removed": "asked for no check",
+    "proven-by-nobody": "line 2.hit is PROVEN, proven by nobody",
+    "proven-by-a-stranger": "proven by someone, which did not run",
+    "line-unproven": "line 2.hit is UNPROVEN",
+    "counts": "the counts are not those",
+    "waiver-expired": "a waiver that has ended",
+    "evidence-outside": "below the run folder",
+    "evidence-absolute": "below the run folder",
+    "evidence-digest": "sha256",
+    "extra-key": "extra",
+    "missing-key": "signature",
+    "other-version": "schema_version",
+    "number-as-text": "exit_status",
+    "unknown-verdict": "verdict",
+}
+
+
 @pytest.mark.parametrize("name", sorted(TAMPERED))
 def test_a_document_that_contradicts_itself_is_refused(tmp_path: Path, name: str) -> None:
     value = plain()
+    _recount(value)
     read_signoff(write(tmp_path, value))
     TAMPERED[name](value)
+    if name != "counts":
+        _recount(value)
 
     with pytest.raises(InputError) as caught:
         read_signoff(write(tmp_path, value))
+    assert FOUND[name] in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 

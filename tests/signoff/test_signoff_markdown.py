@@ -1,0 +1,138 @@
+"""The Markdown report: the verdict first, and no text from outside able to act as markup."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from signoff_samples import GREEN, document, facts, failed_node, node, violation, waiver
+
+from pytest_l402.evidence.check import CheckResult
+from pytest_l402.signoff import RecordedFile, WaiverTarget, render_markdown
+from pytest_l402.signoff.markdown import code, prose
+
+NASTY = [
+    "<img src=x onerror=alert(1)>",
+    "`</code><script>alert(1)</script>",
+    "```\n# heading\n```",
+    "a | b | c",
+    "@everyone see https://evil.example/ and [x](javascript:alert(1))",
+    "x\n\n## SIGNED OFF\n\n| a |",
+    "$\\text{math}$ ~~gone~~ ![i](http://x/y.png)",
+    "\x1b[31mred\x1b[0m \u202eright to left",
+    "`",
+    "``` `` `",
+    " ",
+    "",
+]
+
+
+def outside_code(markdown: str) -> str:
+    """What is left when code spans and fenced blocks are taken out, as CommonMark reads them."""
+    markdown = re.sub(r"^```sh\n.*?^```$", "", markdown, flags=re.DOTALL | re.MULTILINE)
+    return "\n".join(_without_spans(line) for line in markdown.split("\n"))
+
+
+def _without_spans(line: str) -> str:
+    left, position = "", 0
+    while match := re.compile(r"(?<![\\`])(`+)(?!`)").search(line, position):
+        closing = re.compile(rf"(?<!`){match[1]}(?!`)").search(line, match.end())
+        if closing is None:
+            left, position = left + line[position : match.end()], match.end()
+            continue
+        left, position = left + line[position : match.start()], closing.end()
+    return left + line[position:]
+
+
+def dirty_document(text: str) -> str:
+    check = CheckResult(
+        f"check {text}",
+        "1.ok",
+        1,
+        (violation(check=text, expected=text, seen=text, where=text, remedy=text),),
+        (),
+    )
+    bad = failed_node("success", nodeid=f"n{text}", checks=(check,), failure=text, request_ids=(text,))
+    covered = waiver(WaiverTarget.CHECK, text)
+    return render_markdown(document((bad,), facts((bad,), seed=text, collect_errors=(text,)), (covered,)))
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_text_from_outside_stays_inside_code_spans(text: str) -> None:
+    harmless = outside_code(dirty_document("harmless"))
+
+    assert outside_code(dirty_document(text)) == harmless
+
+
+@given(st.text(max_size=40))
+def test_no_text_escapes_its_code_span(text: str) -> None:
+    assert _without_spans(f"before {code(text)} after") == "before  after"
+    assert "\n" not in code(text)
+
+
+@given(st.text(max_size=40))
+def test_prose_has_no_active_punctuation(text: str) -> None:
+    escaped = prose(text)
+
+    assert re.sub(r"\\.", "", escaped).translate(str.maketrans("", "", "`*_[]<>|@$#~&:")) == re.sub(
+        r"\\.", "", escaped
+    )
+    assert "\n" not in escaped
+
+
+def test_the_catalogue_may_hold_any_punctuation() -> None:
+    assert prose("oa_req=<id> | and `more`") == r"oa\_req=\<id\> \| and \`more\`"
+
+
+def test_the_verdict_comes_first_and_the_way_to_check_last() -> None:
+    text = render_markdown(document())
+    lines = text.splitlines()
+
+    assert lines[0] == "# L402 sign-off: SIGNED OFF"
+    assert lines[2] == "`2 of 2 required rehearsals passed; 5 checks held and killed 10 mutants.`"
+    assert "UNSIGNED" in text
+    assert "not pinned" in text
+    assert "sha256sum -c SHA256SUMS" in text
+    assert "| reuse | observability | 2 | PASSED | 1 of 1 line proven, 2 checks, 4 mutants killed |" in lines
+    assert "- PROVEN `2.hit` (section 2): a record has cacheHit=true, by `check 2.hit`" in lines
+    assert "- request ids: `req-reuse`" in lines
+    assert f"- evidence `evidence/reuse/records.jsonl`: 10 bytes, sha256 {'a' * 64}" in lines
+
+
+def test_a_refusal_says_why_before_anything_else() -> None:
+    nodes = (failed_node("success"), GREEN[1])
+    text = render_markdown(document(nodes, facts(nodes, exit_status=1)))
+
+    assert text.startswith("# L402 sign-off: NOT SIGNED OFF\n")
+    assert text.index("## Why not") < text.index("## Rehearsals") < text.index("## success: FAILED")
+    assert text.index("## success: FAILED") < text.index("## reuse: PASSED")
+
+
+def test_a_drill_says_that_it_is_none() -> None:
+    text = render_markdown(document((GREEN[1],), facts((GREEN[1],), narrowed_by=("-k reuse",))))
+
+    assert text.startswith("# L402 sign-off: DRILL, NOT A SIGN-OFF\n")
+    assert "Partial run, cannot sign off: reuse passed." in text
+
+
+def test_a_limit_leaves_out_what_passed_first_and_names_it() -> None:
+    many = tuple(RecordedFile(f"evidence/{index}.jsonl", "a" * 64, 1) for index in range(200))
+    nodes = (failed_node("success"), node("reuse", evidence_files=many))
+    built = document(nodes, facts(nodes, exit_status=1))
+    whole = render_markdown(built)
+    cut = render_markdown(built, limit=8000)
+
+    assert len(whole.encode()) > 8000 >= len(cut.encode())
+    assert "## success: FAILED" in cut
+    assert "## reuse: PASSED" not in cut
+    assert "Left out to stay below the limit: reuse" in cut
+    assert "sha256sum -c" in cut
+    assert render_markdown(built, limit=10**6) == whole
+
+
+def test_a_flood_of_reasons_is_counted() -> None:
+    built = document(GREEN, facts(GREEN, collect_errors=tuple(f"error {index}" for index in range(70))))
+
+    assert "- and 20 more" in render_markdown(built)
