@@ -1,4 +1,4 @@
-"""A small shop for the tests of the HTTP half: real node, wallet and gateway, plain control plane and store."""
+"""A small shop to test the HTTP half with: real node, wallet and gateway, plain control plane and store."""
 
 from __future__ import annotations
 
