@@ -42,7 +42,8 @@ class InputError(ValueError):
         named = f"{where}: {quoted_field(field)}" if field else where
         advice = f"; {remedy}" if remedy else ""
         error = cls(f"{named}: expected {expected}, saw {seen}{advice}")
-        error.source, error.line, error.field = name, line, field
+        error.source, error.line = name, line
+        error.field = quoted_field(field) if field else None
         error.expected, error.seen = expected, printable(redact_text(seen))
         return error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from .input_error import InputError
 
@@ -46,8 +46,16 @@ def read_lines(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> Iterator
         yield from lines_of(stream, path, limit)
 
 
+class ReadsLines(Protocol):
+    """A stream of bytes that can be read line by line."""
+
+    def readline(self, size: int, /) -> bytes:
+        """Return the next line, or its first `size` bytes; nothing at the end."""
+        ...
+
+
 def lines_of(
-    stream: IO[bytes], source: str | os.PathLike[str], limit: int = MAX_BYTES
+    stream: ReadsLines, source: str | os.PathLike[str], limit: int = MAX_BYTES
 ) -> Iterator[tuple[int, bytes]]:
     """Yield what `read_lines` yields from a stream that is already open."""
     number = 0
