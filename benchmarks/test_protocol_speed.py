@@ -34,10 +34,10 @@ def our_mint():
     return mint(ROOT_KEY, IDENTIFIER, caveats=CAVEATS).to_base64()
 
 
-def our_encode(payment_hash=PREIMAGE.payment_hash):
+def our_encode():
     return encode_invoice(
         private_key=KEY,
-        payment_hash=payment_hash,
+        payment_hash=PREIMAGE.payment_hash,
         timestamp_s=NOW,
         amount_msats=21_000,
         description="L402",
@@ -58,8 +58,11 @@ def challenge():
     return [format_challenge(macaroon, invoice, scheme) for scheme in ("LSAT", "L402")]
 
 
-def verification(headers=(("Authorization", format_credential(our_mint(), PREIMAGE)),)):
-    credential = parse_credential(headers)
+HEADERS = (("Authorization", format_credential(our_mint(), PREIMAGE)),)
+
+
+def verification():
+    credential = parse_credential(HEADERS)
     identifier = Identifier.decode(credential.macaroon.identifier)
     allowed = identifier.payment_hash == credential.preimage.payment_hash
     allowed = allowed and credential.macaroon.verify(ROOT_KEY)

@@ -64,7 +64,7 @@ def verify(message: bytes, signature: bytes, key: bytes) -> bool:
 def _low_s(signature: bytes) -> bytes | None:
     """Return the form of r, s and recovery id that every backend takes, or None for numbers out of range.
 
-    Both forms of s are valid, but embit's Python takes only the low one. Negating s mirrors the point behind r.
+    Both forms of s are valid, but embit's Python takes only the low. Negating s mirrors the point behind r.
     """
     r, s, recovery_id = signature[:32], int.from_bytes(signature[32:64]), signature[64]
     if not (0 < int.from_bytes(r) < _ORDER and 0 < s < _ORDER and recovery_id < 4):
