@@ -1,0 +1,42 @@
+"""Decides which parts of the plugin a pytest process needs; nothing here imports more than pytest itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_l402.plugin import fixtures
+from pytest_l402.plugin.controller import Controller
+from pytest_l402.plugin.keys import RUN
+from pytest_l402.plugin.marker import DESCRIPTION
+from pytest_l402.plugin.node import RehearsalNodes
+from pytest_l402.plugin.options import add_options
+from pytest_l402.plugin.preparation import check_families
+from pytest_l402.plugin.run import identify_run, runs_nothing
+from pytest_l402.plugin.selection import RehearsalSelection
+from pytest_l402.plugin.xdist import XdistController, XdistWorker
+
+__all__: list[str] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the `--l402-…` options and their ini forms."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Resolve the options and take a part in the run, unless pytest only shows something."""
+    config.addinivalue_line("markers", DESCRIPTION)
+    run = config.stash[RUN] = identify_run(config)
+    plugins = config.pluginmanager
+    plugins.register(fixtures, "pytest_l402_fixtures")
+    if runs_nothing(config):
+        return
+    plugins.register(RehearsalSelection(), "pytest_l402_selection")
+    plugins.register(RehearsalNodes(), "pytest_l402_nodes")
+    if run.worker is not None:
+        plugins.register(XdistWorker(config), "pytest_l402_worker")
+        return
+    check_families(run)
+    controller = Controller(config)
+    plugins.register(controller, "pytest_l402_controller")
+    plugins.register(XdistController(config, controller), "pytest_l402_xdist")

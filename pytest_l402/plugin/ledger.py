@@ -1,0 +1,142 @@
+"""Decides what each rehearsal test amounted to, from its reports and the files that they name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_l402.plugin.node import RESULT_PROPERTY
+from pytest_l402.plugin.selection import REHEARSAL_PROPERTY
+
+if TYPE_CHECKING:
+    from pytest_l402.signoff import NodeResult
+
+_PHASES = ("setup", "call", "teardown")
+
+
+@dataclass
+class _Node:
+    rehearsal: str | None = None
+    phases: dict[str, str] = field(default_factory=dict)
+    setups: int = 0
+    reruns: int = 0
+    failed_subtests: int = 0
+    skipped_subtests: int = 0
+    skipped: str | None = None
+    xfail: str | None = None
+    failure: str | None = None
+    file: str | None = None
+    line: int | None = None
+    result: str | None = None
+
+
+class Ledger:
+    """Every report of every test, kept until it is known which tests are rehearsals."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, _Node] = {}
+
+    @property
+    def rehearsals(self) -> dict[str, str]:
+        """The nodes that reported themselves as rehearsals: node id to rehearsal id."""
+        return {nodeid: node.rehearsal for nodeid, node in self._nodes.items() if node.rehearsal is not None}
+
+    def add(self, report: pytest.TestReport) -> None:
+        """Take in one report of a rehearsal, or of a test whose worker died before it could say more."""
+        properties = {name: value for name, value in report.user_properties if isinstance(value, str)}
+        if REHEARSAL_PROPERTY not in properties and report.when in _PHASES:
+            return
+        node = self._nodes.setdefault(report.nodeid, _Node())
+        node.rehearsal = properties.get(REHEARSAL_PROPERTY, node.rehearsal)
+        node.result = properties.get(RESULT_PROPERTY, node.result)
+        if isinstance(report, pytest.SubtestReport):
+            node.failed_subtests += report.failed
+            node.skipped_subtests += report.skipped
+        else:
+            _add_phase(node, report)
+
+    def results(self, run_folder: Path, selected: Mapping[str, str]) -> tuple[list[NodeResult], list[str]]:
+        """Return a result for each rehearsal node that reported, and what is wrong with their files."""
+        results, faults = [], []
+        for nodeid, node in self._nodes.items():
+            rehearsal = selected.get(nodeid, node.rehearsal)
+            if rehearsal is None:
+                continue
+            base, fault = _read_result(nodeid, node, rehearsal, run_folder)
+            if fault:
+                faults.append(fault)
+            results.append(
+                replace(
+                    base,
+                    phases=dict(node.phases),
+                    skipped=node.skipped,
+                    xfail=node.xfail,
+                    reran=max(node.reruns, node.setups - 1, 0),
+                    failed_subtests=node.failed_subtests,
+                    skipped_subtests=node.skipped_subtests,
+                    failure=node.failure,
+                    file=node.file,
+                    line=node.line,
+                )
+            )
+        return results, faults
+
+
+def _add_phase(node: _Node, report: pytest.TestReport) -> None:
+    file, line, _ = report.location
+    node.file, node.line = file, None if line is None else line + 1
+    if report.when in _PHASES:
+        node.setups += report.when == "setup"
+        node.phases[report.when] = report.outcome
+    # "rerun" is no outcome of pytest's own; pytest-rerunfailures sets it on the attempt that it repeats.
+    node.reruns += str(report.outcome) == "rerun"
+    if hasattr(report, "wasxfail"):
+        node.xfail = str(report.wasxfail)
+    elif report.skipped:
+        node.skipped = _skip_reason(report)
+    if report.outcome not in ("passed", "skipped") and node.failure is None:
+        node.failure = _crash_message(report)
+
+
+def _skip_reason(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    return report.longreprtext
+
+
+def _crash_message(report: pytest.TestReport) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return report.longreprtext if crash is None else str(crash.message)
+
+
+def _read_result(nodeid: str, node: _Node, rehearsal: str, run_folder: Path) -> tuple[NodeResult, str | None]:
+    from pytest_l402.signoff import NodeResult, ResultError
+
+    nothing = NodeResult(nodeid=nodeid, rehearsal=rehearsal)
+    if node.result is None:
+        return nothing, None
+    path, _, digest = node.result.rpartition(" sha256:")
+    try:
+        content = (run_folder / path).read_bytes()
+        if hashlib.sha256(content).hexdigest() != digest:
+            return nothing, f"{path}: expected what {nodeid} wrote, saw other bytes"
+        result = NodeResult.from_json(content.decode())
+    except (OSError, UnicodeDecodeError, ResultError) as error:
+        return nothing, f"{path}: expected the result of {nodeid}, saw: {error}"
+    if (result.nodeid, result.rehearsal) != (nodeid, rehearsal):
+        return nothing, f"{path}: expected the result of {nodeid}, saw that of {result.nodeid}"
+    return result, None
+
+
+def last_lines(texts: Iterable[object], limit: int = 200) -> tuple[str, ...]:
+    """Return the last line of each text that says something, where Python puts the error; no repeats."""
+    shown = []
+    for text in texts:
+        lines = [line.strip() for line in str(text).splitlines() if line.strip()]
+        shown.append((lines[-1] if lines else "no message")[:limit])
+    return tuple(dict.fromkeys(shown))

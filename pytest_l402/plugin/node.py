@@ -1,0 +1,161 @@
+"""Decides what happens around a rehearsal: standing checks after the call, evidence kept at teardown."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from pytest_l402.plugin.keys import COLLECTOR, MARK, RUN
+from pytest_l402.plugin.run import Run
+
+if TYPE_CHECKING:
+    from pytest_l402.plugin.evidence_fixture import EvidenceCollector
+    from pytest_l402.plugin.marker import RehearsalMark
+
+RESULT_PROPERTY: Final = "l402_result"
+"""The report property that names the node's result file, below the run folder, and its SHA-256."""
+
+RESULT_FILE: Final = "node.json"
+
+ARTIFACTS: Final = "artifacts"
+"""The folder of a node's artifacts; its inside mirrors the artifact folder (`output/`)."""
+
+
+class RehearsalNodes:
+    """The hooks around each item that carries a rehearsal mark; every other item passes through."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Forget an earlier attempt of the same item, and let no unhandled exception pass as a warning."""
+        if MARK in item.stash:
+            if COLLECTOR in item.stash:
+                del item.stash[COLLECTOR]
+            item.user_properties[:] = [entry for entry in item.user_properties if entry[0] != RESULT_PROPERTY]
+            _unhandled_exceptions_are_errors()
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Put the user's own parts into the stack, run the test, then judge everything that it recorded."""
+        _put_parts_in(item)
+        mark = item.stash.get(MARK, None)
+        if mark is None:
+            return (yield)
+        collector = item.stash.get(COLLECTOR, None)
+        try:
+            result = yield
+        except (Exception, pytest.fail.Exception) as failure:
+            if collector is not None:
+                _add_standing(collector, failure)
+            raise
+        if collector is None or not collector.checks:
+            pytest.fail(_nothing_verified(item, mark), pytrace=False)
+        standing = collector.describe(collector.judge_standing())
+        if standing:
+            pytest.fail(standing, pytrace=False)
+        return result
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Write the evidence while the stack still stands, whatever became of the test."""
+        mark = item.stash.get(MARK, None)
+        if mark is None:
+            return (yield)
+        problem = ""
+        try:
+            item.user_properties.append((RESULT_PROPERTY, keep_evidence(item, mark)))
+        except (
+            Exception
+        ) as error:  # a fixture's teardown must run even when its system can no longer be asked
+            problem = f"{item.nodeid}: the evidence could not be kept: {type(error).__name__}: {error}"
+        result = yield
+        if problem:
+            pytest.fail(problem, pytrace=False)
+        return result
+
+
+def node_folder(item: pytest.Item, mark: RehearsalMark) -> Path:
+    """Return where one rehearsal test keeps its evidence, below the run folder."""
+    from pytest_l402.contract import folder_name
+
+    case = case_of(item)
+    name = folder_name(case)
+    if name != case:
+        # Two cases may differ only in characters that a folder name cannot hold.
+        name = f"{name}-{hashlib.sha256(case.encode()).hexdigest()[:8]}"
+    return Path("evidence") / folder_name(mark.rehearsal) / name
+
+
+def case_of(item: pytest.Item) -> str:
+    """Return what tells this test apart from the others of its module, e.g. `test_reuse[expired]`."""
+    return item.nodeid.partition("::")[2] or item.name
+
+
+def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
+    """Write the item's evidence and what was said of it; return what the result property is to hold."""
+    from pytest_l402.evidence import Evidence, write_evidence
+    from pytest_l402.signoff import NodeResult, RecordedFile, write_atomically
+    from pytest_l402.signoff.manifest import file_digest
+
+    run: Run = item.config.stash[RUN]
+    relative = node_folder(item, mark)
+    folder = run.folder / relative
+    collector = item.stash.get(COLLECTOR, None)
+    evidence = Evidence() if collector is None else collector.collect()
+    write_evidence(evidence, folder)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RESULT_FILE)
+    result = NodeResult(
+        nodeid=item.nodeid,
+        rehearsal=mark.rehearsal,
+        case=case_of(item),
+        checks=() if collector is None else collector.checks,
+        standing=() if collector is None else collector.standing,
+        request_ids=() if collector is None else collector.request_ids(evidence),
+        evidence_files=tuple(
+            RecordedFile(path.relative_to(run.folder).as_posix(), *file_digest(path)) for path in files
+        ),
+    )
+    content = result.to_json().encode() + b"\n"
+    write_atomically(folder / RESULT_FILE, content)
+    return f"{(relative / RESULT_FILE).as_posix()} sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _add_standing(collector: EvidenceCollector, failure: BaseException) -> None:
+    try:
+        standing = collector.describe(collector.judge_standing())
+    except Exception as error:  # the test's own failure is the one to show
+        failure.add_note(f"l402: the standing checks could not be run: {type(error).__name__}: {error}")
+        return
+    if standing and failure is collector.refusal:
+        pytest.fail(f"{failure}\n\n{standing}", pytrace=False)
+
+
+def _nothing_verified(item: pytest.Item, mark: RehearsalMark) -> str:
+    return (
+        f"rehearsal {mark.rehearsal} proves nothing\n"
+        f"  expected  at least one check ({mark.runbook} section {mark.section})\n"
+        "  seen      the test passed without l402_evidence.verify(...)\n"
+        f"  where     {item.nodeid}\n"
+        '  do        ask for l402_evidence and verify one check for each "Verify" line'
+    )
+
+
+def _put_parts_in(item: pytest.Item) -> None:
+    parts = getattr(item, "funcargs", None)
+    if not parts or "l402_stack" not in parts:
+        return
+    from pytest_l402.plugin.fixtures import put_parts_in
+
+    put_parts_in(parts["l402_stack"], parts)
+
+
+def _unhandled_exceptions_are_errors() -> None:
+    # Inside the context that pytest's warnings plugin holds open for this item, so they end with it; in front
+    # of every filter of the project, because an exception in a thread is never only a warning here.
+    warnings.filterwarnings("error", category=pytest.PytestUnhandledThreadExceptionWarning)
+    warnings.filterwarnings("error", category=pytest.PytestUnraisableExceptionWarning)

@@ -1,0 +1,234 @@
+"""Decides which options there are and which value wins: command line, environment, ini, default."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import pytest
+
+from pytest_l402.plugin.settings import MODES, Settings
+
+IniType = Literal["string", "bool", "args"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting; `name` is what the ini file calls it, and its other names follow from that."""
+
+    name: str
+    ini_type: IniType
+    help: str
+    metavar: str | None = None
+
+    @property
+    def flag(self) -> str:
+        """The command-line form, e.g. `--l402-seed`."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable, e.g. `PYTEST_L402_SEED`."""
+        return "PYTEST_" + self.name.upper()
+
+
+MODE: Final = Option("l402_mode", "string", "What is rehearsed: mock (the stand-in stack)", "MODE")
+ARTIFACT_DIR: Final = Option(
+    "l402_artifact_dir", "string", "Folder for evidence and sign-offs (default: output)", "DIR"
+)
+LOCAL_ARTIFACT: Final = Option(
+    "l402_local_artifact",
+    "string",
+    "Historical local-node artifact to judge as reference-only evidence",
+    "PATH",
+)
+ALLOW_MISSING: Final = Option(
+    "l402_allow_missing_local_artifact",
+    "bool",
+    "Go on without a local-node artifact; the sign-off shows it as a waiver",
+)
+REQUIRED: Final = Option(
+    "l402_required",
+    "args",
+    "Families that must sign off, comma-separated or repeated (default: all)",
+    "FAMILY",
+)
+NO_TEETH: Final = Option(
+    "l402_no_teeth", "bool", "Do not try the mutants of each check; such a run cannot sign off"
+)
+WAIVERS: Final = Option(
+    "l402_waivers", "string", "YAML file of waivers, each with owner, reason and end date", "PATH"
+)
+SEED: Final = Option(
+    "l402_seed", "string", "Seed of every id, key and proof of the stack (default: 402)", "N"
+)
+CATALOGUE: Final = Option(
+    "l402_catalogue", "string", "What must be rehearsed (default: rehearsals/catalogue.yaml)", "PATH"
+)
+
+OPTIONS: Final = (
+    MODE,
+    ARTIFACT_DIR,
+    LOCAL_ARTIFACT,
+    ALLOW_MISSING,
+    REQUIRED,
+    NO_TEETH,
+    WAIVERS,
+    SEED,
+    CATALOGUE,
+)
+
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+_SEED: Final = re.compile(r"[0-9]{1,20}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A value as it was given: under which name, and from which folder a relative path starts."""
+
+    value: Any
+    origin: str
+    base: Path
+    at_hand: bool
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register every option on the command line and in the ini file."""
+    group = parser.getgroup("l402", "rehearsals of L402 runbooks")
+    for option in OPTIONS:
+        parser.addini(option.name, option.help, type=option.ini_type, default=None)
+        shown = f"{option.help} [{option.variable}]"
+        if option.ini_type == "bool":
+            group.addoption(option.flag, action="store_true", dest=option.name, default=None, help=shown)
+        else:
+            action = "append" if option.ini_type == "args" else "store"
+            group.addoption(
+                option.flag, action=action, dest=option.name, default=None, metavar=option.metavar, help=shown
+            )
+
+
+def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Resolve every option once.
+
+    Raises `pytest.UsageError` (exit code 4) with one line that names the option as it was given, what it may
+    hold, and what it held. Nothing is created or opened for writing.
+    """
+    root = config.rootpath
+
+    def given(option: Option) -> _Given | None:
+        return _given(config, option, environ)
+
+    def path(option: Option) -> Path | None:
+        found = given(option)
+        return None if found is None else _path(found)
+
+    mode = given(MODE)
+    if mode is not None and mode.value not in MODES:
+        raise _refuse(mode, f"one of: {', '.join(MODES)}", "rehearse against the stand-in stack")
+    seed = given(SEED)
+    if seed is not None and not _SEED.fullmatch(seed.value):
+        raise _refuse(seed, "a whole number of at most 20 digits", "take the seed of the run to repeat")
+    required = given(REQUIRED)
+
+    artifact_dir = path(ARTIFACT_DIR)
+    if artifact_dir is not None:
+        check_output_folder(artifact_dir, _origin(given(ARTIFACT_DIR)))
+    waivers = path(WAIVERS)
+    if waivers is not None and not waivers.is_file():
+        raise _refuse(given(WAIVERS), "a file of waivers", "write it, or leave the option out")
+    allow_missing = _flag(given(ALLOW_MISSING))
+    local_artifact = path(LOCAL_ARTIFACT)
+    if local_artifact is not None and not local_artifact.is_file() and not allow_missing:
+        raise _refuse(
+            given(LOCAL_ARTIFACT),
+            "an existing local-node artifact",
+            f"correct the path, or add {ALLOW_MISSING.flag}",
+        )
+    catalogue = path(CATALOGUE)
+    return Settings(
+        mode=MODES[0] if mode is None else mode.value,
+        artifact_dir=artifact_dir or root / "output",
+        local_artifact=local_artifact,
+        allow_missing_local_artifact=allow_missing,
+        required=() if required is None else _families(required),
+        required_at_hand=required is not None and required.at_hand,
+        teeth=not _flag(given(NO_TEETH)),
+        waivers=waivers,
+        seed=402 if seed is None else int(seed.value),
+        catalogue=catalogue or root / "rehearsals" / "catalogue.yaml",
+    )
+
+
+def check_output_folder(folder: Path, origin: str) -> None:
+    """Raise `pytest.UsageError` unless `folder` is, or could be made, a folder that can be written to."""
+    nearest = next(place for place in (folder, *folder.parents) if place.exists())
+    if not nearest.is_dir():
+        raise pytest.UsageError(
+            f"{origin}: expected a folder, saw {nearest}, which is a file; name another folder"
+        )
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise pytest.UsageError(f"{origin}: expected a folder to write to, saw {nearest}, which is read-only")
+
+
+def _given(config: pytest.Config, option: Option, environ: Mapping[str, str]) -> _Given | None:
+    here = config.invocation_params.dir
+    value: Any = config.getoption(option.name)
+    if value is not None:
+        return _not_blank(_Given(value, option.flag, here, at_hand=True))
+    value = environ.get(option.variable)
+    if value is not None:
+        found = _not_blank(_Given(value, option.variable, here, at_hand=True))
+        return _as_bool(found) if option.ini_type == "bool" else found
+    value = config.getini(option.name)
+    if value is None:
+        return None
+    base = config.rootpath if config.inipath is None else config.inipath.parent
+    return _not_blank(_Given(value, f"ini option {option.name}", base, at_hand=False))
+
+
+def _not_blank(found: _Given) -> _Given:
+    values = found.value if isinstance(found.value, list) else [found.value]
+    if not values or any(isinstance(value, str) and not value.strip() for value in values):
+        raise pytest.UsageError(f"{found.origin}: expected a value, saw a blank one; set it, or leave it out")
+    return found
+
+
+def _as_bool(found: _Given) -> _Given:
+    word = found.value.strip().lower()
+    if word not in _TRUE | _FALSE:
+        raise _refuse(found, "1 or 0 (true, false, yes, no, on, off)", "set it, or leave it out")
+    return _Given(word in _TRUE, found.origin, found.base, found.at_hand)
+
+
+def _flag(found: _Given | None) -> bool:
+    return found is not None and bool(found.value)
+
+
+def _path(found: _Given) -> Path:
+    try:
+        return (found.base / Path(found.value).expanduser()).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _refuse(found, "a path", f"it cannot be one ({error})") from error
+
+
+def _families(found: _Given) -> tuple[str, ...]:
+    values = found.value if isinstance(found.value, list) else [found.value]
+    names = [name.strip() for value in values for name in value.split(",")]
+    if not all(names):
+        raise _refuse(found, "family names between the commas", "take the stray comma out")
+    return tuple(dict.fromkeys(names))
+
+
+def _origin(found: _Given | None) -> str:
+    return "" if found is None else found.origin
+
+
+def _refuse(found: _Given | None, expected: str, remedy: str) -> pytest.UsageError:
+    assert found is not None
+    seen = found.value if isinstance(found.value, str) else " ".join(found.value)
+    return pytest.UsageError(f"{found.origin}: expected {expected}, saw {seen!r}; {remedy}")

@@ -1,0 +1,81 @@
+"""Decides who is told of the verdict: the terminal, GitHub Actions, pytest-json-report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from pytest_l402.plugin.run import Run
+
+if TYPE_CHECKING:
+    from pytest_l402.signoff import RunFiles
+    from pytest_l402.signoff.document import SignOffDocument
+
+TITLE: Final = "l402 sign-off"
+
+_MARKUP: Final[dict[str, dict[str, bool]]] = {
+    "good": {"green": True},
+    "bad": {"red": True},
+    "warn": {"yellow": True},
+    "plain": {},
+}
+
+
+def say(
+    config: pytest.Config, document: SignOffDocument, files: RunFiles, environ: Mapping[str, str] = os.environ
+) -> None:
+    """Tell the verdict, after pytest's own last line: only then is it final.
+
+    With `-q` the terminal shows the verdict and the path alone.
+    """
+    from pytest_l402.signoff import annotation_lines, append_step_summary, terminal_lines
+
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        quiet = config.get_verbosity() < 0
+        if not quiet:
+            terminal.write_sep("=", TITLE)
+        lines = terminal_lines(
+            document, width=config.get_terminal_writer().fullwidth, path=shown_path(config, files.document)
+        )
+        for line in lines[-2:] if quiet else lines:
+            terminal.write_line(line.text, **_MARKUP[line.tone])
+        if environ.get("GITHUB_ACTIONS") == "true":
+            for text in annotation_lines(document):
+                terminal.write_line(text)
+    summary = environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        try:
+            append_step_summary(Path(summary), document)
+        except OSError as error:
+            _warn(config, f"GITHUB_STEP_SUMMARY could not be written: {error}")
+
+
+def say_unwritten(config: pytest.Config, run: Run, error: Exception) -> None:
+    """Say that there is no document of this run, so that nobody looks for one."""
+    _warn(config, f"{TITLE}: nothing was written to {run.folder}: {error}")
+
+
+def attach_to_json_report(json_report: dict[str, Any], document: SignOffDocument, run: Run) -> None:
+    """Put what is known of the verdict under `l402`; that file is written before the exit status is final."""
+    json_report["l402"] = {
+        "run_id": run.run_id,
+        "provisional_verdict": str(document.verdict),
+        "final_document": str(run.folder),
+    }
+
+
+def shown_path(config: pytest.Config, path: Path) -> str:
+    """Return a path as it can be pasted into the shell that pytest was started from."""
+    here = config.invocation_params.dir
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _warn(config: pytest.Config, text: str) -> None:
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        terminal.write_line(text, red=True)

@@ -1,0 +1,103 @@
+"""Decides whether a run that holds rehearsals may start, and reads what they are measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from pytest_l402.plugin.keys import PREPARATION, RUN
+from pytest_l402.plugin.options import ARTIFACT_DIR, check_output_folder
+from pytest_l402.plugin.run import Run
+
+if TYPE_CHECKING:
+    from pytest_l402.evidence import RunbookLine
+    from pytest_l402.signoff import Catalogue, Waiver
+
+# Without these an exception in a thread or a finalizer of the system under rehearsal would pass unseen.
+_WATCHERS: Final = ("warnings", "threadexception", "unraisableexception")
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What the rehearsals of a run are measured against."""
+
+    catalogue: Catalogue
+    families: tuple[str, ...]
+    waivers: tuple[Waiver, ...]
+    today: date
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The ids of the rehearsals that this run's sign-off needs, in the catalogue's order."""
+        return tuple(entry.id for entry in self.catalogue.required(self.families))
+
+    def lines(self, runbook_id: str) -> Mapping[str, RunbookLine]:
+        """The lines of one runbook by their id, in the form in which violations quote them."""
+        from pytest_l402.evidence import RunbookLine
+
+        runbook = self.catalogue.runbook(runbook_id)
+        lines = () if runbook is None else runbook.lines
+        return {line.id: RunbookLine(line.id, line.section, line.text) for line in lines}
+
+
+def prepare(config: pytest.Config) -> Preparation:
+    """Read what the run is measured against, once a process; raises `pytest.UsageError` with one line."""
+    preparation = config.stash.get(PREPARATION, None)
+    if preparation is None:
+        preparation = config.stash[PREPARATION] = _prepare(config, config.stash[RUN])
+    return preparation
+
+
+def check_families(run: Run) -> None:
+    """Raise `pytest.UsageError` for a family, given by hand, that the catalogue does not have."""
+    if run.settings.required and run.settings.required_at_hand:
+        _load_catalogue(run)
+
+
+def _prepare(config: pytest.Config, run: Run) -> Preparation:
+    for name in _WATCHERS:
+        if not config.pluginmanager.hasplugin(name):
+            raise pytest.UsageError(
+                f"-p no:{name}: expected pytest's own {name} plugin in a run with rehearsals, saw it "
+                "switched off; leave it on, or an exception in a thread passes unseen"
+            )
+    if run.dist == "each":
+        raise pytest.UsageError(
+            "--dist=each: expected every rehearsal to run once, saw a mode that runs it on each worker; "
+            "use --dist=load"
+        )
+    catalogue = _load_catalogue(run)
+    check_output_folder(run.settings.signoff_dir, ARTIFACT_DIR.flag)
+    today = datetime.now(UTC).date()
+    return Preparation(catalogue, run.settings.required, _load_waivers(run, catalogue, today), today)
+
+
+def _load_catalogue(run: Run) -> Catalogue:
+    from pytest_l402.signoff import Catalogue, CatalogueError
+
+    try:
+        catalogue = Catalogue.load(run.settings.catalogue)
+        catalogue.required(run.settings.required)
+    except CatalogueError as error:
+        raise pytest.UsageError(str(error)) from error
+    return catalogue
+
+
+def _load_waivers(run: Run, catalogue: Catalogue, today: date) -> tuple[Waiver, ...]:
+    from pytest_l402.signoff.waivers import WaiverError, load_waivers, missing_local_artifact_waiver
+
+    settings = run.settings
+    waivers: tuple[Waiver, ...] = ()
+    if settings.waivers is not None:
+        try:
+            waivers = load_waivers(settings.waivers, catalogue, today)
+        except WaiverError as error:
+            raise pytest.UsageError(str(error)) from error
+    given = settings.local_artifact is not None and settings.local_artifact.is_file()
+    if settings.allow_missing_local_artifact and not given:
+        waivers = (*waivers, missing_local_artifact_waiver(today))
+    return waivers

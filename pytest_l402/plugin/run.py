@@ -1,0 +1,72 @@
+"""Decides the identity of a run: one id and one set of options, the same in every process of it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from pytest_l402.plugin.options import read_settings
+from pytest_l402.plugin.settings import Settings
+
+WIRE_KEY: Final = "l402"
+"""The key under which an xdist controller and its workers keep what they tell each other."""
+
+_SILENT_OPTIONS: Final = (
+    "help",
+    "version",
+    "collectonly",
+    "setuponly",
+    "setupplan",
+    "showfixtures",
+    "show_fixtures_per_test",
+    "markers",
+    "cacheshow",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One pytest run. `worker` is the xdist worker's id, None on the controller and without xdist.
+
+    `dist` is how the controller distributes tests ("no" without xdist).
+    """
+
+    run_id: str
+    settings: Settings
+    worker: str | None = None
+    dist: str = "no"
+
+    @property
+    def folder(self) -> Path:
+        """Where everything that the verdict rests on is written."""
+        return self.settings.signoff_dir / self.run_id
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return plain builtins for a worker's `workerinput`."""
+        return {"run_id": self.run_id, "settings": self.settings.to_wire(), "dist": self.dist}
+
+
+def identify_run(config: pytest.Config) -> Run:
+    """Return the run that this process takes part in; raises `pytest.UsageError` for a bad option."""
+    workerinput = getattr(config, "workerinput", None)
+    if workerinput is not None and WIRE_KEY in workerinput:
+        wire = workerinput[WIRE_KEY]
+        return Run(
+            wire["run_id"], Settings.from_wire(wire["settings"]), workerinput["workerid"], wire["dist"]
+        )
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    return Run(
+        run_id=f"{stamp}-{secrets.token_hex(4)}",
+        settings=read_settings(config),
+        dist=config.getoption("dist", "no"),
+    )
+
+
+def runs_nothing(config: pytest.Config) -> bool:
+    """Whether pytest was asked to show something instead of running tests; such a run leaves no trace."""
+    return any(config.getoption(option, False) for option in _SILENT_OPTIONS)

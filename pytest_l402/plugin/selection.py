@@ -1,0 +1,98 @@
+"""Decides which collected tests are rehearsals, which of them are left out, and whether this is a drill."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pytest
+
+from pytest_l402.plugin.keys import MARK, RUN, SELECTION, USAGE_ERROR
+from pytest_l402.plugin.marker import MARKER, RehearsalMark, check_one_module_each, is_rehearsal, read_mark
+from pytest_l402.plugin.narrowing import narrowed_by_options
+from pytest_l402.plugin.preparation import Preparation, prepare
+
+REHEARSAL_PROPERTY: Final = "l402_rehearsal"
+"""The report property that says which rehearsal a node belongs to; JUnit and JSON reports show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The rehearsal nodes of one run: node id to rehearsal id, those that run and those that were left out.
+
+    `narrowed_by` says in words why this is a drill; empty for a run of everything that is required.
+    """
+
+    selected: dict[str, str] = field(default_factory=dict)
+    deselected: dict[str, str] = field(default_factory=dict)
+    narrowed_by: tuple[str, ...] = ()
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return plain builtins for a worker's `workeroutput`."""
+        return {
+            "selected": dict(self.selected),
+            "deselected": dict(self.deselected),
+            "narrowed_by": list(self.narrowed_by),
+        }
+
+    @classmethod
+    def from_wire(cls, plain: dict[str, Any]) -> Selection:
+        """Read what `to_wire` made."""
+        return cls(plain["selected"], plain["deselected"], tuple(plain["narrowed_by"]))
+
+
+class RehearsalSelection:
+    """Reads the marks once collection is over, in whichever process collected."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> Generator[None, None, None]:
+        """Compare the rehearsals before and after all other hooks, so that none is lost unseen."""
+        collected = [item for item in items if is_rehearsal(item)]
+        yield
+        kept = {id(item) for item in items}
+        if not any(id(item) in kept for item in collected):
+            return
+        try:
+            config.stash[SELECTION] = _select(config, collected, kept)
+        except pytest.UsageError as error:
+            if config.stash[RUN].worker is None:
+                raise
+            # Raised in a worker it would look like a crash: nothing runs, and the controller raises it.
+            config.stash[USAGE_ERROR] = str(error)
+            items.clear()
+
+
+def _select(config: pytest.Config, collected: list[pytest.Item], kept: set[int]) -> Selection:
+    preparation = prepare(config)
+    marks = [read_mark(item, preparation.catalogue) for item in collected]
+    check_one_module_each(collected, marks)
+    selected: dict[str, str] = {}
+    deselected: dict[str, str] = {}
+    for item, mark in zip(collected, marks, strict=True):
+        if id(item) in kept:
+            selected[item.nodeid] = mark.rehearsal
+            _tag(item, mark)
+        else:
+            deselected[item.nodeid] = mark.rehearsal
+    return Selection(selected, deselected, _narrowed_by(config, preparation, selected, deselected))
+
+
+def _tag(item: pytest.Item, mark: RehearsalMark) -> None:
+    item.stash[MARK] = mark
+    item.user_properties.append((REHEARSAL_PROPERTY, mark.rehearsal))
+
+
+def _narrowed_by(
+    config: pytest.Config, preparation: Preparation, selected: dict[str, str], deselected: dict[str, str]
+) -> tuple[str, ...]:
+    missing = set(preparation.required) - set(selected.values())
+    options = narrowed_by_options(config, config.stash[RUN].settings.catalogue)
+    if not deselected:
+        return options if missing else ()
+    expression = (config.getoption("markexpr", "") or "").strip()
+    marked = () if expression in ("", MARKER) else (f"-m {expression}",)
+    count = f"{len(deselected)} rehearsal test{'s' if len(deselected) > 1 else ''} deselected"
+    return (*options, *marked, count)

@@ -1,0 +1,52 @@
+"""Decides what a run was asked to do: the resolved options, frozen, as every process of the run sees them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+MODES: Final = ("mock",)
+"""What can be rehearsed; the first is the default."""
+
+_PATHS: Final = ("artifact_dir", "local_artifact", "waivers", "catalogue")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options of one run, resolved. Paths are absolute.
+
+    `required` holds family names (empty = every family); `required_at_hand` says that they came from the
+    command line or the environment, so that a wrong one is refused even where no rehearsal is collected.
+    """
+
+    mode: str
+    artifact_dir: Path
+    local_artifact: Path | None
+    allow_missing_local_artifact: bool
+    required: tuple[str, ...]
+    required_at_hand: bool
+    teeth: bool
+    waivers: Path | None
+    seed: int
+    catalogue: Path
+
+    @property
+    def signoff_dir(self) -> Path:
+        """Where each run has its folder."""
+        return self.artifact_dir / "signoff"
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return plain builtins, which is all that reaches an xdist worker."""
+        plain = asdict(self)
+        for name in _PATHS:
+            plain[name] = None if plain[name] is None else str(plain[name])
+        return {**plain, "required": list(self.required)}
+
+    @classmethod
+    def from_wire(cls, plain: dict[str, Any]) -> Settings:
+        """Read what `to_wire` made."""
+        values = {field.name: plain[field.name] for field in fields(cls)}
+        for name in _PATHS:
+            values[name] = None if values[name] is None else Path(values[name])
+        return cls(**{**values, "required": tuple(values["required"])})
