@@ -122,10 +122,8 @@ def _scan(value: str, where: str) -> Iterator[tuple[str, dict[str, str]]]:
         if token68 is not None and _NAME.match(value, blanks) is None:
             parameters: dict[str, str] = {}
             at = token68.end()
-        elif blanks > scheme.end():
-            parameters, at = _parameters(value, blanks, where)
         else:
-            parameters, at = {}, blanks
+            parameters, at = _parameters(value, blanks, where)
         if at < len(value) and value[at] != ",":
             raise _malformed("a comma", where, at)
         yield scheme.group(), parameters

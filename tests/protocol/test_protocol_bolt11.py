@@ -205,6 +205,13 @@ def test_field_that_forbids_payment(fields, reason):
     assert refusal(decode_invoice, text).reason == reason
 
 
+def test_unknown_compulsory_feature_is_named():
+    text = encode_fields(
+        "lnbc", None, 1, [TaggedField("p", bytes(52)), TaggedField("9", b"\x04\x00\x02")], KEY
+    )
+    assert refusal(decode_invoice, text).seen == "bit 12"
+
+
 @pytest.mark.parametrize("features", [0, 1 << 9, 1 << 15, 1 << 14 | 1 << 8, 1 << 17, 1 << 24, 1 << 99])
 def test_known_and_odd_features_are_accepted(features):
     words = bytes(features >> 5 * place & 31 for place in range(19, -1, -1))
@@ -303,7 +310,10 @@ def test_position_of_a_wrong_character_is_named():
     text = encoded()
     assert refusal(decode_invoice, text[:30] + "b" + text[31:]).where == "invoice character 30"
     assert refusal(decode_invoice, text[:30] + "é" + text[31:]).where == "invoice character 30"
-    assert refusal(decode_invoice, text[:30] + text[30:].upper()).reason == "bech32_mixed_case"
+    for mixed in (text[:30] + text[30:].upper(), "1" + text[1:30].upper() + text[30:]):
+        error = refusal(decode_invoice, mixed)
+        assert error.reason == "bech32_mixed_case"
+        assert error.where == "invoice character 30"
 
 
 def test_payment_secret_is_not_shown():

@@ -58,6 +58,7 @@ def test_verdict_is_that_of_the_proxy(case):
         (["services=svc:9223372036854775808"], CaveatReason.SERVICES_MALFORMED),
         (["services=svc:-9223372036854775808"], None),
         (["services=SVC:0"], CaveatReason.SERVICE_NOT_AUTHORIZED),
+        (["services=svc:0", "services=svc:0"], None),
         (["services=svc:0", "services=svc:0,b:0"], CaveatReason.SERVICES_WIDENED),
         (["services=b:0", "services=svc:0"], CaveatReason.SERVICES_WIDENED),
         (["services=svc:0,b:0", "services=b:0"], CaveatReason.SERVICE_NOT_AUTHORIZED),

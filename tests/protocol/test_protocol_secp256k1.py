@@ -43,11 +43,15 @@ def test_signature_leads_back_to_its_key():
 
 @pytest.mark.usefixtures("backend")
 def test_mirrored_signature_leads_to_the_same_key():
-    signature = curve.sign(b"message", KEYS[1])
-    s = (ORDER - int.from_bytes(signature[32:64])).to_bytes(32)
-    mirrored = signature[:32] + s + bytes([signature[64] ^ 1])
-    assert curve.recover(b"message", mirrored) == curve.public_key(KEYS[1])
-    assert curve.verify(b"message", mirrored, curve.public_key(KEYS[1]))
+    recovery_ids = set()
+    for message in (b"a", b"b", b"c", b"d"):
+        signature = curve.sign(message, KEYS[1])
+        s = (ORDER - int.from_bytes(signature[32:64])).to_bytes(32)
+        mirrored = signature[:32] + s + bytes([signature[64] ^ 1])
+        assert curve.recover(message, mirrored) == curve.public_key(KEYS[1])
+        assert curve.verify(message, mirrored, curve.public_key(KEYS[1]))
+        recovery_ids.add(signature[64])
+    assert recovery_ids == {0, 1}
 
 
 @pytest.mark.usefixtures("backend")
