@@ -42,12 +42,15 @@ select
     ) then 'reconcile'
     when plane = 'control' and substr(deny_reason, 1, 8) = 'gateway_' then 'reconcile'
     when plane = 'control' then 'policy'
-    when substr(deny_reason, 1, 8) = 'gateway_' then 'gateway'
+    when substr(deny_reason, 1, 8) = 'gateway_' or deny_reason = 'credential_refused' then 'gateway'
     when executor = 'desktop' and deny_reason in (
       'amount_over_cap', 'host_blocked', 'host_not_allowlisted', 'BudgetExceededError', 'DomainNotAllowedError',
       'Quoted invoice amount exceeds configured spend cap', 'host_not_allowed', 'request_cap_exceeded',
-      'quoted_amount_exceeds_cap', 'window_cap_exceeded', 'global_pause_active', 'owner_kill_switch_active'
+      'quoted_amount_exceeds_cap', 'window_cap_exceeded', 'global_pause_active', 'owner_kill_switch_active',
+      'The gateway denies access'
     ) then 'policy'
+    when executor = 'desktop' and deny_reason like 'Host % is blocked' then 'policy'
+    when executor = 'desktop' and deny_reason like 'Host % is not on the allowlist' then 'policy'
     when executor = 'desktop' then 'local'
     else plane
   end as deny_class,
@@ -107,7 +110,11 @@ select
   count(*) as n_records,
   min(case when voice = 'gate' and deny_class = 'executor' then deny else null end) as executor_deny,
   min(case when voice = 'gate' and deny_class = 'reconcile' then deny else null end) as reconcile_deny,
-  min(case when voice = 'gate' and deny_class = 'policy' then deny else null end) as policy_deny,
+  -- That access was denied says less than the switch or limit which denied it.
+  coalesce(
+    min(case when voice = 'gate' and deny_class = 'policy' and deny <> 'access_denied' then deny else null end),
+    min(case when voice = 'gate' and deny_class = 'policy' then deny else null end)
+  ) as policy_deny,
   max(case when voice = 'gate' and deny_class = 'policy' then observed_at_ms else null end) as policy_denied_at,
   max(case when voice = 'gate' and deny is null then observed_at_ms else -1 end) as gate_allowed_at,
   min(case when voice in ('buyer', 'buyer_ui', 'buyer_gateway') and deny_class = 'policy' then deny else null end)

@@ -59,7 +59,7 @@ def triage(evidence: Evidence, request_id: str | None = None) -> tuple[Diagnosis
 
     Reads the tables `records` and `local_artifact`, nothing else. A request id that no record names is
     incomplete, never healthy; an id that only a flow of the local artifact names (each of its calls has one)
-    is answered with the requests of that flow. Nothing is raised for bad rows: they make a request incomplete.
+    is answered with the requests of that flow. Bad rows raise nothing; they make a request incomplete.
     """
     records = triage_records(evidence)
     artifacts = evidence.table("local_artifact")

@@ -210,6 +210,19 @@ RULES: tuple[Rule, ...] = (
         next_step=_SETTLEMENT_STEP,
     ),
     Rule(
+        name="task_unfinished",
+        domain=Domain.EXECUTOR,
+        when="unfinished_status is not null",
+        field="taskStatus",
+        value="unfinished_status",
+        voices=(),
+        reason=(
+            "the local artifact leaves the task at {unfinished_status}: begun and never brought to an end"
+        ),
+        section="6",
+        next_step=_EXECUTOR_STEP,
+    ),
+    Rule(
         name="payment_unsettled",
         domain=Domain.SETTLEMENT,
         when="buyer_unsettled is not null and n_gateway > 0",
@@ -298,19 +311,6 @@ RULES: tuple[Rule, ...] = (
         reason="the local wallet or node could not pay: {local_deny}",
         section="Incident Triage 4",
         next_step=_LOCAL_STEP,
-    ),
-    Rule(
-        name="task_unfinished",
-        domain=Domain.EXECUTOR,
-        when="unfinished_status is not null",
-        field="taskStatus",
-        value="unfinished_status",
-        voices=(),
-        reason=(
-            "the local artifact leaves the task at {unfinished_status}: begun and never brought to an end"
-        ),
-        section="6",
-        next_step=_EXECUTOR_STEP,
     ),
     Rule(
         name="runtime_down",

@@ -1,0 +1,98 @@
+"""The public checks, by theme; each factory returns a check with the mutants that it must notice."""
+
+from pytest_l402.evidence.checks.full_flow import (
+    artifacts_written,
+    paid_and_denied_present,
+    parity_keys_present,
+    probes_ok,
+    summary_ok,
+)
+from pytest_l402.evidence.checks.incidents import (
+    recovered,
+    steady_state_restored,
+    success_despite,
+    triaged_as,
+)
+from pytest_l402.evidence.checks.joins import (
+    found_in_logs,
+    proof_absent,
+    proof_differs,
+    proof_join,
+    response_header_joins,
+    task_settlement_join,
+    ui_join,
+)
+from pytest_l402.evidence.checks.local_node import (
+    artifact_lacks,
+    artifact_shows,
+    local_artifact_join,
+    local_parity,
+    reference_artifact_holds,
+)
+from pytest_l402.evidence.checks.one_story import one_story
+from pytest_l402.evidence.checks.payments import (
+    denied_before_payment,
+    nothing_reached,
+    paid_exactly_once,
+    paid_nothing,
+    payments_agree,
+)
+from pytest_l402.evidence.checks.planes import planes_agree, standing_checks
+from pytest_l402.evidence.checks.records import (
+    denial_recorded,
+    no_record,
+    records_complete,
+    same_value,
+    some_record,
+    values_listed,
+)
+from pytest_l402.evidence.checks.reuse import (
+    cached_request,
+    idempotent_replay,
+    no_second_payment,
+    not_reused,
+    settlement_conflict,
+)
+
+__all__ = [
+    "artifact_lacks",
+    "artifact_shows",
+    "artifacts_written",
+    "cached_request",
+    "denial_recorded",
+    "denied_before_payment",
+    "found_in_logs",
+    "idempotent_replay",
+    "local_artifact_join",
+    "local_parity",
+    "no_record",
+    "no_second_payment",
+    "not_reused",
+    "nothing_reached",
+    "one_story",
+    "paid_and_denied_present",
+    "paid_exactly_once",
+    "paid_nothing",
+    "parity_keys_present",
+    "payments_agree",
+    "planes_agree",
+    "probes_ok",
+    "proof_absent",
+    "proof_differs",
+    "proof_join",
+    "records_complete",
+    "recovered",
+    "reference_artifact_holds",
+    "response_header_joins",
+    "same_value",
+    "settlement_conflict",
+    "some_record",
+    "standing_checks",
+    "steady_state_restored",
+    "success_despite",
+    "summary_ok",
+    "task_settlement_join",
+    "triaged_as",
+    "ui_join",
+    "values_listed",
+]

@@ -1,0 +1,291 @@
+"""Decides whether records alone name the failing domain, and whether the stack recovered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_l402.contract import REQUIRED_KEYS
+from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.checks.selecting import (
+    PLATFORM,
+    Bought,
+    altered,
+    at,
+    expect_keys,
+    listed,
+    request_id_of,
+    rows,
+    shown,
+)
+from pytest_l402.evidence.correlation import flow_request_ids
+from pytest_l402.evidence.mutants import Mutant, insert_row, remove_rows, set_value
+from pytest_l402.evidence.tables import Evidence, Row
+from pytest_l402.evidence.triage import Diagnosis, triage
+from pytest_l402.evidence.triage_rules import Domain
+
+
+def triaged_as(
+    purchase: Bought,
+    domain: str,
+    *,
+    field: str | None = None,
+    rule: str | None = None,
+    step_contains: str | None = None,
+) -> Check:
+    """From records and local artifact alone, the request is diagnosed as this domain (Incident Triage).
+
+    `field` is the deciding field, `rule` a rule of the table, `step_contains` a part of the next step. Raises
+    `ValueError` for an unknown domain.
+    """
+    request_id, wanted = request_id_of(purchase), _domain(domain)
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        diagnosis = _diagnose(evidence, request_id)
+        if diagnosis.domain is not wanted:
+            yield _misread(diagnosis, f"request {request_id} in domain {wanted}", str(diagnosis.domain))
+        if field is not None and diagnosis.deciding_field != field:
+            yield _misread(diagnosis, f"{field} to decide", diagnosis.deciding_field)
+        if rule is not None and diagnosis.rule != rule:
+            yield _misread(diagnosis, f"rule {rule} to decide", diagnosis.rule)
+        if step_contains is not None and step_contains not in diagnosis.next_step:
+            yield _misread(diagnosis, f"a next step that says {step_contains!r}", diagnosis.next_step)
+
+    mutants = [_without_request(request_id)]
+    if wanted is Domain.INCOMPLETE:
+        mutants = [_completed(request_id)]
+    elif wanted is Domain.HEALTHY:
+        mutants += [_broken(request_id), _invalid(request_id)]
+    else:
+        mutants += [_healed(request_id), _invalid(request_id)]
+    return Check(f"triaged_as({request_id}, {wanted})", judge, tuple(mutants), ("records",))
+
+
+def recovered(purchase: Bought) -> Check:
+    """A request made after the fault is healthy, and was paid now or earlier (sections 5, 6)."""
+    request_id = request_id_of(purchase)
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        diagnosis = _diagnose(evidence, request_id)
+        if diagnosis.rule != "paid":
+            yield _misread(
+                diagnosis, f"request {request_id} healthy and paid", f"{diagnosis.domain}: {diagnosis.reason}"
+            )
+
+    mutants = (
+        _without_request(request_id),
+        _broken(request_id),
+        set_value("records", "paymentProofRef", None, {"requestId": request_id}, every=True),
+    )
+    return Check(f"recovered({request_id})", judge, mutants, ("records",))
+
+
+def success_despite(purchase: Bought, **fields: Any) -> Check:
+    """A record of the request has these values, and it is a paid success nevertheless (section 6)."""
+    request_id = request_id_of(purchase)
+    if not fields:
+        raise ValueError("success_despite: expected a field such as nodeSyncStatus='degraded', saw none")
+    expect_keys(fields)
+    wanted = ", ".join(f"{key}={shown(value)}" for key, value in fields.items())
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        if not rows(evidence, "records", requestId=request_id, **fields):
+            yield Finding(
+                expected=f"a record of request {request_id} with {wanted}",
+                seen=listed(
+                    f"{key}={shown(row.get(key))}"
+                    for _, row in rows(evidence, "records", requestId=request_id)
+                    for key in fields
+                ),
+                where=at("records"),
+                remedy="the condition was not there, so nothing succeeded in spite of it: inject the fault",
+            )
+        diagnosis = _diagnose(evidence, request_id)
+        if diagnosis.rule != "paid":
+            yield _misread(
+                diagnosis, f"request {request_id} healthy and paid", f"{diagnosis.domain}: {diagnosis.reason}"
+            )
+
+    mine = {"requestId": request_id, **fields}
+    mutants = (
+        *(set_value("records", key, None, mine, every=True) for key in fields),
+        _broken(request_id),
+        set_value("records", "paymentProofRef", None, {"requestId": request_id}, every=True),
+    )
+    return Check(f"success_despite({request_id}, {wanted})", judge, mutants, ("records",))
+
+
+def steady_state_restored() -> Check:
+    """Every probe that was taken before the procedure was taken after it as well, and all of them are ok."""
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        taken: dict[str, set[Any]] = {"before": set(), "after": set()}
+        for index, row in enumerate(evidence.table("steady_state")):
+            taken.setdefault(str(row.get("when")), set()).add(row.get("probe"))
+            if row.get("ok") is not True:
+                yield Finding(
+                    expected=f"{shown(row.get('probe'))} ok {shown(row.get('when'))} the procedure",
+                    seen=f"{shown(row.get('ok'))}: {shown(row.get('detail'))}",
+                    where=at("steady_state", index),
+                    remedy="take the fault away (it must end with its block), then let what is pending "
+                    "come to its end",
+                )
+        if not taken["before"] or taken["before"] != taken["after"]:
+            yield Finding(
+                expected=f"the probes taken before ({listed(taken['before'])}) taken again afterwards",
+                seen=listed(taken["after"]),
+                where=at("steady_state"),
+                remedy="probe the steady state on both sides of the procedure",
+            )
+
+    mutants = (
+        set_value("steady_state", "ok", False, {"when": "after"}),
+        set_value("steady_state", "ok", False, {"when": "before"}),
+        remove_rows("steady_state", {"when": "after"}),
+        remove_rows("steady_state", {"when": "before"}),
+        insert_row(
+            "steady_state", {"when": "before", "probe": "forged", "ok": True}, "a probe not taken again"
+        ),
+    )
+    return Check("steady_state_restored()", judge, mutants, ("steady_state",))
+
+
+def _diagnose(evidence: Evidence, request_id: str) -> Diagnosis:
+    found = triage(evidence.only("records", "local_artifact"), request_id)
+    # An id that only the artifact knows stands for several requests: the worst of them is the answer.
+    return next((each for each in found if not each.healthy), found[0])
+
+
+def _misread(diagnosis: Diagnosis, expected: str, seen: str) -> Finding:
+    index = diagnosis.record_index
+    return Finding(
+        expected=expected,
+        seen=seen,
+        where=at("records") if index is None else at("records", index),
+        remedy=f"triage says: {diagnosis.reason} (rule {diagnosis.rule}); if the records are right, "
+        f"{diagnosis.next_step}",
+    )
+
+
+def _domain(name: str) -> Domain:
+    try:
+        return Domain(name)
+    except ValueError:
+        raise ValueError(f"triaged_as: expected one of {', '.join(Domain)}, saw {name!r}") from None
+
+
+def _without_request(request_id: str) -> Mutant:
+    def apply(evidence: Evidence) -> Evidence:
+        left = [row for row in evidence.table("records") if row.get("requestId") != request_id]
+        return _flows_changed(evidence.with_table("records", left), request_id, lambda flow: None)
+
+    return altered("records: none names the request", apply)
+
+
+def _invalid(request_id: str) -> Mutant:
+    def make(evidence: Evidence) -> Row | None:
+        known = evidence.table("records")
+        return {**known[0], "requestId": request_id, "plane": "unheard-of"} if known else None
+
+    return insert_row("records", make, "an invalid record names the request")
+
+
+def _broken(request_id: str) -> Mutant:
+    def make(evidence: Evidence) -> Row | None:
+        known = evidence.table("records")
+        if not known:
+            return None
+        late = max(int(row.get("observedAtMs") or 0) for row in known) + 1
+        changes = {"requestId": request_id, "plane": "gateway", "executor": "gateway", "observedAtMs": late}
+        return {**known[0], **changes, "denyReason": "gateway_challenge_failed", "paymentProofRef": None}
+
+    return insert_row("records", make, "the gateway says that it failed")
+
+
+def _completed(request_id: str) -> Mutant:
+    def apply(evidence: Evidence) -> Evidence:
+        others = [row for row in evidence.table("records") if row.get("requestId") != request_id]
+        known = {
+            "requestId": request_id,
+            "executor": "system",
+            "plane": "control",
+            "executionPath": "hosted-node",
+            "observedAtMs": 0,
+        }
+        complete = {key: known.get(key) for key in REQUIRED_KEYS}
+        return evidence.with_table("records", [*others, complete])
+
+    return altered("records: the request is complete after all", apply)
+
+
+def _healed(request_id: str) -> Mutant:
+    """The request as it would look had nothing failed: no denial, one proof on every plane, an ended task."""
+
+    def apply(evidence: Evidence) -> Evidence:
+        others = [row for row in evidence.table("records") if row.get("requestId") != request_id]
+        mine = [_well(row) for _, row in rows(evidence, "records", requestId=request_id)]
+        cured = [row for row in mine if not _is_read_side(row)]
+        paid = sorted(
+            (row for row in cured if row.get("paymentProofRef")), key=lambda row: row["plane"] != "gateway"
+        )
+        if paid:
+            proof, amount = _hosted(paid[0]["paymentProofRef"]), paid[0].get("paidAmountMsats")
+            platform = [row for row in paid if row.get("executor") in PLATFORM]
+            for row in platform:
+                row.update(paymentProofRef=proof, paidAmountMsats=amount)
+            for plane in ("settlement", "ui"):
+                # As a replay, since the settlement itself may be on record under another request.
+                cured.append(
+                    {
+                        **paid[0],
+                        "plane": plane,
+                        "executor": "system",
+                        "paymentProofRef": proof,
+                        "cacheHit": True,
+                    }
+                )
+        changed = evidence.with_table("records", [*others, *cured])
+        return _flows_changed(changed, request_id, _ended)
+
+    return altered("records: nothing failed, every plane tells it alike", apply)
+
+
+def _well(row: Row) -> dict[str, Any]:
+    well = {"walletState": "unlocked", "nodeSyncStatus": "synced", "desktopRuntimeStatus": "running"}
+    return {
+        **row,
+        "denyReason": None,
+        **{key: value for key, value in well.items() if row.get(key) is not None},
+    }
+
+
+def _ended(flow: dict[str, Any]) -> dict[str, Any]:
+    inner = flow.get("observabilityRecords")
+    records = [_well(row) for row in inner if isinstance(row, dict)] if isinstance(inner, list) else []
+    return {**flow, "taskStatus": "completed", "observabilityRecords": records}
+
+
+def _is_read_side(row: Row) -> bool:
+    return row.get("plane") in ("settlement", "ui") and row.get("executor") in PLATFORM
+
+
+def _hosted(proof: str) -> str:
+    return (
+        proof
+        if proof.startswith("lightning_preimage:")
+        else f"lightning_preimage:{proof.rpartition(':')[2]:0<24}"
+    )
+
+
+def _flows_changed(evidence: Evidence, request_id: str, change: Any) -> Evidence:
+    if not evidence.table("local_artifact"):
+        return evidence
+    artifacts = []
+    for artifact in evidence.table("local_artifact"):
+        flows = artifact.get("flows")
+        changed = [
+            change(flow) if isinstance(flow, dict) and request_id in flow_request_ids(flow) else flow
+            for flow in (flows if isinstance(flows, list) else [])
+        ]
+        artifacts.append({**artifact, "flows": [flow for flow in changed if flow is not None]})
+    return evidence.with_table("local_artifact", artifacts)

@@ -1,0 +1,352 @@
+"""Decides whether one purchase can be followed through every plane (Correlation Workflow)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.checks.selecting import (
+    PLATFORM,
+    Bought,
+    altered,
+    at,
+    either,
+    listed,
+    other_value,
+    proof_key,
+    request_id_of,
+    rows,
+    shown,
+    told,
+)
+from pytest_l402.evidence.mutants import Where, change_proof, remove_rows, set_value
+from pytest_l402.evidence.tables import Evidence, Row
+
+
+def response_header_joins(purchase: Bought) -> Check:
+    """The `x-oa-request-id` of every answer finds a gateway log line by `oa_req=<id>` (join 1)."""
+    request_id = request_id_of(purchase)
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        answered = rows(evidence, "exchanges", requestId=request_id)
+        if not answered:
+            yield Finding(
+                expected=f"an answer of the gateway with x-oa-request-id {request_id}",
+                seen="none",
+                where=at("exchanges"),
+                remedy="the gateway minted an id of its own, or never answered: compare the header with "
+                "what was sent",
+            )
+        lines = [index for index, row in _logged(evidence, request_id) if row.get("plane") == "gateway"]
+        if len(lines) < max(1, len(answered)):
+            yield Finding(
+                expected=f"{max(1, len(answered))} gateway log line(s) with oa_req={request_id}, one an "
+                "answer",
+                seen=f"{len(lines)}",
+                where=at("logs", *lines),
+                remedy="the gateway does not log the id it echoes: mend its log format",
+            )
+
+    gateway = _log_of(request_id, "gateway")
+    mutants = (
+        remove_rows("exchanges", {"requestId": request_id}),
+        set_value("logs", "line", f"oa_req={request_id}-other", gateway, every=True),
+        altered("logs: one gateway line is gone", lambda evidence: _without_first(evidence, "logs", gateway)),
+    )
+    return Check(f"response_header_joins({request_id})", judge, mutants, ("exchanges", "logs"))
+
+
+def found_in_logs(purchase: Bought, plane: str | None = None) -> Check:
+    """The request id finds a log line by `oa_req=<id>`, of this plane if one is given (section 5)."""
+    request_id = request_id_of(purchase)
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        if not any(plane in (None, row.get("plane")) for _, row in _logged(evidence, request_id)):
+            yield Finding(
+                expected=f"a log line with oa_req={request_id}" + (f" of plane {plane}" if plane else ""),
+                seen=f"none in {len(evidence.table('logs'))} lines",
+                where=at("logs"),
+                remedy="take the id from x-oa-request-id of the answer; if it is right, that plane never "
+                "saw it",
+            )
+
+    mutants = (
+        set_value("logs", "line", f"oa_req={request_id}-other", _log_of(request_id, plane), every=True),
+        remove_rows("logs", _log_of(request_id, plane)),
+    )
+    name = f"found_in_logs({request_id}{f', {plane}' if plane else ''})"
+    return Check(name, judge, mutants, ("logs",))
+
+
+def task_settlement_join(purchase: Bought) -> Check:
+    """`requestId`, `taskId` and `paywallId` join task, settlement row and settlement record (join 2)."""
+    request_id = request_id_of(purchase)
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        task_ids = _task_ids(evidence, request_id)
+        settled = rows(evidence, "settlements", requestId=request_id)
+        if not task_ids:
+            yield _no_row(
+                "tasks", f"a task of request {request_id}", "the control plane never registered this request"
+            )
+        if not settled:
+            yield _no_row(
+                "settlements", f"a settlement of request {request_id}", "replay its settlement event"
+            )
+        for index, row in settled:
+            if row.get("taskId") not in task_ids:
+                yield _differs(at("settlements", index), "taskId", task_ids, row.get("taskId"))
+            spoken = told(evidence, request_id, "settlement")
+            if not spoken:
+                yield _no_row(
+                    "records", f"a settlement record of request {request_id}", "mend the store's emitter"
+                )
+            for place, record in spoken:
+                for key in ("taskId", "paywallId"):
+                    if record.get(key) != row.get(key) or record.get(key) is None:
+                        yield _differs(at("records", place), key, [row.get(key)], record.get(key))
+
+    mine, spoken_here = {"requestId": request_id}, _told(request_id, "settlement")
+    mutants = (
+        set_value("tasks", "requestId", "request-other", mine, every=True),
+        set_value("tasks", "taskId", "task-other", mine, every=True),
+        set_value("settlements", "requestId", "request-other", mine, every=True),
+        set_value("settlements", "taskId", "task-other", mine),
+        set_value("settlements", "paywallId", "pw-other", mine),
+        set_value("records", "taskId", None, spoken_here, every=True),
+        set_value("records", "paywallId", "pw-other", spoken_here),
+        remove_rows("records", spoken_here),
+    )
+    return Check(f"task_settlement_join({request_id})", judge, mutants, ("tasks", "settlements", "records"))
+
+
+def proof_join(purchase: Bought) -> Check:
+    """The settlement's `paymentProofRef` is that of the wallet, of gateway and settlement records (join 3).
+
+    The buyer's own records, where it keeps some, join by the 16 digits which both forms of a reference share.
+    """
+    request_id = request_id_of(purchase)
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        settled = rows(evidence, "settlements", requestId=request_id)
+        if not settled:
+            yield _no_row(
+                "settlements", f"a settlement of request {request_id}", "replay its settlement event"
+            )
+        for _, row in settled:
+            proof = row.get("paymentProofRef")
+            paid = rows(evidence, "payments", paymentHash=row.get("paymentHash"), status="succeeded")
+            for plane in ("gateway", "settlement"):
+                spoken = [(i, r) for i, r in told(evidence, request_id, plane) if r.get("paymentProofRef")]
+                if not spoken:
+                    what = f"a {plane} record of request {request_id} with a paymentProofRef"
+                    yield _no_row("records", what, f"read the log of plane {plane} by oa_req=<id>")
+                for index, record in spoken:
+                    if record["paymentProofRef"] != proof:
+                        yield _differs(
+                            at("records", index), "paymentProofRef", [proof], record["paymentProofRef"]
+                        )
+            if not paid:
+                yield _no_row(
+                    "payments", "the payment of this settlement", "settled without a payment: stop payouts"
+                )
+            for index, payment in paid:
+                if payment.get("proofReference") != proof:
+                    yield _differs(
+                        at("payments", index), "proofReference", [proof], payment.get("proofReference")
+                    )
+            for index, record in rows(evidence, "records", requestId=request_id, executor="desktop"):
+                if record.get("paymentProofRef") and proof_key(record["paymentProofRef"]) != proof_key(proof):
+                    yield _differs(
+                        at("records", index), "paymentProofRef", [proof], record["paymentProofRef"]
+                    )
+
+    in_store = change_proof("settlements", {"requestId": request_id})
+    mutants = (
+        in_store,
+        change_proof("records", _told(request_id, "gateway")),
+        change_proof("records", _told(request_id, "settlement")),
+        either(change_proof("records", {"requestId": request_id, "executor": "desktop"}), in_store),
+        altered(
+            "payments: proofReference names another preimage", lambda e: _other_payment_proof(e, request_id)
+        ),
+        remove_rows("settlements", {"requestId": request_id}),
+    )
+    return Check(f"proof_join({request_id})", judge, mutants, ("settlements", "records", "payments"))
+
+
+def ui_join(purchase: Bought) -> Check:
+    """The ui's record and the projection carry the settlement's request, task and proof (join 5)."""
+    request_id = request_id_of(purchase)
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        settled = [row for _, row in told(evidence, request_id, "settlement") if row.get("paymentProofRef")]
+        if not settled:
+            yield _no_row(
+                "records", f"a settlement record of request {request_id}", "triage this request first"
+            )
+        for table, spoken in (
+            ("records", told(evidence, request_id, "ui")),
+            ("projection", rows(evidence, "projection", requestId=request_id)),
+        ):
+            if not spoken:
+                remedy = "the read model is behind: rebuild it from the settlement rows"
+                yield _no_row(table, f"what the ui shows of request {request_id}", remedy)
+            for index, row in spoken:
+                for key in ("taskId", "paymentProofRef"):
+                    wanted = {record.get(key) for record in settled}
+                    if settled and row.get(key) not in wanted:
+                        yield _differs(at(table, index), key, wanted, row.get(key))
+
+    mine, spoken_here = {"requestId": request_id}, _told(request_id, "ui")
+    mutants = (
+        remove_rows("records", spoken_here),
+        change_proof("records", spoken_here),
+        set_value("records", "taskId", "task-other", spoken_here),
+        remove_rows("projection", mine),
+        change_proof("projection", mine),
+        set_value("projection", "taskId", "task-other", mine),
+    )
+    return Check(f"ui_join({request_id})", judge, mutants, ("records", "projection"))
+
+
+def proof_absent(purchase: Bought, plane: str = "settlement") -> Check:
+    """The request was paid, and no platform record of this plane names that proof (section 5)."""
+    request_id = request_id_of(purchase)
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        spoken = {index for index, _ in told(evidence, request_id, plane)}
+        found = rows(evidence, "records", requestId=request_id)
+        proofs = {
+            proof_key(row["paymentProofRef"])
+            for i, row in found
+            if row.get("paymentProofRef") and i not in spoken
+        }
+        if not proofs:
+            yield _no_row(
+                "records", f"a paymentProofRef of request {request_id} outside plane {plane}", "see payments"
+            )
+        for index, row in enumerate(evidence.table("records")):
+            here = row.get("plane") == plane and row.get("executor") in PLATFORM
+            if here and proof_key(row.get("paymentProofRef")) in proofs:
+                yield Finding(
+                    expected=f"no {plane} record with the proof of request {request_id}",
+                    seen=shown(row["paymentProofRef"]),
+                    where=at("records", index),
+                    remedy="the proof is not absent: triage again, another domain failed",
+                )
+
+    def arrived(evidence: Evidence) -> Evidence:
+        for _, row in rows(evidence, "records", requestId=request_id):
+            if row.get("paymentProofRef") and not (row["plane"] == plane and row["executor"] in PLATFORM):
+                there = {**row, "plane": plane, "executor": "system", "denyReason": None}
+                return evidence.with_table("records", [*evidence.table("records"), there])
+        return evidence
+
+    mutants = (
+        altered(f"records: plane {plane} names the proof after all", arrived),
+        set_value("records", "paymentProofRef", None, {"requestId": request_id}, every=True),
+    )
+    return Check(f"proof_absent({request_id}, {plane})", judge, mutants, ("records",))
+
+
+def proof_differs(purchase: Bought, left: str = "gateway", right: str = "settlement") -> Check:
+    """Two planes of the platform name different proofs for the request (section 5)."""
+    request_id = request_id_of(purchase)
+
+    def proofs(evidence: Evidence, plane: str) -> set[str]:
+        found = [row.get("paymentProofRef") for _, row in told(evidence, request_id, plane)]
+        return {proof for proof in found if isinstance(proof, str)}
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        for plane in (left, right):
+            if not proofs(evidence, plane):
+                yield _no_row(
+                    "records", f"a {plane} record of request {request_id} with a proof", "see proof_absent"
+                )
+        common = proofs(evidence, left) & proofs(evidence, right)
+        if common:
+            yield Finding(
+                expected=f"{left} and {right} to name different proofs for request {request_id}",
+                seen=f"both name {listed(common)}",
+                where=at("records", *(i for i, r in told(evidence, request_id, right))),
+                remedy="the proofs agree: triage again, another domain failed",
+            )
+
+    def agree(evidence: Evidence) -> Evidence:
+        known = sorted(proofs(evidence, left))
+        if not known:
+            return evidence
+        return set_value("records", "paymentProofRef", known[0], _told(request_id, right), every=True).apply(
+            evidence
+        )
+
+    mutants = (
+        altered(f"records: {right} names the proof of {left}", agree),
+        set_value("records", "paymentProofRef", None, _told(request_id, right), every=True),
+    )
+    return Check(f"proof_differs({request_id}, {left}, {right})", judge, mutants, ("records",))
+
+
+def _logged(evidence: Evidence, request_id: str) -> list[tuple[int, dict[str, Any]]]:
+    # As a whole word, or the id of one request would find the lines of every longer one.
+    token = f"oa_req={request_id}"
+    return [
+        (i, row) for i, row in enumerate(evidence.table("logs")) if token in str(row.get("line", "")).split()
+    ]
+
+
+def _log_of(request_id: str, plane: str | None) -> Where:
+    def where(row: Row) -> bool:
+        return (
+            plane in (None, row.get("plane")) and f"oa_req={request_id}" in str(row.get("line", "")).split()
+        )
+
+    return where
+
+
+def _told(request_id: str, plane: str) -> Where:
+    def where(row: Row) -> bool:
+        mine = row.get("requestId") == request_id and row.get("plane") == plane
+        return mine and row.get("executor") in PLATFORM
+
+    return where
+
+
+def _without_first(evidence: Evidence, table: str, where: Where) -> Evidence:
+    found = list(evidence.table(table))
+    for row in found:
+        if callable(where) and where(row):
+            found.remove(row)
+            break
+    return evidence.with_table(table, found)
+
+
+def _task_ids(evidence: Evidence, request_id: str) -> list[Any]:
+    return [row.get("taskId") for _, row in rows(evidence, "tasks", requestId=request_id)]
+
+
+def _other_payment_proof(evidence: Evidence, request_id: str) -> Evidence:
+    hashes = {row.get("paymentHash") for _, row in rows(evidence, "settlements", requestId=request_id)}
+    mutant = set_value(
+        "payments",
+        "proofReference",
+        lambda row: other_value(row["proofReference"]),
+        lambda row: row.get("paymentHash") in hashes and row.get("status") == "succeeded",
+    )
+    return mutant.apply(evidence)
+
+
+def _no_row(table: str, what: str, remedy: str) -> Finding:
+    return Finding(expected=what, seen="none", where=at(table), remedy=remedy)
+
+
+def _differs(where: str, key: str, wanted: Any, seen: Any) -> Finding:
+    return Finding(
+        expected=f"{key} {listed(wanted)}",
+        seen=shown(seen),
+        where=where,
+        remedy="find out which plane took the value from another request: read both logs by "
+        "oa_req=<request id>",
+    )

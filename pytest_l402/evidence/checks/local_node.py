@@ -1,0 +1,351 @@
+"""Decides whether the local-node artifact holds, how a purchase ended in it, and if the planes agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_l402.contract import PARITY_KEYS, DocumentError, LocalNodeArtifact, is_digest_reference, parity
+from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.checks.selecting import (
+    PLATFORM,
+    Bought,
+    altered,
+    at,
+    listed,
+    other_value,
+    proof_key,
+    request_id_of,
+    rows,
+    shown,
+)
+from pytest_l402.evidence.correlation import flow_request_ids
+from pytest_l402.evidence.mutants import Mutant, change_proof, remove_rows, set_value
+from pytest_l402.evidence.tables import Evidence, Row
+
+_HERE = at("local_artifact", 0)
+
+
+def artifact_shows(purchase: Bought, *, flow: str | None = None, task_status: str | None = None) -> Check:
+    """The local artifact has the purchase, as this kind of flow and with this task status (sections 2 and 6).
+
+    Raises `ValueError` when neither is given.
+    """
+    request_id = request_id_of(purchase)
+    wanted = {key: value for key, value in (("flow", flow), ("taskStatus", task_status)) if value is not None}
+    if not wanted:
+        raise ValueError("artifact_shows: expected flow= or task_status=, saw neither")
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        yield from _undecodable(evidence)
+        found = _flows_of(evidence, request_id)
+        if len(found) != 1:
+            yield Finding(
+                expected=f"one flow of request {request_id}",
+                seen=f"{len(found)}",
+                where=_HERE,
+                remedy="the executor did not take the task, or wrote another artifact: look at its session",
+            )
+        for each in found:
+            for key, value in wanted.items():
+                if each.get(key) != value:
+                    yield Finding(
+                        expected=f"{key} {value} for request {request_id}",
+                        seen=shown(each.get(key)),
+                        where=_HERE,
+                        remedy="compare with the task's transitions: who moved it last, and when",
+                    )
+
+    mutants = [_flow_change(f"{key} is another", request_id, {key: "other"}) for key in wanted]
+    mutants.append(_without_flow(request_id))
+    return Check(
+        f"artifact_shows({request_id}, {', '.join(wanted.values())})",
+        judge,
+        tuple(mutants),
+        ("local_artifact",),
+    )
+
+
+def artifact_lacks(purchase: Bought) -> Check:
+    """The control plane has a task for the purchase, and the local artifact has no flow of it (section 6)."""
+    request_id = request_id_of(purchase)
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        if not rows(evidence, "tasks", requestId=request_id):
+            yield Finding(
+                f"a task of request {request_id}", "none", at("tasks"), "nothing was asked of the executor"
+            )
+        for each in _flows_of(evidence, request_id):
+            yield Finding(
+                expected=f"no flow of request {request_id}",
+                seen=f"one, with taskStatus {shown(each.get('taskStatus'))}",
+                where=_HERE,
+                remedy="the executor did take the task: use artifact_shows, and triage the request",
+            )
+
+    def taken_up(evidence: Evidence) -> Evidence:
+        artifacts = list(evidence.table("local_artifact")) or [{"generatedAtMs": 0, "flows": []}]
+        flow = {"flow": "interrupted", "createRequestId": request_id, "taskStatus": "running"}
+        first = {**artifacts[0], "flows": [*(artifacts[0].get("flows") or []), flow]}
+        return evidence.with_table("local_artifact", [first, *artifacts[1:]])
+
+    mutants = (
+        altered("local_artifact: a flow of it is there", taken_up),
+        remove_rows("tasks", {"requestId": request_id}),
+    )
+    return Check(f"artifact_lacks({request_id})", judge, mutants, ("tasks",))
+
+
+def local_artifact_join(purchase: Bought) -> Check:
+    """`desktopSessionId`, `taskId`, `requestId` join the artifact with records and presence (join 4)."""
+    request_id = request_id_of(purchase)
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        yield from _undecodable(evidence)
+        tasks = {row.get("taskId") for _, row in rows(evidence, "tasks", requestId=request_id)}
+        sessions = {row.get("desktopSessionId") for row in evidence.table("presence")}
+        found = _flows_of(evidence, request_id)
+        if not found or not any(_records_of(each) for each in found):
+            yield Finding(
+                expected=f"a flow of request {request_id} with records",
+                seen=f"{len(found)} flow(s) without any" if found else "none",
+                where=_HERE,
+                remedy="the executor did not take the task, or was gone before it said anything",
+            )
+        for each in found:
+            if each.get("taskId") not in tasks:
+                yield _apart("taskId", tasks, each.get("taskId"))
+            for inner in _records_of(each):
+                if inner.get("desktopSessionId") not in sessions:
+                    yield _apart("desktopSessionId", sessions, inner.get("desktopSessionId"))
+                keys = ("requestId", "taskId", "desktopSessionId", "plane", "executor")
+                if not rows(evidence, "records", **{key: inner.get(key) for key in keys}):
+                    yield Finding(
+                        expected="each record of the flow among the records, by request, task, session "
+                        "and plane",
+                        seen=f"none for plane {shown(inner.get('plane'))}",
+                        where=at("records"),
+                        remedy="the artifact is of another run, or the record never left the desktop",
+                    )
+
+    mine = {"requestId": request_id, "executor": "desktop"}
+    mutants = (
+        _flow_change("taskId is another", request_id, {"taskId": "task-other"}),
+        _inner_change("desktopSessionId", request_id),
+        _inner_change("taskId", request_id),
+        _without_flow(request_id),
+        set_value("records", "desktopSessionId", "desktop-other", mine),
+        set_value("records", "taskId", None, mine),
+        remove_rows("records", mine),
+        set_value("tasks", "taskId", "task-other", {"requestId": request_id}),
+        set_value("presence", "desktopSessionId", "desktop-other", every=True),
+    )
+    tables = ("local_artifact", "records", "tasks", "presence")
+    return Check(f"local_artifact_join({request_id})", judge, mutants, tables)
+
+
+def local_parity() -> Check:
+    """Local artifact and hosted records tell of the same payments, by key and by value (section 2)."""
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        yield from _undecodable(evidence)
+        flows = [flow for flow, _ in _flows(evidence)]
+        report = parity([row for row in evidence.table("records") if _is_hosted(row)], flows)
+        for key in report.keys:
+            if key.reason:
+                expected, _, seen = key.reason.partition(", saw ")
+                yield Finding(
+                    expected=expected.removeprefix("expected "),
+                    seen=seen or key.state.value,
+                    where=f"{_HERE}; {at('records')}",
+                    remedy="find the payment on the side that has it, and see why the other one does not",
+                )
+
+    def hosted_proof(row: Row) -> bool:
+        return _is_hosted(row) and row.get("paymentProofRef") is not None
+
+    mutants = (
+        change_proof("records", hosted_proof, every=True),
+        set_value("records", "taskId", None, _is_hosted, every=True),
+        set_value("records", "requestId", "request-other", _is_hosted, every=True),
+        set_value("records", "executionPath", "local-node", _is_hosted),
+        _every_flow("the paid flows are gone", lambda flow: None if _is_paid(flow) else flow),
+        _every_flow("every payment is another", _other_payment),
+    )
+    return Check("local_parity()", judge, mutants, ("local_artifact", "records"))
+
+
+def reference_artifact_holds() -> Check:
+    """A local artifact, historical or of this run, is well-formed evidence, and no more (section 2).
+
+    It holds a success with payment, proof, a 402 and a 200 of the seller, and a blocked flow without payment;
+    every record is complete, the parity keys have values, and no credential stands in it in the clear.
+    """
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        yield from _undecodable(evidence)
+        for kind in ("success", "blocked"):
+            if not any(flow.get("flow") == kind for flow, _ in _flows(evidence)):
+                yield _artifact(f"a flow {kind}", "none", _HERE)
+        for flow, where in _flows(evidence):
+            yield from _well_formed(flow, where)
+
+    success = {"flow": "success"}
+    mutants = (
+        _every_flow("no flow succeeded", lambda flow: None if flow.get("flow") == "success" else flow),
+        _every_flow("no flow was blocked", lambda flow: None if flow.get("flow") == "blocked" else flow),
+        _where_flow(success, "taskStatus is running", lambda flow: {**flow, "taskStatus": "running"}),
+        _where_flow(success, "the proof is gone", lambda flow: {**flow, "proofReference": None}),
+        _where_flow(
+            success, "the proof is another", lambda flow: {**flow, "proofReference": "preimage:" + "f" * 16}
+        ),
+        _where_flow(success, "the seller never answered", lambda flow: {**flow, "sellerCalls": []}),
+        _where_flow(success, "a record lacks plane", _first_record_without_plane),
+        _where_flow(success, "a credential in the clear", _clear_credential),
+        _where_flow(
+            {"flow": "blocked"}, "the blocked flow paid", lambda flow: {**flow, "paymentId": "f" * 64}
+        ),
+        _where_flow({"flow": "blocked"}, "no code", lambda flow: {**flow, "blockedErrorCode": None}),
+    )
+    return Check("reference_artifact_holds()", judge, mutants, ("local_artifact",))
+
+
+def _well_formed(flow: Row, where: str) -> Iterator[Finding]:
+    calls = [call for call in flow.get("sellerCalls") or [] if isinstance(call, dict)]
+    records = _records_of(flow)
+    for call in calls:
+        if call.get("authorization") is not None and not is_digest_reference(call["authorization"]):
+            yield _artifact("authorization as a digest", "a credential in the clear (not shown)", where)
+    if flow.get("flow") == "success":
+        statuses = [call.get("status") for call in calls]
+        if flow.get("taskStatus") != "completed":
+            yield _artifact("a success with taskStatus completed", shown(flow.get("taskStatus")), where)
+        if statuses[:1] != [402] or statuses[-1:] != [200]:
+            yield _artifact("a seller that answers 402 first and 200 last", listed(statuses), where)
+        proofs = {proof_key(row.get("paymentProofRef")) for row in records}
+        if not flow.get("paymentId") or proofs != {proof_key(flow.get("proofReference"))} or None in proofs:
+            yield _artifact("a paymentId, and its proofReference in every record", "another or none", where)
+        for key in PARITY_KEYS:
+            if not any(row.get(key) for row in records):
+                yield _artifact(f"a record with a value for {key}", "none", where)
+    if flow.get("flow") == "blocked":
+        paid = (
+            flow.get("paymentId")
+            or flow.get("proofReference")
+            or any(r.get("paymentProofRef") for r in records)
+        )
+        if paid:
+            yield _artifact("a blocked flow without a payment", "one that paid", where)
+        if not flow.get("blockedErrorCode"):
+            yield _artifact("a blockedErrorCode", "none", where)
+
+
+def _artifact(expected: str, seen: str, where: str) -> Finding:
+    remedy = (
+        "reference-only evidence: write a new artifact with this run, or waive the old one with an end date"
+    )
+    return Finding(expected, seen, where, remedy)
+
+
+def _undecodable(evidence: Evidence) -> Iterator[Finding]:
+    for index, row in enumerate(evidence.table("local_artifact")):
+        try:
+            LocalNodeArtifact.decode(row)
+        except DocumentError as error:
+            for fault in error.faults:
+                yield _artifact(f"{fault.field}: {fault.expected}", fault.seen, at("local_artifact", index))
+
+
+def _flows(evidence: Evidence) -> Iterator[tuple[dict[str, Any], str]]:
+    for index, artifact in enumerate(evidence.table("local_artifact")):
+        flows = artifact.get("flows")
+        for number, flow in enumerate(flows if isinstance(flows, list) else [], start=1):
+            if isinstance(flow, dict):
+                yield flow, f"{at('local_artifact', index)}, flow {number}"
+
+
+def _flows_of(evidence: Evidence, request_id: str) -> list[dict[str, Any]]:
+    return [flow for flow, _ in _flows(evidence) if request_id in flow_request_ids(flow)]
+
+
+def _records_of(flow: Row) -> list[dict[str, Any]]:
+    inner = flow.get("observabilityRecords")
+    return [record for record in inner if isinstance(record, dict)] if isinstance(inner, list) else []
+
+
+def _is_hosted(row: Row) -> bool:
+    return row.get("executor") in PLATFORM and row.get("plane") in ("gateway", "settlement", "ui")
+
+
+def _is_paid(flow: Row) -> bool:
+    return bool(flow.get("proofReference"))
+
+
+def _apart(key: str, wanted: Any, seen: Any) -> Finding:
+    return Finding(
+        expected=f"{key} {listed(wanted)}",
+        seen=shown(seen),
+        where=_HERE,
+        remedy="the artifact is of another run or session: compare generatedAtMs with the presence rows",
+    )
+
+
+def _every_flow(name: str, change: Any) -> Mutant:
+    def apply(evidence: Evidence) -> Evidence:
+        changed = []
+        for artifact in evidence.table("local_artifact"):
+            flows = [change(flow) for flow in artifact.get("flows") or []]
+            changed.append({**artifact, "flows": [flow for flow in flows if flow is not None]})
+        return evidence.with_table("local_artifact", changed)
+
+    return altered(f"local_artifact: {name}", apply)
+
+
+def _where_flow(fields: dict[str, Any], name: str, change: Any) -> Mutant:
+    matches = fields.items()
+    return _every_flow(
+        name, lambda flow: change(flow) if matches <= {k: flow.get(k) for k in fields}.items() else flow
+    )
+
+
+def _flow_change(name: str, request_id: str, changes: dict[str, Any]) -> Mutant:
+    return _every_flow(
+        name, lambda flow: {**flow, **changes} if request_id in flow_request_ids(flow) else flow
+    )
+
+
+def _without_flow(request_id: str) -> Mutant:
+    return _every_flow(
+        "its flow is gone", lambda flow: None if request_id in flow_request_ids(flow) else flow
+    )
+
+
+def _inner_change(key: str, request_id: str) -> Mutant:
+    def change(flow: dict[str, Any]) -> dict[str, Any]:
+        if request_id not in flow_request_ids(flow):
+            return flow
+        inner = [{**record, key: other_value(record.get(key))} for record in _records_of(flow)]
+        return {**flow, "observabilityRecords": inner}
+
+    return _every_flow(f"{key} of its records is another", change)
+
+
+def _other_payment(flow: dict[str, Any]) -> dict[str, Any]:
+    proof = flow.get("proofReference")
+    if proof is None:
+        return flow
+    inner = [
+        {**record, "paymentProofRef": record["paymentProofRef"] and other_value(record["paymentProofRef"])}
+        for record in _records_of(flow)
+    ]
+    return {**flow, "proofReference": other_value(proof), "observabilityRecords": inner}
+
+
+def _first_record_without_plane(flow: dict[str, Any]) -> dict[str, Any]:
+    first, *rest = _records_of(flow) or [{}]
+    return {**flow, "observabilityRecords": [{k: v for k, v in first.items() if k != "plane"}, *rest]}
+
+
+def _clear_credential(flow: dict[str, Any]) -> dict[str, Any]:
+    call = {"path": "/", "authorization": "L402 bWFj:" + "f" * 64, "status": 200}
+    return {**flow, "sellerCalls": [*(flow.get("sellerCalls") or []), call]}

@@ -1,0 +1,195 @@
+"""Decides whether events, summary, records and settlement store say the same of one run, value by value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_l402.contract import FlowStage
+from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.checks.selecting import altered, at, listed, other_value, rows, shown, told
+from pytest_l402.evidence.mutants import Mutant, change_proof, remove_rows, set_value
+from pytest_l402.evidence.tables import Evidence, Row
+
+_PAID = ("settlementId", "taskId", "routeId", "amountMsats", "paymentProofRef")
+_EVENT_OF = (
+    ("paywallCreation", FlowStage.PAYWALL_CREATE.value, ("paywallId", "ownerId", "routeId")),
+    ("gatewayReconcile", FlowStage.GATEWAY_RECONCILE.value, ("challengeOk", "proxyOk", "healthOk")),
+    ("paidRequest", FlowStage.REQUEST_PAID.value, _PAID),
+    ("policyDeniedRequest", FlowStage.REQUEST_DENIED.value, ("denyReasonCode",)),
+    ("observability", FlowStage.OBSERVABILITY_VERIFY.value, ("recordCount",)),
+)
+_WITH_REQUEST = ("gatewayReconcile", "paidRequest", "policyDeniedRequest")
+_REMEDY = (
+    "one of the two was written from another run or by hand: trust the store, and run the full flow again"
+)
+
+
+def one_story() -> Check:
+    """events.jsonl, summary.json, records and settlement store tell one story, by value (section 1)."""
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        summaries = evidence.table("flow_summary")
+        if len(summaries) != 1:
+            yield Finding("one summary.json", f"{len(summaries)}", at("flow_summary"), _REMEDY)
+            return
+        summary = summaries[0]
+        yield from _events(evidence, summary)
+        yield from _payment(evidence, summary)
+        yield from _denial(evidence, summary)
+        yield from _correlation(evidence, summary)
+
+    mutants: list[Mutant] = []
+    for section, stage, keys in _EVENT_OF:
+        mutants += [_changed("flow_events", f"details.{key}", {"stage": stage}) for key in keys]
+        if section in _WITH_REQUEST:
+            mutants.append(_changed("flow_events", "requestId", {"stage": stage}))
+    mutants += [_changed("flow_summary", f"paidRequest.{key}", None) for key in ("requestId", *_PAID)]
+    mutants += [
+        set_value("flow_events", "status", "failed"),
+        _changed("flow_summary", "policyDeniedRequest.denyReasonCode", None),
+        set_value("flow_summary", "settlementCorrelation.settlementIds", ["set_other"]),
+        set_value("flow_summary", "observability.correlation.requestIds", ["request-other"]),
+        set_value(
+            "flow_summary", "observability.correlation.paymentProofRefs", ["lightning_preimage:" + "f" * 24]
+        ),
+    ]
+    mutants += [_store_changed(key) for key in ("requestId", "taskId", "amountMsats", "paymentProofRef")]
+    mutants += [
+        remove_rows("settlements"),
+        change_proof("records", _is_store, every=True),
+        set_value(
+            "records",
+            "paidAmountMsats",
+            lambda row: int(row["paidAmountMsats"] or 0) + 1,
+            _is_store,
+            every=True,
+        ),
+        set_value("records", "denyReason", None, lambda row: row.get("plane") == "control", every=True),
+    ]
+    tables = ("flow_events", "flow_summary", "records", "settlements")
+    return Check("one_story()", judge, tuple(mutants), tables)
+
+
+def _events(evidence: Evidence, summary: Row) -> Iterator[Finding]:
+    failed = [index for index, row in enumerate(evidence.table("flow_events")) if row.get("status") != "ok"]
+    if (summary.get("ok") is True) != (not failed):
+        seen = f"ok={shown(summary.get('ok'))}, and {len(failed)} stage(s) that failed"
+        yield Finding("ok=true exactly when every stage is ok", seen, at("flow_events", *failed), _REMEDY)
+    for section, stage, keys in _EVENT_OF:
+        found = rows(evidence, "flow_events", stage=stage)
+        if len(found) != 1:
+            yield Finding(f"one event {stage}", f"{len(found)}", at("flow_events"), _REMEDY)
+        for index, event in found:
+            claimed = summary.get(section) if isinstance(summary.get(section), dict) else {}
+            details = event.get("details") if isinstance(event.get("details"), dict) else {}
+            pairs = [(key, _get(claimed, key), _get(details, key)) for key in keys]
+            if section in _WITH_REQUEST:
+                pairs.append(("requestId", _get(claimed, "requestId"), event.get("requestId")))
+            for key, wanted, seen in pairs:
+                if wanted is None or wanted != seen:
+                    yield _apart(f"{section}.{key}", wanted, seen, at("flow_events", index))
+
+
+def _payment(evidence: Evidence, summary: Row) -> Iterator[Finding]:
+    paid = summary.get("paidRequest")
+    if not isinstance(paid, dict):
+        yield Finding("a paidRequest", "none", at("flow_summary", 0), _REMEDY)
+        return
+    stored = rows(evidence, "settlements", settlementId=paid.get("settlementId"))
+    if len(stored) != 1:
+        what = f"settlement {shown(paid.get('settlementId'))} in the store, once"
+        yield Finding(what, f"{len(stored)}", at("settlements", *(i for i, _ in stored)), _REMEDY)
+    for index, row in stored:
+        for key in ("requestId", "taskId", "routeId", "amountMsats", "paymentProofRef"):
+            if row.get(key) != paid.get(key):
+                yield _apart(f"paidRequest.{key}", paid.get(key), row.get(key), at("settlements", index))
+    spoken = told(evidence, str(paid.get("requestId")), "settlement")
+    if not spoken:
+        yield Finding("a settlement record of the paid request", "none", at("records"), _REMEDY)
+    for index, record in spoken:
+        for key, column in (
+            ("amountMsats", "paidAmountMsats"),
+            ("paymentProofRef", "paymentProofRef"),
+            ("taskId", "taskId"),
+        ):
+            if record.get(column) != paid.get(key):
+                yield _apart(f"paidRequest.{key}", paid.get(key), record.get(column), at("records", index))
+
+
+def _denial(evidence: Evidence, summary: Row) -> Iterator[Finding]:
+    denied = summary.get("policyDeniedRequest")
+    request_id, code = _get(denied, "requestId"), _get(denied, "denyReasonCode")
+    decisions = rows(evidence, "records", requestId=request_id, plane="control", executor="system")
+    if code is None or not any(record.get("denyReason") == code for _, record in decisions):
+        yield Finding(
+            f"a control record of request {shown(request_id)} with denyReason {shown(code)}",
+            listed(record.get("denyReason") for _, record in decisions),
+            at("records", *(index for index, _ in decisions)),
+            _REMEDY,
+        )
+
+
+def _correlation(evidence: Evidence, summary: Row) -> Iterator[Finding]:
+    stored = {row.get("settlementId") for row in evidence.table("settlements")}
+    observed = _get(summary, "observability")
+    known = {
+        "settlementCorrelation.settlementIds": (
+            stored,
+            _get(summary, "settlementCorrelation"),
+            "settlementIds",
+        ),
+        "observability.correlation.requestIds": (
+            _values(evidence, "requestId"),
+            _get(observed, "correlation"),
+            "requestIds",
+        ),
+        "observability.correlation.paymentProofRefs": (
+            _values(evidence, "paymentProofRef"),
+            _get(observed, "correlation"),
+            "paymentProofRefs",
+        ),
+    }
+    for path, (there, section, key) in known.items():
+        claimed = _get(section, key)
+        unknown = [value for value in claimed if value not in there] if isinstance(claimed, list) else None
+        if not claimed or unknown:
+            seen = "nothing" if unknown is None or not claimed else f"unknown: {listed(unknown)}"
+            table = "settlements" if key == "settlementIds" else "records"
+            yield Finding(f"{path} to name only what {table} hold, and something", seen, at(table), _REMEDY)
+    count = _get(observed, "recordCount")
+    if isinstance(count, int) and count > len(evidence.table("records")):
+        seen = f"{len(evidence.table('records'))} records"
+        yield Finding(f"at least recordCount={count} records", seen, at("records"), _REMEDY)
+
+
+def _apart(path: str, wanted: Any, seen: Any, where: str) -> Finding:
+    return Finding(f"{path} {shown(wanted)}, as summary.json says", shown(seen), where, _REMEDY)
+
+
+def _values(evidence: Evidence, key: str) -> set[Any]:
+    return {row.get(key) for row in evidence.table("records")}
+
+
+def _get(row: Any, path: str) -> Any:
+    for step in path.split("."):
+        row = row.get(step) if isinstance(row, dict) else None
+    return row
+
+
+def _changed(table: str, key: str, where: dict[str, str] | None) -> Mutant:
+    return set_value(table, key, lambda row: other_value(_get(row, key)), where)
+
+
+def _store_changed(key: str) -> Mutant:
+    def apply(evidence: Evidence) -> Evidence:
+        for summary in evidence.table("flow_summary"):
+            where = {"settlementId": _get(summary, "paidRequest.settlementId")}
+            return set_value("settlements", key, lambda row: other_value(row.get(key)), where).apply(evidence)
+        return evidence
+
+    return altered(f"settlements: {key} of the paid request is another", apply)
+
+
+def _is_store(row: Row) -> bool:
+    return row.get("plane") == "settlement" and row.get("executor") == "gateway"

@@ -1,0 +1,283 @@
+"""Decides whether money moved exactly as often, and for exactly as much, as the books of every party say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.checks.selecting import (
+    Bought,
+    altered,
+    at,
+    hashes_of,
+    payment_hash_of,
+    request_id_of,
+    rows,
+    short,
+    shown,
+)
+from pytest_l402.evidence.mutants import Mutant, duplicate_row, insert_row, remove_rows, set_value
+from pytest_l402.evidence.tables import Evidence
+
+_MOVED = ("succeeded", "pending")
+_FORGED_HASH = "f" * 64
+
+
+def paid_exactly_once(purchase: Bought) -> Check:
+    """The wallet paid this payment hash (or this purchase's) once, and the store settled it at most once."""
+    payment_hash = payment_hash_of(purchase)
+    name = f"paid_exactly_once({short(payment_hash or 'nothing')})"
+    where = {"paymentHash": payment_hash, "status": "succeeded"}
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        if payment_hash is None:
+            yield Finding(
+                expected="a purchase that paid",
+                seen="one without a payment hash: nothing was paid",
+                where=at("payments"),
+                remedy="see why the purchase ended before its payment (its status and error code)",
+            )
+            return
+        paid = rows(evidence, "payments", **where)
+        if len(paid) != 1:
+            yield Finding(
+                expected=f"one succeeded payment of {short(payment_hash)}",
+                seen=f"{len(paid)}",
+                where=at("payments", *(index for index, _ in paid)),
+                remedy="none: see why the wallet did not pay; more: the buyer lost its credential, ask the "
+                "seller for the second amount back",
+            )
+        settled = rows(evidence, "settlements", paymentHash=payment_hash)
+        if len(settled) > 1:
+            yield Finding(
+                expected=f"at most one settlement of {short(payment_hash)}",
+                seen=f"{len(settled)}",
+                where=at("settlements", *(index for index, _ in settled)),
+                remedy="ingest is not idempotent: compare the settlement ids",
+            )
+        for index, row in settled[:1]:
+            if paid and row.get("amountMsats") != paid[0][1].get("amountMsats"):
+                yield Finding(
+                    expected=f"a settlement of {shown(paid[0][1].get('amountMsats'))} msats, as was paid",
+                    seen=f"{shown(row.get('amountMsats'))} msats",
+                    where=at("settlements", index),
+                    remedy="stop payouts for this paywall; the store's amount must be the invoice's",
+                )
+
+    mutants = (
+        duplicate_row("payments", where),
+        remove_rows("payments", where),
+        set_value("payments", "status", "failed", where),
+        set_value("payments", "paymentHash", _FORGED_HASH, where),
+    )
+    return Check(name, judge, mutants, ("payments",))
+
+
+def paid_nothing(*purchases: Bought) -> Check:
+    """For these requests no money moved and nothing was settled, by wallet, store and records alike."""
+    ids = _ids("paid_nothing", purchases)
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        for request_id in ids:
+            yield from _was_seen(evidence, request_id)
+            yield from payments_of(evidence, request_id)
+
+    mutants = [mutant for request_id in ids for mutant in payment_mutants(request_id)]
+    return Check(f"paid_nothing({', '.join(ids)})", judge, tuple(mutants), ("records",))
+
+
+def denied_before_payment(purchase: Bought, code: str | None = None) -> Check:
+    """The control plane denied the request (with `code`, if given), and nothing reached wallet or store."""
+    request_id = request_id_of(purchase)
+
+    def denials(evidence: Evidence) -> list[int]:
+        found = rows(evidence, "records", requestId=request_id, plane="control", executor="system")
+        return [index for index, row in found if _denies(row, code)]
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        if not denials(evidence):
+            yield Finding(
+                expected=f"a denial of request {request_id} in plane=control, executor=system"
+                + (f", with {code}" if code else ""),
+                seen="none",
+                where=at("records"),
+                remedy="the control plane let it pass or did not say so: read its log by oa_req=<id>",
+            )
+        yield from payments_of(evidence, request_id)
+
+    def allowed(evidence: Evidence) -> Evidence:
+        indexes = set(denials(evidence))
+        changed = [
+            {**row, "denyReason": None} if index in indexes else row
+            for index, row in enumerate(evidence.table("records"))
+        ]
+        return evidence.with_table("records", changed)
+
+    mutants = (altered("records: the denial is gone", allowed), *payment_mutants(request_id))
+    name = f"denied_before_payment({request_id}{f', {code}' if code else ''})"
+    return Check(name, judge, mutants, ("records",))
+
+
+def nothing_reached(*tables: str, request_id: Bought) -> Check:
+    """No row of these tables names the request, which the records do name."""
+    if not tables:
+        raise ValueError("nothing_reached: expected at least one table, saw none")
+    wanted = request_id_of(request_id)
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        yield from _was_seen(evidence, wanted)
+        for table in tables:
+            for index, row in enumerate(evidence.table(table)):
+                if _names(evidence, table, row, wanted):
+                    yield Finding(
+                        expected=f"no row of {table} for request {wanted}",
+                        seen="one",
+                        where=at(table, index),
+                        remedy="find out which part went on although it ought to have stopped before",
+                    )
+
+    mutants = tuple(_reached(table, wanted) for table in tables)
+    return Check(f"nothing_reached({', '.join(tables)}, {wanted})", judge, mutants, ("records",))
+
+
+def payments_agree() -> Check:
+    """Wallet payments, settled invoices and settlements are the same payments, msat for msat."""
+    tables = ("payments", "invoices", "settlements")
+    counted = {"payments": {"status": "succeeded"}, "invoices": {"status": "settled"}, "settlements": {}}
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        books: dict[str, dict[str, list[tuple[int, Any]]]] = {}
+        for table in tables:
+            for index, row in rows(evidence, table, **counted[table]):
+                books.setdefault(str(row.get("paymentHash")), {}).setdefault(table, []).append(
+                    (index, row.get("amountMsats"))
+                )
+        if not books:
+            yield Finding(
+                expected="at least one payment that was made",
+                seen="none: no succeeded payment, settled invoice or settlement",
+                where=at("payments"),
+                remedy="let the procedure buy something; no payment proves nothing about payments",
+            )
+        for payment_hash, book in books.items():
+            counts = {table: len(book.get(table, [])) for table in tables}
+            amounts = {amount for entries in book.values() for _, amount in entries}
+            if set(counts.values()) != {1} or len(amounts) != 1:
+                yield Finding(
+                    expected=f"{short(payment_hash)} once in each of {', '.join(tables)}, with one amount "
+                    "in msats",
+                    seen="; ".join(
+                        f"{table}: {', '.join(shown(msats) for _, msats in book.get(table, [])) or 'none'}"
+                        for table in tables
+                    ),
+                    where="; ".join(at(table, *(i for i, _ in entries)) for table, entries in book.items()),
+                    remedy="paid and not settled: replay the settlement event; anything else: stop "
+                    "payouts for "
+                    "the paywall",
+                )
+
+    mutants = []
+    for table in tables:
+        mutants.append(remove_rows(table, counted[table]))
+        mutants.append(
+            set_value(table, "amountMsats", lambda row: int(row["amountMsats"]) + 1, counted[table])
+        )
+        mutants.append(set_value(table, "paymentHash", _FORGED_HASH, counted[table]))
+    mutants.append(set_value("invoices", "status", "open", counted["invoices"]))
+    mutants.append(duplicate_row("settlements", None))
+    return Check("payments_agree()", judge, tuple(mutants), tables)
+
+
+def _denies(row: dict[str, Any], code: str | None) -> bool:
+    reason = row.get("denyReason")
+    return reason == code if code is not None else isinstance(reason, str) and bool(reason.strip())
+
+
+def _ids(what: str, purchases: tuple[Bought, ...]) -> list[str]:
+    ids = [request_id_of(purchase) for purchase in purchases]
+    if not ids:
+        raise ValueError(f"{what}: expected at least one purchase or request id, saw none")
+    return ids
+
+
+def _was_seen(evidence: Evidence, request_id: str) -> Iterator[Finding]:
+    if not rows(evidence, "records", requestId=request_id):
+        yield Finding(
+            expected=f"at least one record of request {request_id}",
+            seen="none: a request that nobody saw proves nothing",
+            where=at("records"),
+            remedy="take the request id from the purchase, or from x-oa-request-id of the answer",
+        )
+
+
+def payments_of(evidence: Evidence, request_id: str) -> Iterator[Finding]:
+    """Every trace of money that moved for a request: a payment, a settlement, a record that names one."""
+    hashes = hashes_of(evidence, request_id)
+    remedy = "money moved for a request that was to move none: find out who paid (wallet log) and pay it back"
+    for index, row in enumerate(evidence.table("payments")):
+        if row.get("paymentHash") in hashes and row.get("status") in _MOVED:
+            yield Finding(
+                expected=f"no payment for request {request_id}",
+                seen=f"{shown(row.get('amountMsats'))} msats, {shown(row.get('status'))}",
+                where=at("payments", index),
+                remedy=remedy,
+            )
+    for index, row in enumerate(evidence.table("settlements")):
+        if row.get("requestId") == request_id or row.get("paymentHash") in hashes:
+            yield Finding(
+                expected=f"no settlement for request {request_id}",
+                seen=f"{shown(row.get('settlementId'))}, {shown(row.get('amountMsats'))} msats",
+                where=at("settlements", index),
+                remedy=remedy,
+            )
+    for index, row in rows(evidence, "records", requestId=request_id):
+        if row.get("paymentProofRef") is not None or row.get("paidAmountMsats"):
+            yield Finding(
+                expected=f"no record of request {request_id} that names a payment",
+                seen=f"{shown(row.get('paymentProofRef'))}, {shown(row.get('paidAmountMsats'))} msats",
+                where=at("records", index),
+                remedy=remedy,
+            )
+
+
+def payment_mutants(request_id: str) -> tuple[Mutant, ...]:
+    """Evidence in which a request that paid nothing did pay; `payments_of` must notice each."""
+
+    def paid_after_all(evidence: Evidence) -> Evidence:
+        hashes = sorted(hashes_of(evidence, request_id))
+        payment_hash = hashes[0] if hashes else _FORGED_HASH
+        if not hashes:
+            invoice = {"invoiceId": "inv_forged", "paymentHash": payment_hash, "requestId": request_id}
+            evidence = evidence.with_table("invoices", [*evidence.table("invoices"), invoice])
+        payment = {"paymentHash": payment_hash, "amountMsats": 1, "status": "succeeded"}
+        return evidence.with_table("payments", [*evidence.table("payments"), payment])
+
+    def claimed(evidence: Evidence) -> Evidence:
+        proof = "lightning_preimage:" + "f" * 24
+        mutant = set_value("records", "paymentProofRef", proof, {"requestId": request_id})
+        return mutant.apply(evidence)
+
+    return (
+        altered(f"payments: {request_id} was paid after all", paid_after_all),
+        insert_row(
+            "settlements", {"settlementId": "set_forged", "requestId": request_id}, "the request is settled"
+        ),
+        altered(f"records: one of {request_id} names a payment", claimed),
+    )
+
+
+def _names(evidence: Evidence, table: str, row: dict[str, Any], request_id: str) -> bool:
+    if row.get("requestId") == request_id:
+        return True
+    if table == "logs":
+        return f"oa_req={request_id}" in str(row.get("line", "")).split()
+    # A wallet does not know request ids; its payments belong to a request through the invoice.
+    return table == "payments" and row.get("paymentHash") in hashes_of(evidence, request_id)
+
+
+def _reached(table: str, request_id: str) -> Mutant:
+    if table == "payments":
+        return payment_mutants(request_id)[0]
+    row = {"line": f"oa_req={request_id} served"} if table == "logs" else {"requestId": request_id}
+    return insert_row(table, row, f"a row of {request_id}")

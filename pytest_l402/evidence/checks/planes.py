@@ -1,0 +1,178 @@
+"""Decides whether every plane tells each payment alike: one proof, one amount, settled and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.checks.records import records_complete
+from pytest_l402.evidence.checks.selecting import (
+    PLATFORM,
+    altered,
+    at,
+    capped,
+    either,
+    listed,
+    proof_key,
+    shown,
+)
+from pytest_l402.evidence.mutants import Mutant, change_proof, set_value
+from pytest_l402.evidence.tables import Evidence, Row
+
+_FORGED = "lightning_preimage:" + "f" * 24
+_PLANES = ("gateway", "settlement", "ui")
+
+
+def standing_checks(expected_faulty: frozenset[str] = frozenset()) -> tuple[Check, ...]:
+    """What holds of everything that a rehearsal recorded, whatever its author verifies besides."""
+    return (records_complete(), planes_agree(expected_faulty))
+
+
+def planes_agree(expected_faulty: frozenset[str] = frozenset()) -> Check:
+    """Of every payment that a record names, planes, store and wallet name one proof and one amount (msats).
+
+    A payment that the platform names must be settled and shown. Requests in `expected_faulty` (for which a
+    drill injected a fault) and the payments that they name are left out.
+    """
+
+    def judge(evidence: Evidence) -> list[Finding]:
+        return capped(_findings(evidence, expected_faulty))
+
+    def counted(plane: str) -> Any:
+        def where(row: Row) -> bool:
+            here = row.get("plane") == plane and row.get("executor") in PLATFORM
+            return (
+                here
+                and row.get("paymentProofRef") is not None
+                and row.get("requestId") not in expected_faulty
+            )
+
+        return where
+
+    # A run in which nobody paid has no row to alter: there the mutant is a payment that only one plane knows.
+    mutants = []
+    for plane in _PLANES:
+        alone = _forged(plane)
+        mutants.append(alone)
+        mutants.append(either(change_proof("records", counted(plane)), alone))
+    for plane in ("settlement", "ui"):
+        amount = set_value(
+            "records", "paidAmountMsats", lambda row: int(row["paidAmountMsats"] or 0) + 1, counted(plane)
+        )
+        mutants.append(either(amount, _forged(plane)))
+    return Check("planes_agree()", judge, tuple(mutants), ("records",))
+
+
+def _findings(evidence: Evidence, faulty: frozenset[str]) -> Iterator[Finding]:
+    left_out = _keys_of(evidence, faulty)
+    payments: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    requests: dict[str, dict[str, set[str]]] = {}
+    for index, row in enumerate(evidence.table("records")):
+        key = proof_key(row.get("paymentProofRef"))
+        if key is None or key in left_out or row.get("requestId") in faulty:
+            continue
+        payments.setdefault(key, []).append((index, row))
+        if row.get("executor") in PLATFORM and row.get("requestId") is not None:
+            requests.setdefault(str(row["requestId"]), {}).setdefault(str(row.get("plane")), set()).add(
+                row["paymentProofRef"]
+            )
+    for key, spoken in payments.items():
+        yield from _one_payment(evidence, key, spoken)
+    for request_id, planes in requests.items():
+        if len({frozenset(proofs) for proofs in planes.values()}) > 1:
+            yield Finding(
+                expected=f"one proof for request {request_id} on every plane that names one",
+                seen="; ".join(f"{plane}: {listed(proofs)}" for plane, proofs in sorted(planes.items())),
+                where=at("records"),
+                remedy=f"triage {request_id}: settlement differs from gateway, or the ui from settlement",
+            )
+    yield from _unspoken(evidence, faulty, left_out, set(payments))
+
+
+def _one_payment(evidence: Evidence, key: str, spoken: list[tuple[int, dict[str, Any]]]) -> Iterator[Finding]:
+    stored = [
+        (i, r)
+        for i, r in enumerate(evidence.table("settlements"))
+        if proof_key(r.get("paymentProofRef")) == key
+    ]
+    paid = [
+        (i, r) for i, r in enumerate(evidence.table("payments")) if proof_key(r.get("proofReference")) == key
+    ]
+    hosted = [(i, r) for i, r in spoken if r.get("executor") in PLATFORM]
+    places = at("records", *(index for index, _ in spoken))
+    amounts = {r["paidAmountMsats"] for _, r in spoken if r.get("paidAmountMsats") is not None}
+    amounts |= {row.get("amountMsats") for _, row in (*stored, *paid)}
+    if len(amounts) > 1:
+        yield Finding(
+            expected=f"one amount for payment {key}",
+            seen=f"{listed(amounts)} msats",
+            where=places,
+            remedy="stop payouts for the paywall; the invoice's amount is the right one",
+        )
+    references = {r["paymentProofRef"] for _, r in hosted} | {row["paymentProofRef"] for _, row in stored}
+    if len(references) > 1:
+        yield Finding(
+            expected=f"one proof reference for payment {key} on the hosted path",
+            seen=listed(references),
+            where=places,
+            remedy="references that begin alike and end differently: one of them was altered",
+        )
+    if not hosted:
+        return
+    planes = {str(row.get("plane")) for _, row in hosted}
+    lacking = [plane for plane in ("settlement", "ui") if plane not in planes]
+    if "settlements" in evidence.names and not stored:
+        lacking.append("settlement store")
+    if lacking:
+        yield Finding(
+            expected=f"payment {key}, which {listed(planes)} names, settled and shown",
+            seen=f"not known to: {', '.join(lacking)}",
+            where=places,
+            remedy=f"triage {listed(row.get('requestId') for _, row in hosted)}; if a fault was injected "
+            "on purpose, "
+            "declare the request as expected to be faulty",
+        )
+
+
+def _unspoken(
+    evidence: Evidence, faulty: frozenset[str], left_out: set[str], known: set[str]
+) -> Iterator[Finding]:
+    for index, row in enumerate(evidence.table("settlements")):
+        key = proof_key(row.get("paymentProofRef"))
+        if row.get("requestId") not in faulty and key not in known and key not in left_out:
+            yield Finding(
+                expected=f"records of settlement {shown(row.get('settlementId'))}",
+                seen="none",
+                where=at("settlements", index),
+                remedy="the store settled without saying so: mend its emitter",
+            )
+
+
+def _keys_of(evidence: Evidence, request_ids: frozenset[str]) -> set[str]:
+    found = [
+        row.get("paymentProofRef")
+        for table in ("records", "settlements")
+        for row in evidence.table(table)
+        if row.get("requestId") in request_ids
+    ]
+    return {key for key in map(proof_key, found) if key is not None}
+
+
+def _forged(plane: str) -> Mutant:
+    def apply(evidence: Evidence) -> Evidence:
+        records = evidence.table("records")
+        if not records:
+            return evidence
+        alone = {
+            **records[0],
+            "requestId": "request-forged",
+            "plane": plane,
+            "executor": "system",
+            "paymentProofRef": _FORGED,
+            "paidAmountMsats": 1,
+            "denyReason": None,
+        }
+        return evidence.with_table("records", [*records, alone])
+
+    return altered(f"records: only plane {plane} knows of a payment", apply)

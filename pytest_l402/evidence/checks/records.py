@@ -1,0 +1,214 @@
+"""Decides whether the observability records keep their contract and say what a rehearsal expects of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_l402.contract import ENUM_VALUES, REQUIRED_KEYS, record_faults
+from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.checks.selecting import (
+    Bought,
+    at,
+    capped,
+    expect_keys,
+    listed,
+    other_value,
+    proof_key,
+    request_id_of,
+    rows,
+    shown,
+)
+from pytest_l402.evidence.mutants import Mutant, drop_key, insert_row, remove_rows, set_value
+from pytest_l402.evidence.tables import Evidence
+
+_EMITTER = "mend the emitter of this record: all 19 keys, null where unknown, values as listed"
+
+
+def records_complete() -> Check:
+    """Every record carries all 19 keys with values the contract accepts (runbook: Observability Contract)."""
+
+    def judge(evidence: Evidence) -> list[Finding]:
+        return capped(_contract_findings(evidence, only=None))
+
+    dropped = tuple(drop_key("records", key) for key in REQUIRED_KEYS)
+    wrong = (
+        set_value("records", "executor", "robot"),
+        set_value("records", "observedAtMs", "yesterday"),
+        set_value("records", "cacheHit", 1),
+    )
+    return Check("records_complete()", judge, (*dropped, *wrong), ("records",))
+
+
+def values_listed() -> Check:
+    """Executor, plane, path, wallet, node and runtime hold only values that the contract lists."""
+
+    def judge(evidence: Evidence) -> list[Finding]:
+        return capped(_contract_findings(evidence, only=frozenset(ENUM_VALUES)))
+
+    mutants = tuple(set_value("records", key, "unheard-of") for key in ENUM_VALUES)
+    return Check("values_listed()", judge, mutants, ("records",))
+
+
+def some_record(**fields: Any) -> Check:
+    """At least one record has all these values (camelCase keys). Raises `ValueError` for an unknown key."""
+    return _some_record(f"some_record({_arguments(fields)})", fields)
+
+
+def no_record(**fields: Any) -> Check:
+    """No record has all these values (camelCase keys). Raises `ValueError` for an unknown key or for none."""
+    _expect_fields("no_record", fields)
+
+    def judge(evidence: Evidence) -> list[Finding]:
+        return capped(
+            Finding(
+                expected=f"no record with {_arguments(fields)}",
+                seen=f"one, of request {shown(row.get('requestId'))}",
+                where=at("records", index),
+                remedy="find out why this plane said so: read its log by oa_req=<that request id>",
+            )
+            for index, row in rows(evidence, "records", **fields)
+        )
+
+    def one_more(evidence: Evidence) -> dict[str, Any] | None:
+        known = evidence.table("records")
+        return {**known[0], **fields} if known else None
+
+    mutants = (insert_row("records", one_more, f"a record with {_arguments(fields)}"),)
+    return Check(f"no_record({_arguments(fields)})", judge, mutants, ("records",))
+
+
+def denial_recorded(
+    purchase: Bought, code: str, *, plane: str = "control", executor: str = "system"
+) -> Check:
+    """The request was denied with this code, by this plane and executor (runbook section 4)."""
+    request_id = request_id_of(purchase)
+    fields = {"requestId": request_id, "denyReason": code, "plane": plane, "executor": executor}
+    return _some_record(f"denial_recorded({request_id}, {code}, {plane}/{executor})", fields)
+
+
+def same_value(field: str, *purchases: Bought, plane: str | None = None) -> Check:
+    """One and the same value of a record's key in all these requests, on one plane or on all of them.
+
+    Null does not count as a value, and a request without one is a finding. Proof references are compared
+    within their form, and across forms by the digits that they share.
+    """
+    expect_keys([field])
+    ids = [request_id_of(purchase) for purchase in purchases]
+    if not ids:
+        raise ValueError("same_value: expected at least one purchase or request id, saw none")
+    on_plane = {} if plane is None else {"plane": plane}
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        values: dict[str, set[str]] = {}
+        for request_id in ids:
+            found = [row.get(field) for _, row in rows(evidence, "records", requestId=request_id, **on_plane)]
+            present = [value for value in found if value is not None]
+            if not present:
+                yield Finding(
+                    expected=f"a record of request {request_id} with {field}"
+                    + (f" on plane {plane}" if plane else ""),
+                    seen=f"{len(found)} record(s), none of them with a value",
+                    where=at("records"),
+                    remedy="see whether that plane ran for this request, and what it knew when it did",
+                )
+            for value in present:
+                values.setdefault(_form(field, value), set()).add(shown(value))
+        keys = {proof_key(value) for each in values.values() for value in each}
+        apart = any(len(each) > 1 for each in values.values())
+        if apart or (field == "paymentProofRef" and len(keys) > 1):
+            yield Finding(
+                expected=f"one value of {field} in the records of {', '.join(ids)}",
+                seen=listed(value for each in values.values() for value in each),
+                where=at("records"),
+                remedy="a plane tells another story: compare its record with the row of the settlement store",
+            )
+
+    mutants: list[Mutant] = []
+    for request_id in ids:
+        where = {"requestId": request_id, **on_plane}
+        mutants.append(set_value("records", field, None, where, every=True))
+    for request_id in ids:
+        mutants.append(_another_value(field, request_id, plane))
+    name = f"same_value({field}, {', '.join(ids)}" + (f", plane={plane})" if plane else ")")
+    return Check(name, judge, tuple(mutants), ("records",))
+
+
+def _another_value(field: str, request_id: str, plane: str | None) -> Mutant:
+    def apply(evidence: Evidence) -> Evidence:
+        records = evidence.table("records")
+        for index, row in enumerate(records):
+            here = row.get("requestId") == request_id and plane in (None, row.get("plane"))
+            if here and row.get(field) is not None:
+                # Appended rather than replaced, so that a single record of a single request can disagree too.
+                return evidence.with_table(
+                    "records", [*records, {**records[index], field: other_value(row[field])}]
+                )
+        return evidence
+
+    return Mutant(f"records: {request_id} has another {field} as well", apply)
+
+
+def _form(field: str, value: Any) -> str:
+    return str(value).partition(":")[0] if field == "paymentProofRef" and ":" in str(value) else ""
+
+
+def _some_record(name: str, fields: dict[str, Any]) -> Check:
+    _expect_fields("some_record", fields)
+
+    def judge(evidence: Evidence) -> list[Finding]:
+        if rows(evidence, "records", **fields):
+            return []
+        close, differing = _closest(evidence, fields)
+        if close is None:
+            return []
+        there = evidence.table("records")[close]
+        return [
+            Finding(
+                expected=f"a record with {_arguments(fields)}",
+                seen=f"none; the closest one has {_arguments({key: there.get(key) for key in differing})}",
+                where=at("records", close),
+                remedy="see whether that plane was reached at all (its log, by oa_req=<request id>)",
+            )
+        ]
+
+    mutants = [remove_rows("records", fields)]
+    mutants += [
+        set_value("records", key, other_value(value), fields, every=True) for key, value in fields.items()
+    ]
+    return Check(name, judge, tuple(mutants), ("records",))
+
+
+def _closest(evidence: Evidence, fields: dict[str, Any]) -> tuple[int | None, list[str]]:
+    best: int | None = None
+    differing = list(fields)
+    for index, row in enumerate(evidence.table("records")):
+        missing = [
+            key for key, value in fields.items() if not rows(Evidence({"r": [row]}), "r", **{key: value})
+        ]
+        if best is None or len(missing) < len(differing):
+            best, differing = index, missing
+    return best, differing
+
+
+def _contract_findings(evidence: Evidence, only: frozenset[str] | None) -> Iterator[Finding]:
+    for index, row in enumerate(evidence.table("records")):
+        faults = [fault for fault in record_faults(row) if only is None or fault.field in only]
+        if faults:
+            who = f"plane {shown(row.get('plane'))}, request {shown(row.get('requestId'))}"
+            yield Finding(
+                expected="; ".join(f"{fault.field}: {fault.expected}" for fault in faults),
+                seen="; ".join(f"{fault.field}: {fault.seen}" for fault in faults),
+                where=f"{at('records', index)} ({who})",
+                remedy=_EMITTER,
+            )
+
+
+def _expect_fields(what: str, fields: dict[str, Any]) -> None:
+    if not fields:
+        raise ValueError(f"{what}: expected at least one key=value of the observability contract, saw none")
+    expect_keys(fields)
+
+
+def _arguments(fields: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={shown(value)}" for key, value in fields.items())

@@ -1,0 +1,335 @@
+"""Decides whether a credential was reused as far as it is good for, and a settlement replayed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.checks.payments import payment_mutants, payments_of
+from pytest_l402.evidence.checks.selecting import (
+    PLATFORM,
+    Bought,
+    altered,
+    at,
+    listed,
+    payment_hash_of,
+    request_id_of,
+    rows,
+    short,
+    shown,
+    told,
+)
+from pytest_l402.evidence.mutants import (
+    Mutant,
+    Where,
+    change_proof,
+    duplicate_row,
+    insert_row,
+    remove_rows,
+    set_value,
+)
+from pytest_l402.evidence.tables import Evidence, Row
+
+
+def cached_request(first: Bought, second: Bought) -> Check:
+    """The second request was delivered for the first one's payment, without invoice or settlement."""
+    one, two = request_id_of(first), request_id_of(second)
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        bought = _accepted(evidence, one)
+        reused = _accepted(evidence, two)
+        for request_id, found in ((one, bought), (two, reused)):
+            if not found:
+                yield _missing(
+                    "exchanges",
+                    f"a delivery to request {request_id} for an accepted credential",
+                    "see why the gateway refused it (its exchanges and log by oa_req=<id>)",
+                )
+        digests = {row.get("credentialDigest") for _, row in bought}
+        for index, row in reused:
+            if bought and row.get("credentialDigest") not in digests:
+                yield Finding(
+                    expected=f"the credential of request {one} ({listed(digests)})",
+                    seen=shown(row.get("credentialDigest")),
+                    where=at("exchanges", index),
+                    remedy="the buyer bought a new credential: see its cache key and what evicted the old "
+                    "one",
+                )
+        for table in ("invoices", "settlements"):
+            for index, _ in rows(evidence, table, requestId=two):
+                yield Finding(
+                    expected=f"no row of {table} for request {two}, which reuses a payment",
+                    seen="one",
+                    where=at(table, index),
+                    remedy="the gateway challenged a credential that was good: see its refusal in exchanges",
+                )
+        proofs = {row.get("paymentProofRef") for _, row in rows(evidence, "settlements", requestId=one)}
+        replays = told(evidence, two, "settlement")
+        if not any(
+            row.get("cacheHit") is True and row.get("paymentProofRef") in proofs for _, row in replays
+        ):
+            yield Finding(
+                expected=f"a settlement record of request {two} with cacheHit=true and proof "
+                f"{listed(proofs)}",
+                seen="; ".join(
+                    f"cacheHit={shown(r.get('cacheHit'))} {shown(r.get('paymentProofRef'))}"
+                    for _, r in replays
+                )
+                or "none",
+                where=at("records", *(index for index, _ in replays)),
+                remedy="the store did not see that this settlement exists: look for it by payment hash",
+            )
+
+    delivered: Where = _is_accepted(two)
+    mutants = (
+        set_value("records", "cacheHit", False, _is_told(two, "settlement"), every=True),
+        change_proof("records", _is_told(two, "settlement"), every=True),
+        remove_rows("records", _is_told(two, "settlement")),
+        set_value("exchanges", "credentialDigest", "sha256:" + "f" * 16, delivered),
+        remove_rows("exchanges", delivered),
+        insert_row(
+            "invoices", {"invoiceId": "inv_forged", "requestId": two}, "the second request has an invoice"
+        ),
+        insert_row(
+            "settlements", {"settlementId": "set_forged", "requestId": two}, "the second request is settled"
+        ),
+    )
+    return Check(f"cached_request({one}, {two})", judge, mutants, ("records", "exchanges", "settlements"))
+
+
+def not_reused(first: Bought, second: Bought) -> Check:
+    """The first credential was no longer good: the second request was delivered for a payment of its own."""
+    one, two = request_id_of(first), request_id_of(second)
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        bought, again = _accepted(evidence, one), _accepted(evidence, two)
+        for request_id, found in ((one, bought), (two, again)):
+            if not found:
+                yield _missing(
+                    "exchanges",
+                    f"a delivery to request {request_id} for an accepted credential",
+                    "see why the gateway refused it (its exchanges and log by oa_req=<id>)",
+                )
+        for key in ("credentialDigest", "paymentHash"):
+            old = {row.get(key) for _, row in bought}
+            for index, row in again:
+                if row.get(key) in old:
+                    yield Finding(
+                        expected=f"a {key} of request {two} that request {one} did not have",
+                        seen=shown(row.get(key)),
+                        where=at("exchanges", index),
+                        remedy="the gateway accepted a credential past its end: check its caveats and its "
+                        "root key",
+                    )
+        mine = rows(evidence, "settlements", requestId=two)
+        if not mine:
+            yield _missing("settlements", f"a settlement of request {two}", "triage that request")
+        for key in ("paymentHash", "paymentProofRef"):
+            old = {row.get(key) for _, row in rows(evidence, "settlements", requestId=one)}
+            for index, row in mine:
+                if row.get(key) in old:
+                    yield Finding(
+                        expected=f"a {key} of its own for the settlement of request {two}",
+                        seen=f"that of request {one}: {shown(row.get(key))}",
+                        where=at("settlements", index),
+                        remedy="two purchases settled as one: compare the invoices",
+                    )
+
+    mutants = (
+        _take_over("exchanges", "credentialDigest", _is_accepted(one), _is_accepted(two)),
+        _take_over("exchanges", "paymentHash", _is_accepted(one), _is_accepted(two)),
+        _take_over("settlements", "paymentHash", _is_of(one), _is_of(two)),
+        _take_over("settlements", "paymentProofRef", _is_of(one), _is_of(two)),
+        remove_rows("exchanges", _is_accepted(two)),
+        remove_rows("settlements", _is_of(two)),
+    )
+    return Check(f"not_reused({one}, {two})", judge, mutants, ("exchanges", "settlements"))
+
+
+def no_second_payment(first: Bought, second: Bought) -> Check:
+    """Told 401 for the first purchase's credential, the buyer did not pay for the second request."""
+    one, two = request_id_of(first), request_id_of(second)
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        refused = rows(evidence, "exchanges", requestId=two, status=401, credential="refused")
+        if not refused:
+            yield _missing(
+                "exchanges",
+                f"a 401 to request {two}, for a credential that it presented",
+                "without a refusal nothing was rehearsed: see what the gateway answered instead",
+            )
+        yield from payments_of(evidence, two)
+        if not rows(evidence, "settlements", requestId=one):
+            yield _missing(
+                "settlements", f"a settlement of request {one}", "the first purchase must be a paid one"
+            )
+
+    where = {"requestId": two, "status": 401}
+    mutants = (
+        set_value("exchanges", "status", 402, where, every=True),
+        set_value("exchanges", "credential", "absent", where, every=True),
+        *payment_mutants(two),
+        remove_rows("settlements", _is_of(one)),
+    )
+    return Check(f"no_second_payment({one}, {two})", judge, mutants, ("exchanges", "settlements"))
+
+
+def idempotent_replay(purchase: Bought) -> Check:
+    """A purchase's (or payment hash's) settlement was observed again, and none added (section 3)."""
+    payment_hash = payment_hash_of(purchase) or ""
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        stored = rows(evidence, "settlements", paymentHash=payment_hash)
+        if len(stored) != 1:
+            yield Finding(
+                expected=f"one settlement of payment {short(payment_hash)}",
+                seen=f"{len(stored)}",
+                where=at("settlements", *(index for index, _ in stored)),
+                remedy="ingest is not idempotent, or never ran: compare the settlement ids",
+            )
+            return
+        row = stored[0][1]
+        spoken = [
+            (i, r)
+            for i, r in rows(evidence, "records", paymentProofRef=row.get("paymentProofRef"))
+            if _store(r)
+        ]
+        for hit, what in ((False, "the first settlement"), (True, "its replay")):
+            found = [index for index, record in spoken if record.get("cacheHit") is hit]
+            if not found or (not hit and len(found) != 1):
+                yield Finding(
+                    expected=f"{what} on record: plane=settlement, cacheHit={shown(hit)}"
+                    + ("" if hit else ", once"),
+                    seen=f"{len(found)} such record(s)",
+                    where=at("records", *found),
+                    remedy="present the same credential twice; the store must say whether the settlement "
+                    "existed",
+                )
+        for index, conflict in rows(evidence, "conflicts", settlementId=row.get("settlementId")):
+            yield Finding(
+                expected="a replay that contradicts nothing",
+                seen=f"{shown(conflict.get('field'))} contradicts the store",
+                where=at("conflicts", index),
+                remedy="find out which sender is wrong; the store kept what it had",
+            )
+
+    here = {"paymentHash": payment_hash}
+
+    def stored_row(evidence: Evidence) -> Row | None:
+        return next((row for _, row in rows(evidence, "settlements", **here)), None)
+
+    def conflict_row(evidence: Evidence) -> Row | None:
+        row = stored_row(evidence)
+        return None if row is None else {"settlementId": row.get("settlementId"), "field": "amountMsats"}
+
+    def of_this(cache_hit: bool) -> Mutant:
+        def apply(evidence: Evidence) -> Evidence:
+            row = stored_row(evidence)
+            if row is None:
+                return evidence
+            fields = {
+                "paymentProofRef": row.get("paymentProofRef"),
+                "cacheHit": cache_hit,
+                "plane": "settlement",
+            }
+            return set_value("records", "cacheHit", not cache_hit, fields, every=True).apply(evidence)
+
+        told_as = "replayed" if not cache_hit else "new"
+        return altered(f"records: every settlement record of this proof says {told_as}", apply)
+
+    mutants = (
+        duplicate_row("settlements", here, settlementId="set_other"),
+        remove_rows("settlements", here),
+        of_this(True),
+        of_this(False),
+        insert_row("conflicts", conflict_row, "the replay contradicts the store"),
+    )
+    return Check(f"idempotent_replay({short(payment_hash)})", judge, mutants, ("settlements", "records"))
+
+
+def settlement_conflict(settlement_id: str, field: str) -> Check:
+    """The store refused an event that contradicts this settlement in this field, and kept what it had."""
+    where = {"settlementId": settlement_id, "field": field}
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        refused = rows(evidence, "conflicts", **where)
+        if not refused:
+            yield _missing(
+                "conflicts", f"a refused {field} for {settlement_id}", "the store took or ignored it: look"
+            )
+        stored = rows(evidence, "settlements", settlementId=settlement_id)
+        if len(stored) != 1:
+            yield _missing(
+                "settlements", f"settlement {settlement_id}, once", "a conflict must change nothing"
+            )
+        for _, row in stored:
+            for index, conflict in refused:
+                kept = shown(conflict.get("kept"))
+                if shown(row.get(field)) != kept or kept == shown(conflict.get("refused")):
+                    yield Finding(
+                        expected=f"{field} {kept}, as it was before the contradicting event",
+                        seen=f"{shown(row.get(field))}, and {shown(conflict.get('refused'))} refused",
+                        where=at("conflicts", index),
+                        remedy="the store changed a settlement after the fact: restore it from the first "
+                        "event",
+                    )
+
+    def take_refused(evidence: Evidence) -> Evidence:
+        for _, conflict in rows(evidence, "conflicts", **where):
+            change = set_value("settlements", field, conflict.get("refused"), {"settlementId": settlement_id})
+            return change.apply(evidence)
+        return evidence
+
+    mutants = (
+        remove_rows("conflicts", where),
+        altered(f"settlements: {field} is what was to be refused", take_refused),
+        duplicate_row("settlements", {"settlementId": settlement_id}),
+    )
+    return Check(
+        f"settlement_conflict({settlement_id}, {field})", judge, mutants, ("conflicts", "settlements")
+    )
+
+
+def _accepted(evidence: Evidence, request_id: str) -> list[tuple[int, dict[str, Any]]]:
+    where = _is_accepted(request_id)
+    return [(i, row) for i, row in enumerate(evidence.table("exchanges")) if callable(where) and where(row)]
+
+
+def _is_accepted(request_id: str) -> Where:
+    def where(row: Row) -> bool:
+        status = row.get("status")
+        delivered = isinstance(status, int) and 200 <= status < 300
+        return row.get("requestId") == request_id and row.get("credential") == "accepted" and delivered
+
+    return where
+
+
+def _is_of(request_id: str) -> Where:
+    return {"requestId": request_id}
+
+
+def _is_told(request_id: str, plane: str) -> Where:
+    def where(row: Row) -> bool:
+        mine = row.get("requestId") == request_id and row.get("plane") == plane
+        return mine and row.get("executor") in PLATFORM
+
+    return where
+
+
+def _store(row: Row) -> bool:
+    return row.get("plane") == "settlement" and row.get("executor") in PLATFORM
+
+
+def _take_over(table: str, key: str, source: Where, target: Where) -> Mutant:
+    def apply(evidence: Evidence) -> Evidence:
+        for row in evidence.table(table):
+            if source(row) if callable(source) else rows(Evidence({"r": [row]}), "r", **(source or {})):
+                return set_value(table, key, row.get(key), target).apply(evidence)
+        return evidence
+
+    return altered(f"{table}: the second request has the {key} of the first", apply)
+
+
+def _missing(table: str, what: str, remedy: str) -> Finding:
+    return Finding(expected=what, seen="none", where=at(table), remedy=remedy)
