@@ -254,10 +254,6 @@ class SignOffDocument(_Part):
             raise ValueError(f"the document contradicts itself: {'; '.join(faults)}")
         return self
 
-    def checks(self) -> tuple[CheckEntry, ...]:
-        """Return every check of every node, in order."""
-        return tuple(check for entry in self.rehearsals for node in entry.nodes for check in node.checks)
-
 
 def count(rehearsals: tuple[RehearsalEntry, ...]) -> CountsEntry:
     """Return the totals of these rehearsals; states that do not occur count 0."""

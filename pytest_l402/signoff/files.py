@@ -54,16 +54,22 @@ def write_atomically(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def move_aside(signoff_folder: Path) -> tuple[Path, ...]:
+def move_aside(signoff_folder: Path, *, keep: str | None = None) -> tuple[Path, ...]:
     """Move every earlier run folder of `output/signoff/` to `output/signoff/previous/`; return where they
     are now.
 
-    A name that is taken there gets a number: nothing is overwritten. Raises `OSError`.
+    `keep` names the folder of the current run, which stays. A name that is taken there gets a number:
+    nothing is overwritten. Raises `OSError`.
     """
     if not signoff_folder.is_dir():
         return ()
     previous = signoff_folder / PREVIOUS
-    runs = sorted(entry for entry in signoff_folder.iterdir() if entry.is_dir() and entry.name != PREVIOUS)
+    staying = {PREVIOUS, keep}
+    runs = sorted(
+        entry
+        for entry in signoff_folder.iterdir()
+        if entry.name not in staying and entry.is_dir() and not entry.is_symlink()
+    )
     moved = []
     for run in runs:
         previous.mkdir(exist_ok=True)

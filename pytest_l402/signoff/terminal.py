@@ -61,9 +61,10 @@ def _paragraphs(document: SignOffDocument) -> Iterator[tuple[str, Tone, int]]:
             yield f"{entry.state}  {entry.id}  {tally(entry)}", _STATE_TONE[entry.state], 0
             yield from _reasons(entry)
         elif document.verdict is not Verdict.DRILL:
-            tone: Tone = "plain" if entry.need == "optional" else _STATE_TONE[entry.state]
+            required = entry.need == "required"
+            tone = _STATE_TONE[entry.state] if required else "plain"
             yield f"{entry.state}  {entry.id}  {entry.need}, no result", tone, 0
-            if entry.need == "required":
+            if required:
                 yield from _reasons(entry)
     for waiver in document.waivers:
         yield f"waiver: {waiver_sentence(waiver)}", "bad" if waiver.effect == "expired" else "warn", 0

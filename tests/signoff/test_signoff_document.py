@@ -374,6 +374,15 @@ def test_a_document_that_contradicts_itself_is_refused(tmp_path: Path, name: str
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_a_refusal_must_say_why(tmp_path: Path) -> None:
+    value = plain(run=facts(exit_status=3))
+    read_signoff(write(tmp_path, value, "refusal.json"))
+    value["reasons"] = []
+
+    with pytest.raises(InputError, match="NOT_SIGNED_OFF without a reason"):
+        read_signoff(write(tmp_path, value, "refusal.json"))
+
+
 def test_evidence_outside_the_run_folder_is_never_written() -> None:
     outside = node("reuse", evidence_files=(RecordedFile("../x", "a" * 64, 1),))
     with pytest.raises(ValueError, match="below the run folder"):

@@ -71,6 +71,14 @@ class TestMoveAside:
         assert names(previous) == ["run", "run.2", "run.3"]
         assert [(previous / name / "x").read_text() for name in names(previous)] == ["one", "two", "three"]
 
+    def test_the_current_run_stays(self, tmp_path: Path) -> None:
+        (tmp_path / "old").mkdir()
+        (tmp_path / "now").mkdir()
+        move_aside(tmp_path, keep="now")
+
+        assert names(tmp_path) == ["now", "previous"]
+        assert names(tmp_path / "previous") == ["old"]
+
     def test_no_folder_and_no_run_is_no_work(self, tmp_path: Path) -> None:
         assert move_aside(tmp_path / "none") == ()
         assert move_aside(tmp_path) == ()

@@ -29,6 +29,12 @@ def test_a_missing_rehearsal_has_no_place() -> None:
     )
 
 
+def test_a_test_without_a_known_line_is_still_pointed_at() -> None:
+    (error, *_) = annotation_lines(document((failed_node("success", line=None), GREEN[1])))
+
+    assert error.startswith("::error file=rehearsals/test_success.py,title=success FAILED::")
+
+
 def test_what_would_end_a_command_is_escaped() -> None:
     bad = failed_node("success", failure="100%\nof a::b, c", file="a,b:c.py")
     (line, *_) = annotation_lines(document((bad, GREEN[1])))

@@ -7,9 +7,9 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from signoff_samples import GREEN, document, facts, failed_node, node, violation, waiver
+from signoff_samples import GREEN, document, facts, failed_node, held, node, violation, waiver
 
-from pytest_l402.evidence.check import CheckResult
+from pytest_l402.evidence.check import CheckResult, MutantResult
 from pytest_l402.signoff import RecordedFile, WaiverTarget, render_markdown
 from pytest_l402.signoff.markdown import code, prose
 
@@ -130,6 +130,21 @@ def test_a_limit_leaves_out_what_passed_first_and_names_it() -> None:
     assert "Left out to stay below the limit: reuse" in cut
     assert "sha256sum -c" in cut
     assert render_markdown(built, limit=10**6) == whole
+
+
+def test_a_mutant_that_survived_and_a_waiver_are_shown() -> None:
+    sleepy = held("sleepy", "2.hit", mutants=(MutantResult("key dropped", False, "saw nothing"),))
+    nodes = (node("success"), node("reuse", checks=(sleepy,)))
+    text = render_markdown(document(nodes, None, (waiver(WaiverTarget.CHECK, "sleepy"),)))
+
+    assert "- TOOTHLESS `sleepy` for `2.hit`, 3 rows, mutants killed: none" in text
+    assert "  - mutant not noticed: `key dropped` (`saw nothing`)" in text
+    assert "- mutant-survived: `sleepy did not notice: key dropped` (waived by `check sleepy`)" in text
+    assert "1 of 2 required rehearsals passed, 1 only by waiver" in text
+
+
+def test_an_instant_beyond_the_calendar_is_a_number() -> None:
+    assert f"from {10**18} ms" in render_markdown(document(GREEN, facts(started_at_ms=10**18)))
 
 
 def test_a_flood_of_reasons_is_counted() -> None:

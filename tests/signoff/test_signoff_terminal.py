@@ -70,6 +70,13 @@ def test_many_reasons_are_counted() -> None:
     assert "    and 4 more reasons in the report" in texts(document(nodes))
 
 
+def test_a_missing_rehearsal_says_why() -> None:
+    lines = texts(document((GREEN[0],)))
+
+    assert "NOT_RUN  reuse  required, no result" in lines
+    assert "    no test carries the marker rehearsal('reuse', …)" in lines
+
+
 def test_nothing_written_means_no_path() -> None:
     assert texts(document(), path=None)[-1].startswith("SIGNED OFF")
 

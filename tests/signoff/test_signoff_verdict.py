@@ -373,6 +373,12 @@ def test_a_catalogue_that_requires_nothing_signs_off_nothing() -> None:
     assert [reason.code for reason in sign_off.reasons] == [ReasonCode.NOTHING_REQUIRED]
 
 
+def test_a_rehearsal_that_must_prove_a_line_its_runbook_lacks_is_a_programming_error() -> None:
+    lost = replace(CATALOGUE, runbooks=())
+    with pytest.raises(ValueError, match=r"expected line '1\.ok' in runbook 'observability', saw none"):
+        judge(GREEN, catalogue=lost)
+
+
 def test_an_unknown_family_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(CatalogueError, match="did you mean 'observability'"):
         judge(families=("observabilty",))
