@@ -7,6 +7,7 @@ from typing import Final
 
 from pytest_l402.signoff.document_model import (
     CheckEntry,
+    CheckState,
     LineState,
     RehearsalEntry,
     SignOffDocument,
@@ -43,10 +44,12 @@ def sentence(document: SignOffDocument) -> str:
     match document.verdict:
         case Verdict.SIGNED_OFF:
             waivers = f", {waived} only by waiver" if waived else ""
-            counts = document.counts
+            checks = [check for entry in document.rehearsals for check in checks_of(entry)]
+            held = [check for check in checks if check.state is CheckState.HELD]
+            killed = sum(len(check.mutants_killed) for check in held)
             return (
                 f"{passed} of {plural(len(required), 'required rehearsal')} passed{waivers}; "
-                f"{plural(counts.checks, 'check')} held and killed {plural(counts.mutants_killed, 'mutant')}."
+                f"{plural(len(held), 'check')} held and killed {plural(killed, 'mutant')}."
             )
         case Verdict.DRILL:
             ran = [entry for entry in document.rehearsals if entry.nodes]
