@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TypeAlias
 
 from pytest_l402.evidence.mutants import Mutant
@@ -169,10 +170,12 @@ def _emptiness(check: Check, evidence: Evidence) -> list[Finding]:
     ]
 
 
-def _judge(check: Check, evidence: Evidence) -> tuple[list[Finding], Finding | None]:
+def _judge(check: Check, evidence: Evidence, most: int | None = None) -> tuple[list[Finding], Finding | None]:
     findings: list[Finding] = []
     try:
-        findings.extend(check.judge(evidence))
+        # One at a time, so that what was found before a crash is kept, and a mutant costs one finding only.
+        for finding in islice(check.judge(evidence), most):
+            findings.append(finding)
     except Exception as error:  # a judge is anybody's code, and its failure must not end the run
         crash = Finding(
             expected="a check that can read its evidence",
@@ -191,7 +194,7 @@ def _try(check: Check, mutant: Mutant, evidence: Evidence) -> MutantResult:
         return MutantResult(mutant.name, False, f"the mutant raised {type(error).__name__}: {error}")
     if altered == evidence:
         return MutantResult(mutant.name, False, "not applicable: it did not change this evidence")
-    findings, crash = _judge(check, altered)
+    findings, crash = _judge(check, altered, most=1)
     if findings:
         return MutantResult(mutant.name, True, findings[0].seen)
     if crash is not None:

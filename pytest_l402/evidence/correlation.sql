@@ -51,6 +51,8 @@ select
     ) then 'policy'
     when executor = 'desktop' and deny_reason like 'Host % is blocked' then 'policy'
     when executor = 'desktop' and deny_reason like 'Host % is not on the allowlist' then 'policy'
+    when executor = 'desktop'
+      and deny_reason in ('payment_pending', 'payment_missing_preimage', 'payment_already_made') then 'uncertain'
     when executor = 'desktop' then 'local'
     else plane
   end as deny_class,
@@ -130,6 +132,8 @@ select
   min(case when voice = 'store' then deny else null end) as store_deny,
   min(case when voice = 'ui' then deny else null end) as ui_deny,
   min(case when voice in ('buyer', 'buyer_ui') and deny_class = 'local' then deny else null end) as local_deny,
+  min(case when voice in ('buyer', 'buyer_ui') and deny_class = 'uncertain' then deny else null end)
+    as uncertain_deny,
   max(wallet_locked) as wallet_locked,
   max(degraded) as degraded,
   min(runtime_down) as runtime_down,
@@ -209,6 +213,7 @@ select
   a.store_deny as store_deny,
   a.ui_deny as ui_deny,
   a.local_deny as local_deny,
+  a.uncertain_deny as uncertain_deny,
   a.wallet_locked as wallet_locked,
   a.degraded as degraded,
   a.runtime_down as runtime_down,

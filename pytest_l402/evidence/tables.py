@@ -77,7 +77,9 @@ class Evidence:
     def with_table(self, name: str, rows: Iterable[Row]) -> Evidence:
         """The same evidence with one table replaced."""
         altered = Evidence()
-        altered._tables = {**self._tables, _table_name(name): _plain_rows(name, rows)}
+        # Rows that are already evidence are shared: a mutant replaces one row of many.
+        known = {id(row): row for row in self.table(name)}
+        altered._tables = {**self._tables, _table_name(name): _plain_rows(name, rows, known)}
         return altered
 
     def only(self, *names: str) -> Evidence:
@@ -98,7 +100,11 @@ class Evidence:
         if not isinstance(other, Evidence):
             return NotImplemented
         return self.names == other.names and all(
-            rows is other._tables[name] or self.jsonl(name) == other.jsonl(name)
+            len(rows) == len(other._tables[name])
+            and all(
+                ours is theirs or _line(ours) == _line(theirs)
+                for ours, theirs in zip(rows, other._tables[name], strict=True)
+            )
             for name, rows in self._tables.items()
         )
 
@@ -171,9 +177,14 @@ def _table_name(name: str) -> str:
     return name
 
 
-def _plain_rows(table: str, rows: Iterable[Row]) -> tuple[dict[str, Any], ...]:
+def _plain_rows(
+    table: str, rows: Iterable[Row], known: Mapping[int, dict[str, Any]] | None = None
+) -> tuple[dict[str, Any], ...]:
     plain = []
     for index, row in enumerate(rows):
+        if known and id(row) in known:
+            plain.append(known[id(row)])
+            continue
         if not isinstance(row, Mapping):
             raise EvidenceError(
                 f"{table}[{index}]: expected a row, saw {type(row).__name__}; record a mapping"

@@ -48,10 +48,14 @@ def _differ(left: str, right: str) -> str:
 
 
 _MEND_STEP = "mend the emitter of the invalid record (all 19 keys, null where unknown), or get it again"
+_UNCERTAIN_STEP = (
+    "do not let anything pay again: look the payment hash up in the wallet first; if it succeeded, fetch "
+    "the preimage "
+    "and present the credential, if it failed, queue the task again"
+)
 _GATEWAY_STEP = (
     "run the health, challenge and proxy probes against the gateway, then read its log by "
-    "oa_req=<this request id>; what the buyer paid, if a proof is there, is settled and need not be "
-    "paid again"
+    "oa_req=<this request id>; where a proof is named the buyer has paid, and must not pay again"
 )
 _SETTLEMENT_STEP = (
     "find the settlement row by requestId, then by the proof's payment hash; replay the settlement "
@@ -300,6 +304,17 @@ RULES: tuple[Rule, ...] = (
         reason="the local wallet is locked and nothing was paid",
         section="Incident Triage 4",
         next_step=_LOCAL_STEP,
+    ),
+    Rule(
+        name="payment_uncertain",
+        domain=Domain.LOCAL_NODE,
+        when="uncertain_deny is not null",
+        field="denyReason",
+        value="uncertain_deny",
+        voices=("buyer", "buyer_ui"),
+        reason="the money may be on its way or gone: {uncertain_deny}",
+        section="Incident Triage 4",
+        next_step=_UNCERTAIN_STEP,
     ),
     Rule(
         name="local_failure",

@@ -36,7 +36,7 @@ def planes_agree(expected_faulty: frozenset[str] = frozenset()) -> Check:
     drill injected a fault) and the payments that they name are left out.
     """
 
-    def judge(evidence: Evidence) -> list[Finding]:
+    def judge(evidence: Evidence) -> Iterator[Finding]:
         return capped(_findings(evidence, expected_faulty))
 
     def counted(plane: str) -> Any:
@@ -122,7 +122,7 @@ def _one_payment(evidence: Evidence, key: str, spoken: list[tuple[int, dict[str,
         return
     planes = {str(row.get("plane")) for _, row in hosted}
     lacking = [plane for plane in ("settlement", "ui") if plane not in planes]
-    if "settlements" in evidence.names and not stored:
+    if {"invoices", "settlements"} & set(evidence.names) and not stored:
         lacking.append("settlement store")
     if lacking:
         yield Finding(

@@ -12,6 +12,7 @@ from pytest_l402.evidence.checks.selecting import (
     at,
     capped,
     expect_keys,
+    holds,
     listed,
     other_value,
     proof_key,
@@ -28,7 +29,7 @@ _EMITTER = "mend the emitter of this record: all 19 keys, null where unknown, va
 def records_complete() -> Check:
     """Every record carries all 19 keys with values the contract accepts (runbook: Observability Contract)."""
 
-    def judge(evidence: Evidence) -> list[Finding]:
+    def judge(evidence: Evidence) -> Iterator[Finding]:
         return capped(_contract_findings(evidence, only=None))
 
     dropped = tuple(drop_key("records", key) for key in REQUIRED_KEYS)
@@ -43,7 +44,7 @@ def records_complete() -> Check:
 def values_listed() -> Check:
     """Executor, plane, path, wallet, node and runtime hold only values that the contract lists."""
 
-    def judge(evidence: Evidence) -> list[Finding]:
+    def judge(evidence: Evidence) -> Iterator[Finding]:
         return capped(_contract_findings(evidence, only=frozenset(ENUM_VALUES)))
 
     mutants = tuple(set_value("records", key, "unheard-of") for key in ENUM_VALUES)
@@ -59,7 +60,7 @@ def no_record(**fields: Any) -> Check:
     """No record has all these values (camelCase keys). Raises `ValueError` for an unknown key or for none."""
     _expect_fields("no_record", fields)
 
-    def judge(evidence: Evidence) -> list[Finding]:
+    def judge(evidence: Evidence) -> Iterator[Finding]:
         return capped(
             Finding(
                 expected=f"no record with {_arguments(fields)}",
@@ -160,14 +161,13 @@ def _some_record(name: str, fields: dict[str, Any]) -> Check:
         if rows(evidence, "records", **fields):
             return []
         close, differing = _closest(evidence, fields)
-        if close is None:
-            return []
-        there = evidence.table("records")[close]
+        there = {} if close is None else evidence.table("records")[close]
+        seen = _arguments({key: there.get(key) for key in differing})
         return [
             Finding(
                 expected=f"a record with {_arguments(fields)}",
-                seen=f"none; the closest one has {_arguments({key: there.get(key) for key in differing})}",
-                where=at("records", close),
+                seen="no record at all" if close is None else f"none; the closest one has {seen}",
+                where=at("records") if close is None else at("records", close),
                 remedy="see whether that plane was reached at all (its log, by oa_req=<request id>)",
             )
         ]
@@ -183,9 +183,7 @@ def _closest(evidence: Evidence, fields: dict[str, Any]) -> tuple[int | None, li
     best: int | None = None
     differing = list(fields)
     for index, row in enumerate(evidence.table("records")):
-        missing = [
-            key for key, value in fields.items() if not rows(Evidence({"r": [row]}), "r", **{key: value})
-        ]
+        missing = [key for key, value in fields.items() if not holds(row, {key: value})]
         if best is None or len(missing) < len(differing):
             best, differing = index, missing
     return best, differing

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, TypeAlias
 
 from pytest_l402.contract import REQUIRED_KEYS, printable, proof_join_key
@@ -121,16 +122,13 @@ def expect_keys(fields: Iterable[str]) -> None:
             raise ValueError(f"expected a key of the observability contract, saw {name!r}; {hint}")
 
 
-def capped(findings: Iterable[Finding], most: int = 10) -> list[Finding]:
-    """The first findings, and one that counts the rest."""
-    every = list(findings)
-    if len(every) <= most:
-        return every
-    rest = every[most]
-    return [
-        *every[:most],
-        Finding(rest.expected, f"{len(every) - most} more like these", rest.where, rest.remedy),
-    ]
+def capped(findings: Iterable[Finding], most: int = 10) -> Iterator[Finding]:
+    """The first findings, and one that counts the rest; nobody reads a thousand of them."""
+    endless = iter(findings)
+    yield from islice(endless, most)
+    rest = list(endless)
+    if rest:
+        yield Finding(rest[0].expected, f"{len(rest)} more like these", rest[0].where, rest[0].remedy)
 
 
 def in_turn(name: str, *steps: Mutant) -> Mutant:
