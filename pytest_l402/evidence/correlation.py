@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,16 +59,52 @@ def correlate(records: Sequence[Row], flows: Iterable[Mapping[str, Any]] = ()) -
 def correlated(
     records: Sequence[Row], flows: Iterable[Mapping[str, Any]] = ()
 ) -> Iterator[tuple[sqlite3.Connection, tuple[InvalidRecord, ...]]]:
-    """An in-memory database with the model's tables filled, and the records that were kept out of it."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.row_factory = sqlite3.Row
+    """An in-memory database with the model's tables filled, and the records that were kept out of it.
+
+    The tables are empty again afterwards: read what is wanted of them inside the block.
+    """
+    connection = _database().connection
+    if connection.in_transaction:
+        raise RuntimeError("correlated() does not nest: read what is wanted, then leave the block")
+    connection.execute("begin")
     try:
         invalid = _load(connection, records, flows)
-        for statement in _statements():
-            connection.execute(statement)
+        for table, query in _statements():
+            connection.execute(f"insert into {table} {query}")
         yield connection, invalid
     finally:
-        connection.close()
+        connection.execute("rollback")
+
+
+class _Database:
+    """The model's tables, empty; one a thread, since preparing the statements costs more than running them."""
+
+    def __init__(self) -> None:
+        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+        self.connection.row_factory = sqlite3.Row
+        columns = ", ".join(snake_case(key) for key in REQUIRED_KEYS)
+        self.connection.execute(f"create table l402_records (line integer, {columns})")
+        self.connection.execute(
+            "create table l402_violations (line integer, request_id text, payment_proof_ref text)"
+        )
+        self.connection.execute(
+            "create table l402_flows (request_id text, task_id text, task_status text, is_create integer)"
+        )
+        for table, query in _statements():
+            self.connection.execute(f"create table {table} as {query}")
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
+_PER_THREAD = threading.local()
+
+
+def _database() -> _Database:
+    if not hasattr(_PER_THREAD, "database"):
+        _PER_THREAD.database = _Database()
+    database: _Database = _PER_THREAD.database
+    return database
 
 
 def flow_rows(artifact: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -108,12 +145,6 @@ def flow_request_ids(flow: Mapping[str, Any]) -> tuple[str, ...]:
 def _load(
     connection: sqlite3.Connection, records: Sequence[Row], flows: Iterable[Mapping[str, Any]]
 ) -> tuple[InvalidRecord, ...]:
-    columns = [snake_case(key) for key in REQUIRED_KEYS]
-    connection.execute(f"create table l402_records (line integer, {', '.join(columns)})")
-    connection.execute("create table l402_violations (line integer, request_id text, payment_proof_ref text)")
-    connection.execute(
-        "create table l402_flows (request_id text, task_id text, task_status text, is_create integer)"
-    )
     valid, invalid, doubts = [], [], []
     for index, record in enumerate(records):
         faults = record_faults(record)
@@ -123,8 +154,7 @@ def _load(
             doubts.append((index, request_id, proof))
         else:
             valid.append((index, *(_cell(record[key]) for key in REQUIRED_KEYS)))
-    marks = ", ".join("?" * (len(columns) + 1))
-    connection.execute("begin")
+    marks = ", ".join("?" * (len(REQUIRED_KEYS) + 1))
     connection.executemany(f"insert into l402_records values ({marks})", valid)  # noqa: S608 - only marks go in
     connection.executemany("insert into l402_violations values (?, ?, ?)", doubts)
     connection.executemany(
@@ -134,7 +164,6 @@ def _load(
             for row in flows
         ],
     )
-    connection.execute("commit")
     return tuple(invalid)
 
 
@@ -167,6 +196,7 @@ def _text() -> str:
 
 
 @cache
-def _statements() -> tuple[str, ...]:
+def _statements() -> tuple[tuple[str, str], ...]:
     bare = re.sub(r"--[^\n]*", "", _text())
-    return tuple(statement.strip() for statement in bare.split(";") if statement.strip())
+    found = re.findall(r"create table (\w+) as\s(.+?);", bare, re.DOTALL)
+    return tuple((table, query.strip()) for table, query in found)

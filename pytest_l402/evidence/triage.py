@@ -126,7 +126,7 @@ def _diagnosis(
     for line, voice in voices:
         if index is None and voice in rule.voices and records[line].get(rule.field) == value:
             index = line
-    reason = rule.reason.format_map({key: _shown(item) for key, item in story.items()})
+    reason = rule.reason.format_map(_Shown(story))
     if unattributable and rule.domain not in (Domain.HEALTHY, Domain.INCOMPLETE):
         reason += f" (but {unattributable} invalid record(s) name no request, and may be what seems absent)"
     return Diagnosis(
@@ -161,6 +161,13 @@ def _unknown(request_id: str, invalid: tuple[InvalidRecord, ...], count: int) ->
         ),
         reason=reason,
     )
+
+
+class _Shown(dict[str, Any]):
+    """A story whose values are made safe to print when a reason asks for them."""
+
+    def __getitem__(self, key: str) -> str:
+        return _shown(super().__getitem__(key))
 
 
 def _shown(value: Any) -> str:
