@@ -77,7 +77,7 @@ def correlated(
 
 
 class _Database:
-    """The model's tables, empty; one a thread, since preparing the statements costs more than running them."""
+    """The model's tables, empty; one a thread, as preparing the statements costs more than running them."""
 
     def __init__(self) -> None:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
