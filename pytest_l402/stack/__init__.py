@@ -1,1 +1,134 @@
 """The system under rehearsal: stand-ins that speak HTTP and check real cryptography."""
+
+from .clock import StackClock, SystemClock
+from .control_plane import ControlPlane
+from .executor import Executor
+from .executor_policy import BuyerPolicy
+from .faults import (
+    ChallengeFailure,
+    ExecutorStops,
+    Fault,
+    Faults,
+    GatewayDown,
+    HeartbeatStopped,
+    NodeDegraded,
+    PaymentFailure,
+    PaymentPending,
+    PaymentSlow,
+    PreimageMissing,
+    ProjectionProofMismatch,
+    ProjectionStale,
+    SettlementDelayed,
+    SettlementLost,
+    SettlementProofMismatch,
+    UpstreamDown,
+    UpstreamFailure,
+    WalletLocked,
+)
+from .full_flow import FlowPurchase, FullFlowRun, run_full_flow
+from .gateway import Gateway
+from .gateway_profile import APERTURE, PROFILES, SINGLE_USE, SPEC, GatewayProfile
+from .journal import Journal
+from .lightning_node import LightningNode
+from .loopback import LoopbackServer
+from .network import Network, NetworkUnreachable, Request, Response
+from .paywalls import Paywall
+from .probes import GatewayProbes, ProbeReport
+from .projection import Projection
+from .purchase import CacheStatus, Purchase, PurchaseStatus
+from .randomness import SeededRandomness, SystemRandomness
+from .respx_bridge import respx_router
+from .services import RateLimit, Service
+from .settlement_event import InvalidPreimage, SettlementConflict, SettlementEvent, SettlementRefused
+from .settlement_store import SettlementStore
+from .shop import DEFAULT_SERVICES
+from .stack import Served, Stack
+from .task_board import InvalidTransition, Task, UnknownTask
+from .wallet import (
+    AmountOverCap,
+    InvoiceNotPayable,
+    Payment,
+    PaymentAlreadyMade,
+    PaymentError,
+    PaymentFailed,
+    PaymentPendingError,
+    PreimageNotReturned,
+    Wallet,
+    WalletIsLocked,
+)
+
+__all__ = [
+    "APERTURE",
+    "DEFAULT_SERVICES",
+    "PROFILES",
+    "SINGLE_USE",
+    "SPEC",
+    "AmountOverCap",
+    "BuyerPolicy",
+    "CacheStatus",
+    "ChallengeFailure",
+    "ControlPlane",
+    "Executor",
+    "ExecutorStops",
+    "Fault",
+    "Faults",
+    "FlowPurchase",
+    "FullFlowRun",
+    "Gateway",
+    "GatewayDown",
+    "GatewayProbes",
+    "GatewayProfile",
+    "HeartbeatStopped",
+    "InvalidPreimage",
+    "InvalidTransition",
+    "InvoiceNotPayable",
+    "Journal",
+    "LightningNode",
+    "LoopbackServer",
+    "Network",
+    "NetworkUnreachable",
+    "NodeDegraded",
+    "Payment",
+    "PaymentAlreadyMade",
+    "PaymentError",
+    "PaymentFailed",
+    "PaymentFailure",
+    "PaymentPending",
+    "PaymentPendingError",
+    "PaymentSlow",
+    "Paywall",
+    "PreimageMissing",
+    "PreimageNotReturned",
+    "ProbeReport",
+    "Projection",
+    "ProjectionProofMismatch",
+    "ProjectionStale",
+    "Purchase",
+    "PurchaseStatus",
+    "RateLimit",
+    "Request",
+    "Response",
+    "SeededRandomness",
+    "Served",
+    "Service",
+    "SettlementConflict",
+    "SettlementDelayed",
+    "SettlementEvent",
+    "SettlementLost",
+    "SettlementProofMismatch",
+    "SettlementRefused",
+    "SettlementStore",
+    "Stack",
+    "StackClock",
+    "SystemClock",
+    "SystemRandomness",
+    "Task",
+    "UnknownTask",
+    "UpstreamDown",
+    "UpstreamFailure",
+    "Wallet",
+    "WalletIsLocked",
+    "WalletLocked",
+    "respx_router",
+    "run_full_flow",
+]

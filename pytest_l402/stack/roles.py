@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_l402.contract import TaskStatus
     from pytest_l402.protocol import Preimage
 
+    from .paywalls import Paywall
     from .security_gate import GateDecision
     from .settlement_event import IngestOutcome, SettlementEvent
     from .task_board import Actor, Task
@@ -48,6 +49,10 @@ class ControlPlane(Protocol):
         self, request_id: str | None, owner_id: str | None, paywall_id: str | None, task_id: str | None = None
     ) -> GateDecision:
         """Decide whether the request may go on, and emit a record of plane `control` that says so."""
+        ...
+
+    def create_paywall(self, paywall: Paywall) -> bool:
+        """Keep a paywall and say whether it is new; `ValueError` for one that contradicts a known one."""
         ...
 
     def set_global_pause(self, active: bool, reason: str | None = None) -> None:

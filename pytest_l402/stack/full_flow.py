@@ -1,0 +1,198 @@
+"""Decides whether the hosted path works from end to end, and writes down how it went, well or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_l402.contract import (
+    CHECK_NAMES,
+    Coverage,
+    EventStatus,
+    ExecutionPath,
+    FlowArtifacts,
+    FlowEvent,
+    FlowMode,
+    FlowStage,
+    FullFlowSummary,
+    folder_name,
+    printable,
+    redact_text,
+)
+
+from .artifact_files import write_document, write_lines
+from .flow_stages import FlowStages, Stage
+
+if TYPE_CHECKING:
+    from .stack import Stack
+
+FLOW_FOLDER = Path("lightning-ops") / "full-flow"
+
+# Which checks each stage has to bear out; a stage that breaks off bears out none of them.
+_CHECKS_OF = {
+    FlowStage.PAYWALL_CREATE: ("paywall_creation",),
+    FlowStage.GATEWAY_RECONCILE: ("gateway_reconcile",),
+    FlowStage.REQUEST_PAID: ("paid_request_success", "settlement_correlation"),
+    FlowStage.REQUEST_DENIED: ("policy_deny",),
+    FlowStage.OBSERVABILITY_VERIFY: ("observability",),
+    FlowStage.PARITY_VERIFY: ("hosted_parity", "local_parity"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FlowPurchase:
+    """One request of the flow, as rows and checks know it; amounts in msats, None where nothing is known."""
+
+    request_id: str
+    task_id: str | None = None
+    payment_hash: str | None = None
+    amount_msats: int | None = None
+    proof_reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FullFlowRun:
+    """What a full flow left: summary and events as in `folder`, and its paid and its denied request."""
+
+    summary: FullFlowSummary
+    events: tuple[FlowEvent, ...]
+    folder: Path
+    paid: FlowPurchase
+    denied: FlowPurchase
+
+
+def run_full_flow(
+    stack: Stack,
+    artifact_dir: Path,
+    local_artifact_path: Path | None = None,
+    allow_missing_local_artifact: bool = False,
+) -> FullFlowRun:
+    """Run the six stages of the hosted full flow against the stack, and write events.jsonl and summary.json.
+
+    The files lie in `<artifact_dir>/lightning-ops/full-flow/<request id>/`. A stage that fails does not stop
+    those after it, and the files are written in any case: `summary.ok` says whether all eight checks hold.
+    The stack must be online. Without `local_artifact_path` the executor's own local artifact is written below
+    `artifact_dir` and compared by value; a path names one to be compared by key only, as a historical
+    artifact tells of other payments.
+
+    Source: runbook observability section 1. Raises `OSError` when the files cannot be written.
+    """
+    if stack.artifact_dir is None:
+        stack.artifact_dir = artifact_dir
+    request_id = f"smoke:full-flow:{stack.clock.tick()}"
+    folder = artifact_dir / FLOW_FOLDER / folder_name(request_id)
+    flow = _Flow(
+        stack,
+        FlowStages(stack, request_id, local_artifact_path, allow_missing_local_artifact),
+        folder,
+        (FLOW_FOLDER / folder.name).as_posix(),
+    )
+    try:
+        flow.run()
+    finally:
+        # Also when somebody interrupts the run: an older artifact could be mistaken for one of this run.
+        summary = flow.write()
+    return FullFlowRun(
+        summary=summary,
+        events=tuple(flow.events),
+        folder=folder,
+        paid=flow.paid(),
+        denied=FlowPurchase(flow.denied_id),
+    )
+
+
+class _Flow:
+    def __init__(self, stack: Stack, stages: FlowStages, folder: Path, shown_folder: str) -> None:
+        self._stack = stack
+        self._stages = stages
+        self._folder = folder
+        self._shown_folder = shown_folder
+        self._failed: set[str] = set(CHECK_NAMES)
+        self.denied_id = f"{stages.request_id}:policy-denied"
+        self.events: list[FlowEvent] = []
+
+    def run(self) -> None:
+        """Take the stages in order."""
+        own, stages = self._stages.request_id, self._stages
+        self._take(FlowStage.PAYWALL_CREATE, own, stages.create_paywall)
+        self._take(FlowStage.GATEWAY_RECONCILE, f"{own}:reconcile", stages.reconcile_gateway)
+        self._take(FlowStage.REQUEST_PAID, f"{own}:paid", stages.pay_request)
+        self._take(FlowStage.REQUEST_DENIED, self.denied_id, stages.deny_request)
+        self._take(FlowStage.OBSERVABILITY_VERIFY, f"{own}:observability", stages.verify_observability)
+        self._take(FlowStage.PARITY_VERIFY, own, stages.verify_parity)
+
+    def paid(self) -> FlowPurchase:
+        """Return what is known of the request that was to be paid."""
+        section = self._stages.sections.paid_request
+        if section is None:
+            return FlowPurchase(f"{self._stages.request_id}:paid")
+        return FlowPurchase(
+            section.request_id,
+            section.task_id,
+            self._stages.payment_hash,
+            section.amount_msats,
+            section.payment_proof_ref,
+        )
+
+    def write(self) -> FullFlowSummary:
+        """Write both files, each whole or not at all, and return the summary."""
+        sections = self._stages.sections
+        failed = tuple(check for check in CHECK_NAMES if check in self._failed)
+        summary = FullFlowSummary(
+            ok=not failed,
+            mode=FlowMode.MOCK,
+            request_id=self._stages.request_id,
+            execution_path=ExecutionPath.HOSTED_NODE,
+            paywall_creation=sections.paywall_creation,
+            gateway_reconcile=sections.gateway_reconcile,
+            paid_request=sections.paid_request,
+            policy_denied_request=sections.policy_denied_request,
+            settlement_correlation=sections.settlement_correlation,
+            observability=sections.observability,
+            parity=sections.parity,
+            coverage=Coverage(
+                total_checks=len(CHECK_NAMES),
+                passed_checks=len(CHECK_NAMES) - len(failed),
+                failed_checks=failed,
+            ),
+            artifacts=FlowArtifacts(
+                artifact_dir=self._shown_folder,
+                summary_path=f"{self._shown_folder}/summary.json",
+                events_path=f"{self._shown_folder}/events.jsonl",
+                generated_at_ms=self._stack.clock.now_ms(),
+            ),
+        )
+        write_lines(self._folder / "events.jsonl", (event.to_row() for event in self.events))
+        write_document(self._folder / "summary.json", summary.to_row())
+        self._stack.full_flow_written(self._folder)
+        return summary
+
+    def _take(self, name: FlowStage, request_id: str, run: Callable[[Stage], None]) -> None:
+        stage = Stage(request_id)
+        try:
+            run(stage)
+            self._failed -= set(_CHECKS_OF[name]) - {check for check, _ in stage.failures}
+        except BaseException as error:
+            # Whatever a part of somebody else raises is a finding of this stage, and its text is not ours.
+            reason = f"{type(error).__name__}: {redact_text(printable(str(error)))}"
+            stage.failures += [(check, reason) for check in _CHECKS_OF[name]]
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._note(name, stage)
+
+    def _note(self, name: FlowStage, stage: Stage) -> None:
+        details = dict(stage.details)
+        if stage.failures:
+            details["failures"] = [{"check": check, "reason": reason} for check, reason in stage.failures]
+        self.events.append(
+            FlowEvent(
+                ts=self._stack.clock.tick(),
+                stage=name,
+                request_id=stage.request_id,
+                status=EventStatus.FAILED if stage.failures else EventStatus.OK,
+                details=details,
+            )
+        )

@@ -1,0 +1,258 @@
+"""Decides how the parts of the stack are put together, and what evidence they have left so far."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import httpx
+
+from pytest_l402.contract import LocalNodeArtifact, read_json, read_json_lines
+
+from . import roles
+from .clock import Clock, StackClock
+from .control_api import ControlApi
+from .control_plane import ControlPlane
+from .edge import Edge
+from .executor import DEFAULT_USER, Executor
+from .executor_policy import BuyerPolicy
+from .faults import Faults, GatewayDown
+from .gateway import Gateway, SettlementSink
+from .gateway_profile import APERTURE, GatewayProfile
+from .journal import Journal, Row
+from .lightning_node import LightningNode
+from .loopback import LoopbackServer
+from .network import App, Network
+from .projection import Projection
+from .randomness import Randomness, SeededRandomness
+from .respx_bridge import respx_router
+from .services import Service
+from .settlement_store import SettlementStore
+from .shop import CONTROL_HOST, DEFAULT_SERVICES, GATEWAY_HOST, path_of, paywall_of
+from .steady_state import REQUEST_ID_PREFIX, When, steady_state
+from .upstream import Upstream
+from .wallet import Wallet
+
+LOCAL_ARTIFACT_NAME = "l402-local-node-smoke-artifact.json"
+
+_SQL_TABLES = ("invoices", "settlements", "conflicts")
+_ROLES = ("gateway", "control_plane", "settlement_store", "wallet", "executor")
+_STEADY_STATE_LOG = f" oa_req={REQUEST_ID_PREFIX}"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The base URLs of a stack on loopback, without a trailing slash."""
+
+    gateway_url: str
+    control_url: str
+
+
+class _Part:
+    """Whatever plays a role right now: asked anew at each use, so that a part can be replaced underway."""
+
+    def __init__(self, stack: Stack, role: str) -> None:
+        self._stack = stack
+        self._role = role
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(getattr(self._stack, self._role), name)
+
+
+class Stack:
+    """The system under rehearsal: one of each part, on one clock, from one seed.
+
+    The same seed and the same calls leave the same rows. Time moves only by the clock. Inside `online()`
+    every httpx client of the process reaches its hosts, inside `serve()` any program of the machine does.
+    Close it, or use it in a with block. `gateway`, `control_plane`, `settlement_store`, `wallet` and
+    `executor` are roles: what `replace` puts in their place is used by all others from then on.
+    """
+
+    def __init__(
+        self,
+        seed: int | str = 402,
+        *,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+        artifact_dir: Path | None = None,
+        services: tuple[Service, ...] = DEFAULT_SERVICES,
+        profile: GatewayProfile = APERTURE,
+        policy: BuyerPolicy | None = None,
+        database: Path | str = ":memory:",
+    ) -> None:
+        self.clock: Clock = clock if clock is not None else StackClock()
+        self.randomness: Randomness = randomness if randomness is not None else SeededRandomness(seed)
+        self.artifact_dir = artifact_dir
+        self.journal = Journal(self.clock)
+        self.faults = Faults()
+        self.network = Network(self.faults)
+        self.upstream = Upstream(self.faults)
+        self.projection = Projection(self.journal, self.clock, self.faults)
+        self.node = LightningNode(
+            clock=self.clock, randomness=self.randomness.derive("node"), faults=self.faults
+        )
+        # Nobody can certify these names, and a context that trusts nobody costs nothing to make: should a
+        # request ever leave the process, it fails at the handshake.
+        self.client = httpx.Client(
+            base_url=f"https://{GATEWAY_HOST}",
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            trust_env=False,
+        )
+        self.settlement_store = SettlementStore(
+            self.journal, self.clock, self.faults, self.projection.observe, database
+        )
+        self.control_plane = ControlPlane(self.journal, self.clock, self.randomness.derive("control plane"))
+        self.paywalls = tuple(filter(None, map(paywall_of, services)))
+        free = (path_of(service) for service in services if service.auth == "off")
+        self.free_paths = tuple(path for path in free if path is not None)
+        for paywall in self.paywalls:
+            self.control_plane.create_paywall(paywall)
+        self.wallet = Wallet(self.node, journal=self.journal, clock=self.clock, faults=self.faults)
+        self.gateway = Gateway(
+            services,
+            node=self.node,
+            upstream=self.upstream,
+            control_plane=cast("roles.ControlPlane", _Part(self, "control_plane")),
+            settlements=cast("SettlementSink", _Part(self, "settlement_store")),
+            journal=self.journal,
+            clock=self.clock,
+            randomness=self.randomness.derive("gateway"),
+            faults=self.faults,
+            profile=profile,
+        )
+        self._store = self.settlement_store
+        self._executors = 0
+        self._flow_folder: Path | None = None
+        self._is_online = False
+        self.executor = self.executor_at(self.client, policy=policy)
+        self.edge = Edge(cast("App", _Part(self, "gateway")))
+        self.network.mount(GATEWAY_HOST, self.edge, down_when=GatewayDown)
+        self.network.mount(
+            CONTROL_HOST,
+            ControlApi(self.control_plane, self.settlement_store, self.randomness.derive("control api")),
+        )
+        self.executor.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the client and the database; may be called twice."""
+        self.client.close()
+        self._store.close()
+
+    @contextmanager
+    def online(self) -> Iterator[Self]:
+        """Let every httpx client of this process, sync or async, reach the stack inside the block."""
+        with respx_router(self.network):
+            before, self._is_online = self._is_online, True
+            try:
+                yield self
+            finally:
+                self._is_online = before
+
+    @contextmanager
+    def serve(self) -> Iterator[Served]:
+        """Serve the gateway and the control plane on loopback ports inside the block."""
+        with ExitStack() as servers:
+            gateway, control = (
+                servers.enter_context(LoopbackServer(self.network, host=host))
+                for host in (GATEWAY_HOST, CONTROL_HOST)
+            )
+            yield Served(gateway.url, control.url)
+
+    def executor_at(
+        self, client: httpx.Client, *, policy: BuyerPolicy | None = None, user_id: str = DEFAULT_USER
+    ) -> Executor:
+        """Return another buyer, stopped, that buys from `client`'s base URL with the stack's wallet."""
+        self._executors += 1
+        return Executor(
+            client=client,
+            wallet=cast("roles.Wallet", _Part(self, "wallet")),
+            control_plane=cast("roles.ControlPlane", _Part(self, "control_plane")),
+            journal=self.journal,
+            clock=self.clock,
+            randomness=self.randomness.derive(f"executor {self._executors}"),
+            faults=self.faults,
+            policy=policy,
+            user_id=user_id,
+        )
+
+    def replace(self, **parts: Any) -> Self:
+        """Let other objects play roles: `executor`, `wallet`, `gateway`, `control_plane`, `settlement_store`.
+
+        Raises:
+            TypeError: no such role.
+        """
+        for role, part in parts.items():
+            if role not in _ROLES:
+                raise TypeError(f"the stack has no role {role!r}; its roles are {', '.join(_ROLES)}")
+            setattr(self, role, part)
+        return self
+
+    def full_flow_written(self, folder: Path) -> None:
+        """Take the artifacts of a full flow in `folder` for evidence; the last one counts."""
+        self._flow_folder = folder
+
+    def local_artifact_path(self) -> Path | None:
+        """Return where the artifact of the local-node path lies, or None without a folder for artifacts."""
+        return None if self.artifact_dir is None else self.artifact_dir / LOCAL_ARTIFACT_NAME
+
+    def steady_state(self, when: When) -> list[Row]:
+        """Return one row per probe of the steady state; no money moves, and no other table keeps a trace."""
+        with ExitStack() as reach:
+            if not self._is_online:
+                reach.enter_context(self.online())
+            return steady_state(self, when)
+
+    def tables(self) -> dict[str, list[Row]]:
+        """Return every table that has rows: what the planes wrote, what SQL holds, what lies on the disk.
+
+        What the probes of the steady state left is not among it.
+        """
+        names = self.journal.table_names()
+        found: dict[str, list[Row]] = {name: list(self.journal.rows(name)) for name in names}
+        for name in _SQL_TABLES:
+            found[name] = [dict(row) for row in self.settlement_store.rows(name)]
+        tasks = getattr(self.control_plane, "tasks", None)
+        if tasks is not None:
+            found["tasks"] = [task.to_row() for task in tasks()]
+        if self._flow_folder is not None:
+            found["flow_events"] = list(read_json_lines(self._flow_folder / "events.jsonl"))
+            found["flow_summary"] = [read_json(self._flow_folder / "summary.json")]
+        found["local_artifact"] = self._local_artifact()
+        return {name: rows for name, rows in ((n, _of_rehearsal(r)) for n, r in found.items()) if rows}
+
+    def _local_artifact(self) -> list[Row]:
+        """Return the artifact of the local-node path, read back from the disk if there is a folder for it."""
+        path = self.local_artifact_path()
+        executor = self.executor
+        if isinstance(executor, Executor) and not executor.has_local_evidence():
+            return []
+        if path is None:
+            return [executor.local_artifact().to_row()] if isinstance(executor, Executor) else []
+        if isinstance(executor, roles.KeepsLocalArtifact):
+            executor.write_local_artifact(path)
+        return [LocalNodeArtifact.decode(read_json(path)).to_row()] if path.is_file() else []
+
+
+def _of_rehearsal(rows: list[Row]) -> list[Row]:
+    return [
+        row
+        for row in rows
+        if not str(row.get("requestId") or "").startswith(REQUEST_ID_PREFIX)
+        and _STEADY_STATE_LOG not in str(row.get("line") or "")
+    ]

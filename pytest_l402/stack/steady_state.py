@@ -1,0 +1,74 @@
+"""Decides whether the stack is fit for work: reachable, asking its price, with nothing left over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+import httpx
+
+from .journal import Row
+from .network import REQUEST_ID_HEADER
+from .probes import GatewayProbes
+
+if TYPE_CHECKING:
+    from .stack import Stack
+
+When = Literal["before", "after"]
+REQUEST_ID_PREFIX = "steady-state:"
+
+
+def steady_state(stack: Stack, when: When) -> list[Row]:
+    """Return one row per probe, none of which moves money: what is measured stays as it was.
+
+    A part that was replaced is asked only what it can answer.
+    """
+    found = (*_reachable(stack, f"{REQUEST_ID_PREFIX}{when}"), *_left_over(stack))
+    return [
+        {"when": when, "probe": probe, "ok": detail is None, "detail": detail or "ok"}
+        for probe, detail in found
+    ]
+
+
+def _reachable(stack: Stack, request_id: str) -> Iterator[tuple[str, str | None]]:
+    for number, paywall in enumerate(stack.paywalls):
+        probes = GatewayProbes(stack.client, paywall.path, paywall.price_msats, request_id)
+        if number == 0:
+            yield "gateway_health", probes.health()
+        challenge = probes.challenge()
+        yield f"gateway_challenge {paywall.path}", challenge if isinstance(challenge, str) else None
+    for path in stack.free_paths:
+        yield f"seller_api {path}", _status(stack.client, path, request_id)
+
+
+def _status(client: httpx.Client, path: str, request_id: str) -> str | None:
+    try:
+        response = client.get(path, headers={REQUEST_ID_HEADER: request_id})
+    except httpx.RequestError as error:
+        return f"unreachable_{type(error).__name__}"
+    return None if response.is_success else f"status_{response.status_code}"
+
+
+def _left_over(stack: Stack) -> Iterator[tuple[str, str | None]]:
+    yield "faults", _listed(entry.fault.name for entry in stack.faults.residue())
+    yield "hosts", _listed(stack.network.hosts_down())
+    yield "global_pause", "active" if stack.control_plane.global_pause() else None
+    security_state = getattr(stack.control_plane, "security_state", None)
+    if security_state is not None:
+        yield "owner_kill_switches", _listed(security_state().killed_owners)
+    tasks = getattr(stack.control_plane, "tasks", None)
+    if tasks is not None:
+        yield "tasks", _listed(task.task_id for task in tasks() if task.is_pending)
+    pending = getattr(stack.wallet, "pending", None)
+    if pending is not None:
+        yield "payments", _listed(payment_hash[:16] for payment_hash in pending())
+    delayed = getattr(stack.settlement_store, "delayed", None)
+    if delayed is not None:
+        yield "settlements", f"{delayed()} held back" if delayed() else None
+    running = getattr(stack.executor, "is_running", None)
+    if running is not None:
+        yield "executor", None if running else "stopped"
+
+
+def _listed(names: Iterator[str] | tuple[str, ...]) -> str | None:
+    return ", ".join(names) or None
