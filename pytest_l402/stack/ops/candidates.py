@@ -1,0 +1,350 @@
+"""Decides which routes may become rules, by all that can be said of one paywall without the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pytest_l402.contract import quoted
+
+from .diagnostics import Diagnostic, DiagnosticCode, Severity
+from .paywall import Paywall, Route
+from .route_patterns import (
+    HostPattern,
+    PathPattern,
+    PatternError,
+    UnmatchableError,
+    read_host_pattern,
+    read_path_pattern,
+)
+from .rules import ClosedRoute, Rule
+from .upstream import NotExpressibleError, UpstreamUrl, UrlError, parse_upstream, rewrite_prefix, shown_url
+
+MSATS_PER_SAT = 1_000
+MAX_PRICE_SATS = 100_000_000 * 100_000
+"""Aperture's own limit for a price."""
+DEFAULT_TOKEN_VALIDITY_S = 3_600
+MAX_TOKEN_VALIDITY_S = 10 * 31_557_600
+"""Ten years; far below where Aperture's nanoseconds overflow."""
+DEFAULT_UPSTREAM_TIMEOUT_MS = 15_000
+TOKEN_VALIDITY_KEY = "tokenValiditySeconds"  # noqa: S105 - a key, no secret
+
+
+@dataclass(slots=True)
+class Candidates:
+    """Rules that could be sold, routes that must not be, and what was found on the way."""
+
+    rules: list[Rule] = field(default_factory=list)
+    unsold: list[ClosedRoute] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    withheld_paywalls: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything makes the compilation invalid."""
+        return any(item.severity is Severity.ERROR for item in self.diagnostics)
+
+
+def collect_candidates(paywalls: Sequence[Paywall], token_validity_s: int) -> Candidates:
+    """Return what the paywalls, in the given order, offer to compile.
+
+    Of a route only the first of the original tool's findings is reported, as there; of those that concern
+    Aperture, all. A paywall that is not for sale is read only to know which requests it keeps closed: what
+    is wrong with it must not keep the others from being compiled, since then the old configuration would go
+    on selling it.
+    """
+    found = Candidates()
+    for paywall in paywalls:
+        if not paywall.for_sale:
+            _withhold(paywall, found)
+            continue
+        terms = _terms(paywall, token_validity_s, found.diagnostics)
+        if terms is None:
+            continue
+        for route in paywall.routes:
+            rule = _rule(paywall, route, terms, found.diagnostics)
+            if rule is not None:
+                found.rules.append(rule)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    price_sats: int
+    token_validity_s: int
+
+
+def _terms(paywall: Paywall, token_validity_s: int, report: list[Diagnostic]) -> _Terms | None:
+    """Return price and validity of a paywall, or None when its routes need not be looked at."""
+    policy, paywall_id = paywall.policy, paywall.paywall_id
+    msats = policy.fixed_amount_msats
+    if policy.pricing_mode != "fixed":
+        report.append(
+            Diagnostic(
+                DiagnosticCode.INVALID_PRICING_MODE,
+                "Only fixed pricing mode is supported in Phase 2A",
+                paywall_id=paywall_id,
+                details={"pricingMode": policy.pricing_mode},
+            )
+        )
+        return None
+    if not math.isfinite(msats) or msats <= 0:
+        report.append(
+            Diagnostic(
+                DiagnosticCode.MISSING_PRICING,
+                "fixedAmountMsats must be greater than zero",
+                paywall_id=paywall_id,
+                details={"fixedAmountMsats": msats if math.isfinite(msats) else str(msats)},
+            )
+        )
+        return None
+    report.extend(_price_findings(paywall))
+    validity = paywall.metadata.get(TOKEN_VALIDITY_KEY, token_validity_s)
+    if (
+        not isinstance(validity, int)
+        or isinstance(validity, bool)
+        or not 0 < validity <= MAX_TOKEN_VALIDITY_S
+    ):
+        report.append(
+            Diagnostic(
+                DiagnosticCode.INVALID_TOKEN_VALIDITY,
+                f"metadata.{TOKEN_VALIDITY_KEY} must be whole seconds, from 1 to {MAX_TOKEN_VALIDITY_S}",
+                paywall_id=paywall_id,
+                details={TOKEN_VALIDITY_KEY: quoted(validity)},
+            )
+        )
+        validity = token_validity_s
+    return _Terms(int(msats // MSATS_PER_SAT), validity)
+
+
+def _price_findings(paywall: Paywall) -> Iterator[Diagnostic]:
+    policy, paywall_id = paywall.policy, paywall.paywall_id
+    msats = policy.fixed_amount_msats
+    if msats % MSATS_PER_SAT:
+        below = int(msats // MSATS_PER_SAT) * MSATS_PER_SAT
+        yield Diagnostic(
+            DiagnosticCode.FRACTIONAL_SATS,
+            f"fixedAmountMsats must be whole sats, since Aperture prices in sats: {msats} msats is "
+            f"{msats / MSATS_PER_SAT:g} sats; set {below or MSATS_PER_SAT} or {below + MSATS_PER_SAT}",
+            paywall_id=paywall_id,
+            details={"fixedAmountMsats": msats},
+        )
+    if msats > MAX_PRICE_SATS * MSATS_PER_SAT:
+        yield Diagnostic(
+            DiagnosticCode.PRICE_TOO_HIGH,
+            f"fixedAmountMsats must be at most {MAX_PRICE_SATS} sats, or Aperture does not start",
+            paywall_id=paywall_id,
+            details={"fixedAmountMsats": msats},
+        )
+    cap = policy.max_per_request_msats
+    if cap is not None and msats > cap:
+        yield Diagnostic(
+            DiagnosticCode.PRICE_OVER_CAP,
+            f"fixedAmountMsats must not be above the paywall's own maxPerRequestMsats: {msats} > {cap}",
+            paywall_id=paywall_id,
+            details={"fixedAmountMsats": msats, "maxPerRequestMsats": cap},
+        )
+    quotas = {
+        key: value
+        for key, value in (("quotaPerMinute", policy.quota_per_minute), ("quotaPerDay", policy.quota_per_day))
+        if value is not None
+    }
+    if quotas:
+        yield Diagnostic(
+            DiagnosticCode.QUOTA_NOT_ENFORCED,
+            "quotas are not in the file, as Aperture limits single tokens: the control plane has to hold them",
+            Severity.WARN,
+            paywall_id=paywall_id,
+            details=quotas,
+        )
+
+
+def _rule(paywall: Paywall, route: Route, terms: _Terms, report: list[Diagnostic]) -> Rule | None:
+    if (finding := _original_finding(paywall, route)) is not None:
+        report.append(finding)
+        return None
+    host, path = _patterns(paywall, route, Severity.ERROR, report)
+    if host is not None:
+        report.extend(_host_findings(paywall, route, host))
+    if host is None or path is None:
+        return None
+    url = parse_upstream(route.upstream_url)
+    try:
+        prefix = rewrite_prefix(url, path)
+    except NotExpressibleError as error:
+        report.append(
+            Diagnostic(
+                DiagnosticCode.UPSTREAM_NOT_EXPRESSIBLE,
+                f"Aperture cannot forward {path.text} to this upstreamUrl: {error}",
+                paywall_id=paywall.paywall_id,
+                route_id=route.route_id,
+                details={
+                    "upstreamUrl": shown_url(route.upstream_url),
+                    "pathPattern": path.text,
+                    "part": error.part,
+                },
+            )
+        )
+        return None
+    return Rule(
+        paywall.paywall_id,
+        paywall.owner_id,
+        route.route_id,
+        route.priority,
+        host,
+        path,
+        url.scheme,
+        url.address,
+        prefix,
+        terms.price_sats,
+        terms.token_validity_s,
+        route.timeout_ms if route.timeout_ms > 0 else DEFAULT_UPSTREAM_TIMEOUT_MS,
+    )
+
+
+def _original_finding(paywall: Paywall, route: Route) -> Diagnostic | None:
+    """Return the first of the original tool's findings on a route."""
+
+    def finding(code: DiagnosticCode, message: str, **details: object) -> Diagnostic:
+        return Diagnostic(
+            code, message, paywall_id=paywall.paywall_id, route_id=route.route_id, details=details
+        )
+
+    if not route.host_pattern.strip():
+        return finding(
+            DiagnosticCode.INVALID_ROUTE_PATTERN,
+            "hostPattern and pathPattern must be non-empty",
+            hostPattern=route.host_pattern,
+            pathPattern=route.path_pattern,
+        )
+    if route.protocol not in ("http", "https"):
+        return finding(
+            DiagnosticCode.MISSING_ROUTE_PROTOCOL,
+            "route protocol must be http or https",
+            protocol=route.protocol,
+        )
+    if not route.upstream_url.strip():
+        return finding(DiagnosticCode.INVALID_UPSTREAM_URL, "upstreamUrl must be non-empty")
+    shown = shown_url(route.upstream_url)
+    try:
+        url: UpstreamUrl = parse_upstream(route.upstream_url)
+    except UrlError:
+        return finding(
+            DiagnosticCode.INVALID_UPSTREAM_URL, "upstreamUrl must be a valid URL", upstreamUrl=shown
+        )
+    if url.scheme != route.protocol:
+        return finding(
+            DiagnosticCode.INVALID_UPSTREAM_URL,
+            "upstreamUrl protocol must match route protocol",
+            upstreamUrl=shown,
+            routeProtocol=route.protocol,
+        )
+    return None
+
+
+def _patterns(
+    paywall: Paywall, route: Route, severity: Severity, report: list[Diagnostic]
+) -> tuple[HostPattern | None, PathPattern | None]:
+    host = path = None
+    try:
+        host = read_host_pattern(route.host_pattern)
+    except (PatternError, UnmatchableError) as error:
+        report.append(_pattern_finding(paywall, route, "hostPattern", route.host_pattern, error, severity))
+    try:
+        path = read_path_pattern(route.path_pattern)
+    except (PatternError, UnmatchableError) as error:
+        report.append(_pattern_finding(paywall, route, "pathPattern", route.path_pattern, error, severity))
+    if severity is Severity.ERROR:
+        for key, text, warning in (
+            ("hostPattern", route.host_pattern, host and host.warning),
+            ("pathPattern", route.path_pattern, path and path.warning),
+        ):
+            if warning:
+                report.append(
+                    Diagnostic(
+                        DiagnosticCode.SUSPICIOUS_PATTERN,
+                        f"{key} may not mean what it says: {warning}",
+                        Severity.WARN,
+                        paywall_id=paywall.paywall_id,
+                        route_id=route.route_id,
+                        details={key: text},
+                    )
+                )
+    return host, path
+
+
+def _pattern_finding(
+    paywall: Paywall, route: Route, key: str, text: str, error: ValueError, severity: Severity
+) -> Diagnostic:
+    if isinstance(error, PatternError):
+        code = DiagnosticCode.PATTERN_NOT_RE2
+        message = f"{key} must be a regexp that Go's engine takes: it has {error}"
+    else:
+        code = DiagnosticCode.UNMATCHABLE_PATTERN
+        message = f"{key} matches no request: {error}"
+    return Diagnostic(
+        code,
+        message,
+        severity,
+        paywall_id=paywall.paywall_id,
+        route_id=route.route_id,
+        details={key: text},
+    )
+
+
+def _host_findings(paywall: Paywall, route: Route, host: HostPattern) -> Iterator[Diagnostic]:
+    """Compare a route's hosts with the paywall's lists: Aperture has none, the pattern has to keep them."""
+    allowed = [_listed(entry) for entry in paywall.policy.allowed_hosts or ()]
+    blocked = [_listed(entry) for entry in paywall.policy.blocked_hosts or ()]
+
+    def finding(reason: str, **details: object) -> Diagnostic:
+        return Diagnostic(
+            DiagnosticCode.HOST_NOT_ALLOWED,
+            f"hostPattern {host.text} {reason}",
+            paywall_id=paywall.paywall_id,
+            route_id=route.route_id,
+            details={"hostPattern": host.text, **details},
+        )
+
+    if allowed and not any(entry is not None and entry.covers(host) for entry in allowed):
+        yield finding(
+            "is not within a host of the paywall's allowedHosts: narrow the one or widen the other",
+            allowedHosts=list(paywall.policy.allowed_hosts or ()),
+        )
+    for raw, entry in zip(paywall.policy.blocked_hosts or (), blocked, strict=True):
+        if entry is None or entry.common_host(host) is not None:
+            yield finding(
+                f"takes requests of the blocked host {quoted(raw)}, which a regexp of Go cannot leave out: "
+                "name the hosts that are sold",
+                blockedHost=raw,
+            )
+
+
+def _listed(entry: str) -> HostPattern | None:
+    try:
+        return read_host_pattern(entry)
+    except (PatternError, UnmatchableError):
+        return None
+
+
+def _withhold(paywall: Paywall, found: Candidates) -> None:
+    found.withheld_paywalls += 1
+    reason = "its kill switch is on" if paywall.policy.kill_switch else f"it is {paywall.status.value}"
+    found.diagnostics.append(
+        Diagnostic(
+            DiagnosticCode.NOT_FOR_SALE,
+            f"left out, since {reason}: no rule sells its routes",
+            Severity.WARN,
+            paywall_id=paywall.paywall_id,
+            details={"status": paywall.status.value, "killSwitch": paywall.policy.kill_switch},
+        )
+    )
+    for route in paywall.routes:
+        if not route.host_pattern.strip():
+            continue
+        host, path = _patterns(paywall, route, Severity.WARN, found.diagnostics)
+        if host is not None and path is not None:
+            found.unsold.append(
+                ClosedRoute(paywall.paywall_id, paywall.owner_id, route.route_id, route.priority, host, path)
+            )
