@@ -66,7 +66,8 @@ def judge_rehearsal(
             *_line_reasons(own, lines),
         )
     )
-    return RehearsalOutcome(rehearsal, required, _state(reasons, own), reasons, lines, own)
+    gravest_first = tuple(sorted(reasons, key=lambda reason: reason.code not in _FAILING))
+    return RehearsalOutcome(rehearsal, required, _state(reasons, own), gravest_first, lines, own)
 
 
 def _state(reasons: Sequence[Reason], nodes: Sequence[NodeResult]) -> RehearsalState:
@@ -116,7 +117,7 @@ def _node_reasons(
                     f"which is no line of runbook {rehearsal.runbook!r}",
                     check=check.name,
                 )
-        if _ran(node) and not node.checks:
+        if node.phases.get("call") == "passed" and not node.checks:
             yield Reason(ReasonCode.NO_CHECKS, f"{node.nodeid} asked for no check")
         if _ran(node) and not facts.teeth:
             yield Reason(

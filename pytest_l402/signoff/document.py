@@ -8,7 +8,7 @@ import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from pydantic import ValidationError
@@ -103,7 +103,7 @@ def build_document(
             digest=None if system.digest is None else clean_text(system.digest),
         ),
         catalogue=CatalogueEntry(
-            source=clean_text(sign_off.catalogue.source),
+            source=clean_text(_portable(sign_off.catalogue.source)),
             sha256=sign_off.catalogue.sha256,
             families=sign_off.families,
             runbooks={runbook.id: clean_text(runbook.title) for runbook in sign_off.catalogue.runbooks},
@@ -161,6 +161,12 @@ def _document_in(folder: Path) -> Path:
         seen = " and ".join(found) or "none of them"
         raise InputError.at(folder, expected=f"exactly one of {', '.join(names)}", seen=seen)
     return folder / found[0]
+
+
+def _portable(source: str) -> str:
+    """No machine's own layout belongs in a sign-off: of an absolute path only folder and name are kept."""
+    path = PurePosixPath(source)
+    return PurePosixPath(*path.parts[-2:]).as_posix() if path.is_absolute() else source
 
 
 def _run(facts: RunFacts) -> RunEntry:

@@ -25,7 +25,7 @@ from pytest_l402.signoff.wording import (
     waiver_sentence,
 )
 
-_PUNCTUATION: Final = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&@:])")
+_PUNCTUATION: Final = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&@]|:(?=//))")
 _REASONS_SHOWN: Final = 50
 _GREEN: Final = (RehearsalState.PASSED, RehearsalState.WAIVED)
 

@@ -34,14 +34,15 @@ _NARROWEST: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class TerminalLine:
-    """One line, at most as wide as asked for (the path excepted), and how to tint it."""
+    """One line and how to tint it."""
 
     text: str
     tone: Tone
 
 
 def terminal_lines(document: SignOffDocument, *, width: int, path: str | None) -> tuple[TerminalLine, ...]:
-    """Return the lines of the section, `width` columns wide (40 at least).
+    """Return the lines of the section, at most `width` columns wide (40 at least); a longer word, such as a
+    node id, stays whole to be copied.
 
     `path` is where the document is or will be and stands alone on the last line, unbroken, to be copied;
     None if nothing is written.
@@ -86,7 +87,7 @@ def _reasons(entry: RehearsalEntry) -> Iterator[tuple[str, Tone, int]]:
 
 
 def _wrap(text: str, width: int, indent: int) -> Iterator[str]:
-    """Indent, break at spaces, and inside a word only if it is wider than a line; later lines hang by 4."""
+    """Indent and break at spaces; later lines hang by 4."""
     line, hanging = " " * indent, " " * (indent + 4)
     for word in text.split(" "):
         candidate = f"{line} {word}" if line.strip() else f"{line}{word}"
@@ -97,20 +98,7 @@ def _wrap(text: str, width: int, indent: int) -> Iterator[str]:
             yield line.rstrip()
             line = hanging
         line += word
-        while _columns(line) > width:
-            cut = _fitting(line, width)
-            yield line[:cut]
-            line = hanging + line[cut:]
     yield line.rstrip()
-
-
-def _fitting(text: str, width: int) -> int:
-    used = 0
-    for index, char in enumerate(text):
-        used += _columns(char)
-        if used > width:
-            return index
-    return len(text)
 
 
 def _columns(text: str) -> int:

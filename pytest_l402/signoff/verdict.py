@@ -95,7 +95,7 @@ def judge_run(
     )
     return SignOff(
         verdict=_verdict(facts, reasons),
-        reasons=reasons,
+        reasons=tuple(sorted(reasons, key=_gravity)),
         outcomes=outcomes,
         catalogue=catalogue,
         families=tuple(families) or catalogue.families,
@@ -111,6 +111,13 @@ def _verdict(facts: RunFacts, reasons: Sequence[Reason]) -> Verdict:
     if not codes:
         return Verdict.SIGNED_OFF
     return Verdict.INCOMPLETE if codes <= _MISSING else Verdict.NOT_SIGNED_OFF
+
+
+def _gravity(reason: Reason) -> int:
+    """That a run is partial comes first, then what went wrong, then what did not happen."""
+    if reason.code is ReasonCode.NARROWED:
+        return 0
+    return 2 if reason.code in _MISSING else 1
 
 
 def _narrowed(facts: RunFacts) -> Iterator[Reason]:

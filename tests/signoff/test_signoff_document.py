@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from signoff_samples import (
+    CATALOGUE,
     GREEN,
     SYSTEM,
     document,
@@ -139,6 +141,14 @@ def test_an_unknown_line_of_a_check_is_cited_by_its_id_alone() -> None:
         "section": "",
         "text": "",
     }
+
+
+def test_no_layout_of_a_machine_is_in_it() -> None:
+    absolute = replace(CATALOGUE, source="/home/ada/work/rehearsals/catalogue.yaml")
+    built = build_document(judge(catalogue=absolute), system=SYSTEM)
+
+    assert built.catalogue.source == "rehearsals/catalogue.yaml"
+    assert b"/home/ada" not in document_bytes(built)
 
 
 def test_the_same_run_gives_the_same_bytes() -> None:

@@ -74,12 +74,10 @@ def test_no_text_escapes_its_code_span(text: str) -> None:
 
 @given(st.text(max_size=40))
 def test_prose_has_no_active_punctuation(text: str) -> None:
-    escaped = prose(text)
+    unescaped = re.sub(r"\\.", "", prose(text))
 
-    assert re.sub(r"\\.", "", escaped).translate(str.maketrans("", "", "`*_[]<>|@$#~&:")) == re.sub(
-        r"\\.", "", escaped
-    )
-    assert "\n" not in escaped
+    assert not set(unescaped) & set("`*_[]<>|@$#~&\n")
+    assert "://" not in unescaped
 
 
 def test_the_catalogue_may_hold_any_punctuation() -> None:

@@ -82,12 +82,19 @@ def test_nothing_written_means_no_path() -> None:
 
 
 @pytest.mark.parametrize("width", [1, 40, 80, 200])
-@pytest.mark.parametrize("text", ["x" * 500, "word " * 100, "漢字" * 100, "e\u0301" * 200, "a\nb\x1b[2J\tc"])
+@pytest.mark.parametrize("text", ["word " * 100, "漢字 " * 100, "e\u0301e\u0301 " * 200, "a\nb\x1b[2J\tc"])
 def test_no_line_is_wider_than_the_terminal(text: str, width: int) -> None:
-    nodes = (failed_node("success", failure=text), GREEN[1])
+    nodes = (failed_node("success", nodeid="t.py::test_it", failure=text), GREEN[1])
     for line in terminal_lines(document(nodes), width=width, path=None):
         assert columns(line.text) <= max(width, 40)
         assert line.text.isprintable()
+
+
+def test_a_node_id_stays_whole() -> None:
+    long = "rehearsals/" + "x" * 100 + ".py::test_it"
+    lines = texts(document((failed_node("success", nodeid=long), GREEN[1])), width=80)
+
+    assert any(line.strip().startswith(long) for line in lines)
 
 
 @given(st.text(alphabet="ab cd漢é", max_size=300), st.integers(40, 120))

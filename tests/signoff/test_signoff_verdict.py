@@ -324,6 +324,17 @@ def test_a_node_of_an_unknown_rehearsal_is_refused() -> None:
     assert [reason.code for reason in sign_off.reasons] == [ReasonCode.UNKNOWN_REHEARSAL]
 
 
+def test_what_went_wrong_is_said_before_what_is_missing() -> None:
+    nodes = (node("success", checks=(held("other"),)), failed_node("reuse", checks=()))
+    sign_off = judge(nodes)
+
+    assert [reason.code for reason in sign_off.reasons] == [
+        ReasonCode.REHEARSAL_FAILED,
+        ReasonCode.REHEARSAL_MISSING,
+    ]
+    assert codes(sign_off, "reuse") == [ReasonCode.PHASE_FAILED, ReasonCode.LINE_UNPROVEN]
+
+
 def test_an_optional_rehearsal_may_be_left_out_but_not_fail() -> None:
     assert judge((*GREEN, node("extra"))).verdict is Verdict.SIGNED_OFF
     assert judge((*GREEN, node("extra", skipped="no", phases={}))).verdict is Verdict.SIGNED_OFF
