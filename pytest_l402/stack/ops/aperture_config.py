@@ -10,6 +10,7 @@ probes the route.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import yaml
@@ -19,7 +20,9 @@ from .rules import ClosedRoute, Rule
 CLOSED_ADDRESS = "closed.invalid:80"
 """Where a closed route leads: a name that never resolves, so that no token of any kind gets through."""
 
-_INT_TAG = "tag:yaml.org,2002:int"
+_PLAIN, _QUOTED = (True, False), (False, True)
+_OPEN, _CLOSE = yaml.MappingStartEvent(None, None, True, flow_style=False), yaml.MappingEndEvent()
+_LIST, _END_OF_LIST = yaml.SequenceStartEvent(None, None, True, flow_style=False), yaml.SequenceEndEvent()
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -62,24 +65,35 @@ def _events(services: Sequence[Rule | ClosedRoute]) -> Iterator[yaml.Event]:
     # Events instead of `safe_dump`: it would spend most of the time finding out what is known here already.
     yield yaml.StreamStartEvent()
     yield yaml.DocumentStartEvent(explicit=False)
-    yield from _value({"services": [service_of(item) for item in services]})
+    yield _OPEN
+    yield _key("services")
+    yield yaml.SequenceStartEvent(None, None, True, flow_style=not services)
+    for item in services:
+        yield from _service_events(service_of(item))
+    yield _END_OF_LIST
+    yield _CLOSE
     yield yaml.DocumentEndEvent(explicit=False)
     yield yaml.StreamEndEvent()
 
 
-def _value(value: Any) -> Iterator[yaml.Event]:
-    if isinstance(value, dict):
-        yield yaml.MappingStartEvent(None, None, True, flow_style=False)
-        for key, item in value.items():
-            yield yaml.ScalarEvent(None, None, (True, False), key)
-            yield from _value(item)
-        yield yaml.MappingEndEvent()
-    elif isinstance(value, list):
-        yield yaml.SequenceStartEvent(None, None, True, flow_style=not value)
-        for item in value:
-            yield from _value(item)
-        yield yaml.SequenceEndEvent()
-    elif isinstance(value, int):
-        yield yaml.ScalarEvent(None, _INT_TAG, (True, False), str(value))
-    else:
-        yield yaml.ScalarEvent(None, None, (False, True), value, style="'")
+def _service_events(service: dict[str, Any]) -> Iterator[yaml.Event]:
+    yield _OPEN
+    for key, value in service.items():
+        yield _key(key)
+        if isinstance(value, str):
+            yield yaml.ScalarEvent(None, None, _QUOTED, value, None, None, "'")
+        elif isinstance(value, int):
+            yield yaml.ScalarEvent(None, None, _PLAIN, str(value))
+        elif isinstance(value, dict):
+            yield from _service_events(value)
+        else:
+            yield _LIST
+            for text in value:
+                yield yaml.ScalarEvent(None, None, _QUOTED, text, None, None, "'")
+            yield _END_OF_LIST
+    yield _CLOSE
+
+
+@cache
+def _key(name: str) -> yaml.Event:
+    return yaml.ScalarEvent(None, None, _PLAIN, name)

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pytest_l402.contract import quoted
 
 from .diagnostics import Diagnostic, DiagnosticCode, Severity
+from .host_patterns import HostPattern, read_host_pattern
+from .path_patterns import PathPattern, read_path_pattern
+from .pattern_text import UnmatchableError
 from .paywall import Paywall, Route
-from .route_patterns import (
-    HostPattern,
-    PathPattern,
-    PatternError,
-    UnmatchableError,
-    read_host_pattern,
-    read_path_pattern,
-)
+from .regexp_nodes import PatternError
 from .rules import ClosedRoute, Rule
+from .terms import Terms, terms_of
 from .upstream import NotExpressibleError, UpstreamUrl, UrlError, parse_upstream, rewrite_prefix, shown_url
 
-MSATS_PER_SAT = 1_000
-MAX_PRICE_SATS = 100_000_000 * 100_000
-"""Aperture's own limit for a price."""
-DEFAULT_TOKEN_VALIDITY_S = 3_600
-MAX_TOKEN_VALIDITY_S = 10 * 31_557_600
-"""Ten years; far below where Aperture's nanoseconds overflow."""
 DEFAULT_UPSTREAM_TIMEOUT_MS = 15_000
-TOKEN_VALIDITY_KEY = "tokenValiditySeconds"  # noqa: S105 - a key, no secret
 
 
 @dataclass(slots=True)
@@ -59,7 +48,7 @@ def collect_candidates(paywalls: Sequence[Paywall], token_validity_s: int) -> Ca
         if not paywall.for_sale:
             _withhold(paywall, found)
             continue
-        terms = _terms(paywall, token_validity_s, found.diagnostics)
+        terms = terms_of(paywall, token_validity_s, found.diagnostics)
         if terms is None:
             continue
         for route in paywall.routes:
@@ -69,107 +58,16 @@ def collect_candidates(paywalls: Sequence[Paywall], token_validity_s: int) -> Ca
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    price_sats: int
-    token_validity_s: int
-
-
-def _terms(paywall: Paywall, token_validity_s: int, report: list[Diagnostic]) -> _Terms | None:
-    """Return price and validity of a paywall, or None when its routes need not be looked at."""
-    policy, paywall_id = paywall.policy, paywall.paywall_id
-    msats = policy.fixed_amount_msats
-    if policy.pricing_mode != "fixed":
-        report.append(
-            Diagnostic(
-                DiagnosticCode.INVALID_PRICING_MODE,
-                "Only fixed pricing mode is supported in Phase 2A",
-                paywall_id=paywall_id,
-                details={"pricingMode": policy.pricing_mode},
-            )
-        )
-        return None
-    if not math.isfinite(msats) or msats <= 0:
-        report.append(
-            Diagnostic(
-                DiagnosticCode.MISSING_PRICING,
-                "fixedAmountMsats must be greater than zero",
-                paywall_id=paywall_id,
-                details={"fixedAmountMsats": msats if math.isfinite(msats) else str(msats)},
-            )
-        )
-        return None
-    report.extend(_price_findings(paywall))
-    validity = paywall.metadata.get(TOKEN_VALIDITY_KEY, token_validity_s)
-    if (
-        not isinstance(validity, int)
-        or isinstance(validity, bool)
-        or not 0 < validity <= MAX_TOKEN_VALIDITY_S
-    ):
-        report.append(
-            Diagnostic(
-                DiagnosticCode.INVALID_TOKEN_VALIDITY,
-                f"metadata.{TOKEN_VALIDITY_KEY} must be whole seconds, from 1 to {MAX_TOKEN_VALIDITY_S}",
-                paywall_id=paywall_id,
-                details={TOKEN_VALIDITY_KEY: quoted(validity)},
-            )
-        )
-        validity = token_validity_s
-    return _Terms(int(msats // MSATS_PER_SAT), validity)
-
-
-def _price_findings(paywall: Paywall) -> Iterator[Diagnostic]:
-    policy, paywall_id = paywall.policy, paywall.paywall_id
-    msats = policy.fixed_amount_msats
-    if msats % MSATS_PER_SAT:
-        below = int(msats // MSATS_PER_SAT) * MSATS_PER_SAT
-        yield Diagnostic(
-            DiagnosticCode.FRACTIONAL_SATS,
-            f"fixedAmountMsats must be whole sats, since Aperture prices in sats: {msats} msats is "
-            f"{msats / MSATS_PER_SAT:g} sats; set {below or MSATS_PER_SAT} or {below + MSATS_PER_SAT}",
-            paywall_id=paywall_id,
-            details={"fixedAmountMsats": msats},
-        )
-    if msats > MAX_PRICE_SATS * MSATS_PER_SAT:
-        yield Diagnostic(
-            DiagnosticCode.PRICE_TOO_HIGH,
-            f"fixedAmountMsats must be at most {MAX_PRICE_SATS} sats, or Aperture does not start",
-            paywall_id=paywall_id,
-            details={"fixedAmountMsats": msats},
-        )
-    cap = policy.max_per_request_msats
-    if cap is not None and msats > cap:
-        yield Diagnostic(
-            DiagnosticCode.PRICE_OVER_CAP,
-            f"fixedAmountMsats must not be above the paywall's own maxPerRequestMsats: {msats} > {cap}",
-            paywall_id=paywall_id,
-            details={"fixedAmountMsats": msats, "maxPerRequestMsats": cap},
-        )
-    quotas = {
-        key: value
-        for key, value in (("quotaPerMinute", policy.quota_per_minute), ("quotaPerDay", policy.quota_per_day))
-        if value is not None
-    }
-    if quotas:
-        yield Diagnostic(
-            DiagnosticCode.QUOTA_NOT_ENFORCED,
-            "quotas are not in the file, as Aperture limits single tokens: the control plane has to hold them",
-            Severity.WARN,
-            paywall_id=paywall_id,
-            details=quotas,
-        )
-
-
-def _rule(paywall: Paywall, route: Route, terms: _Terms, report: list[Diagnostic]) -> Rule | None:
-    if (finding := _original_finding(paywall, route)) is not None:
-        report.append(finding)
+def _rule(paywall: Paywall, route: Route, terms: Terms, report: list[Diagnostic]) -> Rule | None:
+    url = _checked_upstream(paywall, route)
+    if isinstance(url, Diagnostic):
+        report.append(url)
         return None
     host, path = _patterns(paywall, route, Severity.ERROR, report)
     if host is not None:
         report.extend(_host_findings(paywall, route, host))
     if host is None or path is None:
         return None
-    url = parse_upstream(route.upstream_url)
     try:
         prefix = rewrite_prefix(url, path)
     except NotExpressibleError as error:
@@ -203,8 +101,8 @@ def _rule(paywall: Paywall, route: Route, terms: _Terms, report: list[Diagnostic
     )
 
 
-def _original_finding(paywall: Paywall, route: Route) -> Diagnostic | None:
-    """Return the first of the original tool's findings on a route."""
+def _checked_upstream(paywall: Paywall, route: Route) -> Diagnostic | UpstreamUrl:
+    """Return the first of the original tool's findings on a route, or else its upstream URL in parts."""
 
     def finding(code: DiagnosticCode, message: str, **details: object) -> Diagnostic:
         return Diagnostic(
@@ -228,7 +126,7 @@ def _original_finding(paywall: Paywall, route: Route) -> Diagnostic | None:
         return finding(DiagnosticCode.INVALID_UPSTREAM_URL, "upstreamUrl must be non-empty")
     shown = shown_url(route.upstream_url)
     try:
-        url: UpstreamUrl = parse_upstream(route.upstream_url)
+        url = parse_upstream(route.upstream_url)
     except UrlError:
         return finding(
             DiagnosticCode.INVALID_UPSTREAM_URL, "upstreamUrl must be a valid URL", upstreamUrl=shown
@@ -240,7 +138,7 @@ def _original_finding(paywall: Paywall, route: Route) -> Diagnostic | None:
             upstreamUrl=shown,
             routeProtocol=route.protocol,
         )
-    return None
+    return url
 
 
 def _patterns(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .aperture_config import render_aperture_yaml
-from .candidates import DEFAULT_TOKEN_VALIDITY_S, MAX_TOKEN_VALIDITY_S, Candidates, collect_candidates
+from .candidates import Candidates, collect_candidates
 from .closed_routes import hold_closed
 from .diagnostics import Diagnostic, DiagnosticCode, Severity
 from .ordering import duplicate_findings, order_findings
@@ -21,6 +21,7 @@ from .overlaps import Overlap, find_overlaps
 from .paywall import Paywall, rule_id
 from .rules import ClosedRoute, Rule
 from .snapshot import config_hash, snapshot_hash
+from .terms import DEFAULT_TOKEN_VALIDITY_S, MAX_TOKEN_VALIDITY_S
 
 
 @dataclass(frozen=True, slots=True)

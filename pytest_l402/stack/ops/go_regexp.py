@@ -22,7 +22,9 @@ from .character_sets import (
     perl_class,
     union,
 )
+from .regexp_nodes import Assertion, Chain, Chars, Choice, Node, PatternError, Repeat
 
+_QUOTED = {ord(sign): "\\" + sign for sign in "\\.+*?()|[]{}^$"}
 _MAX_COUNT = 1000
 _MAX_DEPTH = 200
 _COUNT = re.compile(r"\{([0-9]+)(,([0-9]*))?\}")
@@ -32,62 +34,6 @@ _HEX_BRACED = re.compile(r"x\{([0-9A-Fa-f]+)\}")
 _HEX_TWO = re.compile(r"x([0-9A-Fa-f]{2})")
 _OCTAL = re.compile(r"0[0-7]{0,2}|[1-7][0-7]{1,2}")
 _CONTROLS = {"a": 7, "f": 12, "t": 9, "n": 10, "r": 13, "v": 11}
-
-
-class PatternError(ValueError):
-    """A pattern that Go's engine refuses, or that is not read here; `position` counts characters."""
-
-    def __init__(self, reason: str, position: int) -> None:
-        super().__init__(f"{reason} at character {position + 1}")
-        self.reason = reason
-        self.position = position
-
-
-@dataclass(frozen=True, slots=True)
-class Chars:
-    """One character out of a set."""
-
-    set: CharSet
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """One part after the other; none at all matches the empty text."""
-
-    parts: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Any one of the options."""
-
-    options: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """`low` to `high` times; None has no bound."""
-
-    part: Node
-    low: int
-    high: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Assertion:
-    """A condition that takes no character: `^`, `$`, the same of lines with `m` before, `\\b`, `\\B`."""
-
-    sign: str
-
-
-Node = Chars | Chain | Choice | Repeat | Assertion
-
-EMPTY = Chain(())
-
-
-def literal(text: str) -> Node:
-    """Return the node that matches exactly `text`."""
-    return Chain(tuple(Chars(char_set(char)) for char in text))
 
 
 def parse_go_regexp(pattern: str, *, ignore_case: bool = False) -> Node:
@@ -102,11 +48,13 @@ def parse_go_regexp(pattern: str, *, ignore_case: bool = False) -> Node:
 
 def quote_go(text: str) -> str:
     """Return the regexp in ASCII that matches exactly `text`. Source: Go `regexp.QuoteMeta`."""
-    return ascii_pattern(re.sub(r"[\\.+*?()|\[\]{}^$]", r"\\\g<0>", text))
+    return ascii_pattern(text.translate(_QUOTED))
 
 
 def ascii_pattern(pattern: str) -> str:
     """Return a pattern that Go reads the same, with every character outside printable ASCII as its code."""
+    if pattern.isascii() and pattern.isprintable():
+        return pattern
     return "".join(char if " " <= char <= "~" else f"\\x{{{ord(char):x}}}" for char in pattern)
 
 

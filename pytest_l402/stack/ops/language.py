@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from .character_sets import CharSet, contains, intersection, invert, sample, single_char
-from .go_regexp import Assertion, Chain, Chars, Choice, Node, PatternError, Repeat
+from .regexp_nodes import Assertion, Chain, Chars, Choice, Node, PatternError, Repeat
 
 _MAX_STATES = 20_000
 _MAX_STEPS = 100_000

@@ -89,6 +89,8 @@ def _hosts(earlier: Rule, later: Rule) -> str:
 
 def _details(earlier: Rule, later: Rule, overlap: Overlap) -> dict[str, Any]:
     details: dict[str, Any] = {"primaryPath": earlier.path.text, "secondaryPath": later.path.text}
+    if earlier.paywall_id != later.paywall_id:
+        details["primaryPaywallId"] = earlier.paywall_id
     if earlier.host.text != later.host.text:
         details |= {"primaryHost": earlier.host.text, "secondaryHost": later.host.text}
     if overlap.example:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from .route_patterns import HostPattern, PathKind, PathPattern
+from .host_patterns import HostPattern
+from .path_patterns import PathKind, PathPattern
 
 
 class Placed(Protocol):
@@ -51,7 +52,7 @@ def find_overlaps(placed: Sequence[Placed]) -> list[Overlap]:
                 continue
             path = placed[a].path.common_path(placed[b].path)
             if path is not None:
-                found[pair] = host + path
+                found[pair] = (one.host.example if host is None else host) + path
     return [Overlap(earlier, later, found[earlier, later]) for earlier, later in sorted(found)]
 
 
@@ -104,8 +105,8 @@ def _group_by_host(placed: Sequence[Placed]) -> list[_HostGroup]:
     return list(groups.values())
 
 
-def _meeting_hosts(groups: Sequence[_HostGroup]) -> Iterator[tuple[_HostGroup, _HostGroup, str]]:
-    """Return the groups that share a host, each with itself too, and such a host."""
+def _meeting_hosts(groups: Sequence[_HostGroup]) -> Iterator[tuple[_HostGroup, _HostGroup, str | None]]:
+    """Return the groups that share a host, and such a host; each with itself too, without naming one."""
     by_name: defaultdict[str, list[int]] = defaultdict(list)
     by_suffix: defaultdict[str, list[int]] = defaultdict(list)
     for number, group in enumerate(groups):
@@ -116,7 +117,7 @@ def _meeting_hosts(groups: Sequence[_HostGroup]) -> Iterator[tuple[_HostGroup, _
     lengths = sorted({len(suffix) for suffix in by_suffix})
     seen: set[tuple[int, int]] = set()
     for number, group in enumerate(groups):
-        yield group, group, group.host.example
+        yield group, group, None
         for candidate in _host_candidates(group.host, by_name, by_suffix, lengths):
             pair = (min(number, candidate), max(number, candidate))
             if candidate == number or pair in seen:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .host_patterns import HostPattern
+from .path_patterns import PathPattern
 from .paywall import rule_id
-from .route_patterns import HostPattern, PathPattern
 
 _KEPT = re.compile(r"[^A-Za-z0-9_-]")
 

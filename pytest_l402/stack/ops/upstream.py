@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from .route_patterns import PathKind, PathPattern
+from .path_patterns import PathKind, PathPattern
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _EDGE_BLANKS = "".join(map(chr, range(0x21)))
