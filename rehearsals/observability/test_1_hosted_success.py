@@ -1,0 +1,63 @@
+"""Section 1: a paid request works end to end on the hosted path, and its records join from the response header on."""
+
+from collections.abc import Callable
+
+import pytest
+
+from pytest_l402.evidence import (
+    artifacts_written,
+    local_artifact_join,
+    one_story,
+    paid_and_denied_present,
+    paid_exactly_once,
+    parity_keys_present,
+    payments_agree,
+    planes_agree,
+    probes_ok,
+    proof_join,
+    records_complete,
+    response_header_joins,
+    steady_state_restored,
+    summary_ok,
+    task_settlement_join,
+    triaged_as,
+    ui_join,
+    values_listed,
+)
+from pytest_l402.plugin.evidence_fixture import EvidenceCollector
+from pytest_l402.stack import FullFlowRun
+from pytest_l402.stack.roles import Executor
+
+pytestmark = pytest.mark.rehearsal("hosted-success", runbook="observability", section="1")
+
+
+def test_full_flow(l402_full_flow: Callable[[], FullFlowRun], l402_evidence: EvidenceCollector) -> None:
+    flow = l402_full_flow()
+    l402_evidence.verify(
+        summary_ok().proves("1.ok"),
+        probes_ok().proves("1.probes"),
+        paid_and_denied_present().proves("1.paid-and-denied"),
+        records_complete().proves("1.keys"),
+        parity_keys_present().proves("1.parity"),
+        artifacts_written().proves("1.artifacts"),
+        one_story().proves("1.one-story"),
+        paid_exactly_once(flow.paid),
+        payments_agree().proves("1.one-story"),
+        triaged_as(flow.denied, "policy"),
+        steady_state_restored(),
+    )
+
+
+def test_correlation_workflow(l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
+    purchase = l402_executor.buy("/premium")
+    l402_evidence.verify(
+        response_header_joins(purchase).proves("correlate.response-header"),
+        task_settlement_join(purchase).proves("correlate.task-and-settlement"),
+        proof_join(purchase).proves("correlate.proof"),
+        local_artifact_join(purchase).proves("correlate.local-artifact"),
+        ui_join(purchase).proves("correlate.ui"),
+        records_complete().proves("contract.keys"),
+        values_listed().proves("contract.values"),
+        planes_agree().proves("contract.planes-agree"),
+        triaged_as(purchase, "healthy"),
+    )

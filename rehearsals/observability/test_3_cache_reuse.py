@@ -1,0 +1,75 @@
+"""Section 3: a credential is reused instead of paid twice, and never beyond what it is good for."""
+
+from dataclasses import replace
+
+import pytest
+
+from pytest_l402.evidence import (
+    cached_request,
+    idempotent_replay,
+    no_second_payment,
+    not_reused,
+    paid_exactly_once,
+    same_value,
+    some_record,
+    triaged_as,
+)
+from pytest_l402.plugin.evidence_fixture import EvidenceCollector
+from pytest_l402.stack import APERTURE, Executor, Gateway, StackClock
+
+pytestmark = pytest.mark.rehearsal("cache-reuse", runbook="observability", section="3")
+
+REFUSES_WITH_401 = replace(APERTURE, refusal_status=401, expired_refusal_status=401)
+
+
+def test_same_request_twice(l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
+    first = l402_executor.buy("/premium")
+    second = l402_executor.buy("/premium")
+    l402_evidence.verify(
+        some_record(cacheHit=True).proves("3.cache-hit"),
+        cached_request(first, second).proves("3.cache-hit"),
+        paid_exactly_once(first).proves("3.paid-once"),
+        same_value("paymentProofRef", first, second, plane="settlement").proves("3.paid-once"),
+        idempotent_replay(first).proves("3.idempotent-replay"),
+        triaged_as(first, "healthy"),
+        triaged_as(second, "healthy"),
+    )
+
+
+def test_expired_credential_is_not_reused(
+    l402_executor: Executor, l402_clock: StackClock, l402_evidence: EvidenceCollector
+) -> None:
+    first = l402_executor.buy("/premium-expiring")
+    l402_clock.advance(61_000)
+    second = l402_executor.buy("/premium-expiring")
+    l402_evidence.verify(
+        not_reused(first, second).proves("3.not-reused"),
+        paid_exactly_once(first),
+        paid_exactly_once(second),
+    )
+
+
+def test_revoked_credential_is_not_reused(
+    l402_executor: Executor, l402_gateway: Gateway, l402_evidence: EvidenceCollector
+) -> None:
+    first = l402_executor.buy("/premium")
+    l402_gateway.revoke(str(first.payment_hash))
+    second = l402_executor.buy("/premium")
+    l402_evidence.verify(
+        not_reused(first, second).proves("3.not-reused"),
+        paid_exactly_once(first),
+        paid_exactly_once(second),
+    )
+
+
+def test_client_told_401_does_not_pay_again(
+    l402_executor: Executor, l402_gateway: Gateway, l402_evidence: EvidenceCollector
+) -> None:
+    first = l402_executor.buy("/premium")
+    l402_gateway.revoke(str(first.payment_hash))
+    with l402_gateway.following(REFUSES_WITH_401):
+        second = l402_executor.buy("/premium")
+    l402_evidence.verify(
+        no_second_payment(first, second).proves("3.no-second-payment"),
+        paid_exactly_once(first),
+    )

@@ -1,0 +1,52 @@
+"""Section 4: policy denies before any payment, and the denial is on record where the on-call looks for it."""
+
+import pytest
+
+from pytest_l402.evidence import denial_recorded, denied_before_payment, some_record, triaged_as
+from pytest_l402.plugin.evidence_fixture import EvidenceCollector
+from pytest_l402.stack import BuyerPolicy, ControlPlane, Executor
+from pytest_l402.stack.roles import BuyResult
+from pytest_l402.stack.roles import Executor as AnyExecutor
+
+pytestmark = pytest.mark.rehearsal("policy-block", runbook="observability", section="4")
+
+
+def test_over_cap(l402_executor: AnyExecutor, l402_evidence: EvidenceCollector) -> None:
+    _verify_denied(l402_evidence, l402_executor.buy("/premium-expensive"), "amount_over_cap")
+
+
+def test_blocked_host(l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
+    l402_executor.policy = BuyerPolicy(blocked_hosts=frozenset({"gateway.l402.test"}))
+    _verify_denied(l402_evidence, l402_executor.buy("/premium"), "host_blocked")
+
+
+def test_host_not_on_the_list(l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
+    l402_executor.policy = BuyerPolicy(allowed_hosts=frozenset({"another.l402.test"}))
+    _verify_denied(l402_evidence, l402_executor.buy("/premium"), "host_not_allowlisted")
+
+
+def test_owner_kill_switch(
+    l402_executor: AnyExecutor, l402_control_plane: ControlPlane, l402_evidence: EvidenceCollector
+) -> None:
+    l402_control_plane.set_owner_kill_switch("owner_premium", active=True)
+    purchase = l402_executor.buy("/premium")
+    l402_control_plane.set_owner_kill_switch("owner_premium", active=False)
+    _verify_denied(l402_evidence, purchase, "owner_kill_switch_active")
+
+
+def test_global_pause(
+    l402_executor: AnyExecutor, l402_control_plane: ControlPlane, l402_evidence: EvidenceCollector
+) -> None:
+    l402_control_plane.set_global_pause(True)
+    purchase = l402_executor.buy("/premium")
+    l402_control_plane.set_global_pause(False)
+    _verify_denied(l402_evidence, purchase, "global_pause_active")
+
+
+def _verify_denied(evidence: EvidenceCollector, purchase: BuyResult, code: str) -> None:
+    evidence.verify(
+        some_record(denyReason=code).proves("4.deny-reason"),
+        denial_recorded(purchase, code, plane="control", executor="system").proves("4.control-plane"),
+        denied_before_payment(purchase, code).proves("4.before-payment"),
+        triaged_as(purchase, "policy", field="denyReason").proves("tree.policy"),
+    )

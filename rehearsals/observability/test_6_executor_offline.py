@@ -1,0 +1,146 @@
+"""Section 6: from record fields and the local artifact alone, the on-call tells that the buyer's executor was not there."""
+
+import pytest
+
+from pytest_l402.evidence import (
+    artifact_lacks,
+    artifact_shows,
+    paid_exactly_once,
+    paid_nothing,
+    recovered,
+    steady_state_restored,
+    success_despite,
+    triaged_as,
+)
+from pytest_l402.plugin.evidence_fixture import EvidenceCollector
+from pytest_l402.stack import (
+    ControlPlane,
+    Executor,
+    ExecutorStops,
+    HeartbeatStopped,
+    NodeDegraded,
+    PaymentFailure,
+    Stack,
+    StackClock,
+    WalletLocked,
+)
+
+pytestmark = pytest.mark.rehearsal("executor-offline", runbook="observability", section="6")
+
+LONGER_THAN_A_HEARTBEAT_MAY_BE_OLD_MS = 10_001
+
+
+def test_stopped_before_the_request(
+    l402_executor: Executor,
+    l402_control_plane: ControlPlane,
+    l402_clock: StackClock,
+    l402_evidence: EvidenceCollector,
+) -> None:
+    earlier = l402_executor.buy("/premium")
+    l402_executor.stop()
+    offline = l402_executor.buy("/premium")
+    l402_clock.advance(LONGER_THAN_A_HEARTBEAT_MAY_BE_OLD_MS)
+    l402_control_plane.sweep()
+    l402_evidence.verify(
+        artifact_shows(earlier, task_status="completed"),
+        artifact_lacks(offline).proves("6.local-artifact"),
+        paid_nothing(offline),
+        triaged_as(offline, "executor", field="denyReason").proves("6.domain"),
+    )
+    _verify_recovered(l402_executor, l402_evidence)
+
+
+@pytest.mark.parametrize(
+    ("stops_at", "task_status"),
+    [
+        pytest.param("before_payment", "running", id="before-payment"),
+        pytest.param("during_payment", "running", id="during-payment"),
+        pytest.param("after_payment", "paid", id="after-payment"),
+    ],
+)
+def test_killed(
+    stops_at: str,
+    task_status: str,
+    l402_stack: Stack,
+    l402_executor: Executor,
+    l402_control_plane: ControlPlane,
+    l402_clock: StackClock,
+    l402_evidence: EvidenceCollector,
+) -> None:
+    with l402_stack.faults.inject(ExecutorStops(at=stops_at)):
+        killed = l402_executor.buy("/premium")
+    l402_evidence.expect_fault(killed)
+    l402_evidence.verify(
+        artifact_shows(killed, flow="interrupted", task_status=task_status).proves("6.local-artifact"),
+        triaged_as(killed, "executor", field="taskStatus").proves("6.domain"),
+    )
+    l402_clock.advance(LONGER_THAN_A_HEARTBEAT_MAY_BE_OLD_MS)
+    l402_control_plane.sweep()
+    l402_evidence.verify(triaged_as(killed, "executor", field="denyReason").proves("6.domain"))
+    if stops_at == "before_payment":
+        l402_evidence.verify(paid_nothing(killed))
+    else:
+        l402_evidence.verify(paid_exactly_once(killed))
+    _verify_recovered(l402_executor, l402_evidence)
+
+
+def test_heartbeat_stale(
+    l402_stack: Stack,
+    l402_executor: Executor,
+    l402_control_plane: ControlPlane,
+    l402_clock: StackClock,
+    l402_evidence: EvidenceCollector,
+) -> None:
+    with l402_stack.faults.inject(HeartbeatStopped()):
+        l402_clock.advance(LONGER_THAN_A_HEARTBEAT_MAY_BE_OLD_MS)
+        task = l402_control_plane.create_task(
+            "web-heartbeat-stale", l402_executor.user_id, "https://gateway.l402.test/premium", 100_000, "gateway.l402.test"
+        )
+        l402_control_plane.sweep()
+    l402_evidence.verify(
+        triaged_as(task, "executor", field="denyReason").proves("6.domain"),
+        paid_nothing(task),
+    )
+    l402_executor.heartbeat()
+    _verify_recovered(l402_executor, l402_evidence)
+
+
+def test_wallet_locked(l402_stack: Stack, l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
+    with l402_stack.faults.inject(WalletLocked()):
+        locked = l402_executor.buy("/premium")
+    l402_evidence.verify(
+        artifact_shows(locked, task_status="failed").proves("6.local-artifact"),
+        triaged_as(locked, "local-node", field="walletState").proves("6.domain"),
+        paid_nothing(locked),
+    )
+    _verify_recovered(l402_executor, l402_evidence)
+
+
+def test_node_degraded(l402_stack: Stack, l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
+    with l402_stack.faults.inject(NodeDegraded()), l402_stack.faults.inject(PaymentFailure()):
+        failed = l402_executor.buy("/premium")
+    l402_evidence.verify(
+        triaged_as(failed, "local-node", field="nodeSyncStatus").proves("tree.local-node"),
+        paid_nothing(failed),
+    )
+    _verify_recovered(l402_executor, l402_evidence)
+
+
+def test_success_on_a_degraded_node(
+    l402_stack: Stack, l402_executor: Executor, l402_evidence: EvidenceCollector
+) -> None:
+    with l402_stack.faults.inject(NodeDegraded()):
+        purchase = l402_executor.buy("/premium")
+    l402_evidence.verify(
+        success_despite(purchase, nodeSyncStatus="degraded").proves("6.degraded-success"),
+        triaged_as(purchase, "healthy").proves("6.degraded-success"),
+        paid_exactly_once(purchase),
+    )
+
+
+def _verify_recovered(executor: Executor, evidence: EvidenceCollector) -> None:
+    executor.start()
+    evidence.verify(
+        recovered(executor.buy("/premium")).proves("6.recovered"),
+        steady_state_restored().proves("6.recovered"),
+    )
