@@ -16,6 +16,7 @@ def test_time_stands_still_until_it_is_moved():
     assert clock.tick() == 1_000_501
     assert clock.advance(1_000) == 1_001_501
     assert clock.now_ms() == 1_001_501
+    assert repr(clock) == "StackClock(now_ms=1001501)"
 
 
 @pytest.mark.parametrize("clock", [StackClock(), SystemClock()])
