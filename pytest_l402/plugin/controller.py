@@ -87,6 +87,7 @@ class Controller:
         if "selection" in wire:
             self._config.stash[SELECTION] = Selection.from_wire(wire["selection"])
 
+    @pytest.hookimpl(optionalhook=True)
     def pytest_json_modifyreport(self, json_report: dict[str, Any]) -> None:
         """Attach the verdict to the file of pytest-json-report."""
         if self._document is not None:

@@ -173,9 +173,9 @@ class EvidenceCollector:
         if not wrong:
             return ""
         noun = "check does" if len(wrong) == 1 else "checks do"
-        return "\n\n".join(
-            [f"{self._title}: {len(wrong)} {noun} not hold", *(result.render() for result in wrong)]
-        )
+        lines = self._lines or {}
+        texts = (result.render(lines.get(result.line or "")) for result in wrong)
+        return "\n\n".join([f"{self._title}: {len(wrong)} {noun} not hold", *texts])
 
     def _fail(self, results: Iterable[CheckResult]) -> None:
         try:

@@ -74,7 +74,7 @@ def l402_stack(l402_evidence: EvidenceCollector, l402_clock: Clock) -> Iterator[
     from pytest_l402.stack import Stack
 
     stack = Stack(l402_evidence.seed, clock=l402_clock, artifact_dir=l402_evidence.artifact_dir)
-    with stack.online():
+    with stack, stack.online():
         l402_evidence.attach(stack.tables, stack.steady_state)
         yield stack
 

@@ -111,7 +111,8 @@ def _skip_reason(report: pytest.TestReport) -> str:
 
 def _crash_message(report: pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
-    return report.longreprtext if crash is None else str(crash.message)
+    message = report.longreprtext if crash is None else str(crash.message)
+    return message.removeprefix("Failed: ")
 
 
 def _read_result(nodeid: str, node: _Node, rehearsal: str, run_folder: Path) -> tuple[NodeResult, str | None]:

@@ -10,14 +10,13 @@ import pytest
 
 from pytest_l402.plugin.marker import MARKER
 
-_TOKENS: Final = re.compile(r"\w+|[()]")
+_WORD: Final = re.compile(r"\w+")
 
 
 def asks_for_rehearsals(config: pytest.Config) -> bool:
-    """Whether `-m` names the rehearsals, so that the run is about them even if none can be collected."""
-    words = _TOKENS.findall(config.getoption("markexpr", "") or "")
-    positions = [index for index, word in enumerate(words) if word == MARKER]
-    return any(index == 0 or words[index - 1] != "not" for index in positions)
+    """Whether `-m` asks for every rehearsal, so that the run is about them even if none can be collected."""
+    words = _WORD.findall(config.getoption("markexpr", "") or "")
+    return MARKER in words and not {"and", "not"} & set(words)
 
 
 def narrowed_by_options(config: pytest.Config, catalogue: Path) -> tuple[str, ...]:

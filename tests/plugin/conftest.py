@@ -1,0 +1,18 @@
+"""The project that the tests of this folder run pytest in."""
+
+from __future__ import annotations
+
+import pytest
+from plugin_project import Project
+
+# pytester forgets every module that a run in process has imported first, so that the next one imports it again.
+import pytest_l402.evidence
+import pytest_l402.signoff  # noqa: F401
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with two rehearsals, in an environment that holds nothing of the surrounding run."""
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"):
+        monkeypatch.delenv(name, raising=False)
+    return Project(pytester)
