@@ -55,8 +55,8 @@ from pytest_l402.evidence.tables import (
     read_evidence,
     write_evidence,
 )
-from pytest_l402.evidence.triage import Diagnosis, triage, triage_records
-from pytest_l402.evidence.triage_rules import RULES, Domain, verdict_sql
+from pytest_l402.evidence.triage import Diagnosis, triage, triage_records, verdict_sql
+from pytest_l402.evidence.triage_rules import RULES, Domain
 
 __all__ = [
     "RULES",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from pytest_l402.evidence.tables import Evidence, Row
@@ -18,6 +18,10 @@ class Mutant:
 
     name: str
     apply: Callable[[Evidence], Evidence] = field(repr=False)
+
+    def named(self, name: str) -> Mutant:
+        """The same alteration, told in other words."""
+        return replace(self, name=name)
 
 
 def drop_key(table: str, key: str, where: Where = None, *, every: bool = False) -> Mutant:

@@ -14,7 +14,7 @@ from pytest_l402.evidence.correlation import (
     flow_rows,
 )
 from pytest_l402.evidence.tables import Evidence
-from pytest_l402.evidence.triage_rules import RULES, Domain, Rule, verdict_sql
+from pytest_l402.evidence.triage_rules import RULES, Domain, Rule
 
 _BY_NAME = {rule.name: rule for rule in RULES}
 
@@ -79,6 +79,16 @@ def triage(evidence: Evidence, request_id: str | None = None) -> tuple[Diagnosis
         if (story := stories.get(name)) is not None
         else _unknown(name, invalid, len(records))
         for name in wanted
+    )
+
+
+def verdict_sql() -> str:
+    """The rules as one portable SELECT over `request_story`: request_id, rule, domain."""
+    rules = "\n".join(f"    when {rule.when} then '{rule.name}'" for rule in RULES)
+    domains = "\n".join(f"    when {rule.when} then '{rule.domain}'" for rule in RULES)
+    return (
+        f"select\n  request_id,\n  case\n{rules}\n    else null\n  end as rule,\n"
+        f"  case\n{domains}\n    else null\n  end as domain\nfrom request_story\norder by request_id"
     )
 
 

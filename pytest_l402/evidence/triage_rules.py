@@ -395,13 +395,3 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 """In order; the last one always holds, so that every request has exactly one domain."""
-
-
-def verdict_sql() -> str:
-    """The rules as one portable SELECT over `request_story`: request_id, rule, domain."""
-    rules = "\n".join(f"    when {rule.when} then '{rule.name}'" for rule in RULES)
-    domains = "\n".join(f"    when {rule.when} then '{rule.domain}'" for rule in RULES)
-    return (
-        f"select\n  request_id,\n  case\n{rules}\n    else null\n  end as rule,\n"
-        f"  case\n{domains}\n    else null\n  end as domain\nfrom request_story\norder by request_id"
-    )

@@ -165,9 +165,16 @@ def proof_join(purchase: Bought) -> Check:
     in_store = change_proof("settlements", {"requestId": request_id})
     mutants = (
         in_store,
-        change_proof("records", _told(request_id, "gateway")),
-        change_proof("records", _told(request_id, "settlement")),
-        either(change_proof("records", {"requestId": request_id, "executor": "desktop"}), in_store),
+        change_proof("records", _told(request_id, "gateway")).named("records: gateway names another proof"),
+        change_proof("records", _told(request_id, "settlement")).named(
+            "records: settlement names another proof"
+        ),
+        either(
+            change_proof("records", {"requestId": request_id, "executor": "desktop"}).named(
+                "records: the buyer names another proof"
+            ),
+            in_store,
+        ),
         altered(
             "payments: proofReference names another preimage", lambda e: _other_payment_proof(e, request_id)
         ),

@@ -55,12 +55,13 @@ def planes_agree(expected_faulty: frozenset[str] = frozenset()) -> Check:
     for plane in _PLANES:
         alone = _forged(plane)
         mutants.append(alone)
-        mutants.append(either(change_proof("records", counted(plane)), alone))
+        changed = change_proof("records", counted(plane)).named(f"records: plane {plane} names another proof")
+        mutants.append(either(changed, alone))
     for plane in ("settlement", "ui"):
         amount = set_value(
             "records", "paidAmountMsats", lambda row: int(row["paidAmountMsats"] or 0) + 1, counted(plane)
         )
-        mutants.append(either(amount, _forged(plane)))
+        mutants.append(either(amount.named(f"records: plane {plane} names another amount"), _forged(plane)))
     return Check("planes_agree()", judge, tuple(mutants), ("records",))
 
 

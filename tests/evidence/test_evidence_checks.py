@@ -1,0 +1,441 @@
+import pytest
+
+from pytest_l402 import evidence as room
+from pytest_l402.evidence import Evidence, checks, run_check
+from pytest_l402.evidence.checks import (
+    artifact_lacks,
+    artifact_shows,
+    artifacts_written,
+    cached_request,
+    denial_recorded,
+    denied_before_payment,
+    found_in_logs,
+    idempotent_replay,
+    local_artifact_join,
+    local_parity,
+    no_record,
+    no_second_payment,
+    not_reused,
+    nothing_reached,
+    one_story,
+    paid_and_denied_present,
+    paid_exactly_once,
+    paid_nothing,
+    parity_keys_present,
+    payments_agree,
+    planes_agree,
+    probes_ok,
+    proof_absent,
+    proof_differs,
+    proof_join,
+    records_complete,
+    recovered,
+    reference_artifact_holds,
+    response_header_joins,
+    same_value,
+    settlement_conflict,
+    some_record,
+    standing_checks,
+    steady_state_restored,
+    success_despite,
+    summary_ok,
+    task_settlement_join,
+    triaged_as,
+    ui_join,
+    values_listed,
+)
+
+
+def _settlement_id(story):
+    return f"set_{story.first.payment_hash[:16]}"
+
+
+# Each check with a story of which it holds.
+HOLDS = {
+    "artifact_lacks": ("paused", lambda s: artifact_lacks(s.first)),
+    "artifact_shows": ("success", lambda s: artifact_shows(s.first, flow="success", task_status="completed")),
+    "artifact_shows blocked": ("success", lambda s: artifact_shows(s.second, flow="blocked")),
+    "artifact_shows stopped": ("stopped", lambda s: artifact_shows(s.first, task_status="paid")),
+    "artifacts_written": ("flow", lambda s: artifacts_written()),
+    "cached_request": ("cached", lambda s: cached_request(s.first, s.second)),
+    "denial_recorded": ("success", lambda s: denial_recorded(s.second, "amount_over_cap")),
+    "denial_recorded alone": ("paused", lambda s: denial_recorded(s.first, "global_pause_active")),
+    "denied_before_payment": ("paused", lambda s: denied_before_payment(s.first)),
+    "denied_before_payment code": ("success", lambda s: denied_before_payment(s.second, "amount_over_cap")),
+    "found_in_logs": ("paused", lambda s: found_in_logs(s.first)),
+    "found_in_logs plane": ("success", lambda s: found_in_logs(s.first, "settlement")),
+    "idempotent_replay": ("cached", lambda s: idempotent_replay(s.first)),
+    "idempotent_replay hash": ("cached", lambda s: idempotent_replay(s.first.payment_hash)),
+    "local_artifact_join": ("success", lambda s: local_artifact_join(s.first)),
+    "local_parity": ("success", lambda s: local_parity()),
+    "no_record": ("success", lambda s: no_record(plane="gateway", denyReason="gateway_upstream_failed")),
+    "no_second_payment": ("refused", lambda s: no_second_payment(s.first, s.second)),
+    "not_reused": ("expired", lambda s: not_reused(s.first, s.second)),
+    "nothing_reached": (
+        "paused",
+        lambda s: nothing_reached("exchanges", "payments", "settlements", request_id=s.first),
+    ),
+    "one_story": ("flow", lambda s: one_story()),
+    "paid_and_denied_present": ("flow", lambda s: paid_and_denied_present()),
+    "paid_exactly_once": ("success", lambda s: paid_exactly_once(s.first)),
+    "paid_exactly_once hash": ("cached", lambda s: paid_exactly_once(s.second.payment_hash)),
+    "paid_nothing": ("success", lambda s: paid_nothing(s.second)),
+    "parity_keys_present": ("flow", lambda s: parity_keys_present()),
+    "payments_agree": ("expired", lambda s: payments_agree()),
+    "planes_agree": ("cached", lambda s: planes_agree()),
+    "planes_agree nobody paid": ("paused", lambda s: planes_agree()),
+    "planes_agree declared": ("mismatch", lambda s: planes_agree(frozenset({s.first.request_id}))),
+    "probes_ok": ("flow", lambda s: probes_ok()),
+    "proof_absent": ("stopped", lambda s: proof_absent(s.first)),
+    "proof_differs": ("mismatch", lambda s: proof_differs(s.first)),
+    "proof_join": ("success", lambda s: proof_join(s.first)),
+    "records_complete": ("success", lambda s: records_complete()),
+    "recovered": ("stopped", lambda s: recovered(s.second)),
+    "reference_artifact_holds": ("success", lambda s: reference_artifact_holds()),
+    "response_header_joins": ("success", lambda s: response_header_joins(s.first)),
+    "same_value": ("cached", lambda s: same_value("paymentProofRef", s.first, s.second, plane="settlement")),
+    "same_value one": ("success", lambda s: same_value("taskId", s.first)),
+    "settlement_conflict": ("conflict", lambda s: settlement_conflict(_settlement_id(s), "amountMsats")),
+    "some_record": ("cached", lambda s: some_record(cacheHit=True, plane="settlement")),
+    "steady_state_restored": ("success", lambda s: steady_state_restored()),
+    "success_despite": ("success", lambda s: success_despite(s.first, walletState="unlocked")),
+    "summary_ok": ("flow", lambda s: summary_ok()),
+    "task_settlement_join": ("success", lambda s: task_settlement_join(s.first)),
+    "triaged_as": (
+        "success",
+        lambda s: triaged_as(
+            s.second, "policy", field="denyReason", rule="policy_denied", step_contains="pause"
+        ),
+    ),
+    "triaged_as healthy": ("cached", lambda s: triaged_as(s.second, "healthy")),
+    "triaged_as executor": ("stopped", lambda s: triaged_as(s.first, "executor", field="taskStatus")),
+    "triaged_as settlement": ("mismatch", lambda s: triaged_as(s.first, "settlement")),
+    "ui_join": ("cached", lambda s: ui_join(s.second)),
+    "values_listed": ("success", lambda s: values_listed()),
+}
+
+# Each check with a story of which it must not hold, and what the finding says was seen.
+FAILS = {
+    "artifact_lacks": ("success", lambda s: artifact_lacks(s.first), "taskStatus completed"),
+    "artifact_shows": ("success", lambda s: artifact_shows(s.second, task_status="completed"), "blocked"),
+    "artifacts_written": ("success", lambda s: artifacts_written(), "no evidence"),
+    "cached_request": ("expired", lambda s: cached_request(s.first, s.second), "sha256:"),
+    "denial_recorded": (
+        "paused",
+        lambda s: denial_recorded(s.first, "amount_over_cap"),
+        "global_pause_active",
+    ),
+    "denied_before_payment": ("success", lambda s: denied_before_payment(s.first), "21000"),
+    "found_in_logs": ("paused", lambda s: found_in_logs(s.first, "gateway"), "none in"),
+    "idempotent_replay": ("expired", lambda s: idempotent_replay(s.first), "0 such record"),
+    "local_artifact_join": ("cached", lambda s: local_artifact_join("req-unknown"), "none"),
+    "local_parity": ("stopped", lambda s: local_parity(), "none"),
+    "no_record": ("success", lambda s: no_record(denyReason="amount_over_cap"), "one, of request"),
+    "no_second_payment": (
+        "expired",
+        lambda s: no_second_payment(s.first, s.second),
+        "21000 msats, succeeded",
+    ),
+    "not_reused": ("cached", lambda s: not_reused(s.first, s.second), "sha256:"),
+    "nothing_reached": ("success", lambda s: nothing_reached("payments", request_id=s.first), "one"),
+    "one_story": ("success", lambda s: one_story(), "no evidence"),
+    "paid_and_denied_present": ("success", lambda s: paid_and_denied_present(), "no evidence"),
+    "paid_exactly_once": ("success", lambda s: paid_exactly_once("a" * 64), "0"),
+    "paid_nothing": ("success", lambda s: paid_nothing(s.first), "21000 msats, succeeded"),
+    "parity_keys_present": ("success", lambda s: parity_keys_present(), "no evidence"),
+    "payments_agree": ("stopped", lambda s: payments_agree(), "settlements: none"),
+    "planes_agree": ("mismatch", lambda s: planes_agree(), "gateway: lightning_preimage:"),
+    "probes_ok": ("success", lambda s: probes_ok(), "no evidence"),
+    "proof_absent": ("success", lambda s: proof_absent(s.first), "lightning_preimage:"),
+    "proof_differs": ("success", lambda s: proof_differs(s.first), "both name"),
+    "proof_join": ("mismatch", lambda s: proof_join(s.first), "lightning_preimage:"),
+    "recovered": ("stopped", lambda s: recovered(s.first), "executor: "),
+    "reference_artifact_holds": ("cached", lambda s: reference_artifact_holds(), "none"),
+    "response_header_joins": ("paused", lambda s: response_header_joins(s.first), "no evidence"),
+    "same_value": ("expired", lambda s: same_value("paymentProofRef", s.first, s.second), ", preimage:"),
+    "settlement_conflict": ("conflict", lambda s: settlement_conflict(_settlement_id(s), "ownerId"), "none"),
+    "some_record": ("success", lambda s: some_record(cacheHit=True, plane="ui"), "cacheHit=false"),
+    "success_despite": ("success", lambda s: success_despite(s.first, nodeSyncStatus="degraded"), "synced"),
+    "summary_ok": ("success", lambda s: summary_ok(), "no evidence"),
+    "task_settlement_join": ("cached", lambda s: task_settlement_join(s.second), "none"),
+    "triaged_as": ("success", lambda s: triaged_as(s.first, "gateway"), "healthy"),
+    "ui_join": ("stopped", lambda s: ui_join(s.first), "none"),
+}
+
+
+def test_every_public_check_is_tried_here():
+    public = set(checks.__all__) - {"standing_checks"}
+    assert {name.split()[0] for name in HOLDS} == public
+    # The other three are tried on evidence that no stack leaves, below.
+    assert set(FAILS) == public - {"records_complete", "values_listed", "steady_state_restored"}
+    assert set(checks.__all__) <= set(room.__all__)
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_a_check_holds_of_good_evidence_and_kills_every_mutant(story, name):
+    told, factory = HOLDS[name]
+    check = factory(story(told))
+    result = run_check(check, story(told).evidence)
+    assert result.render() == ""
+    assert result.has_teeth
+    assert result.rows > 0
+    assert check.name.startswith(name.split()[0])
+
+
+@pytest.mark.parametrize("name", FAILS)
+def test_a_check_finds_what_is_wrong_and_says_where(story, name):
+    told, factory, seen = FAILS[name]
+    result = run_check(factory(story(told)), story(told).evidence)
+    assert result.violations
+    assert seen in "\n".join(violation.seen for violation in result.violations)
+    for violation in result.violations:
+        assert all([violation.expected, violation.seen, violation.where, violation.remedy])
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_no_check_passes_on_evidence_without_rows(story, name):
+    told, factory = HOLDS[name]
+    check = factory(story(told))
+    empty = Evidence({table: [] for table in story(told).evidence.names})
+    assert not run_check(check, empty).passed
+    for table in check.tables:
+        assert not run_check(check, story(told).evidence.with_table(table, [])).passed
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_a_mutant_has_a_name_of_its_own(story, name):
+    told, factory = HOLDS[name]
+    names = [mutant.name for mutant in factory(story(told)).mutants]
+    assert len(set(names)) == len(names)
+
+
+def test_a_broken_contract_is_named_with_the_key(story):
+    rows = [dict(row) for row in story("success").evidence.table("records")]
+    del rows[2]["taskId"]
+    rows[3]["walletState"] = "asleep"
+    evidence = Evidence({"records": rows})
+    result = run_check(records_complete(), evidence)
+    assert [violation.where.split(" (")[0] for violation in result.violations] == [
+        "records.jsonl line 3",
+        "records.jsonl line 4",
+    ]
+    assert result.violations[0].expected.startswith("taskId")
+    (violation,) = run_check(values_listed(), evidence).violations
+    assert "walletState" in violation.seen
+    assert "asleep" in violation.seen
+
+
+def test_a_thousand_findings_are_counted_and_not_listed():
+    result = run_check(records_complete(), Evidence({"records": [{}] * 1000}))
+    assert len(result.violations) == 11
+    assert result.violations[-1].seen == "990 more like these"
+
+
+def test_a_steady_state_that_was_not_reached_again_is_named(story):
+    rows = [dict(row) for row in story("success").evidence.table("steady_state")]
+    rows[-1]["ok"] = False
+    rows[-1]["detail"] = "1 fault left"
+    (violation,) = run_check(steady_state_restored(), Evidence({"steady_state": rows})).violations
+    assert violation.seen == "false: 1 fault left"
+    half = [row for row in rows if row["when"] == "before"]
+    assert not run_check(steady_state_restored(), Evidence({"steady_state": half})).passed
+
+
+def test_the_standing_checks_hold_of_every_story_when_its_faults_are_declared(story):
+    for name in ("success", "cached", "expired", "refused", "paused", "flow", "conflict"):
+        for check in standing_checks():
+            assert run_check(check, story(name).evidence).render() == ""
+    for name in ("mismatch", "stopped"):
+        for check in standing_checks(frozenset({story(name).first.request_id})):
+            assert run_check(check, story(name).evidence).render() == ""
+
+
+def test_the_amount_is_compared_over_every_book(story):
+    evidence = story("success").evidence
+    rows = [{**row, "amountMsats": 1} for row in evidence.table("settlements")]
+    (violation,) = run_check(planes_agree(), evidence.with_table("settlements", rows)).violations
+    assert "1, 21000" in violation.seen
+    assert (
+        "settlement" in run_check(planes_agree(), evidence.with_table("settlements", [])).violations[0].seen
+    )
+
+
+def test_a_settlement_that_no_record_tells_of_is_found(story):
+    evidence = story("success").evidence
+    silent = {**evidence.table("settlements")[0], "paymentProofRef": "lightning_preimage:" + "e" * 24}
+    more = evidence.with_table("settlements", [*evidence.table("settlements"), silent])
+    (violation,) = run_check(planes_agree(), more).violations
+    assert violation.where == "settlements.jsonl line 2"
+
+
+def test_a_settled_purchase_that_the_wallet_never_paid_is_found(story):
+    evidence = story("success").evidence
+    unpaid = [{**row, "status": "failed"} for row in evidence.table("payments")]
+    result = run_check(payments_agree(), evidence.with_table("payments", unpaid))
+    assert "payments: none" in result.violations[0].seen
+
+
+def test_a_purchase_that_paid_nothing_is_not_paid_once(story):
+    result = run_check(paid_exactly_once(None), story("success").evidence)
+    assert "nothing was paid" in result.violations[0].seen
+
+
+def test_a_longer_request_id_does_not_answer_for_a_shorter_one():
+    logs = Evidence({"logs": [{"line": "GET oa_req=req-10 status=200", "plane": "gateway"}]})
+    assert run_check(found_in_logs("req-10"), logs).passed
+    assert not run_check(found_in_logs("req-1"), logs).passed
+
+
+def test_a_credential_in_the_clear_is_found_and_not_shown(story):
+    artifact = dict(story("success").evidence.table("local_artifact")[0])
+    flows = [dict(flow) for flow in artifact["flows"]]
+    flows[0]["sellerCalls"] = [
+        *flows[0]["sellerCalls"],
+        {"path": "/", "authorization": "L402 s3cret", "status": 200},
+    ]
+    evidence = Evidence({"local_artifact": [{**artifact, "flows": flows}]})
+    result = run_check(reference_artifact_holds(), evidence)
+    assert "in the clear" in result.violations[0].seen
+    assert "s3cret" not in result.render()
+
+
+def test_an_artifact_that_is_none_is_named_by_its_faults():
+    evidence = Evidence({"local_artifact": [{"flows": [{"flow": "success"}]}]})
+    result = run_check(reference_artifact_holds(), evidence)
+    assert "flows[0].taskId: a value or null" in {violation.expected for violation in result.violations}
+
+
+@pytest.mark.parametrize(
+    ("misuse", "error", "says"),
+    [
+        (some_record, ValueError, "some_record: .* saw none"),
+        (lambda: some_record(cachehit=True), ValueError, "did you mean 'cacheHit'"),
+        (lambda: no_record(zzz=1), ValueError, "one of requestId"),
+        (lambda: same_value("proof", "a"), ValueError, "observability contract"),
+        (lambda: same_value("taskId"), ValueError, "same_value: .* saw none"),
+        (paid_nothing, ValueError, "paid_nothing: .* saw none"),
+        (lambda: nothing_reached(request_id="a"), ValueError, "at least one table"),
+        (lambda: artifact_shows("a"), ValueError, "saw neither"),
+        (lambda: success_despite("a"), ValueError, "success_despite: .* saw none"),
+        (lambda: triaged_as("a", "weather"), ValueError, "healthy, policy, gateway"),
+        (lambda: recovered(7), TypeError, "saw int"),
+        (lambda: recovered(""), TypeError, "request id"),
+    ],
+)
+def test_misuse_is_refused_when_the_check_is_made(misuse, error, says):
+    with pytest.raises(error, match=says):
+        misuse()
+
+
+def test_nothing_in_a_result_is_a_secret(story):
+    # Everything that the checks print comes from rows, which hold references and digests only.
+    for name in ("success", "refused", "mismatch"):
+        for table in story(name).evidence:
+            text = story(name).evidence.jsonl(table).decode()
+            assert "macaroon=" not in text
+            assert "L402 " not in text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seen"),
+    [
+        ({"field": "nodeSyncStatus"}, "denyReason"),
+        ({"rule": "spending_policy"}, "policy_denied"),
+        ({"step_contains": "reboot"}, "nothing is broken"),
+    ],
+)
+def test_a_diagnosis_is_compared_in_every_part_that_was_asked_for(story, wanted, seen):
+    check = triaged_as(story("success").second, "policy", **wanted)
+    (violation,) = run_check(check, story("success").evidence).violations
+    assert seen in violation.seen
+
+
+def test_a_request_with_an_invalid_record_is_triaged_as_incomplete(story):
+    evidence, first = story("success").evidence, story("success").first
+    broken = {**evidence.table("records")[0], "requestId": first.request_id, "plane": None}
+    more = evidence.with_table("records", [*evidence.table("records"), broken])
+    result = run_check(triaged_as(first, "incomplete"), more)
+    assert result.render() == ""
+    assert result.has_teeth
+
+
+def _summary(story, **sections):
+    evidence = story("flow").evidence
+    return evidence.with_table("flow_summary", [{**evidence.table("flow_summary")[0], **sections}])
+
+
+@pytest.mark.parametrize(
+    ("check", "sections", "seen"),
+    [
+        (one_story, {"paidRequest": None}, "none"),
+        (one_story, {"observability": None}, "nothing"),
+        (one_story, {"policyDeniedRequest": None}, "global_pause_active"),
+        (probes_ok, {"gatewayReconcile": None}, "challengeOk, proxyOk, healthOk"),
+        (summary_ok, {"mode": "dream"}, "dream"),
+        (parity_keys_present, {"parity": None}, "lacking executionPath"),
+        (artifacts_written, {"requestId": "smoke:another"}, "smoke_full-flow"),
+        (paid_and_denied_present, {"paidRequest": {"status": "paid"}}, "nothing"),
+    ],
+    ids=str,
+)
+def test_a_summary_that_does_not_fit_the_rest_is_found(story, check, sections, seen):
+    violations = run_check(check(), _summary(story, **sections)).violations
+    assert seen in "\n".join(violation.seen for violation in violations)
+
+
+@pytest.mark.parametrize(
+    "check", [summary_ok, probes_ok, one_story, artifacts_written, paid_and_denied_present]
+)
+def test_two_summaries_are_not_one(story, check):
+    evidence = story("flow").evidence
+    twice = evidence.with_table("flow_summary", evidence.table("flow_summary") * 2)
+    assert "2" in {violation.seen for violation in run_check(check(), twice).violations}
+
+
+def test_events_out_of_order_or_unreadable_are_found(story):
+    evidence = story("flow").evidence
+    events = list(evidence.table("flow_events"))
+    back = run_check(artifacts_written(), evidence.with_table("flow_events", events[::-1])).violations
+    assert back[0].seen.startswith("parity.verify, observability.verify")
+    broken = evidence.with_table("flow_events", [*events[:-1], {**events[-1], "stage": "party"}])
+    assert any("party" in violation.seen for violation in run_check(artifacts_written(), broken).violations)
+
+
+def test_events_that_failed_contradict_a_summary_that_is_ok(story):
+    evidence = story("flow").evidence
+    events = [{**row, "status": "failed"} for row in evidence.table("flow_events")]
+    violations = run_check(one_story(), evidence.with_table("flow_events", events)).violations
+    assert "ok=true, and 6 stage(s) that failed" in violations[0].seen
+
+
+def test_records_that_were_lost_contradict_the_count(story):
+    evidence = story("flow").evidence
+    few = evidence.with_table("records", evidence.table("records")[:3])
+    assert "3 records" in {violation.seen for violation in run_check(one_story(), few).violations}
+
+
+def test_one_settlement_too_many_or_another_amount_is_found(story):
+    evidence, first = story("success").evidence, story("success").first
+    (row,) = evidence.table("settlements")
+    twice = evidence.with_table("settlements", [row, {**row, "settlementId": "set_2"}])
+    assert [v.seen for v in run_check(paid_exactly_once(first), twice).violations] == ["2"]
+    cheap = evidence.with_table("settlements", [{**row, "amountMsats": 1}])
+    assert [v.seen for v in run_check(paid_exactly_once(first), cheap).violations] == ["1 msats"]
+
+
+def test_a_replay_that_contradicts_the_store_is_found(story):
+    evidence, first = story("cached").evidence, story("cached").first
+    row = {"settlementId": f"set_{first.payment_hash[:16]}", "field": "ownerId"}
+    (violation,) = run_check(idempotent_replay(first), evidence.with_table("conflicts", [row])).violations
+    assert violation.seen == "ownerId contradicts the store"
+
+
+def test_a_payment_that_only_references_tell_apart_is_found(story):
+    evidence, first = story("success").evidence, story("success").first
+    altered = first.proof_reference[:-1] + ("0" if first.proof_reference[-1] != "0" else "1")
+    rows = [{**row, "paymentProofRef": altered} for row in evidence.table("settlements")]
+    (violation,) = run_check(planes_agree(), evidence.with_table("settlements", rows)).violations
+    assert altered in violation.seen
+    paid = [{**row, "proofReference": altered} for row in evidence.table("payments")]
+    (violation,) = run_check(proof_join(first), evidence.with_table("payments", paid)).violations
+    assert violation.where == "payments.jsonl line 1"
