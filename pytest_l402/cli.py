@@ -53,9 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     triage = commands.add_parser(
         "triage",
         help="name the failing domain of each request in incident files",
-        description="Name for each request of the files the failing domain, the field and record that decide "
-        "it, and the next step of the runbook.\nFiles hold observability records as JSON or JSON Lines: a "
-        "record, a list, a snapshot, a local-node\nartifact or an observability summary.",
+        description="Name for each request of the files the failing domain, the field and record that decide
+"
+        "it, and the next step of the runbook. Files hold observability records as JSON or JSON Lines: a
+"
+        "record, a list, a snapshot, a local-node artifact or an observability summary.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

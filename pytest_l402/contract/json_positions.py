@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},:]|\n|[^\s\[\]{},:"]++', re.DOTALL)
+_SPACE = re.compile(r"[ \t\n\r]*")
+_DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,36 @@ def value_positions(text: str, first_line: int = 1, max_depth: int = 64) -> Iter
                 yield ValuePosition(here, line, len(stack), repeated)
             if found in ("{", "["):
                 stack.append(_Container(here, is_object=found == "{"))
+
+
+def member_offsets(text: str, offset: int = 0) -> Iterator[tuple[str | int, int]]:
+    """Yield key or index of each member of the container at `offset`, and the offset of its value.
+
+    Far faster than `value_positions`, since what lies inside the members is skipped by the parser itself.
+
+    Raises:
+        ValueError: `text` is not JSON from here on.
+    """
+    at = _skip_space(text, offset)
+    is_object = text[at : at + 1] == "{"
+    closing, index = ("}" if is_object else "]"), 0
+    at = _skip_space(text, at + 1)
+    while text[at : at + 1] not in (closing, ""):
+        name: str | int = index
+        if is_object:
+            name, at = _DECODER.raw_decode(text, at)
+            at = _skip_space(text, _skip_space(text, at) + 1)
+        yield name, at
+        _, at = _DECODER.raw_decode(text, at)
+        at = _skip_space(text, at)
+        if text[at : at + 1] == ",":
+            at = _skip_space(text, at + 1)
+        index += 1
+
+
+def _skip_space(text: str, offset: int) -> int:
+    match = _SPACE.match(text, offset)
+    return offset if match is None else match.end()
 
 
 def line_of(text: str, path: str, first_line: int = 1) -> int:

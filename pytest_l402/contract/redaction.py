@@ -38,11 +38,18 @@ _BARE = (
 )
 _NAMED_PATTERNS = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _NAMED)
 _BARE_PATTERNS = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _BARE)
-# Most text holds no secret: one cheap look decides whether the patterns are worth trying at all.
-_HINT = re.compile(
-    r"macaroon|secret|token|passw|key|mnemonic|L402\s|LSAT\s|Bearer\s|Basic\s|://[^\s/]*@|AgE|MDA|0201|eyJ"
-    r"|preimage(?!:[0-9a-f]{16,24}(?![0-9a-f]))",
-    re.IGNORECASE,
+# Most text holds no secret, and these looks, each for one literal, cost a hundredth of trying the patterns.
+_HINT_WORDS = ("macaroon", "secret", "token", "passw", "key", "mnemonic", "eyj", "0201")
+_HINT_PATTERNS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"preimage(?!:[0-9a-f]{16,24}(?![0-9a-f]))",
+        r"l402\s",
+        r"lsat\s",
+        r"bearer\s",
+        r"basic\s",
+        r"://[^\s/]*@",
+    )
 )
 _REFERENCE = re.compile(r"sha256:[0-9a-f]{16}")
 
@@ -53,7 +60,7 @@ def redact_text(text: str) -> str:
     Proof references (`preimage:` and 16 hex digits, `lightning_preimage:` and 24), payment hashes and
     invoices stay: evidence joins on them. Applying it twice changes nothing more.
     """
-    if _HINT.search(text) is None:
+    if not _may_hold_secret(text):
         return text
     for pattern in _NAMED_PATTERNS:
         text = pattern.sub(_keep_name, text)
@@ -71,6 +78,15 @@ def digest_reference(value: bytes | str) -> str:
 def is_digest_reference(value: str) -> bool:
     """Return whether `value` is what `digest_reference` makes."""
     return _REFERENCE.fullmatch(value) is not None
+
+
+def _may_hold_secret(text: str) -> bool:
+    if "AgE" in text or "MDA" in text:
+        return True
+    lowered = text.lower()
+    return any(word in lowered for word in _HINT_WORDS) or any(
+        pattern.search(lowered) is not None for pattern in _HINT_PATTERNS
+    )
 
 
 def _keep_name(match: re.Match[str]) -> str:

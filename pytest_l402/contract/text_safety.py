@@ -19,6 +19,8 @@ def printable(value: object, limit: int = 200) -> str:
     cut and the cut is marked. Applying it twice changes nothing more.
     """
     text = value if isinstance(value, str) else _as_json(value, limit)
+    if len(text) <= limit and text.isprintable():
+        return str(text)
     # Cut first, so that a gigabyte is never escaped to show two hundred characters.
     return _cut("".join(_escape(char) for char in text[: limit + 1]), limit)
 

@@ -6,7 +6,8 @@ Which fault does what:
   that request *incomplete*; the other requests of the file are judged.
 - Everything else is *bad input*: the file cannot be opened or is empty or too large, a document or line is
   not JSON, not UTF-8 or cut off, a record names no request, a document's own structure is broken, or no
-  record of the file is valid. What could be read is judged all the same, but the answer as a whole is "bad input".
+  record of the file is valid. What could be read is judged all the same, but the answer as a whole is
+  "bad input".
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from pytest_l402.contract import (
     redact_text,
 )
 from pytest_l402.contract.faults import seen
-from pytest_l402.contract.json_positions import line_of, value_positions
+from pytest_l402.contract.json_positions import line_of, member_offsets
 from pytest_l402.evidence.incident_rows import (
     FaultEffect,
     Incident,
@@ -229,29 +229,53 @@ class _Lines:
         self.first_line = first_line
         self._text = text
         self._one_line = "\n" not in text.strip()
-        self._items: dict[str, int] | None = None
-        self._exact_left = 50
+        self._items: dict[str, tuple[int, int]] | None = None
+        self._walks_left = 50
 
     def of_item(self, path: str) -> int:
-        """The line of an item of an array; the walk over the text is made once."""
-        if self._one_line or not path:
-            return self.first_line
-        if self._items is None:
-            self._items = {
-                position.path: position.line
-                for position in value_positions(self._text, self.first_line, max_depth=4)
-                if position.path.endswith("]")
-            }
-        return self._items.get(path, self.first_line)
+        """The line of a record or flow; the first call finds those of all."""
+        return self._item(path)[0]
 
     def of_field(self, path: str, item: str) -> int:
-        """The line of any value; each costs a walk, so after fifty it is that of the item it belongs to."""
+        """The line of a field of an item; each costs a walk, so after fifty it is that of the item itself."""
+        line, offset = self._item(item)
+        if self._one_line or not path or self._walks_left == 0:
+            return line
+        self._walks_left -= 1
+        end = len(self._text) if not item else json.JSONDecoder().raw_decode(self._text, offset)[1]
+        return line_of(self._text[offset:end], path[len(item) :].removeprefix("."), line)
+
+    def _item(self, path: str) -> tuple[int, int]:
         if self._one_line or not path:
-            return self.first_line
-        if self._exact_left == 0:
-            return self.of_item(item)
-        self._exact_left -= 1
-        return line_of(self._text, path, self.first_line)
+            return self.first_line, 0
+        if self._items is None:
+            self._items = dict(self._find_items())
+        return self._items.get(path, (self.first_line, 0))
+
+    def _find_items(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        line, counted = self.first_line, 0
+        for path, offset in _items(self._text):
+            line += self._text.count("\n", counted, offset)
+            counted = offset
+            yield path, (line, offset)
+
+
+def _items(text: str) -> Iterator[tuple[str, int]]:
+    """Yield path and offset of each record and each flow of a document, in document order."""
+    if text.lstrip()[:1] == "[":
+        for index, offset in member_offsets(text):
+            yield f"[{index}]", offset
+        return
+    for key, start in member_offsets(text):
+        if key not in ("records", "flows"):
+            continue
+        for index, offset in member_offsets(text, start):
+            yield f"{key}[{index}]", offset
+            if key == "flows" and text[offset] == "{":
+                for inner, inner_start in member_offsets(text, offset):
+                    if inner == "observabilityRecords" and text[inner_start] == "[":
+                        for number, at in member_offsets(text, inner_start):
+                            yield f"flows[{index}].observabilityRecords[{number}]", at
 
 
 def _what_it_is(value: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -58,7 +59,12 @@ class TriageReport:
 
     def to_text(self) -> str:
         """Five lines a request, then notes; every value from outside is redacted and escaped."""
-        blocks = [_request_text(request, self.incident) for request in self.requests]
+        faults: dict[str | None, list[str]] = {}
+        for fault in self.incident.faults:
+            faults.setdefault(fault.request_id, []).append(fault.message)
+        blocks = [
+            _request_text(request, faults.get(request.diagnosis.request_id, ())) for request in self.requests
+        ]
         if self.shortfalls:
             blocks.append(
                 "notes: what these files cannot prove\n" + "\n".join(_note(s) for s in self.shortfalls)
@@ -143,7 +149,7 @@ def _unknown_request(request_id: str, known: tuple[str, ...]) -> str:
     return f"{message}; the files name {len(known)} request ids"
 
 
-def _request_text(request: SourcedDiagnosis, incident: Incident) -> str:
+def _request_text(request: SourcedDiagnosis, faults: Sequence[str]) -> str:
     diagnosis = request.diagnosis
     where = "no single record" if request.row is None else request.row.where
     if request.row is not None and request.row.path:
@@ -156,11 +162,7 @@ def _request_text(request: SourcedDiagnosis, incident: Incident) -> str:
         f"  runbook   {_section(diagnosis.section)}",
         f"  next      {diagnosis.next_step}",
     ]
-    lines += [
-        f"  fault     {fault.message}"
-        for fault in incident.faults
-        if fault.request_id is not None and fault.request_id == diagnosis.request_id
-    ]
+    lines += [f"  fault     {fault}" for fault in faults]
     return "\n".join(lines)
 
 
