@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pytest-l402",
-        description="Triage paid APIs by their runbook. The rehearsals themselves run with: pytest -m rehearsal",
+        description="Triage paid APIs by their runbook. Rehearsals run with: pytest -m rehearsal",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"pytest-l402 {__version__}")
@@ -53,11 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     triage = commands.add_parser(
         "triage",
         help="name the failing domain of each request in incident files",
-        description="Name for each request of the files the failing domain, the field and record that decide
-"
-        "it, and the next step of the runbook. Files hold observability records as JSON or JSON Lines: a
-"
-        "record, a list, a snapshot, a local-node artifact or an observability summary.",
+        description="Name for each request of the files the failing domain, the field and record that\n"
+        "decide it, and the next step of the runbook. Files hold observability records as JSON or\n"
+        "JSON Lines: a record, a list, a snapshot, a local-node artifact or an observability summary.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
