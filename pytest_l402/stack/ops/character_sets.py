@@ -103,11 +103,11 @@ def fold_case(chars: CharSet) -> CharSet:
     return union(chars, tuple(added))
 
 
-def single_char(chars: CharSet) -> str | None:
-    """Return the one character of a set; a letter in both its cases counts as the lower-case letter."""
+def single_char(chars: CharSet, *, any_case: bool) -> str | None:
+    """Return the one character of a set; with `any_case` a letter in both cases is the lower-case one."""
     if len(chars) == 1 and chars[0][0] == chars[0][1]:
         return chr(chars[0][0])
-    if len(chars) == 2 and all(low == high for low, high in chars):
+    if any_case and len(chars) == 2 and all(low == high for low, high in chars):
         upper, lower = chr(chars[0][0]), chr(chars[1][0])
         if upper.isascii() and upper.isupper() and upper.lower() == lower:
             return lower

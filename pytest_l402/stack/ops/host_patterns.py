@@ -149,10 +149,10 @@ def _port_node(port: str | None) -> Node:
 def _regexp_host(raw: str) -> HostPattern:
     body, warning = without_anchors(raw)
     node = parse_go_regexp(body, ignore_case=True)
-    one_host = literal_text(node)
+    one_host = literal_text(node, any_case=True)
     if one_host is not None and _HOST_NAME.fullmatch(one_host) and "*" not in one_host:
         return _named_host(one_host)
-    suffix = literal_suffix(node)
+    suffix = literal_suffix(node, any_case=True)
     # A suffix that ends in a digit may be a port, which says nothing about the name.
     usable = suffix.isascii() and ":" not in suffix and not suffix[-1:].isdigit()
     whole = Chain((node, _DOT, _ANY_PORT))

@@ -169,38 +169,41 @@ class Language:
         return end
 
 
-def literal_prefix(node: Node) -> str:
-    """Return the text that every match begins with, as far as the pattern spells it out."""
-    return _literal(_without_edge_anchors(node), forward=True)[0]
+def literal_prefix(node: Node, *, any_case: bool = False) -> str:
+    """Return the text that every match begins with, as far as the pattern spells it out.
+
+    With `any_case` a letter that matches in both its cases is spelled out in lower case; here and below.
+    """
+    return _literal(_without_edge_anchors(node), any_case, forward=True)[0]
 
 
-def literal_suffix(node: Node) -> str:
+def literal_suffix(node: Node, *, any_case: bool = False) -> str:
     """Return the text that every match ends with, as far as the pattern spells it out."""
-    return _literal(_without_edge_anchors(node), forward=False)[0][::-1]
+    return _literal(_without_edge_anchors(node), any_case, forward=False)[0][::-1]
 
 
-def literal_text(node: Node) -> str | None:
+def literal_text(node: Node, *, any_case: bool = False) -> str | None:
     """Return the one text that the pattern matches, or None when it matches another number of texts."""
-    text, whole = _literal(_without_edge_anchors(node), forward=True)
+    text, whole = _literal(_without_edge_anchors(node), any_case, forward=True)
     return text if whole else None
 
 
-def _literal(node: Node, *, forward: bool) -> tuple[str, bool]:
-    """Return the literal run from one side, and whether it is the whole of the node."""
+def _literal(node: Node, any_case: bool, *, forward: bool) -> tuple[str, bool]:
+    """Return the literal run from one side, reversed from the end, and whether it is the whole node."""
     match node:
         case Chars(chars):
-            char = single_char(chars)
+            char = single_char(chars, any_case=any_case)
             return (char, True) if char is not None else ("", False)
         case Chain(parts):
             text = ""
             for part in parts if forward else reversed(parts):
-                run, whole = _literal(part, forward=forward)
+                run, whole = _literal(part, any_case, forward=forward)
                 text += run
                 if not whole:
                     return text, False
             return text, True
         case Repeat(part, low, _) if low > 0:
-            return _literal(part, forward=forward)[0], False
+            return _literal(part, any_case, forward=forward)[0], False
         case _:
             return "", False
 
