@@ -11,7 +11,7 @@ import pytest
 from evidence_records import make_record
 
 from pytest_l402.evidence import Evidence
-from pytest_l402.stack.faults import ExecutorStops, Fault, SettlementProofMismatch
+from pytest_l402.stack.faults import ExecutorStops, Fault, SettlementLost, SettlementProofMismatch
 from pytest_l402.stack.full_flow import run_full_flow
 from pytest_l402.stack.gateway_profile import APERTURE, SPEC
 from pytest_l402.stack.stack import Stack
@@ -83,6 +83,13 @@ def _with(fault: Fault) -> Callable[[Stack], tuple[Any, Any]]:
     return procedure
 
 
+def _lost(stack: Stack) -> tuple[Any, Any]:
+    """The second request presents the proof whose settlement was lost, so that both name one payment."""
+    with stack.faults.inject(SettlementLost()):
+        first = stack.executor.buy("/premium")
+    return first, stack.executor.buy("/premium")
+
+
 STORIES = {
     "success": _success,
     "cached": _cached,
@@ -91,6 +98,7 @@ STORIES = {
     "paused": _paused,
     "flow": _flow,
     "conflict": _conflict,
+    "lost": _lost,
     "mismatch": _with(SettlementProofMismatch()),
     "stopped": _with(ExecutorStops("after_payment")),
 }

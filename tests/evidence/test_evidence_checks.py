@@ -85,12 +85,14 @@ HOLDS = {
     "planes_agree": ("cached", lambda s: planes_agree()),
     "planes_agree nobody paid": ("paused", lambda s: planes_agree()),
     "planes_agree declared": ("mismatch", lambda s: planes_agree(frozenset({s.first.request_id}))),
+    "planes_agree one proof": ("lost", lambda s: planes_agree(frozenset({s.first.request_id}))),
     "probes_ok": ("flow", lambda s: probes_ok()),
     "proof_absent": ("stopped", lambda s: proof_absent(s.first)),
     "proof_differs": ("mismatch", lambda s: proof_differs(s.first)),
     "proof_join": ("success", lambda s: proof_join(s.first)),
     "records_complete": ("success", lambda s: records_complete()),
     "recovered": ("stopped", lambda s: recovered(s.second)),
+    "recovered reused": ("lost", lambda s: recovered(s.second)),
     "reference_artifact_holds": ("success", lambda s: reference_artifact_holds()),
     "response_header_joins": ("success", lambda s: response_header_joins(s.first)),
     "same_value": ("cached", lambda s: same_value("paymentProofRef", s.first, s.second, plane="settlement")),
@@ -245,7 +247,7 @@ def test_the_standing_checks_hold_of_every_story_when_its_faults_are_declared(st
     for name in ("success", "cached", "expired", "refused", "paused", "flow", "conflict"):
         for check in standing_checks():
             assert run_check(check, story(name).evidence).render() == ""
-    for name in ("mismatch", "stopped"):
+    for name in ("mismatch", "stopped", "lost"):
         for check in standing_checks(frozenset({story(name).first.request_id})):
             assert run_check(check, story(name).evidence).render() == ""
 

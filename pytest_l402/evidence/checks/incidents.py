@@ -75,7 +75,7 @@ def recovered(purchase: Bought) -> Check:
     mutants = (
         _without_request(request_id),
         _broken(request_id),
-        set_value("records", "paymentProofRef", None, {"requestId": request_id}, every=True),
+        _unpaid(request_id),
     )
     return Check(f"recovered({request_id})", judge, mutants, ("records",))
 
@@ -110,7 +110,7 @@ def success_despite(purchase: Bought, **fields: Any) -> Check:
     mutants = (
         *(set_value("records", key, None, mine, every=True) for key in fields),
         _broken(request_id),
-        set_value("records", "paymentProofRef", None, {"requestId": request_id}, every=True),
+        _unpaid(request_id),
     )
     return Check(f"success_despite({request_id}, {wanted})", judge, mutants, ("records",))
 
@@ -200,6 +200,17 @@ def _broken(request_id: str) -> Mutant:
         return {**known[0], **changes, "denyReason": "gateway_challenge_failed", "paymentProofRef": None}
 
     return insert_row("records", make, "the gateway says that it failed")
+
+
+def _unpaid(request_id: str) -> Mutant:
+    def apply(evidence: Evidence) -> Evidence:
+        nulled = set_value("records", "paymentProofRef", None, {"requestId": request_id}, every=True).apply(
+            evidence
+        )
+        # The artifact has the same records, and triage reads both.
+        return _flows_changed(nulled, request_id, lambda flow: {**flow, "observabilityRecords": []})
+
+    return altered("records: none of the request names a proof", apply)
 
 
 def _completed(request_id: str) -> Mutant:

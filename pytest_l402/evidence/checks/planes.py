@@ -14,10 +14,11 @@ from pytest_l402.evidence.checks.selecting import (
     capped,
     either,
     listed,
+    other_value,
     proof_key,
     shown,
 )
-from pytest_l402.evidence.mutants import Mutant, change_proof, set_value
+from pytest_l402.evidence.mutants import Mutant, set_value
 from pytest_l402.evidence.tables import Evidence, Row
 
 _FORGED = "lightning_preimage:" + "f" * 24
@@ -39,28 +40,14 @@ def planes_agree(expected_faulty: frozenset[str] = frozenset()) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         return capped(_findings(evidence, expected_faulty))
 
-    def counted(plane: str) -> Any:
-        def where(row: Row) -> bool:
-            here = row.get("plane") == plane and row.get("executor") in PLATFORM
-            return (
-                here
-                and row.get("paymentProofRef") is not None
-                and row.get("requestId") not in expected_faulty
-            )
-
-        return where
-
     # A run in which nobody paid has no row to alter: there the mutant is a payment that only one plane knows.
     mutants = []
     for plane in _PLANES:
         alone = _forged(plane)
-        mutants.append(alone)
-        changed = change_proof("records", counted(plane)).named(f"records: plane {plane} names another proof")
-        mutants.append(either(changed, alone))
+        other_proof = _told_otherwise(plane, "paymentProofRef", expected_faulty)
+        mutants += [alone, either(other_proof.named(f"records: plane {plane} names another proof"), alone)]
     for plane in ("settlement", "ui"):
-        amount = set_value(
-            "records", "paidAmountMsats", lambda row: int(row["paidAmountMsats"] or 0) + 1, counted(plane)
-        )
+        amount = _told_otherwise(plane, "paidAmountMsats", expected_faulty)
         mutants.append(either(amount.named(f"records: plane {plane} names another amount"), _forged(plane)))
     return Check("planes_agree()", judge, tuple(mutants), ("records",))
 
@@ -158,6 +145,22 @@ def _keys_of(evidence: Evidence, request_ids: frozenset[str]) -> set[str]:
         if row.get("requestId") in request_ids
     ]
     return {key for key in map(proof_key, found) if key is not None}
+
+
+def _told_otherwise(plane: str, key: str, faulty: frozenset[str]) -> Mutant:
+    """The first record of this plane that counts tells of its payment with another value."""
+
+    def apply(evidence: Evidence) -> Evidence:
+        left_out = _keys_of(evidence, faulty)
+
+        def counts(row: Row) -> bool:
+            proof = proof_key(row.get("paymentProofRef"))
+            mine = row.get("plane") == plane and row.get("executor") in PLATFORM and row.get(key) is not None
+            return mine and proof is not None and proof not in left_out and row.get("requestId") not in faulty
+
+        return set_value("records", key, lambda row: other_value(row[key]), counts).apply(evidence)
+
+    return altered(f"records: plane {plane} has another {key}", apply)
 
 
 def _forged(plane: str) -> Mutant:
