@@ -40,9 +40,12 @@ def say(
         if not quiet:
             terminal.write_sep("=", TITLE)
         lines = terminal_lines(
-            document, width=config.get_terminal_writer().fullwidth, path=shown_path(config, files.document)
+            document,
+            width=config.get_terminal_writer().fullwidth,
+            path=shown_path(config, files.document),
+            brief=quiet,
         )
-        for line in lines[-2:] if quiet else lines:
+        for line in lines:
             terminal.write_line(line.text, **_MARKUP[line.tone])
         if environ.get("GITHUB_ACTIONS") == "true":
             for text in annotation_lines(document):

@@ -55,10 +55,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def move_aside(signoff_folder: Path, *, keep: str | None = None) -> tuple[Path, ...]:
-    """Move every earlier run folder of `output/signoff/` to `output/signoff/previous/`; return where they
-    are now.
+    """Move every ended run of `output/signoff/` to `output/signoff/previous/`; return where they are now.
 
-    `keep` names the folder of the current run, which stays. A name that is taken there gets a number:
+    A folder without a document stays: its run is still going on, or died before it came to a verdict. `keep` names the folder of the current run, which stays. A name that is taken there gets a number:
     nothing is overwritten. Raises `OSError`.
     """
     if not signoff_folder.is_dir():
@@ -68,7 +67,7 @@ def move_aside(signoff_folder: Path, *, keep: str | None = None) -> tuple[Path, 
     runs = sorted(
         entry
         for entry in signoff_folder.iterdir()
-        if entry.name not in staying and entry.is_dir() and not entry.is_symlink()
+        if entry.name not in staying and entry.is_dir() and not entry.is_symlink() and _has_ended(entry)
     )
     moved = []
     for run in runs:
@@ -129,6 +128,10 @@ def write_run(run_folder: Path, document: SignOffDocument) -> RunFiles:
     write_atomically(files.manifest, manifest_bytes(run_folder, {files.document.name: data}))
     write_atomically(files.document, data)
     return files
+
+
+def _has_ended(run_folder: Path) -> bool:
+    return any((run_folder / f"{kind}.json").is_file() for kind in DocumentKind)
 
 
 def _sync_folder(folder: Path) -> None:

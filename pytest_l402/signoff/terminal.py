@@ -40,16 +40,19 @@ class TerminalLine:
     tone: Tone
 
 
-def terminal_lines(document: SignOffDocument, *, width: int, path: str | None) -> tuple[TerminalLine, ...]:
+def terminal_lines(
+    document: SignOffDocument, *, width: int, path: str | None, brief: bool = False
+) -> tuple[TerminalLine, ...]:
     """Return the lines of the section, at most `width` columns wide (40 at least); a longer word, such as a
-    node id, stays whole to be copied.
+    node id, stays whole to be copied. `brief` leaves the verdict and the path.
 
     `path` is where the document is or will be and stands alone on the last line, unbroken, to be copied;
     None if nothing is written.
     """
     lines: list[TerminalLine] = []
     width = max(width, _NARROWEST)
-    for text, tone, indent in _paragraphs(document):
+    paragraphs = tuple(_paragraphs(document))
+    for text, tone, indent in paragraphs[-1:] if brief else paragraphs:
         lines.extend(TerminalLine(part, tone) for part in _wrap(flat(text), width, indent))
     if path is not None:
         lines.append(TerminalLine(flat(path), "plain"))

@@ -64,20 +64,27 @@ class TestMoveAside:
     def test_nothing_is_overwritten(self, tmp_path: Path) -> None:
         for content in ("one", "two", "three"):
             (tmp_path / "run").mkdir()
-            (tmp_path / "run" / "x").write_text(content)
+            (tmp_path / "run" / "refusal.json").write_text(content)
             move_aside(tmp_path)
 
         previous = tmp_path / "previous"
         assert names(previous) == ["run", "run.2", "run.3"]
-        assert [(previous / name / "x").read_text() for name in names(previous)] == ["one", "two", "three"]
+        assert [(previous / name / "refusal.json").read_text() for name in names(previous)] == ["one", "two", "three"]
 
     def test_the_current_run_stays(self, tmp_path: Path) -> None:
-        (tmp_path / "old").mkdir()
-        (tmp_path / "now").mkdir()
+        for name in ("old", "now"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "drill.json").touch()
         move_aside(tmp_path, keep="now")
 
         assert names(tmp_path) == ["now", "previous"]
         assert names(tmp_path / "previous") == ["old"]
+
+    def test_a_run_that_goes_on_elsewhere_keeps_its_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "going-on" / "evidence").mkdir(parents=True)
+
+        assert move_aside(tmp_path) == ()
+        assert names(tmp_path) == ["going-on"]
 
     def test_no_folder_and_no_run_is_no_work(self, tmp_path: Path) -> None:
         assert move_aside(tmp_path / "none") == ()
