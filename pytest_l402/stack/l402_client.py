@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pytest_l402.protocol import (
+    InvoiceError,
     Macaroon,
     MacaroonError,
     Preimage,
@@ -55,9 +56,10 @@ def read_quote(www_authenticate: Iterable[str]) -> Quote:
         challenge = preferred(parse_challenges(www_authenticate))
         invoice = decode_invoice(challenge.invoice)
     except ProtocolError as error:
-        raise UnreadableQuote(error.reason, f"expected {error.expected}, saw {error.seen}") from None
+        code = "challenge_invoice_unreadable" if isinstance(error, InvoiceError) else error.reason
+        raise UnreadableQuote(code, f"expected {error.expected}, saw {error.seen}") from None
     if invoice.amount_msats is None:
-        raise UnreadableQuote("quote_missing", "the invoice names no amount")
+        raise UnreadableQuote("challenge_amount_missing", "the invoice names no amount")
     return Quote(
         amount_msats=invoice.amount_msats,
         payment_hash=str(invoice.payment_hash),

@@ -63,7 +63,7 @@ class GatewayProbes:
         try:
             quote = read_quote(response.headers.get_list("www-authenticate"))
         except UnreadableQuote as error:
-            return error.code if error.code.startswith("challenge_") else f"challenge_{error.code}"
+            return error.code
         if quote.amount_msats != self.price_msats:
             return f"challenge_amount_{quote.amount_msats}_not_{self.price_msats}"
         return quote
