@@ -213,6 +213,8 @@ def _plain(value: Any, table: str, index: int) -> Any:
 
 
 def _text(value: Any, table: str, index: int) -> str:
+    if type(value) is str and value.isascii():
+        return value
     if not isinstance(value, str):
         raise EvidenceError(
             f"{table}[{index}]: expected a text key, saw {type(value).__name__}; record plain values"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pytest_l402.contract import printable, redact_text
@@ -82,6 +83,7 @@ def triage(evidence: Evidence, request_id: str | None = None) -> tuple[Diagnosis
     )
 
 
+@cache
 def verdict_sql() -> str:
     """The rules as one portable SELECT over `request_story`: request_id, rule, domain."""
     rules = "\n".join(f"    when {rule.when} then '{rule.name}'" for rule in RULES)
