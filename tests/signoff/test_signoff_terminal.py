@@ -110,3 +110,17 @@ def columns(text: str) -> int:
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
         for char in text
     )
+
+
+def test_brief_keeps_the_whole_verdict_and_the_path() -> None:
+    nodes = (failed_node("success", checks=(violated("keys", "1.keys"),)), GREEN[1])
+    lines = [
+        line.text
+        for line in terminal_lines(
+            document(nodes, facts(nodes, exit_status=1)), width=40, path=PATH, brief=True
+        )
+    ]
+
+    assert lines[0].startswith("NOT SIGNED OFF: ")
+    assert len(lines) > 2
+    assert lines[-1] == PATH
