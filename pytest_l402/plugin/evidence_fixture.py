@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pytest
 
-from pytest_l402.evidence import Check, CheckResult, Evidence, Row, run_check, standing_checks, triage
+from pytest_l402.evidence import (
+    Check,
+    CheckResult,
+    Evidence,
+    Row,
+    run_check,
+    standing_checks,
+    triage,
+    triage_records,
+)
 
 if TYPE_CHECKING:
     from pytest_l402.evidence import Diagnosis, RunbookLine
@@ -16,10 +25,12 @@ if TYPE_CHECKING:
 Tables: TypeAlias = Callable[[], Mapping[str, Iterable[Row]]]
 """Something that can say, at any moment, which rows it has left so far."""
 
-Probe: TypeAlias = Callable[[str], Iterable[Row]]
+Probe: TypeAlias = Callable[[Literal["before", "after"]], Iterable[Row]]
 """Something that can say, "before" or "after", whether the system is in its steady state."""
 
-STEADY_STATE = "steady_state"
+
+def _nothing_waived(result: CheckResult) -> bool:
+    return False
 
 
 class EvidenceCollector:
@@ -37,12 +48,14 @@ class EvidenceCollector:
         artifact_dir: Path,
         teeth: bool = True,
         lines: Mapping[str, RunbookLine] | None = None,
+        waived: Callable[[CheckResult], bool] = _nothing_waived,
     ) -> None:
         self._title = title
         self._seed = seed
         self._artifact_dir = artifact_dir
         self._teeth = teeth
         self._lines = lines
+        self._waived = waived
         self._sources: list[Tables] = []
         self._probes: list[Probe] = []
         self._before: list[Row] = []
@@ -80,6 +93,11 @@ class EvidenceCollector:
     def refusal(self) -> BaseException | None:
         """The failure that `verify` raised, if it did."""
         return self._refusal
+
+    @property
+    def nothing_stands(self) -> bool:
+        """Whether every check so far fails under a waiver: then there is no evidence to hold to anything."""
+        return bool(self._checks) and all(not each.passed and self._waived(each) for each in self._checks)
 
     def attach(self, tables: Tables, steady_state: Probe | None = None) -> None:
         """Take evidence from a system: `tables()` is asked each time evidence is collected.
@@ -125,7 +143,7 @@ class EvidenceCollector:
             tables.setdefault(name, []).extend(rows)
         if self._probes:
             after = [row for probe in self._probes for row in probe("after")]
-            tables.setdefault(STEADY_STATE, []).extend([*self._before, *after])
+            tables.setdefault("steady_state", []).extend([*self._before, *after])
         if self._local_artifacts:
             artifacts = [_read_local_artifact(path) for path in self._local_artifacts]
             tables.setdefault("local_artifact", []).extend(artifacts)
@@ -142,7 +160,8 @@ class EvidenceCollector:
     def verify(self, *checks: Check) -> tuple[CheckResult, ...]:
         """Judge the evidence by these checks, each also on every mutant of it; return what they said.
 
-        All checks are run before the test is failed, so that everything that is wrong is told at once.
+        All checks are run before the test is failed, so that everything that is wrong is told at once. A
+        check that a waiver covers does not fail it: the sign-off shows both, what is wrong and the waiver.
         """
         if not checks:
             raise ValueError("verify() takes at least one check; without one nothing is proven")
@@ -151,13 +170,18 @@ class EvidenceCollector:
         evidence = self.collect()
         results = tuple(run_check(check, evidence, self._teeth) for check in checks)
         self._checks.extend(results)
-        if any(not result.passed for result in results):
-            self._fail(results)
+        problem = self.describe(results)
+        if problem:
+            self._fail(problem)
         return results
 
     def judge_standing(self) -> tuple[CheckResult, ...]:
-        """Run the plugin's own checks over everything that was recorded, and keep what they said."""
+        """Run the plugin's own checks over everything that was recorded, and keep what they said.
+
+        Records that only a local artifact holds are among it.
+        """
         evidence = self.collect()
+        evidence = evidence.with_table("records", triage_records(evidence))
         checks = standing_checks(expected_faulty=frozenset(self._faulty))
         self._standing = tuple(run_check(check, evidence, self._teeth) for check in checks)
         return self._standing
@@ -168,8 +192,8 @@ class EvidenceCollector:
         return tuple(dict.fromkeys(value for value in found if isinstance(value, str) and value))
 
     def describe(self, results: Iterable[CheckResult]) -> str:
-        """Return, for people, everything that is wrong with these results; empty if nothing is."""
-        wrong = [result for result in results if not result.passed]
+        """Return, for people, what is wrong with these results and not waived; empty if nothing is."""
+        wrong = [result for result in results if not result.passed and not self._waived(result)]
         if not wrong:
             return ""
         noun = "check does" if len(wrong) == 1 else "checks do"
@@ -177,9 +201,9 @@ class EvidenceCollector:
         texts = (result.render(lines.get(result.line or "")) for result in wrong)
         return "\n\n".join([f"{self._title}: {len(wrong)} {noun} not hold", *texts])
 
-    def _fail(self, results: Iterable[CheckResult]) -> None:
+    def _fail(self, problem: str) -> None:
         try:
-            pytest.fail(self.describe(results), pytrace=False)
+            pytest.fail(problem, pytrace=False)
         except pytest.fail.Exception as failure:
             self._refusal = failure
             raise

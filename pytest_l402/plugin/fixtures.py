@@ -19,7 +19,10 @@ from pytest_l402.plugin.preparation import prepare
 from pytest_l402.plugin.run import Run
 
 if TYPE_CHECKING:
+    from pytest_l402.evidence import CheckResult
     from pytest_l402.plugin.evidence_fixture import EvidenceCollector
+    from pytest_l402.plugin.marker import RehearsalMark
+    from pytest_l402.plugin.preparation import Preparation
     from pytest_l402.stack import FullFlowRun, Stack
     from pytest_l402.stack.roles import Clock, ControlPlane, Executor, Gateway, SettlementStore, Wallet
 
@@ -46,12 +49,14 @@ def l402_evidence(request: pytest.FixtureRequest) -> EvidenceCollector:
             teeth=run.settings.teeth,
         )
     else:
+        preparation = prepare(item.config)
         collector = EvidenceCollector(
             title=f"rehearsal {mark.rehearsal} ({mark.runbook} section {mark.section})",
             seed=seed_of(run.settings.seed, mark.rehearsal, case_of(item)),
             artifact_dir=run.folder / node_folder(item, mark) / ARTIFACTS,
             teeth=run.settings.teeth,
-            lines=prepare(item.config).lines(mark.runbook),
+            lines=preparation.lines(mark.runbook),
+            waived=lambda result: _is_waived(result, mark, preparation),
         )
     item.stash[COLLECTOR] = collector
     return collector
@@ -131,21 +136,44 @@ def l402_full_flow(
     l402_executor: Executor,
     l402_evidence: EvidenceCollector,
 ) -> Callable[[], FullFlowRun]:
-    """Run the hosted full flow (runbook observability, section 1); its files become evidence."""
+    """Run the hosted full flow (runbook observability, section 1); its files become evidence.
+
+    The summary is also left where the runbook redirects it to, `output/l402-hosted-full-flow-summary.json`.
+    """
     settings = request.config.stash[RUN].settings
 
     def run() -> FullFlowRun:
         from pytest_l402.stack import run_full_flow
 
         put_parts_in(l402_stack, {"l402_executor": l402_executor})
-        return run_full_flow(
+        flow = run_full_flow(
             l402_stack,
             l402_evidence.artifact_dir,
-            local_artifact_path=settings.local_artifact,
             allow_missing_local_artifact=settings.allow_missing_local_artifact,
         )
+        copy = l402_evidence.artifact_dir / "l402-hosted-full-flow-summary.json"
+        copy.write_bytes((flow.folder / "summary.json").read_bytes())
+        return flow
 
     return run
+
+
+@pytest.fixture
+def l402_reference_artifact(request: pytest.FixtureRequest, l402_evidence: EvidenceCollector) -> None:
+    """Make the artifact of `--l402-local-artifact` evidence of this test (runbook observability, section 2).
+
+    Without that option it is the artifact of one paid and one blocked purchase of this run. A file that is
+    missing under `--l402-allow-missing-local-artifact` leaves the check without evidence: it shows as waived.
+    """
+    path = request.config.stash[RUN].settings.local_artifact
+    if path is None:
+        executor: Executor = request.getfixturevalue("l402_executor")
+        executor.buy("/premium")
+        executor.buy("/premium-expensive")
+    elif path.is_file():
+        _add_local_artifact(l402_evidence, path)
+    else:
+        l402_evidence.record("reference_artifact", {"file": path.name, "state": "missing"})
 
 
 def put_parts_in(stack: Stack, fixtures: Mapping[str, Any]) -> None:
@@ -167,3 +195,30 @@ def seed_of(seed: int, rehearsal: str, case: str) -> str:
 def _temporary_folder(request: pytest.FixtureRequest) -> Path:
     folder: Path = request.getfixturevalue("tmp_path")
     return folder / ARTIFACTS
+
+
+def _add_local_artifact(evidence: EvidenceCollector, path: Path) -> None:
+    from pytest_l402.contract import DocumentError, InputError
+
+    try:
+        evidence.add_local_artifact(path)
+        return
+    except DocumentError as error:
+        problem = f"{path}: {error}"
+    except InputError as error:
+        problem = str(error)
+    pytest.fail(problem, pytrace=False)
+
+
+def _is_waived(result: CheckResult, mark: RehearsalMark, preparation: Preparation) -> bool:
+    from pytest_l402.signoff.waivers import covering_waiver
+
+    waiver = covering_waiver(
+        preparation.waivers,
+        preparation.today,
+        rehearsal=mark.rehearsal,
+        runbook=mark.runbook,
+        check=result.name,
+        line=result.line,
+    )
+    return waiver is not None

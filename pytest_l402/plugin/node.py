@@ -47,17 +47,19 @@ class RehearsalNodes:
         if mark is None:
             return (yield)
         collector = item.stash.get(COLLECTOR, None)
+        failure: BaseException | None = None
+        result = None
         try:
             result = yield
-        except (Exception, pytest.fail.Exception) as failure:
-            if collector is not None:
-                _add_standing(collector, failure)
-            raise
+        except (Exception, pytest.fail.Exception) as error:
+            failure = error
         if collector is None or not collector.checks:
+            _raise(failure)
             pytest.fail(_nothing_verified(item, mark), pytrace=False)
-        standing = collector.describe(collector.judge_standing())
-        if standing:
-            pytest.fail(standing, pytrace=False)
+        standing = _judge_standing(collector, failure)
+        if standing and failure is collector.refusal:
+            pytest.fail(f"{failure}\n\n{standing}" if failure else standing, pytrace=False)
+        _raise(failure)
         return result
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -125,14 +127,22 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     return f"{(relative / RESULT_FILE).as_posix()} sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def _add_standing(collector: EvidenceCollector, failure: BaseException) -> None:
+def _judge_standing(collector: EvidenceCollector, failure: BaseException | None) -> str:
+    """Return what the standing checks find wrong; if they cannot run, a failure of the test comes first."""
+    if collector.nothing_stands:
+        return ""
     try:
-        standing = collector.describe(collector.judge_standing())
-    except Exception as error:  # the test's own failure is the one to show
+        return collector.describe(collector.judge_standing())
+    except Exception as error:
+        if failure is None:
+            raise
         failure.add_note(f"l402: the standing checks could not be run: {type(error).__name__}: {error}")
-        return
-    if standing and failure is collector.refusal:
-        pytest.fail(f"{failure}\n\n{standing}", pytrace=False)
+        return ""
+
+
+def _raise(failure: BaseException | None) -> None:
+    if failure is not None:
+        raise failure
 
 
 def _nothing_verified(item: pytest.Item, mark: RehearsalMark) -> str:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -118,6 +119,7 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
     Raises `pytest.UsageError` (exit code 4) with one line that names the option as it was given, what it may
     hold, and what it held. Nothing is created or opened for writing.
     """
+    _refuse_paths_after_a_space(config)
     root = config.rootpath
 
     def given(option: Option) -> _Given | None:
@@ -173,6 +175,23 @@ def check_output_folder(folder: Path, origin: str) -> None:
         )
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise pytest.UsageError(f"{origin}: expected a folder to write to, saw {nearest}, which is read-only")
+
+
+def _refuse_paths_after_a_space(config: pytest.Config) -> None:
+    """Refuse `--option PATH` where pytest has taken an existing PATH for the root of another project.
+
+    It looks for its root before it knows any plugin's options, and takes what follows them for arguments.
+    """
+    here = config.invocation_params.dir
+    arguments = [str(argument) for argument in config.invocation_params.args]
+    flags = {option.flag for option in (ARTIFACT_DIR, LOCAL_ARTIFACT, WAIVERS, CATALOGUE)}
+    for flag, value in pairwise(arguments):
+        place = here / value
+        if flag in flags and place.exists() and here not in (place.resolve(), *place.resolve().parents):
+            raise pytest.UsageError(
+                f"{flag} {value}: expected {flag}={value}, saw a space; "
+                "pytest takes an existing path after a space for the root of the project"
+            )
 
 
 def _given(config: pytest.Config, option: Option, environ: Mapping[str, str]) -> _Given | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from plugin_project import Project
 
-# pytester forgets every module that a run in process has imported first, so that the next one imports it again.
+# pytester forgets every module that a run in process was the first to import, and the next one pays again.
 import pytest_l402.evidence
 import pytest_l402.signoff  # noqa: F401
 

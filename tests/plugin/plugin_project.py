@@ -91,7 +91,7 @@ _SECONDS = re.compile(r"\b\d+\.\d+s\b")
 
 @dataclass(frozen=True)
 class End:
-    """How one run ended. `verdict` is None if the plugin left nothing; `moved` says whether it moved the old run."""
+    """How a run ended. `verdict` is None if nothing was left; `moved` says whether the old run was moved."""
 
     exit: int
     verdict: str | None

@@ -49,13 +49,11 @@ class Row:
     plain_only: bool = False
 
 
-def test_body(text: str, path: str = ALPHA, line: str = "1.free") -> tuple[str, str, str]:
-    """Append statements to the one test of a module."""
-    call = f'drill(l402_evidence, "{line}")'
-    return path, call, f"{call}\n    " + text.replace("\n", "\n    ")
+def then(text: str) -> tuple[str, str, str]:
+    """Append statements to the test of alpha."""
+    call = 'drill(l402_evidence, "1.free")'
+    return ALPHA, call, f"{call}\n    " + text.replace("\n", "\n    ")
 
-
-test_body.__test__ = False  # type: ignore[attr-defined]
 
 ROWS = [
     Row("all green", SIGNED_OFF),
@@ -74,117 +72,268 @@ ROWS = [
     Row("path", drill(0, MISSING), args=(ALPHA,)),
     Row("--deselect", drill(0, MISSING), args=(*MARKED, "--deselect", ALPHA)),
     Row("--ignore", drill(0, MISSING), args=(*MARKED, "--ignore", ALPHA)),
-    Row("-m narrower", drill(0, MISSING), args=("-m", "rehearsal and not slow"), edits=(
-        (ALPHA, "def test_alpha", "@pytest.mark.slow\ndef test_alpha"),
-        ("pyproject.toml", "addopts", 'markers = ["slow"]\naddopts'),
-    )),
-    Row("one case of several deselected", drill(0, MISSING), args=(*MARKED, "--deselect", f"{BETA}::test_beta[two]")),
+    Row(
+        "-m narrower",
+        drill(0, MISSING),
+        args=("-m", "rehearsal and not slow"),
+        edits=(
+            (ALPHA, "def test_alpha", "@pytest.mark.slow\ndef test_alpha"),
+            ("pyproject.toml", "addopts", 'markers = ["slow"]\naddopts'),
+        ),
+    ),
+    Row(
+        "one case of several deselected",
+        drill(0, MISSING),
+        args=(*MARKED, "--deselect", f"{BETA}::test_beta[two]"),
+    ),
     # It had asked for everything, so the sign-off that it was to replace has gone already.
-    Row("a conftest drops a case without saying so", replace(drill(0, MISSING), moved=True), conftest="""
+    Row(
+        "a conftest drops a case without saying so",
+        replace(drill(0, MISSING), moved=True),
+        conftest="""
         def pytest_collection_modifyitems(items):
             items[:] = [item for item in items if item.name != "test_beta[two]"]
-    """),
+    """,
+    ),
     # A full run in which something required did not happen, or not as it must.
-    Row("-x leaves tests unrun", refused(1, FAILED, MISSING), args=(*MARKED, "-x"), edits=((ALPHA, *FAILING),),
-        workers=None, plain_only=True),
-    Row("skip", incomplete(1, MISSING), edits=(test_body('pytest.skip("not today")'),)),
-    Row("skipped by mark", incomplete(1, MISSING), edits=(
-        (ALPHA, "def test_alpha", "@pytest.mark.skip\ndef test_alpha"),)),
-    Row("module skipped while collecting", incomplete(1, MISSING), edits=(
-        (ALPHA, "import pytest\n", "import pytest\npytest.importorskip('no_such_package')\n"),)),
-    Row("no test for a required rehearsal", incomplete(1, MISSING), edits=(
-        (ALPHA, "pytestmark", "unused"),)),
-    Row("xfail", refused(1, FAILED), edits=(test_body('pytest.xfail("known")'),)),
-    Row("xpass", refused(1, FAILED), edits=(
-        (ALPHA, "def test_alpha", "@pytest.mark.xfail(strict=False)\ndef test_alpha"),)),
+    Row(
+        "-x leaves tests unrun",
+        refused(1, FAILED, MISSING),
+        args=(*MARKED, "-x"),
+        edits=((ALPHA, *FAILING),),
+        workers=None,
+        plain_only=True,
+    ),
+    Row("skip", incomplete(1, MISSING), edits=(then('pytest.skip("not today")'),)),
+    Row(
+        "skipped by mark",
+        incomplete(1, MISSING),
+        edits=((ALPHA, "def test_alpha", "@pytest.mark.skip\ndef test_alpha"),),
+    ),
+    Row(
+        "module skipped while collecting",
+        incomplete(1, MISSING),
+        edits=((ALPHA, "import pytest\n", "import pytest\npytest.importorskip('no_such_package')\n"),),
+    ),
+    Row("no test for a required rehearsal", incomplete(1, MISSING), edits=((ALPHA, "pytestmark", "unused"),)),
+    Row("xfail", refused(1, FAILED), edits=(then('pytest.xfail("known")'),)),
+    Row(
+        "xpass",
+        refused(1, FAILED),
+        edits=((ALPHA, "def test_alpha", "@pytest.mark.xfail(strict=False)\ndef test_alpha"),),
+    ),
     Row("a check is violated", refused(1, FAILED), edits=((ALPHA, *FAILING),)),
-    Row("nothing is verified", refused(1, FAILED), edits=((ALPHA, 'drill(l402_evidence, "1.free")', "pass"),)),
-    Row("a line of the runbook stays unproven", incomplete(1, MISSING), edits=(
-        ("drilling.py", ".proves(line)", ""),)),
-    Row("a standing check is violated", refused(1, FAILED), edits=(
-        test_body('l402_evidence.record("records", {"requestId": "req-2"})'),)),
-    Row("a check has no mutant", refused(1, FAILED), edits=(
-        ("drilling.py", 'mutants = (set_value("records", "paidAmountMsats", 1),)', "mutants = ()"),)),
-    Row("a mutant survives", refused(1, FAILED), edits=(
-        ("drilling.py", 'set_value("records", "paidAmountMsats", 1)', 'set_value("records", "userId", "u")'),)),
-    Row("a check without evidence", refused(1, FAILED), edits=(
-        ("drilling.py", 'evidence.record("records", {**RECORD, **changes})', "pass"),)),
+    Row(
+        "nothing is verified", refused(1, FAILED), edits=((ALPHA, 'drill(l402_evidence, "1.free")', "pass"),)
+    ),
+    Row(
+        "a line of the runbook stays unproven",
+        incomplete(1, MISSING),
+        edits=(("drilling.py", ".proves(line)", ""),),
+    ),
+    Row(
+        "a standing check is violated",
+        refused(1, FAILED),
+        edits=(then('l402_evidence.record("records", {"requestId": "req-2"})'),),
+    ),
+    Row(
+        "a check has no mutant",
+        refused(1, FAILED),
+        edits=(("drilling.py", 'mutants = (set_value("records", "paidAmountMsats", 1),)', "mutants = ()"),),
+    ),
+    Row(
+        "a mutant survives",
+        refused(1, FAILED),
+        edits=(
+            (
+                "drilling.py",
+                'set_value("records", "paidAmountMsats", 1)',
+                'set_value("records", "userId", "u")',
+            ),
+        ),
+    ),
+    Row(
+        "a check without evidence",
+        refused(1, FAILED),
+        edits=(("drilling.py", 'evidence.record("records", {**RECORD, **changes})', "pass"),),
+    ),
     Row("--l402-no-teeth", incomplete(1, MISSING), args=(*MARKED, "--l402-no-teeth")),
-    Row("failed subtest", refused(1, FAILED), edits=(
-        (ALPHA, "(l402_evidence)", "(l402_evidence, subtests)"),
-        test_body("with subtests.test():\n    assert False"),
-    )),
-    Row("skipped subtest", incomplete(1, MISSING), edits=(
-        (ALPHA, "(l402_evidence)", "(l402_evidence, subtests)"),
-        test_body("with subtests.test():\n    pytest.skip('half')"),
-    )),
-    Row("failed subtest, -p no:terminal", refused(1, FAILED), args=(*MARKED, "-p", "no:terminal"), edits=(
-        (ALPHA, "(l402_evidence)", "(l402_evidence, subtests)"),
-        test_body("with subtests.test():\n    assert False"),
-    ), plain_only=True),
+    Row(
+        "failed subtest",
+        refused(1, FAILED),
+        edits=(
+            (ALPHA, "(l402_evidence)", "(l402_evidence, subtests)"),
+            then("with subtests.test():\n    assert False"),
+        ),
+    ),
+    Row(
+        "skipped subtest",
+        incomplete(1, MISSING),
+        edits=(
+            (ALPHA, "(l402_evidence)", "(l402_evidence, subtests)"),
+            then("with subtests.test():\n    pytest.skip('half')"),
+        ),
+    ),
+    Row(
+        "failed subtest, -p no:terminal",
+        refused(1, FAILED),
+        args=(*MARKED, "-p", "no:terminal"),
+        edits=(
+            (ALPHA, "(l402_evidence)", "(l402_evidence, subtests)"),
+            then("with subtests.test():\n    assert False"),
+        ),
+        plain_only=True,
+    ),
     Row("-p no:terminal", SIGNED_OFF, args=(*MARKED, "-p", "no:terminal"), plain_only=True),
-    Row("error in setup", refused(1, FAILED), edits=(
-        (ALPHA, "def test_alpha(", "@pytest.fixture\ndef broken():\n    assert False\n\ndef test_alpha(broken, "),)),
-    Row("error in teardown", refused(1, FAILED), edits=(
-        (ALPHA, "def test_alpha(", "@pytest.fixture\ndef broken():\n    yield\n    assert False\n\n"
-         "def test_alpha(broken, "),)),
-    Row("rerun, then passed", refused(1, FAILED), args=(*MARKED, "--reruns", "1"), edits=(
-        (ALPHA, "def test_alpha", "attempts = []\n\ndef test_alpha"),
-        test_body("attempts.append(1)\nassert len(attempts) == 2"),
-    )),
-    Row("SystemExit in a test", refused(1, FAILED), edits=(test_body("raise SystemExit(0)"),)),
+    Row(
+        "error in setup",
+        refused(1, FAILED),
+        edits=(
+            (
+                ALPHA,
+                "def test_alpha(",
+                "@pytest.fixture\ndef broken():\n    assert False\n\ndef test_alpha(broken, ",
+            ),
+        ),
+    ),
+    Row(
+        "error in teardown",
+        refused(1, FAILED),
+        edits=(
+            (
+                ALPHA,
+                "def test_alpha(",
+                "@pytest.fixture\ndef broken():\n    yield\n    assert False\n\ndef test_alpha(broken, ",
+            ),
+        ),
+    ),
+    Row(
+        "rerun, then passed",
+        refused(1, FAILED),
+        args=(*MARKED, "--reruns", "1"),
+        edits=(
+            (ALPHA, "def test_alpha", "attempts = []\n\ndef test_alpha"),
+            then("attempts.append(1)\nassert len(attempts) == 2"),
+        ),
+    ),
+    Row("SystemExit in a test", refused(1, FAILED), edits=(then("raise SystemExit(0)"),)),
     # An exception that nobody catches is not a warning.
-    Row("exception in a thread", refused(1, FAILED), edits=(
-        test_body("import threading\nthread = threading.Thread(target=lambda: 1 / 0)\n"
-                  "thread.start()\nthread.join()"),)),
-    Row("exception in a thread, warnings ignored", refused(1, FAILED), edits=(
-        (ALPHA, "def test_alpha", '@pytest.mark.filterwarnings("ignore")\ndef test_alpha'),
-        test_body("import threading\nthread = threading.Thread(target=lambda: 1 / 0)\n"
-                  "thread.start()\nthread.join()"),
-    )),
-    Row("exception in a finalizer", refused(1, FAILED), edits=(
-        test_body("class Leaky:\n    def __del__(self):\n        1 / 0\nLeaky()"),)),
+    Row(
+        "exception in a thread",
+        refused(1, FAILED),
+        edits=(
+            then(
+                "import threading\nthread = threading.Thread(target=lambda: 1 / 0)\n"
+                "thread.start()\nthread.join()"
+            ),
+        ),
+    ),
+    Row(
+        "exception in a thread, warnings ignored",
+        refused(1, FAILED),
+        edits=(
+            (ALPHA, "def test_alpha", '@pytest.mark.filterwarnings("ignore")\ndef test_alpha'),
+            then(
+                "import threading\nthread = threading.Thread(target=lambda: 1 / 0)\n"
+                "thread.start()\nthread.join()"
+            ),
+        ),
+    ),
+    Row(
+        "exception in a finalizer",
+        refused(1, FAILED),
+        edits=(then("class Leaky:\n    def __del__(self):\n        1 / 0\nLeaky()"),),
+    ),
     # The run itself goes wrong.
-    Row("collection error", refused(2, "collect-error", MISSING, "interrupted"), edits=(
-        (ALPHA, "import pytest\n", "import pytest\nimport no_such_package\n"),),
-        workers=refused(1, "collect-error", MISSING, "exit-status")),
-    Row("collection error, without -m", refused(2, "collect-error", MISSING, "interrupted"), args=(), edits=(
-        (ALPHA, "import pytest\n", "import pytest\nimport no_such_package\n"),),
-        workers=refused(1, "collect-error", MISSING, "exit-status")),
-    Row("collection error in every module, without -m", refused(2, "collect-error", MISSING, "interrupted"), args=(),
+    Row(
+        "collection error",
+        refused(2, "collect-error", MISSING, "interrupted"),
+        edits=((ALPHA, "import pytest\n", "import pytest\nimport no_such_package\n"),),
+        workers=refused(1, "collect-error", MISSING, "exit-status"),
+    ),
+    Row(
+        "collection error, without -m",
+        refused(2, "collect-error", MISSING, "interrupted"),
+        args=(),
+        edits=((ALPHA, "import pytest\n", "import pytest\nimport no_such_package\n"),),
+        workers=refused(1, "collect-error", MISSING, "exit-status"),
+    ),
+    Row(
+        "collection error in every module, without -m",
+        refused(2, "collect-error", MISSING, "interrupted"),
+        args=(),
         edits=(("drilling.py", "import Check", "import Chek"),),
-        workers=refused(1, "collect-error", MISSING, "exit-status")),
-    Row("collection error elsewhere", End(2, None, moved=False), args=("tests",), edits=(
-        ("tests/test_unit.py", "def", "import no_such_package\n\ndef"),),
-        workers=End(1, None, moved=False)),
-    Row("nothing left to collect", incomplete(5, MISSING, "no-tests"), edits=(
-        (ALPHA, "pytestmark", "unused"), (BETA, "pytestmark", "unused"))),
-    Row("internal error", refused(3, "internal-error", MISSING, "exit-status"), conftest="""
+        workers=refused(1, "collect-error", MISSING, "exit-status"),
+    ),
+    Row(
+        "collection error elsewhere",
+        End(2, None, moved=False),
+        args=("tests",),
+        edits=(("tests/test_unit.py", "def", "import no_such_package\n\ndef"),),
+        workers=End(1, None, moved=False),
+    ),
+    Row(
+        "nothing left to collect",
+        incomplete(5, MISSING, "no-tests"),
+        edits=((ALPHA, "pytestmark", "unused"), (BETA, "pytestmark", "unused")),
+    ),
+    Row(
+        "internal error",
+        refused(3, "internal-error", MISSING, "exit-status"),
+        conftest="""
         def pytest_runtest_logfinish(nodeid):
             raise RuntimeError("broken plugin")
-    """, plain_only=True),
-    Row("SystemExit in a hook", refused(3, "internal-error", MISSING, "exit-status"), conftest="""
+    """,
+        plain_only=True,
+    ),
+    Row(
+        "SystemExit in a hook",
+        refused(3, "internal-error", MISSING, "exit-status"),
+        conftest="""
         def pytest_runtest_logfinish(nodeid):
             raise SystemExit(0)
-    """, plain_only=True),
-    Row("fail-under", refused(1, "exit-status"), conftest="""
+    """,
+        plain_only=True,
+    ),
+    Row(
+        "fail-under",
+        refused(1, "exit-status"),
+        conftest="""
         def pytest_sessionfinish(session):
             session.exitstatus = 1
-    """),
-    Row("another plugin fails the run at the very end", refused(9, "exit-status"), conftest="""
+    """,
+    ),
+    Row(
+        "another plugin fails the run at the very end",
+        refused(9, "exit-status"),
+        conftest="""
         import pytest
 
         @pytest.hookimpl(wrapper=True)
         def pytest_sessionfinish(session):
             yield
             session.exitstatus = 9
-    """, workers=refused(9, "exit-status")),
-    Row("--max-warnings exceeded", refused(6, "exit-status"), args=("--max-warnings", "0"), edits=(
-        ("tests/test_unit.py", "pass", "import warnings\n    warnings.warn('old')"),)),
+    """,
+        workers=refused(9, "exit-status"),
+    ),
+    Row(
+        "--max-warnings exceeded",
+        refused(6, "exit-status"),
+        args=("--max-warnings", "0"),
+        edits=(("tests/test_unit.py", "pass", "import warnings\n    warnings.warn('old')"),),
+    ),
     # Nothing runs: nothing is said, nothing is touched.
     *(
         Row(option, SILENT, args=(*MARKED, option), plain_only=True)
-        for option in ("--co", "--setup-plan", "--setup-only", "--help", "--fixtures", "--markers", "--version")
+        for option in (
+            "--co",
+            "--setup-plan",
+            "--setup-only",
+            "--help",
+            "--fixtures",
+            "--markers",
+            "--version",
+        )
     ),
     Row("no rehearsal selected", SILENT, args=("tests",)),
     Row("no rehearsal selected, by -m", SILENT, args=("-m", "not rehearsal")),

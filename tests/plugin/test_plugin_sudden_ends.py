@@ -13,12 +13,6 @@ DRILL = 'drill(l402_evidence, "1.free")'
 LAST = 'drill(l402_evidence, "2.free", requestId=f"req-{case}")'
 MARKED = ("-m", "rehearsal")
 
-IN_WORKER = """
-    import os, pytest
-
-    in_worker = "PYTEST_XDIST_WORKER" in os.environ
-"""
-
 
 def in_last_test(project: Project, statement: str) -> None:
     project.replace(BETA, LAST, f"{LAST}\n    if case == 'two':\n        {statement}")
@@ -36,7 +30,9 @@ def test_ctrl_c(project: Project, workers: int) -> None:
 def test_exit_with_0_in_the_last_test(project: Project) -> None:
     in_last_test(project, 'pytest.exit("enough", returncode=0)')
     end = project.run(*MARKED)
-    assert end == End(1, "INCOMPLETE", moved=True, codes=frozenset({"interrupted", "rehearsal-missing"})), end.output
+    assert end == End(1, "INCOMPLETE", moved=True, codes=frozenset({"interrupted", "rehearsal-missing"})), (
+        end.output
+    )
 
 
 def test_exit_with_0_in_the_last_test_of_a_worker(project: Project) -> None:
@@ -47,7 +43,9 @@ def test_exit_with_0_in_the_last_test_of_a_worker(project: Project) -> None:
     assert "rehearsal-missing" in end.codes
 
 
-@pytest.mark.parametrize("hook", ["pytest_collection_modifyitems", "pytest_collection_finish", "pytest_sessionfinish"])
+@pytest.mark.parametrize(
+    "hook", ["pytest_collection_modifyitems", "pytest_collection_finish", "pytest_sessionfinish"]
+)
 def test_exit_with_0_in_a_hook(project: Project, hook: str) -> None:
     project.pytester.makeconftest(f"""
         import pytest
@@ -101,9 +99,10 @@ def test_worker_crashes(project: Project, args: tuple[str, ...]) -> None:
 
 
 def test_every_worker_crashes_before_it_collects(project: Project) -> None:
-    project.pytester.makeconftest(f"""
-        {IN_WORKER}
-        if in_worker:
+    project.pytester.makeconftest("""
+        import os
+
+        if "PYTEST_XDIST_WORKER" in os.environ:
             os._exit(0)
     """)
     end = project.run(*MARKED, "--max-worker-restart", "0", workers=2)
@@ -115,7 +114,9 @@ def test_every_worker_crashes_before_it_collects(project: Project) -> None:
 def test_worker_has_an_internal_error_that_pytest_itself_forgives(project: Project) -> None:
     # Only builtins pass the wire. The controller of xdist 3.8 exits with 0 after this.
     in_last_test(project, "import enum; l402_evidence.note = 1")
-    project.replace(BETA, "l402_evidence.note = 1", "request.node.user_properties.append(('odd', enum.Enum('E', 'A').A))")
+    project.replace(
+        BETA, "l402_evidence.note = 1", "request.node.user_properties.append(('odd', enum.Enum('E', 'A').A))"
+    )
     project.replace(BETA, "(l402_evidence, case)", "(l402_evidence, case, request)")
     end = project.run(*MARKED, workers=2)
     assert (end.exit, end.document["file"], end.moved) == (1, "refusal.json", True), end.output
