@@ -39,7 +39,7 @@ def read_incident(*paths: str | os.PathLike[str]) -> Incident:
     Nothing is raised for what a file holds: see the module for what becomes of each fault. A record that a
     further file tells again, value by value, counts once.
     """
-    reader = IncidentReader()
+    reader = IncidentReader(several_files=len(paths) > 1)
     budget = MAX_INCIDENT_BYTES
     for path in paths:
         reader.start_file(os.fspath(path))

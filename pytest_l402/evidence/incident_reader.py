@@ -35,7 +35,8 @@ _SECRET_PLACES_A_FILE = 20
 class IncidentReader:
     """Gathers an incident document by document; `start_file` and `finish_file` frame those of one file."""
 
-    def __init__(self) -> None:
+    def __init__(self, several_files: bool = False) -> None:
+        self._several_files = several_files
         self._records: list[SourcedRow] = []
         self._artifacts: list[SourcedDocument] = []
         self._summaries: list[SourcedDocument] = []
@@ -59,7 +60,8 @@ class IncidentReader:
 
     def finish_file(self) -> None:
         """End the file: one without anything valid in it is bad input as a whole."""
-        self._told.update(_fingerprint(record.row) for record in self._records[self._first_record :])
+        if self._several_files:
+            self._told.update(_fingerprint(record.row) for record in self._records[self._first_record :])
         if self._usable:
             return
         if len(self._faults) == self._first_fault:

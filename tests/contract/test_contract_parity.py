@@ -1,0 +1,92 @@
+from copy import deepcopy
+
+import pytest
+from contract_samples import paid_record, vector
+
+from pytest_l402.contract import PARITY_KEYS, ParityState, parity
+
+PROOF = "lightning_preimage:000577509e3cf1013c746ab2"
+
+
+def hosted(**changes):
+    return paid_record(requestId="r1", taskId="t1", paymentProofRef=PROOF, **changes)
+
+
+def local_record(**changes):
+    record = vector("local-node-artifact.json")["flows"][0]["observabilityRecords"][0]
+    return record | {"requestId": "r1", "taskId": "t1"} | changes
+
+
+def flow(**changes):
+    value = deepcopy(vector("local-node-artifact.json")["flows"][0])
+    value |= {"taskId": "t1", "createRequestId": "r1", "transitionRequestIds": []}
+    value["observabilityRecords"] = [local_record()]
+    return value | changes
+
+
+def states(report):
+    return {key.key: key.state for key in report.keys}
+
+
+def test_one_payment_told_on_both_sides_agrees_although_the_references_differ_in_form():
+    report = parity([hosted()], [flow()])
+    assert report.agrees
+    assert states(report) == dict.fromkeys(PARITY_KEYS, ParityState.AGREES)
+    assert parity([hosted()], [local_record()]).agrees
+
+
+def test_key_presence_is_not_enough():
+    nulls = dict.fromkeys(("requestId", "taskId", "paymentProofRef"))
+    report = parity([hosted() | nulls], [flow()])
+    assert report.hosted_missing == ("requestId", "taskId", "paymentProofRef")
+    assert not report.agrees
+
+
+def test_blocked_flow_alone_never_agrees():
+    blocked = vector("local-node-artifact.json")["flows"][1]
+    report = parity([hosted()], [blocked])
+    assert not report.agrees
+    assert "paymentProofRef" in report.local_missing
+    assert "requestId" in report.differing
+
+
+def test_nothing_at_all_never_agrees():
+    assert not parity([], []).agrees
+    assert not parity([hosted()], [flow()], required=()).agrees
+
+
+def test_two_unrelated_payments_differ():
+    report = parity(
+        [hosted(paywallId=None) | {"paymentProofRef": "lightning_preimage:" + "f" * 24}], [flow()]
+    )
+    assert report.differing == ("requestId", "taskId", "paymentProofRef")
+    assert "000577509e3cf101" in report.keys[1].reason
+
+
+def test_original_tools_runs_have_no_payment_in_common():
+    report = parity(vector("observability.json")["records"], vector("local-node-artifact.json")["flows"])
+    assert report.differing == ("requestId", "taskId", "paymentProofRef")
+
+
+@pytest.mark.parametrize("key", ["requestId", "taskId"])
+def test_ids_must_meet_within_the_payment(key):
+    other = hosted() | {key: "another"}
+    report = parity([other, hosted(paywallId="x") | {"paymentProofRef": None}], [flow()])
+    assert report.differing == (key,)
+
+
+def test_every_local_payment_needs_its_hosted_one():
+    second = flow(proofReference="preimage:" + "b" * 16, observabilityRecords=[])
+    assert parity([hosted()], [flow()]).agrees
+    assert "paymentProofRef" in parity([hosted()], [flow(), second]).differing
+
+
+def test_wrong_execution_path_differs_on_either_side():
+    assert parity([hosted(executionPath="local-node")], [flow()]).differing == ("executionPath",)
+    wrong = flow(observabilityRecords=[local_record(executionPath="hosted-node")])
+    assert parity([hosted()], [wrong]).differing == ("executionPath",)
+
+
+def test_other_hosted_buyers_do_not_disturb():
+    other = hosted(userId="u2") | {"requestId": "r9", "paymentProofRef": "lightning_preimage:" + "9" * 24}
+    assert parity([hosted(), other], [flow()]).agrees
