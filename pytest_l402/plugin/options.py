@@ -174,7 +174,9 @@ def check_output_folder(folder: Path, origin: str) -> None:
             f"{origin}: expected a folder, saw {nearest}, which is a file; name another folder"
         )
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise pytest.UsageError(f"{origin}: expected a folder to write to, saw {nearest}, which is read-only")
+        raise pytest.UsageError(
+            f"{origin}: expected a folder to write to, saw {nearest}, which is read-only; name another folder"
+        )
 
 
 def _refuse_paths_after_a_space(config: pytest.Config) -> None:

@@ -71,9 +71,22 @@ def _prepare(config: pytest.Config, run: Run) -> Preparation:
             "use --dist=load"
         )
     catalogue = _load_catalogue(run)
-    check_output_folder(run.settings.signoff_dir, ARTIFACT_DIR.flag)
     today = datetime.now(UTC).date()
-    return Preparation(catalogue, run.settings.required, _load_waivers(run, catalogue, today), today)
+    waivers = _load_waivers(run, catalogue, today)
+    _make_output_folder(run)
+    return Preparation(catalogue, run.settings.required, waivers, today)
+
+
+def _make_output_folder(run: Run) -> None:
+    folder = run.settings.signoff_dir
+    check_output_folder(folder, ARTIFACT_DIR.flag)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise pytest.UsageError(
+            f"{ARTIFACT_DIR.flag}: expected a folder to write to, saw {folder}: {error.strerror}; "
+            "name another folder"
+        ) from error
 
 
 def _load_catalogue(run: Run) -> Catalogue:
