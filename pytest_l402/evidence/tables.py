@@ -17,6 +17,7 @@ Row: TypeAlias = Mapping[str, Any]
 TABLES = (
     "records",
     "exchanges",
+    "answers",
     "payments",
     "invoices",
     "settlements",

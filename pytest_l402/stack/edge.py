@@ -1,4 +1,4 @@
-"""Decides what the operator's edge adds to a request that names neither itself nor its task."""
+"""Decides what the operator's edge adds to a request, and notes of each answer: which id it really carries."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from .clock import Clock
+from .journal import Journal
 from .network import REQUEST_ID_HEADER, TASK_ID_HEADER, App, Request, Response
 
 
@@ -21,19 +23,27 @@ class Attribution:
 class Edge:
     """Stands before the gateway and passes everything through.
 
+    Each answer leaves a row in `answers`: the request id in its header (null without one) and its status, as
+    whoever asked got them. That is where the correlation workflow starts.
+
     Inside `attributing()` a request without a request id gets the given one, and one without a task id that
     of a task registered for it, so that a client which knows neither can be followed through every plane.
     """
 
-    def __init__(self, gateway: App) -> None:
+    def __init__(self, gateway: App, *, journal: Journal, clock: Clock) -> None:
         self._gateway = gateway
+        self._journal = journal
+        self._clock = clock
         self._attribution: Attribution | None = None
 
     def handle(self, request: Request) -> Response:
         """Answer with what the gateway answers."""
         if self._attribution is not None:
             request = self._named(request, self._attribution)
-        return self._gateway.handle(request)
+        response = self._gateway.handle(request)
+        row = {"requestId": response.header(REQUEST_ID_HEADER), "status": response.status}
+        self._journal.append("answers", {**row, "atMs": self._clock.now_ms()})
+        return response
 
     @contextmanager
     def attributing(self, request_id: str, register: Callable[[str, Request], str]) -> Iterator[Attribution]:

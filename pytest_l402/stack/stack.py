@@ -130,7 +130,7 @@ class Stack:
         self._flow_folder: Path | None = None
         self._is_online = False
         self.executor = self.executor_at(self.client, policy=policy)
-        self.edge = Edge(cast("App", _Part(self, "gateway")))
+        self.edge = Edge(cast("App", _Part(self, "gateway")), journal=self.journal, clock=self.clock)
         self.network.mount(GATEWAY_HOST, self.edge, down_when=GatewayDown)
         self.network.mount(
             CONTROL_HOST,

@@ -29,20 +29,27 @@ def response_header_joins(purchase: Bought) -> Check:
     request_id = request_id_of(purchase)
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        answered = rows(evidence, "exchanges", requestId=request_id)
-        if not answered:
+        handled = rows(evidence, "exchanges", requestId=request_id)
+        echoed = rows(evidence, "answers", requestId=request_id)
+        if len(echoed) < max(1, len(handled)):
             yield Finding(
-                expected=f"an answer of the gateway with x-oa-request-id {request_id}",
-                seen="none",
-                where=at("exchanges"),
-                remedy="the gateway minted an id of its own, or never answered: compare the header with "
-                "what was sent",
+                expected=f"{max(1, len(handled))} answer(s) with x-oa-request-id {request_id}",
+                seen=f"{len(echoed)}",
+                where=at("answers", *(index for index, _ in echoed)),
+                remedy="the gateway lost the id, minted one of its own, or never answered: compare the header "
+                "with what was sent",
+            )
+        if len(handled) < len(echoed):
+            yield Finding(
+                expected=f"{len(echoed)} exchange(s) of request {request_id}, one an answer",
+                seen=f"{len(handled)}",
+                where=at("exchanges", *(index for index, _ in handled)),
+                remedy="somebody else's answer carries this id: find out who answers in the gateway's place",
             )
         lines = [index for index, row in _logged(evidence, request_id) if row.get("plane") == "gateway"]
-        if len(lines) < max(1, len(answered)):
+        if len(lines) < len(handled):
             yield Finding(
-                expected=f"{max(1, len(answered))} gateway log line(s) with oa_req={request_id}, one an "
-                "answer",
+                expected=f"{len(handled)} gateway log line(s) with oa_req={request_id}, one an answer",
                 seen=f"{len(lines)}",
                 where=at("logs", *lines),
                 remedy="the gateway does not log the id it echoes: mend its log format",
@@ -50,11 +57,15 @@ def response_header_joins(purchase: Bought) -> Check:
 
     gateway = _log_of(request_id, "gateway")
     mutants = (
+        remove_rows("answers", {"requestId": request_id}),
+        set_value("answers", "requestId", None, {"requestId": request_id}),
+        set_value("answers", "requestId", "request-other", {"requestId": request_id}),
         remove_rows("exchanges", {"requestId": request_id}),
         set_value("logs", "line", f"oa_req={request_id}-other", gateway, every=True),
         altered("logs: one gateway line is gone", lambda evidence: _without_first(evidence, "logs", gateway)),
     )
-    return Check(f"response_header_joins({request_id})", judge, mutants, ("exchanges", "logs"))
+    tables = ("answers", "exchanges", "logs")
+    return Check(f"response_header_joins({request_id})", judge, mutants, tables)
 
 
 def found_in_logs(purchase: Bought, plane: str | None = None) -> Check:
