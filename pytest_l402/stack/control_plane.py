@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 from pytest_l402.contract import ExecutionPath, Executor, Plane, TaskStatus, is_allowed
 
 from .clock import Clock
@@ -11,6 +14,9 @@ from .paywalls import HOST_BLOCKED, Paywall, host_denial
 from .randomness import Randomness
 from .security_gate import GateDecision, SecurityGate, SecurityState
 from .task_board import Actor, Task, TaskBoard
+
+if TYPE_CHECKING:
+    from .ops.credential_roles import CredentialRoles
 
 
 class ControlPlane:
@@ -69,6 +75,23 @@ class ControlPlane:
     def security_state(self) -> SecurityState:
         """Return the switches as they stand."""
         return self._gate.state()
+
+    @cached_property
+    def credential_roles(self) -> CredentialRoles:
+        """The credentials of the operating roles; every operation leaves a row in `credential_roles`."""
+        # Imported here: who only sells and buys needs neither roles nor the compiler in the same room.
+        from .ops.credential_roles import CredentialRoles
+
+        return CredentialRoles(self._journal, self._clock)
+
+    def roles_out_of_service(self) -> tuple[str, ...]:
+        """Return the roles that are not active although something was done to them, with their status."""
+        if "credential_roles" not in self.__dict__:
+            return ()
+        states = self.credential_roles.states()
+        return tuple(
+            f"{state.role.value} {state.status.value}" for state in states if state.status != "active"
+        )
 
     def gate(
         self, request_id: str | None, owner_id: str | None, paywall_id: str | None, task_id: str | None = None

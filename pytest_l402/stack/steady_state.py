@@ -56,6 +56,9 @@ def _left_over(stack: Stack) -> Iterator[tuple[str, str | None]]:
     security_state = getattr(stack.control_plane, "security_state", None)
     if security_state is not None:
         yield "owner_kill_switches", _listed(security_state().killed_owners)
+    roles_out_of_service = getattr(stack.control_plane, "roles_out_of_service", None)
+    if roles_out_of_service is not None:
+        yield "credential_roles", _listed(roles_out_of_service())
     tasks = getattr(stack.control_plane, "tasks", None)
     if tasks is not None:
         yield "tasks", _listed(task.task_id for task in tasks() if task.is_pending)

@@ -1,0 +1,281 @@
+"""Decides which credential of each role is in service, and keeps the history of how it came to that."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from pytest_l402.contract import printable, quoted, redact_text
+from pytest_l402.stack.clock import Clock
+from pytest_l402.stack.journal import Journal
+
+from .credential_validation import CredentialRole
+
+TABLE = "credential_roles"
+# What has one of these forms cannot be taken for the credential itself, and so may stand in evidence.
+_FINGERPRINT = re.compile(r"sha256:[0-9a-f]{16,64}|fp_[A-Za-z0-9_.-]{1,64}")
+
+
+class RoleStatus(StrEnum):
+    """How a role stands: `rotating` means that a new credential is being handed out."""
+
+    ACTIVE = "active"
+    ROTATING = "rotating"
+    REVOKED = "revoked"
+
+
+class RoleOperation(StrEnum):
+    """What can be done to a role."""
+
+    ROTATE = "rotate"
+    REVOKE = "revoke"
+    ACTIVATE = "activate"
+
+
+class RoleRefusal(StrEnum):
+    """Why an operation was refused, as a stable code."""
+
+    UNKNOWN_ROLE = "unknown_credential_role"
+    INVALID_FINGERPRINT = "invalid_fingerprint"
+    REVOKED_FINGERPRINT = "revoked_fingerprint"
+
+
+class CredentialRoleError(ValueError):
+    """An operation was refused and changed nothing; `code` is stable."""
+
+    def __init__(self, code: RoleRefusal, role: str, expected: str, seen: str, remedy: str) -> None:
+        super().__init__(
+            f"credential role {role}: expected {expected} (runbook lightning-ops, smoke:security), "
+            f"saw {seen}; {remedy} [{code.value}]"
+        )
+        self.code = code
+        self.role = role
+
+
+@dataclass(frozen=True, slots=True)
+class RoleState:
+    """A role as it stands; times in epoch milliseconds. `version` counts the credentials it has had."""
+
+    role: CredentialRole
+    status: RoleStatus
+    version: int
+    updated_at_ms: int
+    fingerprint: str | None = None
+    note: str | None = None
+    last_rotated_at_ms: int | None = None
+    revoked_at_ms: int | None = None
+
+    @property
+    def in_service(self) -> bool:
+        """Whether a credential of the role is accepted: while one is handed out, the one before still is."""
+        return self.status is not RoleStatus.REVOKED
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the state as the control plane answers it; keys that it does not have are left out."""
+        row: dict[str, Any] = {
+            "role": self.role.value,
+            "status": self.status.value,
+            "version": self.version,
+            "fingerprint": self.fingerprint,
+            "note": self.note,
+            "updatedAtMs": self.updated_at_ms,
+            "lastRotatedAtMs": self.last_rotated_at_ms,
+            "revokedAtMs": self.revoked_at_ms,
+        }
+        return {key: value for key, value in row.items() if value is not None}
+
+
+class CredentialRoles:
+    """The roles of one control plane; every operation, also a refused one, is appended to `credential_roles`.
+
+    No order of operations is refused: that of an emergency cannot be foreseen. Refused is what no emergency
+    asks for: an unknown role, a fingerprint that may be the credential itself, and one that was revoked.
+    Fingerprints are `sha256:` with 16 to 64 hex digits, or `fp_` and a name; notes are redacted.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._states: dict[CredentialRole, RoleState] = {}
+        self._revoked: dict[CredentialRole, set[str]] = {}
+
+    def state(self, role: CredentialRole | str) -> RoleState | None:
+        """Return how a role stands, or None if nothing was ever done to it. Raises `CredentialRoleError`."""
+        return self._states.get(_known(role))
+
+    def states(self) -> tuple[RoleState, ...]:
+        """Return how every role stands to which something was done, by name."""
+        return tuple(sorted(self._states.values(), key=lambda state: state.role.value))
+
+    def rotate(
+        self, role: CredentialRole | str, *, fingerprint: str | None = None, note: str | None = None
+    ) -> RoleState:
+        """Begin to hand out a new credential: status `rotating`, the next version.
+
+        Raises:
+            CredentialRoleError: unknown role, or a fingerprint that is malformed or was revoked.
+        """
+        role = _known(role)
+        with self._refusals_noted(role, RoleOperation.ROTATE, note):
+            before, at_ms = self._states.get(role), self._clock.tick()
+            state = RoleState(
+                role,
+                RoleStatus.ROTATING,
+                1 if before is None else before.version + 1,
+                at_ms,
+                self._usable(role, fingerprint),
+                _shown(note),
+                at_ms,
+            )
+        return self._keep(RoleOperation.ROTATE, before, state)
+
+    def activate(
+        self, role: CredentialRole | str, *, fingerprint: str | None = None, note: str | None = None
+    ) -> RoleState:
+        """Put a credential into service: the one being handed out, or else the next version.
+
+        Without a fingerprint, that of the credential being handed out stays.
+
+        Raises:
+            CredentialRoleError: unknown role, or a fingerprint that is malformed or was revoked.
+        """
+        role = _known(role)
+        with self._refusals_noted(role, RoleOperation.ACTIVATE, note):
+            before, at_ms = self._states.get(role), self._clock.tick()
+            rotating = before is not None and before.status is RoleStatus.ROTATING
+            version = 1 if before is None else before.version + (0 if rotating else 1)
+            shown = self._usable(role, fingerprint)
+            if shown is None and before is not None and rotating:
+                shown = before.fingerprint
+            state = RoleState(role, RoleStatus.ACTIVE, version, at_ms, shown, _shown(note), at_ms)
+        return self._keep(RoleOperation.ACTIVATE, before, state)
+
+    def revoke(self, role: CredentialRole | str, *, note: str | None = None) -> RoleState:
+        """Take the role out of service; the fingerprint it had never comes back.
+
+        A role that never had a credential can be revoked too, and stays shut until one is activated.
+
+        Raises:
+            CredentialRoleError: unknown role.
+        """
+        role = _known(role)
+        before, at_ms = self._states.get(role), self._clock.tick()
+        if before is not None and before.fingerprint is not None:
+            self._revoked.setdefault(role, set()).add(before.fingerprint)
+        state = replace(
+            before or RoleState(role, RoleStatus.REVOKED, 1, at_ms),
+            status=RoleStatus.REVOKED,
+            updated_at_ms=at_ms,
+            fingerprint=None,
+            note=_shown(note),
+            revoked_at_ms=at_ms,
+        )
+        return self._keep(RoleOperation.REVOKE, before, state)
+
+    def recover(
+        self, role: CredentialRole | str, found: RoleState | None, *, note: str | None = None
+    ) -> RoleState | None:
+        """Bring a role back to the status and fingerprint it was found in, after a drill or an accident.
+
+        A role that was found with no state and has one now is left in service. Versions only grow, so they do
+        not come back.
+
+        Raises:
+            CredentialRoleError: unknown role, or the fingerprint was revoked since.
+        """
+        now = self.state(role)
+        if now is None or now == found or (found is None and now.status is RoleStatus.ACTIVE):
+            return now
+        if found is None:
+            return self.activate(role, note=note)
+        if (now.status, now.fingerprint) == (found.status, found.fingerprint):
+            return now
+        if found.status is RoleStatus.REVOKED:
+            return self.revoke(role, note=note)
+        put = self.rotate if found.status is RoleStatus.ROTATING else self.activate
+        return put(role, fingerprint=found.fingerprint, note=note)
+
+    def _usable(self, role: CredentialRole, fingerprint: str | None) -> str | None:
+        if fingerprint is None:
+            return None
+        if not isinstance(fingerprint, str) or _FINGERPRINT.fullmatch(fingerprint) is None:
+            # Not shown: it may be the credential.
+            raise CredentialRoleError(
+                RoleRefusal.INVALID_FINGERPRINT,
+                role.value,
+                "a fingerprint, sha256: with 16 to 64 hex digits or fp_ with a name",
+                "text of another form" if isinstance(fingerprint, str) else type(fingerprint).__name__,
+                "pass a digest of the credential, never the credential",
+            )
+        if fingerprint in self._revoked.get(role, ()):
+            raise CredentialRoleError(
+                RoleRefusal.REVOKED_FINGERPRINT,
+                role.value,
+                "a fingerprint that was not revoked",
+                quoted(fingerprint),
+                "make a new credential: a revoked one stays revoked",
+            )
+        return fingerprint
+
+    @contextmanager
+    def _refusals_noted(
+        self, role: CredentialRole, operation: RoleOperation, note: str | None
+    ) -> Iterator[None]:
+        try:
+            yield
+        except CredentialRoleError as refused:
+            self._append(operation, self._states.get(role), self._states.get(role), role, refused.code, note)
+            raise
+
+    def _keep(self, operation: RoleOperation, before: RoleState | None, state: RoleState) -> RoleState:
+        self._states[state.role] = state
+        self._append(operation, before, state, state.role, None, state.note)
+        return state
+
+    def _append(
+        self,
+        operation: RoleOperation,
+        before: RoleState | None,
+        after: RoleState | None,
+        role: CredentialRole,
+        refusal: RoleRefusal | None,
+        note: str | None,
+    ) -> None:
+        self._journal.append(
+            TABLE,
+            {
+                "role": role.value,
+                "operation": operation.value,
+                "refusal": None if refusal is None else refusal.value,
+                "fromStatus": None if before is None else before.status.value,
+                "fromVersion": None if before is None else before.version,
+                "status": None if after is None else after.status.value,
+                "version": None if after is None else after.version,
+                "fingerprint": None if after is None else after.fingerprint,
+                "note": _shown(note),
+                "lastRotatedAtMs": None if after is None else after.last_rotated_at_ms,
+                "revokedAtMs": None if after is None else after.revoked_at_ms,
+                "atMs": self._clock.now_ms(),
+            },
+        )
+
+
+def _known(role: CredentialRole | str) -> CredentialRole:
+    try:
+        return CredentialRole(role)
+    except ValueError:
+        raise CredentialRoleError(
+            RoleRefusal.UNKNOWN_ROLE,
+            quoted(role),
+            "one of " + ", ".join(CredentialRole),
+            quoted(role),
+            "name one of the three roles",
+        ) from None
+
+
+def _shown(note: str | None) -> str | None:
+    return None if note is None else redact_text(printable(note))
