@@ -25,6 +25,7 @@ from .faults import (
     UpstreamFailure,
     WalletLocked,
 )
+from .forger import Forger, Presented
 from .full_flow import FlowPurchase, FullFlowRun, run_full_flow
 from .gateway import Gateway
 from .gateway_profile import APERTURE, PROFILES, SINGLE_USE, SPEC, GatewayProfile
@@ -73,6 +74,7 @@ __all__ = [
     "Fault",
     "Faults",
     "FlowPurchase",
+    "Forger",
     "FullFlowRun",
     "Gateway",
     "GatewayDown",
@@ -99,6 +101,7 @@ __all__ = [
     "Paywall",
     "PreimageMissing",
     "PreimageNotReturned",
+    "Presented",
     "ProbeReport",
     "Projection",
     "ProjectionProofMismatch",

@@ -1,4 +1,4 @@
-"""Decides what the operator's edge adds to a request, and notes of each answer: which id it really carries."""
+"""Decides what the operator's edge adds to a request, and notes which id each answer really carries."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from .edge import Edge
 from .executor import DEFAULT_USER, Executor
 from .executor_policy import BuyerPolicy
 from .faults import Faults, GatewayDown
+from .forger import Forger
 from .gateway import Gateway, SettlementSink
 from .gateway_profile import APERTURE, GatewayProfile
 from .journal import Journal, Row
@@ -190,6 +191,11 @@ class Stack:
             policy=policy,
             user_id=user_id,
         )
+
+    def forger(self) -> Forger:
+        """Return a client that presents forged credentials; it pays with the stack's wallet."""
+        wallet = cast("roles.Wallet", _Part(self, "wallet"))
+        return Forger(client=self.client, wallet=wallet, randomness=self.randomness.derive("forger"))
 
     def replace(self, **parts: Any) -> Self:
         """Let other objects play roles: `executor`, `wallet`, `gateway`, `control_plane`, `settlement_store`.

@@ -1,4 +1,4 @@
-"""Section 1: a paid request works end to end on the hosted path, and its records join from the response header on."""
+"""Section 1: a paid request works from end to end, and its records join from the response header on."""
 
 from collections.abc import Callable
 
@@ -44,7 +44,7 @@ def test_full_flow(l402_full_flow: Callable[[], FullFlowRun], l402_evidence: Evi
         paid_exactly_once(flow.paid),
         payments_agree().proves("1.one-story"),
         triaged_as(flow.denied, "policy"),
-        steady_state_restored(),
+        steady_state_restored().proves("1.undone"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Section 2: a run of the local executor leaves the local artifact; a historical one is reference-only evidence."""
+"""Section 2: a run of the local executor leaves an artifact; a historical one is reference-only evidence."""
 
 import pytest
 
@@ -30,5 +30,7 @@ def test_local_run_writes_the_artifact(l402_executor: Executor, l402_evidence: E
     )
 
 
-def test_historical_artifact_is_reference_only(l402_evidence: EvidenceCollector, l402_reference_artifact: None) -> None:
+def test_historical_artifact_is_reference_only(
+    l402_evidence: EvidenceCollector, l402_reference_artifact: None
+) -> None:
     l402_evidence.verify(reference_artifact_holds().proves("2.reference-only"))

@@ -6,6 +6,7 @@ import pytest
 
 from pytest_l402.evidence import (
     cached_request,
+    forgeries_refused,
     idempotent_replay,
     no_second_payment,
     not_reused,
@@ -15,7 +16,7 @@ from pytest_l402.evidence import (
     triaged_as,
 )
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
-from pytest_l402.stack import APERTURE, Executor, Gateway, StackClock
+from pytest_l402.stack import APERTURE, Executor, Gateway, Stack, StackClock
 
 pytestmark = pytest.mark.rehearsal("cache-reuse", runbook="observability", section="3")
 
@@ -72,4 +73,18 @@ def test_client_told_401_does_not_pay_again(
     l402_evidence.verify(
         no_second_payment(first, second).proves("3.no-second-payment"),
         paid_exactly_once(first),
+    )
+
+
+def test_forged_credentials_are_refused(
+    l402_stack: Stack, l402_clock: StackClock, l402_evidence: EvidenceCollector
+) -> None:
+    forger = l402_stack.forger()
+    bought = forger.buy("/premium-expiring")
+    forged = forger.present_forgeries(bought, foreign=forger.buy("/premium"))
+    l402_clock.advance(61_000)
+    expired = forger.present_again(bought, "expired")
+    l402_evidence.verify(
+        forgeries_refused(bought, *forged, expired).proves("3.forged"),
+        paid_exactly_once(bought),
     )

@@ -2,9 +2,15 @@
 
 import pytest
 
-from pytest_l402.evidence import denial_recorded, denied_before_payment, some_record, triaged_as
+from pytest_l402.evidence import (
+    denial_recorded,
+    denied_before_payment,
+    nothing_reached,
+    some_record,
+    triaged_as,
+)
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
-from pytest_l402.stack import BuyerPolicy, ControlPlane, Executor
+from pytest_l402.stack import BuyerPolicy, ControlPlane, Executor, Stack
 from pytest_l402.stack.roles import BuyResult
 from pytest_l402.stack.roles import Executor as AnyExecutor
 
@@ -26,27 +32,45 @@ def test_host_not_on_the_list(l402_executor: Executor, l402_evidence: EvidenceCo
 
 
 def test_owner_kill_switch(
-    l402_executor: AnyExecutor, l402_control_plane: ControlPlane, l402_evidence: EvidenceCollector
+    l402_stack: Stack,
+    l402_executor: AnyExecutor,
+    l402_control_plane: ControlPlane,
+    l402_evidence: EvidenceCollector,
 ) -> None:
     l402_control_plane.set_owner_kill_switch("owner_premium", active=True)
     purchase = l402_executor.buy("/premium")
+    direct = _ask_without_a_task(l402_stack)
     l402_control_plane.set_owner_kill_switch("owner_premium", active=False)
     _verify_denied(l402_evidence, purchase, "owner_kill_switch_active")
+    _verify_denied(l402_evidence, direct, "owner_kill_switch_active")
 
 
 def test_global_pause(
-    l402_executor: AnyExecutor, l402_control_plane: ControlPlane, l402_evidence: EvidenceCollector
+    l402_stack: Stack,
+    l402_executor: AnyExecutor,
+    l402_control_plane: ControlPlane,
+    l402_evidence: EvidenceCollector,
 ) -> None:
     l402_control_plane.set_global_pause(True)
     purchase = l402_executor.buy("/premium")
+    direct = _ask_without_a_task(l402_stack)
     l402_control_plane.set_global_pause(False)
     _verify_denied(l402_evidence, purchase, "global_pause_active")
+    _verify_denied(l402_evidence, direct, "global_pause_active")
 
 
-def _verify_denied(evidence: EvidenceCollector, purchase: BuyResult, code: str) -> None:
+def _ask_without_a_task(stack: Stack) -> str:
+    """Ask the gateway past the control plane, as a client without a task does; return the request id."""
+    request_id = "direct-request"
+    stack.client.get("/premium", headers={"x-oa-request-id": request_id})
+    return request_id
+
+
+def _verify_denied(evidence: EvidenceCollector, purchase: BuyResult | str, code: str) -> None:
     evidence.verify(
         some_record(denyReason=code).proves("4.deny-reason"),
         denial_recorded(purchase, code, plane="control", executor="system").proves("4.control-plane"),
         denied_before_payment(purchase, code).proves("4.before-payment"),
+        nothing_reached("payments", "settlements", request_id=purchase).proves("4.before-payment"),
         triaged_as(purchase, "policy", field="denyReason").proves("tree.policy"),
     )

@@ -1,4 +1,4 @@
-"""Section 5: given a failing request id and the records, nothing else, the on-call names the domain that failed."""
+"""Section 5: from a request id and the records, nothing else, the on-call names the domain that failed."""
 
 import pytest
 
@@ -28,7 +28,9 @@ from pytest_l402.stack import (
 pytestmark = pytest.mark.rehearsal("settlement-failure", runbook="observability", section="5")
 
 
-def test_settlement_lost(l402_stack: Stack, l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
+def test_settlement_lost(
+    l402_stack: Stack, l402_executor: Executor, l402_evidence: EvidenceCollector
+) -> None:
     with l402_stack.faults.inject(SettlementLost()):
         failing = l402_executor.buy("/premium")
     l402_evidence.expect_fault(failing)
@@ -69,7 +71,9 @@ def test_proof_mismatch_across_planes(
     l402_evidence.verify(
         found_in_logs(failing).proves("5.request-id"),
         proof_differs(failing, "gateway", "settlement").proves("5.proof"),
-        triaged_as(failing, "settlement", field="paymentProofRef", rule="settlement_mismatch").proves("5.domain"),
+        triaged_as(failing, "settlement", field="paymentProofRef", rule="settlement_mismatch").proves(
+            "5.domain"
+        ),
     )
 
 
@@ -98,7 +102,9 @@ def test_gateway_down(l402_stack: Stack, l402_executor: Executor, l402_evidence:
     _verify_recovered(l402_executor, l402_evidence)
 
 
-def test_projection_stale(l402_stack: Stack, l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
+def test_projection_stale(
+    l402_stack: Stack, l402_executor: Executor, l402_evidence: EvidenceCollector
+) -> None:
     with l402_stack.faults.inject(ProjectionStale()):
         failing = l402_executor.buy("/premium")
     l402_evidence.expect_fault(failing)

@@ -1,13 +1,15 @@
-"""Section 6: from record fields and the local artifact alone, the on-call tells that the buyer's executor was not there."""
+"""Section 6: from records and the local artifact alone, the on-call tells that the executor was not there."""
 
 import pytest
 
 from pytest_l402.evidence import (
     artifact_lacks,
     artifact_shows,
+    no_record,
     paid_exactly_once,
     paid_nothing,
     recovered,
+    some_record,
     steady_state_restored,
     success_despite,
     triaged_as,
@@ -22,12 +24,15 @@ from pytest_l402.stack import (
     PaymentFailure,
     Stack,
     StackClock,
+    Task,
     WalletLocked,
 )
+from pytest_l402.stack.faults import StopPoint
 
 pytestmark = pytest.mark.rehearsal("executor-offline", runbook="observability", section="6")
 
 LONGER_THAN_A_HEARTBEAT_MAY_BE_OLD_MS = 10_001
+LONGER_THAN_A_TASK_MAY_TAKE_MS = 4_501
 
 
 def test_stopped_before_the_request(
@@ -59,7 +64,7 @@ def test_stopped_before_the_request(
     ],
 )
 def test_killed(
-    stops_at: str,
+    stops_at: StopPoint,
     task_status: str,
     l402_stack: Stack,
     l402_executor: Executor,
@@ -91,17 +96,40 @@ def test_heartbeat_stale(
     l402_clock: StackClock,
     l402_evidence: EvidenceCollector,
 ) -> None:
+    in_time = _task_for(l402_executor, l402_control_plane, "web-in-time")
+    l402_control_plane.sweep()
+    l402_evidence.verify(
+        no_record(requestId=in_time.request_id, denyReason="desktop_executor_offline").proves("6.domain"),
+        triaged_as(in_time, "healthy").proves("6.domain"),
+    )
     with l402_stack.faults.inject(HeartbeatStopped()):
         l402_clock.advance(LONGER_THAN_A_HEARTBEAT_MAY_BE_OLD_MS)
-        task = l402_control_plane.create_task(
-            "web-heartbeat-stale", l402_executor.user_id, "https://gateway.l402.test/premium", 100_000, "gateway.l402.test"
-        )
+        stale = _task_for(l402_executor, l402_control_plane, "web-stale")
         l402_control_plane.sweep()
     l402_evidence.verify(
-        triaged_as(task, "executor", field="denyReason").proves("6.domain"),
-        paid_nothing(task),
+        triaged_as(stale, "executor", field="denyReason").proves("6.domain"),
+        some_record(requestId=stale.request_id, denyReason="desktop_executor_offline").proves("6.domain"),
+        paid_nothing(stale),
     )
     l402_executor.heartbeat()
+    _verify_recovered(l402_executor, l402_evidence)
+
+
+def test_task_not_taken_up(
+    l402_executor: Executor,
+    l402_control_plane: ControlPlane,
+    l402_clock: StackClock,
+    l402_evidence: EvidenceCollector,
+) -> None:
+    task = _task_for(l402_executor, l402_control_plane, "web-not-taken-up")
+    l402_clock.advance(LONGER_THAN_A_TASK_MAY_TAKE_MS)
+    l402_executor.heartbeat()
+    l402_control_plane.sweep()
+    l402_evidence.verify(
+        triaged_as(task, "executor", field="denyReason").proves("6.domain"),
+        some_record(requestId=task.request_id, denyReason="desktop_executor_timeout").proves("6.domain"),
+        paid_nothing(task),
+    )
     _verify_recovered(l402_executor, l402_evidence)
 
 
@@ -136,6 +164,12 @@ def test_success_on_a_degraded_node(
         triaged_as(purchase, "healthy").proves("6.degraded-success"),
         paid_exactly_once(purchase),
     )
+
+
+def _task_for(executor: Executor, control_plane: ControlPlane, request_id: str) -> Task:
+    """Queue a purchase as the web application does, and leave it to whoever takes it up."""
+    host = "gateway.l402.test"
+    return control_plane.create_task(request_id, executor.user_id, f"https://{host}/premium", 100_000, host)
 
 
 def _verify_recovered(executor: Executor, evidence: EvidenceCollector) -> None:

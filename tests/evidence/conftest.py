@@ -73,6 +73,15 @@ def _conflict(stack: Stack) -> tuple[Any, Any]:
     return first, "req-conflict"
 
 
+def _forged(stack: Stack) -> tuple[Any, Any]:
+    """The first is the genuine purchase, the second all that was forged of it."""
+    forger = stack.forger()
+    bought, foreign = forger.buy("/premium-expiring"), forger.buy("/premium")
+    forged = forger.present_forgeries(bought, foreign)
+    stack.clock.advance(61_000)
+    return bought, (*forged, forger.present_again(bought, "expired"))
+
+
 def _with(fault: Fault) -> Callable[[Stack], tuple[Any, Any]]:
     def procedure(stack: Stack) -> tuple[Any, Any]:
         with stack.faults.inject(fault):
@@ -98,6 +107,7 @@ STORIES = {
     "paused": _paused,
     "flow": _flow,
     "conflict": _conflict,
+    "forged": _forged,
     "lost": _lost,
     "mismatch": _with(SettlementProofMismatch()),
     "stopped": _with(ExecutorStops("after_payment")),

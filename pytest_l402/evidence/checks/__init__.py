@@ -1,5 +1,6 @@
 """The public checks, by theme; each factory returns a check with the mutants that it must notice."""
 
+from pytest_l402.evidence.checks.forgeries import forgeries_refused
 from pytest_l402.evidence.checks.full_flow import (
     artifacts_written,
     paid_and_denied_present,
@@ -61,6 +62,7 @@ __all__ = [
     "cached_request",
     "denial_recorded",
     "denied_before_payment",
+    "forgeries_refused",
     "found_in_logs",
     "idempotent_replay",
     "local_artifact_join",

@@ -36,8 +36,8 @@ def response_header_joins(purchase: Bought) -> Check:
                 expected=f"{max(1, len(handled))} answer(s) with x-oa-request-id {request_id}",
                 seen=f"{len(echoed)}",
                 where=at("answers", *(index for index, _ in echoed)),
-                remedy="the gateway lost the id, minted one of its own, or never answered: compare the header "
-                "with what was sent",
+                remedy="the gateway lost the id, minted one of its own, or never answered: compare the "
+                "header with what was sent",
             )
         if len(handled) < len(echoed):
             yield Finding(

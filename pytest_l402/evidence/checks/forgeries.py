@@ -1,0 +1,83 @@
+"""Decides whether only what was paid for opened the paywall."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.checks.payments import payment_mutants, payments_of
+from pytest_l402.evidence.checks.selecting import Bought, at, request_id_of, rows, shown
+from pytest_l402.evidence.mutants import remove_rows, set_value
+from pytest_l402.evidence.tables import Evidence, Row
+
+_REMEDY = (
+    "the gateway gives away what nobody paid for: stop selling through it, and check preimage, root key, "
+    "signature and caveats in that order"
+)
+
+
+def forgeries_refused(genuine: Bought, *forged: Bought) -> Check:
+    """The genuine credential was delivered; every forged one was refused, unforwarded and unsettled.
+
+    Each is a request id, or a purchase. Raises `ValueError` when nothing forged was presented.
+    """
+    bought = request_id_of(genuine)
+    tried = {request_id_of(each): str(getattr(each, "kind", "forged")) for each in forged}
+    if not tried:
+        raise ValueError("forgeries_refused: expected at least one forged credential, saw none")
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        if not any(_is_delivered(row) for _, row in rows(evidence, "exchanges", requestId=bought)):
+            yield Finding(
+                expected=f"a delivery to request {bought} for the genuine credential",
+                seen="none: a gateway that refuses everything refuses forgeries too",
+                where=at("exchanges"),
+                remedy="see why the genuine credential was refused (its exchanges, by request id)",
+            )
+        for request_id, kind in tried.items():
+            yield from _refused(evidence, request_id, kind)
+            yield from payments_of(evidence, request_id)
+
+    mutants = [
+        set_value("exchanges", "credential", "refused", {"requestId": bought}, every=True),
+        remove_rows("exchanges", {"requestId": bought}),
+    ]
+    for request_id in tried:
+        here = {"requestId": request_id}
+        mutants += [
+            set_value("exchanges", "credential", "accepted", here),
+            set_value("exchanges", "credential", "absent", here),
+            set_value("exchanges", "status", 200, here),
+            set_value("exchanges", "upstreamStatus", 200, here),
+            remove_rows("exchanges", here),
+        ]
+    mutants += payment_mutants(next(iter(tried)))
+    name = f"forgeries_refused({bought}, {len(tried)} forged)"
+    return Check(name, judge, tuple(mutants), ("exchanges", "records"))
+
+
+def _refused(evidence: Evidence, request_id: str, kind: str) -> Iterator[Finding]:
+    found = rows(evidence, "exchanges", requestId=request_id)
+    if not found:
+        yield Finding(
+            expected=f"an exchange of request {request_id} ({kind})",
+            seen="none: the credential never reached the gateway",
+            where=at("exchanges"),
+            remedy="without a presentation nothing was refused: see what the client sent",
+        )
+    for index, row in found:
+        status = row.get("status")
+        denied = isinstance(status, int) and 400 <= status < 500
+        if row.get("credential") != "refused" or not denied or row.get("upstreamStatus") is not None:
+            yield Finding(
+                expected=f"request {request_id} ({kind}) refused, and not forwarded",
+                seen=f"credential {shown(row.get('credential'))}, status {shown(status)}, "
+                f"upstream {shown(row.get('upstreamStatus'))}",
+                where=at("exchanges", index),
+                remedy=_REMEDY,
+            )
+
+
+def _is_delivered(row: Row) -> bool:
+    status = row.get("status")
+    return row.get("credential") == "accepted" and isinstance(status, int) and 200 <= status < 300
