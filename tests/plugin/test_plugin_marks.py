@@ -1,4 +1,4 @@
-"""What a rehearsal mark must say, and what is said of one that does not: one line, exit code 4, the closest name."""
+"""What a rehearsal mark must say: any other costs one line and exit code 4, and is told what is near."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ FORM = 'rehearsal("<id>", runbook="<runbook>", section="<section>")'
 BAD_MARKS = {
     "unknown id": (
         'pytest.mark.rehearsal("alhpa", runbook="book", section="1")',
-        f"{NODE}: expected a rehearsal id of <root>/rehearsals/catalogue.yaml, saw 'alhpa'; did you mean 'alpha'?",
+        f"{NODE}: expected a rehearsal id of <root>/rehearsals/catalogue.yaml, saw 'alhpa'; "
+        "did you mean 'alpha'?",
     ),
     "unknown id, nothing near": (
         'pytest.mark.rehearsal("zzz", runbook="book", section="1")',
@@ -30,7 +31,8 @@ BAD_MARKS = {
     "bare": ("pytest.mark.rehearsal", f"{NODE}: expected {FORM}, saw rehearsal(); give the three names"),
     "two ids": (
         'pytest.mark.rehearsal("alpha", "beta", runbook="book", section="1")',
-        f"{NODE}: expected {FORM}, saw rehearsal('alpha', 'beta', runbook='book', section='1'); give the three names",
+        f"{NODE}: expected {FORM}, saw rehearsal('alpha', 'beta', runbook='book', section='1'); "
+        "give the three names",
     ),
     "number for a section": (
         'pytest.mark.rehearsal("alpha", runbook="book", section=1)',

@@ -1,4 +1,4 @@
-"""Every option under each of its names, which of them wins, and what a bad value costs: one line, exit code 4."""
+"""Every option under each of its names, which of them wins, and what a bad value costs: one line, exit 4."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ def test_everything_in_the_ini_file(project: Project) -> None:
         "testpaths",
         'l402_mode = "mock"\nl402_artifact_dir = "kept"\nl402_local_artifact = "artifact.json"\n'
         "l402_allow_missing_local_artifact = true\nl402_no_teeth = true\n"
-        'l402_required = ["first", "second"]\nl402_waivers = "waivers.yaml"\nl402_seed = "7"\nl402_catalogue = "other.yaml"\ntestpaths',
+        'l402_required = ["first", "second"]\nl402_waivers = "waivers.yaml"\n'
+        'l402_seed = "7"\nl402_catalogue = "other.yaml"\ntestpaths',
     )
     found = settings_of(project)
     assert found == Settings(**everything_in(project.root, at_hand=False))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What the plugin costs a project that does not use it: it imports nothing but pytest and the standard library."""
+"""What the plugin costs a project that does not use it: it imports pytest and the standard library alone."""
 
 from __future__ import annotations
 
