@@ -44,8 +44,9 @@ def deployment_id(request_id: str, prefix: str = DEPLOYED) -> str:
 class Deployment(CamelDocument):
     """One row of `l402GatewayDeployments`: a deployment at one moment.
 
-    The last row of an id is how it stands. `diagnostics` holds `{diagnostics, metadata, requestId}`: what the compiler found, and the correlation,
-    progress, failure and rollback of the deployment. Source: runbook staging-reconcile section 3.
+    The last row of an id is how it stands. `diagnostics` holds `{diagnostics, metadata, requestId}`: what the
+    compiler found, and the correlation, progress, failure and rollback of the deployment. Source: runbook
+    staging-reconcile section 3.
     """
 
     deployment_id: Text
@@ -66,7 +67,8 @@ class Deployment(CamelDocument):
 class GatewayEvent(CamelDocument):
     """One row of `l402GatewayEvents`.
 
-    `metadata` holds executionPath, deploymentId, configHash, routeId and details. Source: runbook staging-reconcile section 3.
+    `metadata` holds executionPath, deploymentId, configHash, routeId and details. Source: runbook
+    staging-reconcile section 3.
     """
 
     event_id: Text
@@ -83,7 +85,8 @@ class Intent(CamelDocument):
     """A reconcile as the ledger knows it: what it set out to do, how far it came, how it ended.
 
     `previous_known` tells a gateway that ran nothing before from one that was not asked yet. As long as it is
-    false the gateway is untouched. `outcome` None is a run under way, or one that was cut off.
+    false the gateway is untouched. `outcome` None is a run under way, or one that was cut off. Events are
+    told under `rule_id`, `paywall_id` and `owner_id`: those of the first target, or of the first paywall.
     """
 
     request_id: Text
@@ -94,6 +97,9 @@ class Intent(CamelDocument):
     diagnostics: tuple[dict[str, Any], ...]
     image_digest: Text | None
     targets: tuple[ProbeTarget, ...]
+    rule_id: Text | None
+    paywall_id: Text | None
+    owner_id: Text | None
     started_at_ms: EpochMs
     previous_known: Flag = False
     previous: ActiveDeployment | None = None

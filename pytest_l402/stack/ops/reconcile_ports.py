@@ -138,13 +138,20 @@ class DeploymentLedger(Protocol):
     """
 
     def begin(self, intent: Intent, pending: Deployment | None) -> None:
-        """Write down what is about to be done, and the `pending` deployment if it may come to one."""
+        """Write down what is about to be done, and the `pending` deployment if it may come to one.
+
+        `ValueError` for a request that is known already.
+        """
         ...
 
     def note_previous(
         self, request_id: str, previous: ActiveDeployment | None, targets: tuple[ProbeTarget, ...]
     ) -> None:
         """Write down what ran before, and how it is probed: what an undo goes back to."""
+        ...
+
+    def note_resumed(self, request_id: str) -> None:
+        """Write down that a run which was cut off is taken up, at the apply: what passed after it is open."""
         ...
 
     def note_passed(self, request_id: str, stage: Stage, image_digest: str | None = None) -> None:
@@ -167,6 +174,10 @@ class DeploymentLedger(Protocol):
 
     def intent(self, request_id: str) -> Intent | None:
         """Return what is known of a request, or None."""
+        ...
+
+    def event_count(self, request_id: str) -> int:
+        """Return how many events the request has left so far; the next one is named by it."""
         ...
 
     def open_intents(self) -> tuple[Intent, ...]:
