@@ -1,0 +1,150 @@
+"""Decides what of a page is run: every listing, every console transcript, in the order in which they stand.
+
+A fenced block is one of these, and nothing else passes:
+
+- `console`: lines that start with `$ ` are run by bash in the page's own project; what follows is what they
+  print. A line `...` stands for any lines, a `...` within a line for any text.
+- any language after `<!-- file: path -->`: a file of the project, written when its turn comes.
+- `text`: a picture, run by nobody.
+
+`<!-- project: rehearsals -->` gives the page a copy of the repository's rehearsals to begin with, `rehearsed`
+also what a full run of them left, `empty` nothing. `<!-- remove: path -->` takes a file away.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PAGES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
+
+_FENCE = re.compile(r"(`{3,})(\w*)")
+_NOTE = re.compile(r"<!-- (project|file|remove): (\S+) -->")
+_BETWEEN = re.compile(r"<!-- two commands -->.*?<!-- end -->", re.DOTALL)
+_ELISION = "..."
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is typed, and the lines that are to answer it; `start` and `end` are their lines in the page."""
+
+    text: str
+    expected: tuple[str, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that a page does: a file is written or removed, or commands are run."""
+
+    line: int
+    language: str
+    file: str | None = None
+    removes: str | None = None
+    text: str = ""
+    commands: tuple[Command, ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    path: Path
+    project: str
+    steps: tuple[Step, ...]
+
+    @property
+    def name(self) -> str:
+        return self.path.relative_to(REPOSITORY).as_posix()
+
+
+def read_page(path: Path) -> Page:
+    """Parse one page. Raises `ValueError` for a block that nobody would run."""
+    # The gate runs these two commands itself, and blank lines keep the numbers of all others right.
+    text = _BETWEEN.sub(lambda found: "\n" * found[0].count("\n"), path.read_text(encoding="utf-8"))
+    project, steps, file = "empty", [], None
+    lines = iter(enumerate(text.splitlines(), start=1))
+    for number, line in lines:
+        note = _NOTE.fullmatch(line)
+        fence = _FENCE.fullmatch(line)
+        if note is not None:
+            kind, value = note.groups()
+            if kind == "project":
+                project = value
+            elif kind == "remove":
+                steps.append(Step(number, "", removes=value))
+            else:
+                file = value
+        elif fence is not None:
+            body = list(_until(lines, fence[1]))
+            steps.append(_step(path, number, fence[2], file, body))
+            file = None
+        elif file is not None and line.strip():
+            raise ValueError(f"{path.name}:{number}: expected a fenced block for the file {file}, saw text")
+    return Page(path, project, tuple(steps))
+
+
+def _until(lines: Iterator[tuple[int, str]], fence: str) -> Iterator[str]:
+    for _, line in lines:
+        if line == fence:
+            return
+        yield line
+
+
+def _step(path: Path, number: int, language: str, file: str | None, body: list[str]) -> Step:
+    step = Step(number, language, file=file, text="\n".join(body) + "\n")
+    if file is not None or language == "text":
+        return step
+    if language != "console":
+        raise ValueError(f"{path.name}:{number}: expected console, text or a file, saw {language!r}")
+    return replace(step, commands=tuple(_commands(body, number + 1)))
+
+
+def _commands(body: list[str], first: int) -> Iterator[Command]:
+    starts = [index for index, line in enumerate(body) if line.startswith("$ ")]
+    if starts[:1] != [0]:
+        raise ValueError(f"line {first}: expected a console block to begin with '$ '")
+    for start, end in zip(starts, [*starts[1:], len(body)], strict=True):
+        typed = start + 1
+        while body[typed - 1].endswith("\\"):
+            typed += 1
+        text = "\n".join([body[start].removeprefix("$ "), *body[start + 1 : typed]])
+        yield Command(text, tuple(body[typed:end]), first + typed, first + end)
+
+
+def mismatch(expected: tuple[str, ...], seen: tuple[str, ...]) -> str | None:
+    """Return the first expected line that is not in its place, or None if all are; elisions stand for anything."""
+    place, anywhere = 0, False
+    for index, line in enumerate(expected):
+        if line == _ELISION:
+            anywhere = True
+            continue
+        # The tail is held to the end: a transcript that stops early is no transcript.
+        after = expected[index + 1 :]
+        if anywhere and _ELISION not in after:
+            place = max(place, len(seen) - len(after) - 1)
+        while anywhere and place < len(seen) and not _same(line, seen[place]):
+            place += 1
+        if place >= len(seen) or not _same(line, seen[place]):
+            return line
+        place, anywhere = place + 1, False
+    return None if anywhere or place == len(seen) else f"nothing more than {place} lines"
+
+
+def _same(expected: str, seen: str) -> bool:
+    pattern = ".*".join(re.escape(part) for part in expected.split(_ELISION))
+    return re.fullmatch(pattern, seen) is not None
+
+
+def corrected(expected: tuple[str, ...], seen: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what the page ought to print: what was seen, with the page's elisions where they still hold."""
+    if _ELISION in expected:
+        head = expected.index(_ELISION)
+        tail = len(expected) - 1 - max(i for i, line in enumerate(expected) if line == _ELISION)
+        lines = (*seen[:head], _ELISION, *(seen[-tail:] if tail else ()))
+    else:
+        lines = seen
+    elided = [line for line in expected if _ELISION in line and line != _ELISION]
+    return tuple(next((old for old in elided if _same(old, line)), line) for line in lines)
