@@ -248,10 +248,10 @@ def python(*arguments, **options):
 
 def test_help_waits_for_no_model_and_no_engine():
     code = (
-        "import sys; from pytest_l402 import cli\n"
+        "import sys; before = set(sys.modules); from pytest_l402 import cli\n"
         "try: cli.main(['--version'])\n"
         "except SystemExit: pass\n"
-        "print(sorted({'pydantic', 'sqlite3', 'httpx', 'pytest', 'yaml'} & set(sys.modules)))"
+        "print(sorted({'pydantic', 'sqlite3', 'httpx', 'pytest', 'yaml'} & (set(sys.modules) - before)))"
     )
     assert python("-c", code).stdout.decode().splitlines()[-1] == "[]"
 

@@ -22,7 +22,7 @@ def read_text(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> str:
         InputError: missing, unreadable, a directory, empty, larger than `limit` bytes, or not UTF-8.
     """
     with open_input(path) as stream:
-        data = _guarded_read(stream, limit + 1, path)
+        data = read_bytes(stream, limit + 1, path)
     if len(data) > limit:
         raise InputError.at(
             path,
@@ -97,6 +97,18 @@ def open_input(path: str | os.PathLike[str]) -> IO[bytes]:
         ) from None
 
 
+def read_bytes(stream: IO[bytes], size: int, source: str | os.PathLike[str]) -> bytes:
+    """Return at most `size` bytes from an open stream.
+
+    Raises:
+        InputError: the system cannot read it.
+    """
+    try:
+        return stream.read(size)
+    except OSError as error:
+        raise _unreadable(source, error) from None
+
+
 def decode_utf8(data: bytes, source: str | os.PathLike[str], line: int = 1) -> str:
     """Return `data` as text; `line` is the number of its first line.
 
@@ -113,13 +125,6 @@ def decode_utf8(data: bytes, source: str | os.PathLike[str], line: int = 1) -> s
             expected="UTF-8 text",
             seen=f"byte 0x{data[error.start]:02x} at offset {error.start}",
         ) from None
-
-
-def _guarded_read(stream: IO[bytes], size: int, source: str | os.PathLike[str]) -> bytes:
-    try:
-        return stream.read(size)
-    except OSError as error:
-        raise _unreadable(source, error) from None
 
 
 def _unreadable(path: str | os.PathLike[str], error: OSError) -> InputError:

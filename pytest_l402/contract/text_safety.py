@@ -66,12 +66,7 @@ def _cut(text: str, limit: int) -> str:
 
 
 def _as_json(value: object, limit: int) -> str:
-    try:
-        return json.dumps(
-            _bounded(value, limit, depth=4), ensure_ascii=False, allow_nan=True, default=_opaque
-        )
-    except (TypeError, ValueError):
-        return _opaque(value)
+    return json.dumps(_bounded(value, limit, depth=4), ensure_ascii=False)
 
 
 def _bounded(value: Any, limit: int, depth: int) -> Any:

@@ -45,8 +45,11 @@ from pytest_l402.evidence.checks import (
     values_listed,
 )
 from pytest_l402.evidence.correlation import Correlation, InvalidRecord, correlate, correlation_sql
+from pytest_l402.evidence.incident import read_incident
+from pytest_l402.evidence.incident_rows import Incident
 from pytest_l402.evidence.mutants import Mutant
 from pytest_l402.evidence.runbook import RunbookLine
+from pytest_l402.evidence.shortfalls import Shortfall, shortfalls
 from pytest_l402.evidence.tables import (
     TABLES,
     Evidence,
@@ -71,11 +74,13 @@ __all__ = [
     "EvidenceError",
     "EvidenceFile",
     "Finding",
+    "Incident",
     "InvalidRecord",
     "Mutant",
     "MutantResult",
     "Row",
     "RunbookLine",
+    "Shortfall",
     "Violation",
     "artifact_lacks",
     "artifact_shows",
@@ -106,6 +111,7 @@ __all__ = [
     "proof_differs",
     "proof_join",
     "read_evidence",
+    "read_incident",
     "records_complete",
     "recovered",
     "reference_artifact_holds",
@@ -113,6 +119,7 @@ __all__ = [
     "run_check",
     "same_value",
     "settlement_conflict",
+    "shortfalls",
     "some_record",
     "standing_checks",
     "steady_state_restored",

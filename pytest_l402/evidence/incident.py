@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from pytest_l402.contract import InputError
-from pytest_l402.contract.input_files import MAX_BYTES, decode_utf8, lines_of, open_input
+from pytest_l402.contract.input_files import MAX_BYTES, decode_utf8, lines_of, open_input, read_bytes
 from pytest_l402.contract.strict_json import parse_json
 from pytest_l402.evidence.incident_reader import IncidentReader
 from pytest_l402.evidence.incident_rows import FaultEffect, Incident
@@ -53,7 +53,7 @@ def read_incident(*paths: str | os.PathLike[str]) -> Incident:
 
 
 def _read_stream(stream: IO[bytes], path: str, reader: IncidentReader, budget: int) -> int:
-    head = _read(stream, MAX_BYTES + 1, path)
+    head = read_bytes(stream, MAX_BYTES + 1, path)
     if len(head) <= MAX_BYTES:
         if len(head) > budget:
             raise _too_large(path)
@@ -146,15 +146,6 @@ def _too_large(path: str) -> InputError:
         seen="more",
         remedy="cut the export to the time or the requests of the incident",
     )
-
-
-def _read(stream: IO[bytes], size: int, path: str) -> bytes:
-    try:
-        return stream.read(size)
-    except OSError as error:
-        raise InputError.at(
-            path, expected="a readable file", seen=error.strerror or type(error).__name__
-        ) from None
 
 
 class _Chained:

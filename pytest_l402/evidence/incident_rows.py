@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pytest_l402.contract import printable, redact_text
+from pytest_l402.contract import printable
 from pytest_l402.evidence.correlation import flow_request_ids
 from pytest_l402.evidence.tables import Evidence
 
@@ -116,8 +116,3 @@ class Incident:
     def bad_input(self) -> tuple[IncidentFault, ...]:
         """The faults that no single request bears alone."""
         return tuple(fault for fault in self.faults if fault.effect is FaultEffect.BAD_INPUT)
-
-
-def safe_request_id(value: str) -> str:
-    """Return a request id as it may be shown: redacted, on one line."""
-    return printable(redact_text(value))

@@ -43,6 +43,7 @@ def test_endless_and_deep_values_are_cut():
     for _ in range(2000):
         deep = [deep]
     assert len(printable(deep)) < 50
+    assert printable({"a": {"b": {"c": {"d": {}}}}}) == '{"a": {"b": {"c": {"d": "…"}}}}'
     assert len(printable("x" * 10_000_000)) == 200
     assert printable("x" * 300).endswith("…")
     assert len(printable(["x" * 1000] * 1000)) <= 200
