@@ -12,6 +12,7 @@ from .faults import Faults, ProjectionProofMismatch, ProjectionStale
 from .journal import Journal, Row
 from .observation import UI_ENDPOINT, observation
 from .settlement_event import SettlementEvent
+from .settlement_facts import SettlementFact
 
 
 class Projection:
@@ -23,7 +24,7 @@ class Projection:
         self._faults = faults
         self._shown: set[str] = set()
 
-    def observe(self, settlement: Row, event: SettlementEvent, existed: bool) -> None:
+    def observe(self, settlement: Row, event: SettlementEvent | SettlementFact, existed: bool) -> None:
         """Show a stored settlement for the request that presented its proof; `existed` marks a replay."""
         self._show(settlement, event.request_id, event.task_id, existed)
 

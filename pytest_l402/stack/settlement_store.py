@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from .clock import Clock
 from .faults import Faults, SettlementDelayed, SettlementLost, SettlementProofMismatch
 from .journal import Journal, Row
 from .observation import observation
+from .settlement_books import SettlementBooks
 from .settlement_event import (
     IngestOutcome,
     InvalidPreimage,
@@ -22,30 +23,11 @@ from .settlement_event import (
     SettlementEvent,
     SettlementRefused,
 )
+from .settlement_facts import BatchConflict, Booked, InvoiceFact, SettlementFact
 
-# Column names are the keys of the evidence tables, so that a row needs no translation on its way out.
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS invoices (
-  invoiceId TEXT PRIMARY KEY, paymentHash TEXT NOT NULL UNIQUE,
-  paywallId TEXT NOT NULL, ownerId TEXT NOT NULL,
-  amountMsats INTEGER NOT NULL CHECK (amountMsats >= 0),
-  status TEXT NOT NULL CHECK (status IN ('open', 'settled', 'canceled', 'expired')),
-  requestId TEXT, createdAtMs INTEGER NOT NULL, settledAtMs INTEGER);
-CREATE TABLE IF NOT EXISTS settlements (
-  settlementId TEXT PRIMARY KEY, invoiceId TEXT REFERENCES invoices, paymentHash TEXT NOT NULL UNIQUE,
-  paywallId TEXT NOT NULL, ownerId TEXT NOT NULL, amountMsats INTEGER NOT NULL CHECK (amountMsats >= 0),
-  paymentProofRef TEXT NOT NULL, requestId TEXT, taskId TEXT, routeId TEXT, occurredAtMs INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS conflicts (
-  settlementId TEXT NOT NULL, field TEXT NOT NULL, kept TEXT, refused TEXT, atMs INTEGER NOT NULL);
-"""
-_SELECT = {
-    "invoices": "SELECT * FROM invoices ORDER BY rowid",
-    "settlements": "SELECT * FROM settlements ORDER BY rowid",
-    "conflicts": "SELECT * FROM conflicts ORDER BY rowid",
-}
-_INVOICE_RANK = {"open": 0, "canceled": 1, "expired": 1, "settled": 2}
+BATCHES = "ingest_batches"
 
-Observer = Callable[[Row, SettlementEvent, bool], None]
+Observer = Callable[[Row, SettlementEvent | SettlementFact, bool], None]
 
 
 class SettlementStore:
@@ -72,9 +54,7 @@ class SettlementStore:
         # The loopback server answers from threads of its own; one lock makes each event one step.
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA foreign_keys = ON")
-        self._db.executescript(_SCHEMA)
+        self._books = SettlementBooks(self._db)
 
     def close(self) -> None:
         """Close the database; the store answers nothing afterwards."""
@@ -95,34 +75,23 @@ class SettlementStore:
             SettlementConflict: the invoice or its payment hash is known with other values.
         """
         with self._lock:
-            known = self._one(
-                "SELECT * FROM invoices WHERE invoiceId = ? OR paymentHash = ?", invoice_id, payment_hash
+            fact = InvoiceFact(
+                at_ms=self._clock.tick(),
+                invoice_id=invoice_id,
+                payment_hash=payment_hash,
+                paywall_id=paywall_id,
+                owner_id=owner_id,
+                amount_msats=amount_msats,
+                request_id=request_id,
+                witnessed=True,
             )
-            if known is not None:
-                offered = {
-                    "invoiceId": invoice_id,
-                    "paymentHash": payment_hash,
-                    "amountMsats": amount_msats,
-                    "paywallId": paywall_id,
-                    "ownerId": owner_id,
-                }
-                conflict = _first_difference(invoice_id, known, offered)
-                if conflict is not None:
-                    self._note_conflict(conflict)
-                    raise conflict
-                return
-            self._db.execute(
-                "INSERT INTO invoices VALUES (?, ?, ?, ?, ?, 'open', ?, ?, NULL)",
-                (
-                    invoice_id,
-                    payment_hash,
-                    paywall_id,
-                    owner_id,
-                    amount_msats,
-                    request_id,
-                    self._clock.tick(),
-                ),
-            )
+            with self._books.transaction():
+                conflicts = self._books.contradictions(fact)
+                if not conflicts:
+                    self._books.enter(fact)
+            if conflicts:
+                self._note_conflicts(conflicts)
+                raise conflicts[0]
 
     def invoice_closed(self, payment_hash: str, status: str) -> bool:
         """Mark an open invoice `canceled` or `expired`; return whether that changed anything.
@@ -134,12 +103,8 @@ class SettlementStore:
         """
         if status not in ("canceled", "expired"):
             raise ValueError(f"invoice status: expected canceled or expired, saw {status!r}")
-        with self._lock:
-            row = self._one("SELECT status FROM invoices WHERE paymentHash = ?", payment_hash)
-            if row is None or _INVOICE_RANK[row["status"]] >= _INVOICE_RANK[status]:
-                return False
-            self._db.execute("UPDATE invoices SET status = ? WHERE paymentHash = ?", (status, payment_hash))
-            return True
+        with self._lock, self._books.transaction():
+            return self._books.close_invoice(payment_hash, status)
 
     def ingest(self, event: SettlementEvent) -> IngestOutcome:
         """Store a settlement, or observe that it is there already (`existed`), and emit its record.
@@ -162,6 +127,36 @@ class SettlementStore:
                 self._delayed.append(event)
                 return IngestOutcome(False, proof)
             return IngestOutcome(self._store(event, proof), proof)
+
+    def ingest_batch(self, facts: Sequence[InvoiceFact | SettlementFact]) -> tuple[Booked, ...]:
+        """Enter a batch of reported facts, in the order given, whole or not at all.
+
+        Every contradiction of a batch is kept in `conflicts`. Records and projection hear of a batch only
+        once it is in the books. The faults of the gateway's own delivery do not concern it.
+
+        Raises:
+            BatchConflict: facts contradict the books or one another; invoices and settlements are unchanged.
+        """
+        with self._lock:
+            try:
+                with self._books.transaction():
+                    booked = self._enter_all(facts)
+            except BatchConflict as refused:
+                self._note_conflicts([conflict for _, conflict in refused.conflicts])
+                for place in dict.fromkeys(place for place, _ in refused.conflicts):
+                    fact = facts[place]
+                    if isinstance(fact, SettlementFact):
+                        code = next(conflict.code for at, conflict in refused.conflicts if at == place)
+                        self._emit(fact, deny_reason=code)
+                raise
+            for entry in booked:
+                if isinstance(entry.fact, SettlementFact):
+                    self._tell(entry.fact, entry)
+            return booked
+
+    def note_batch(self, row: Mapping[str, Any]) -> None:
+        """Append what became of a batch to the table `ingest_batches`, with the time."""
+        self._journal.append(BATCHES, {**row, "atMs": self._clock.tick()})
 
     def release_delayed(self) -> int:
         """Store the settlements that were held back, oldest first, and return how many there were.
@@ -187,102 +182,83 @@ class SettlementStore:
         Raises:
             KeyError: no such table.
         """
-        return self._all(_SELECT[table])
+        with self._lock:
+            return self._books.rows(table)
 
     def settlement(self, request_id: str) -> Row | None:
         """Return the settlement that the request caused, or None; a replaying request caused none."""
-        return self._one("SELECT * FROM settlements WHERE requestId = ? ORDER BY rowid", request_id)
+        return next(iter(self._settlements("requestId", request_id)), None)
 
     def by_payment_hash(self, payment_hash: str) -> Row | None:
         """Return the settlement of a payment, or None."""
-        return self._one("SELECT * FROM settlements WHERE paymentHash = ?", payment_hash)
+        return next(iter(self._settlements("paymentHash", payment_hash)), None)
 
     def by_proof(self, proof_reference: str) -> tuple[Row, ...]:
         """Return the settlements under a proof reference, hosted form."""
-        return self._all(
-            "SELECT * FROM settlements WHERE paymentProofRef = ? ORDER BY rowid", proof_reference
-        )
+        return self._settlements("paymentProofRef", proof_reference)
+
+    def _settlements(self, column: str, value: str) -> tuple[Row, ...]:
+        with self._lock:
+            return self._books.rows("settlements", f"WHERE {column} = ?", value)
 
     def _store(self, event: SettlementEvent, proof: str) -> bool:
-        invoice = self._one("SELECT * FROM invoices WHERE paymentHash = ?", event.payment_hash)
-        offered: Row = {
-            "paymentHash": event.payment_hash,
-            "amountMsats": event.amount_msats,
-            "paywallId": event.paywall_id,
-            "ownerId": event.owner_id,
-        }
-        stored = self._one(
-            "SELECT * FROM settlements WHERE settlementId = ? OR paymentHash = ?",
-            event.settlement_id,
-            event.payment_hash,
+        fact = SettlementFact(
+            at_ms=self._clock.tick(),
+            settlement_id=event.settlement_id,
+            payment_hash=str(event.payment_hash),
+            proof_reference=self._proof_to_keep(event, proof),
+            amount_msats=event.amount_msats,
+            paywall_id=event.paywall_id,
+            owner_id=event.owner_id,
+            request_id=event.request_id,
+            task_id=event.task_id,
+            route_id=event.route_id,
+            witnessed=True,
         )
-        if self._faults.active(SettlementProofMismatch, event.request_id):
-            # As long as the real one, and of the same form: only a comparison tells them apart.
-            other = hosted_proof_reference(hashlib.sha256(f"other {event.payment_hash}".encode()).hexdigest())
-            if stored is None or stored["paymentProofRef"] == other:
-                proof = other
-        conflict = None
-        if stored is not None:
-            offered_again = {"settlementId": event.settlement_id, **offered, "paymentProofRef": proof}
-            conflict = _first_difference(event.settlement_id, stored, offered_again)
-        elif invoice is not None:
-            conflict = _first_difference(event.settlement_id, invoice, offered)
-        if conflict is not None:
-            self._note_conflict(conflict)
-            self._emit(event, deny_reason=conflict.code)
-            raise conflict
-        at_ms = self._clock.tick()
-        if stored is None:
-            stored = self._insert(event, proof, invoice, at_ms)
-            existed = False
-        else:
-            existed = True
-        self._emit(event, proof=stored["paymentProofRef"], existed=existed)
+        with self._books.transaction():
+            conflicts = self._books.contradictions(fact)
+            booked = None if conflicts else self._books.enter(fact)
+        if booked is None:
+            self._note_conflicts(conflicts)
+            self._emit(event, deny_reason=conflicts[0].code)
+            raise conflicts[0]
+        self._tell(event, booked)
+        return booked.existed
+
+    def _proof_to_keep(self, event: SettlementEvent, proof: str) -> str:
+        if not self._faults.active(SettlementProofMismatch, event.request_id):
+            return proof
+        # As long as the real one, and of the same form: only a comparison tells them apart.
+        other = hosted_proof_reference(hashlib.sha256(f"other {event.payment_hash}".encode()).hexdigest())
+        stored = self._books.settlement_of(event.payment_hash)
+        return other if stored is None or stored["paymentProofRef"] == other else proof
+
+    def _enter_all(self, facts: Sequence[InvoiceFact | SettlementFact]) -> tuple[Booked, ...]:
+        booked: list[Booked] = []
+        conflicts: list[tuple[int, SettlementConflict]] = []
+        for place, fact in enumerate(facts):
+            found = self._books.contradictions(fact)
+            if found:
+                conflicts += [(place, conflict) for conflict in found]
+            else:
+                booked.append(self._books.enter(fact))
+        if conflicts:
+            raise BatchConflict(tuple(conflicts))
+        return tuple(booked)
+
+    def _note_conflicts(self, conflicts: Sequence[SettlementConflict]) -> None:
+        with self._books.transaction():
+            for conflict in conflicts:
+                self._books.note_conflict(conflict, self._clock.tick())
+
+    def _tell(self, source: SettlementEvent | SettlementFact, booked: Booked) -> None:
+        self._emit(source, proof=booked.row["paymentProofRef"], existed=booked.existed)
         if self._observer is not None:
-            self._observer(stored, event, existed)
-        return existed
-
-    def _insert(self, event: SettlementEvent, proof: str, invoice: Row | None, at_ms: int) -> Row:
-        row: Row = {
-            "settlementId": event.settlement_id,
-            "invoiceId": None if invoice is None else invoice["invoiceId"],
-            "paymentHash": event.payment_hash,
-            "paywallId": event.paywall_id,
-            "ownerId": event.owner_id,
-            "amountMsats": event.amount_msats,
-            "paymentProofRef": proof,
-            "requestId": event.request_id,
-            "taskId": event.task_id,
-            "routeId": event.route_id,
-            "occurredAtMs": at_ms,
-        }
-        # Settlement and invoice change together or not at all.
-        with self._db:
-            self._db.execute("BEGIN")
-            self._db.execute(
-                "INSERT INTO settlements VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", tuple(row.values())
-            )
-            self._db.execute(
-                "UPDATE invoices SET status = 'settled', settledAtMs = ? WHERE paymentHash = ?",
-                (at_ms, event.payment_hash),
-            )
-        return row
-
-    def _note_conflict(self, conflict: SettlementConflict) -> None:
-        self._db.execute(
-            "INSERT INTO conflicts VALUES (?, ?, ?, ?, ?)",
-            (
-                conflict.settlement_id,
-                conflict.field,
-                str(conflict.kept),
-                str(conflict.refused),
-                self._clock.tick(),
-            ),
-        )
+            self._observer(booked.row, source, booked.existed)
 
     def _emit(
         self,
-        event: SettlementEvent,
+        event: SettlementEvent | SettlementFact,
         *,
         proof: str | None = None,
         existed: bool | None = None,
@@ -311,24 +287,6 @@ class SettlementStore:
         if event.request_id is not None:
             word = deny_reason or ("replayed" if existed else "stored")
             self._journal.log(Plane.SETTLEMENT, event.request_id, f"settlement={event.settlement_id} {word}")
-
-    def _one(self, sql: str, *parameters: str) -> Row | None:
-        with self._lock:
-            row = self._db.execute(sql, parameters).fetchone()
-        return None if row is None else dict(row)
-
-    def _all(self, sql: str, *parameters: str) -> tuple[Row, ...]:
-        with self._lock:
-            return tuple(dict(row) for row in self._db.execute(sql, parameters))
-
-
-def _first_difference(
-    settlement_id: str, kept: dict[str, Any], offered: dict[str, Any]
-) -> SettlementConflict | None:
-    for name, value in offered.items():
-        if kept[name] != value:
-            return SettlementConflict(settlement_id, name, kept[name], value)
-    return None
 
 
 __all__ = ["SettlementRefused", "SettlementStore"]
