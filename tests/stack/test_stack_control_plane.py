@@ -316,6 +316,15 @@ def test_a_task_that_was_paid_fails_instead_of_being_blocked(status: TaskStatus,
     assert len(office.records(denyReason="desktop_executor_offline", desktopSessionId="desktop-1")) == 1
 
 
+def test_a_task_times_out_after_four_and_a_half_seconds(office: Office) -> None:
+    task = office.control.task(office.task())
+    office.control.heartbeat("desktop-1", "idle", "user_1")
+    office.clock.advance(task.created_at_ms + 4_499 - office.clock.now_ms())
+    assert sweep(office) == []
+    office.clock.advance(1)
+    assert sweep(office) == [(TaskStatus.BLOCKED, "desktop_executor_timeout")]
+
+
 @pytest.mark.parametrize("status", [TaskStatus.COMPLETED, TaskStatus.BLOCKED, TaskStatus.FAILED])
 def test_a_finished_task_is_left_alone(status: TaskStatus) -> None:
     office = Office()

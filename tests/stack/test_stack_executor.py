@@ -179,6 +179,7 @@ def test_a_cached_credential_over_the_new_price_is_blocked_not_paid(stack: Stack
     again = stack.executor.buy("/premium", max_spend_msats=20_999)
     assert (again.status, again.error_code) == (PurchaseStatus.BLOCKED, "amount_over_cap")
     assert len(rows(stack, "payments")) == 1
+    assert stack.executor.buy("/premium").cache_status is CacheStatus.MISS
 
 
 class Amnesiac:
@@ -205,7 +206,7 @@ def test_a_credential_refused_right_after_its_payment_is_not_paid_for_twice(stac
     assert (bought.status, bought.paid, bought.http_status) == (PurchaseStatus.REFUSED, True, 402)
     assert wallet.calls == 1
     assert rows(stack, "settlements") == []
-    stack.executor.buy("/premium")
+    assert stack.executor.buy("/premium").cache_status is CacheStatus.MISS
     assert wallet.calls == 2
 
 
@@ -214,6 +215,10 @@ def test_the_cap_itself_may_be_spent_and_not_a_millisatoshi_more(
     stack: Stack, price_under: int, status: PurchaseStatus
 ) -> None:
     assert stack.executor.buy("/premium", max_spend_msats=21_000 - price_under).status is status
+
+
+def test_a_request_may_lower_the_cap_and_not_raise_it(stack: Stack) -> None:
+    assert stack.executor.buy("/premium-expensive", max_spend_msats=300_000).error_code == "amount_over_cap"
 
 
 def test_over_the_cap_nothing_reaches_wallet_or_store(stack: Stack) -> None:
@@ -448,6 +453,49 @@ def test_a_restarted_executor_has_a_new_session_and_no_memory(
     assert stack.executor.buy("/premium").status is PurchaseStatus.PAID
     assert stack.executor.buy("/premium-expiring").status is PurchaseStatus.PAID
     assert len(stack.executor.local_artifact().flows) == 4
+
+
+def test_an_executor_killed_while_its_payment_fails_does_not_hear_of_that_either(stack: Stack) -> None:
+    with stack.faults.inject(PaymentFailure()), stack.faults.inject(ExecutorStops("during_payment")):
+        bought = stack.executor.buy("/premium")
+    assert (bought.status, bought.error_code) == (PurchaseStatus.INTERRUPTED, None)
+    assert statuses(stack, bought.task_id)[-1] == "running"
+    assert local(stack, bought.request_id) == []
+
+
+def test_access_denied_after_the_payment_is_a_failure_and_no_denial_before_it(stack: Stack) -> None:
+    class PausesMeanwhile:
+        def pay_invoice(self, bolt11: str, *, max_msats: int | None = None, host: str | None = None) -> Any:
+            payment = wallet.pay_invoice(bolt11, max_msats=max_msats, host=host)
+            stack.control_plane.set_global_pause(True)
+            return payment
+
+    wallet = stack.wallet
+    stack.replace(wallet=PausesMeanwhile())
+    bought = stack.executor.buy("/premium")
+    assert (bought.status, bought.error_code, bought.paid) == (
+        PurchaseStatus.FAILED,
+        "gateway_status_403",
+        True,
+    )
+    assert statuses(stack, bought.task_id)[-2:] == ["paid", "failed"]
+    stack.control_plane.set_global_pause(False)
+    assert stack.executor.buy("/premium").status is PurchaseStatus.CACHED
+
+
+def test_a_credential_is_not_carried_to_where_a_redirect_points(stack: Stack) -> None:
+    asked: list[str] = []
+
+    def redirect(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(302, headers={"Location": "https://elsewhere.test/"})
+
+    odd = httpx.MockTransport(redirect)
+    with httpx.Client(base_url="https://odd.test", transport=odd, follow_redirects=True) as client:
+        executor = stack.executor_at(client)
+        executor.start()
+        assert executor.buy("/premium").error_code == "gateway_status_302"
+    assert asked == ["https://odd.test/premium"]
 
 
 def test_a_stop_point_that_is_not_reached_stops_nothing(stack: Stack) -> None:

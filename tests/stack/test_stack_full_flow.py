@@ -13,7 +13,7 @@ import pytest
 
 from pytest_l402.contract import CHECK_NAMES, FLOW_STAGES, FlowEvent, FullFlowSummary, stage_order_faults
 from pytest_l402.protocol import format_credential, parse_challenges, preferred
-from pytest_l402.stack import FullFlowRun, Stack, run_full_flow
+from pytest_l402.stack import FullFlowRun, Request, Response, Stack, run_full_flow
 from pytest_l402.stack.faults import (
     ChallengeFailure,
     ExecutorStops,
@@ -29,6 +29,7 @@ from pytest_l402.stack.faults import (
     UpstreamFailure,
     WalletLocked,
 )
+from pytest_l402.stack.security_gate import GateDecision
 
 VECTORS = Path(__file__).parent.parent / "contract" / "vectors"
 
@@ -65,6 +66,8 @@ def test_it_holds(stack: Stack, tmp_path: Path) -> None:
     assert stage_order_faults(run.events) == ()
     assert [event.stage for event in run.events] == list(FLOW_STAGES)
     assert not stack.control_plane.global_pause()
+    # Of the purchase and of the denied request: the edge adds none to a client that names its task.
+    assert [row["status"] for row in stack.tables()["tasks"]] == ["completed", "blocked"]
 
 
 def test_its_files_are_what_it_returns_in_the_form_of_the_original(stack: Stack, tmp_path: Path) -> None:
@@ -259,6 +262,53 @@ def test_a_pause_that_was_on_before_stays_on(stack: Stack, tmp_path: Path) -> No
     run = run_full_flow(stack, tmp_path)
     assert not run.summary.ok
     assert stack.control_plane.global_pause()
+
+
+class Leaky:
+    """A control plane whose pause holds for tasks, while the gateway goes on selling."""
+
+    def __init__(self, control_plane: Any) -> None:
+        self._control_plane = control_plane
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._control_plane, name)
+
+    def gate(self, *_: Any) -> GateDecision:
+        return GateDecision(True)
+
+
+def test_a_gateway_that_sells_under_the_pause_is_noticed(stack: Stack, tmp_path: Path) -> None:
+    run = run_full_flow(stack.replace(control_plane=Leaky(stack.control_plane)), tmp_path)
+    assert "policy_deny" in run.summary.coverage.failed_checks
+    reasons = [failure["reason"] for failure in run.events[3].details["failures"]]
+    assert reasons == [
+        "expected 403 without a challenge of the gateway, saw 402",
+        "expected no invoice, payment or settlement, saw some",
+    ]
+
+
+class Shut:
+    """A gateway that answers everything with 403 and the challenge that it should not show."""
+
+    def handle(self, request: Request) -> Response:
+        return Response(403, (("WWW-Authenticate", "L402"),))
+
+
+def test_a_denial_that_comes_with_a_challenge_is_none(stack: Stack, tmp_path: Path) -> None:
+    run = run_full_flow(stack.replace(gateway=Shut()), tmp_path)
+    assert "policy_deny" in run.summary.coverage.failed_checks
+
+
+def test_a_pause_that_denies_no_task_is_noticed_and_its_task_ended(stack: Stack, tmp_path: Path) -> None:
+    class Deaf(Leaky):
+        def set_global_pause(self, active: bool, reason: str | None = None) -> None:
+            pass
+
+    run = run_full_flow(stack.replace(control_plane=Deaf(stack.control_plane)), tmp_path)
+    denied = run.summary.policy_denied_request
+    assert denied is not None
+    assert (denied.status.value, denied.deny_reason_code) == ("allowed", None)
+    assert all(not task.is_pending for task in stack.control_plane.tasks())
 
 
 class Interrupting:
