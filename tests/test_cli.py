@@ -178,10 +178,14 @@ def test_no_field_can_colour_forge_or_leak(run, tmp_path, key, option):
 
 
 def test_hostile_file_name_is_escaped(run, tmp_path):
-    path = tmp_path / "a\n\x1b[31m.json"
+    path = tmp_path / "a\n\x1b[31m<b>.json"
     path.write_text("5")
     _, _, err = run("triage", path)
-    assert "a\\n\\x1b[31m.json:1: expected" in err
+    assert "a\\n\\x1b[31m\\u003cb\\u003e.json:1: expected" in err
+    path.write_text(OBSERVABILITY.read_text())
+    for option in ((), ("--json",)):
+        _, out, _ = run("triage", path, *option)
+        assert "<b>" not in out
 
 
 def test_json_is_versioned_and_carries_enums(run):

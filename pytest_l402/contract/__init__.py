@@ -48,7 +48,7 @@ from .redaction import REDACTED, digest_reference, is_digest_reference, redact_t
 from .snapshot import Snapshot
 from .strict_json import parse_json, read_json, read_json_lines
 from .task_graph import TRANSITIONS, UNFINISHED, TaskStatus, is_allowed
-from .text_safety import folder_name, printable, quoted
+from .text_safety import folder_name, printable, quoted, tagless
 
 __all__ = [
     "CHECK_NAMES",
@@ -118,4 +118,5 @@ __all__ = [
     "redact_text",
     "redact_values",
     "stage_order_faults",
+    "tagless",
 ]

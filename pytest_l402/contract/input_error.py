@@ -6,7 +6,7 @@ import os
 from typing import Self
 
 from .redaction import redact_text
-from .text_safety import printable, quoted
+from .text_safety import printable, quoted, tagless
 
 _MESSAGE_LIMIT = 1200
 
@@ -37,7 +37,7 @@ class InputError(ValueError):
         remedy: str | None = None,
     ) -> Self:
         """Return the error of one place in one file; `line` counts from 1, `field` is a dotted path."""
-        name = printable(os.fspath(source), 400)
+        name = tagless(printable(os.fspath(source), 400))
         where = name if line is None else f"{name}:{line}"
         named = f"{where}: {quoted_field(field)}" if field else where
         advice = f"; {remedy}" if remedy else ""

@@ -32,8 +32,12 @@ def quoted(value: object, limit: int = 80) -> str:
     """
     if isinstance(value, str):
         value = value if len(value) <= limit else value[:limit] + "…"
-    text = _as_json(value, limit).replace("<", "\\u003c").replace(">", "\\u003e")
-    return printable(text, limit * 6)
+    return printable(tagless(_as_json(value, limit)), limit * 6)
+
+
+def tagless(text: str) -> str:
+    """Return `text` with `<` and `>` as JSON escapes: the same to JSON, and no tag on a page."""
+    return text.replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def folder_name(request_id: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pytest_l402.contract import printable
+from pytest_l402.contract import printable, tagless
 from pytest_l402.evidence.correlation import flow_request_ids
 from pytest_l402.evidence.tables import Evidence
 
@@ -45,7 +45,7 @@ class SourcedRow:
     @property
     def where(self) -> str:
         """`file:line`, safe to print."""
-        return f"{printable(self.file, 400)}:{self.line}"
+        return f"{tagless(printable(self.file, 400))}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)

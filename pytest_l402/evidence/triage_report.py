@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pytest_l402.contract import printable, quoted, redact_text
+from pytest_l402.contract import printable, quoted, redact_text, tagless
 from pytest_l402.evidence.correlation import flow_request_ids
 from pytest_l402.evidence.incident_rows import Incident, SourcedRow
 from pytest_l402.evidence.shortfalls import Shortfall, shortfalls
@@ -103,9 +103,7 @@ class TriageReport:
                 for item in self.shortfalls
             ],
         }
-        text = json.dumps(document, indent=2)
-        # As JSON escapes these mean the same, and no page that the text ends up in takes them for a tag.
-        return text.replace("<", "\\u003c").replace(">", "\\u003e")
+        return tagless(json.dumps(document, indent=2))
 
 
 def triage_report(incident: Incident, request_id: str | None = None) -> TriageReport:
@@ -185,7 +183,7 @@ def _request_json(request: SourcedDiagnosis) -> dict[str, Any]:
 
 
 def _note(item: Shortfall) -> str:
-    where = f"{printable(item.file, 400)}:{item.at_line}"
+    where = f"{tagless(printable(item.file, 400))}:{item.at_line}"
     return f"  [observability {item.line}] {where}: {_shown(item.seen)}; {item.remedy}"
 
 
@@ -202,4 +200,4 @@ def _shown(value: object) -> str:
     if value is None:
         return "null"
     text = redact_text(value) if isinstance(value, str) else printable(value)
-    return printable(text, 600).replace("<", "\\u003c").replace(">", "\\u003e")
+    return tagless(printable(text, 600))

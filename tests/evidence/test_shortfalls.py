@@ -1,6 +1,8 @@
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from incident_files import VECTORS, json_lines, records, vector, write
 
 from pytest_l402.evidence.incident import read_incident
@@ -110,6 +112,14 @@ ARTIFACT_CHANGES = {
 @pytest.mark.parametrize(("change", "lines"), ARTIFACT_CHANGES.values(), ids=ARTIFACT_CHANGES)
 def test_each_shortfall_of_an_artifact_is_named(tmp_path, change, lines):
     assert lines_of(artifact(tmp_path, change)) == lines
+
+
+def test_lines_are_those_of_the_catalogue():
+    text = (Path(__file__).parents[2] / "rehearsals" / "catalogue.yaml").read_text(encoding="utf-8")
+    known = {line["id"] for line in yaml.safe_load(text)["runbooks"]["observability"]["lines"]}
+    expected = {line for _, line in SUMMARY_CHANGES.values()} | {"3.cache-hit"}
+    expected |= {line for _, lines in ARTIFACT_CHANGES.values() for line in lines}
+    assert expected <= known
 
 
 def test_bare_records_are_no_rehearsal(tmp_path):
