@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import pytest
 
@@ -31,6 +31,9 @@ Probe: TypeAlias = Callable[[Literal["before", "after"]], Iterable[Row]]
 
 def _nothing_waived(result: CheckResult) -> bool:
     return False
+
+
+STEADY_STATE: Final = "steady_state"
 
 
 class EvidenceCollector:
@@ -102,7 +105,7 @@ class EvidenceCollector:
     def attach(self, tables: Tables, steady_state: Probe | None = None) -> None:
         """Take evidence from a system: `tables()` is asked each time evidence is collected.
 
-        `steady_state("before")` is asked now and `steady_state("after")` on each collection.
+        `steady_state("before")` is asked now, `steady_state("after")` whenever evidence with it is collected.
         """
         self._sources.append(tables)
         if steady_state is not None:
@@ -133,17 +136,20 @@ class EvidenceCollector:
         """
         self._faulty.update(_request_id(purchase) for purchase in purchases)
 
-    def collect(self) -> Evidence:
-        """Return everything that is there at this moment."""
+    def collect(self, *, probed: bool = True) -> Evidence:
+        """Return everything that is there at this moment.
+
+        Without `probed`, all but the steady state: its probes cost more than all the rest.
+        """
         tables: dict[str, list[Row]] = {}
         for source in self._sources:
             for name, rows in source().items():
                 tables.setdefault(name, []).extend(rows)
         for name, rows in self._recorded.items():
             tables.setdefault(name, []).extend(rows)
-        if self._probes:
+        if self._probes and probed:
             after = [row for probe in self._probes for row in probe("after")]
-            tables.setdefault("steady_state", []).extend([*self._before, *after])
+            tables.setdefault(STEADY_STATE, []).extend([*self._before, *after])
         if self._local_artifacts:
             artifacts = [_read_local_artifact(path) for path in self._local_artifacts]
             tables.setdefault("local_artifact", []).extend(artifacts)
@@ -154,7 +160,7 @@ class EvidenceCollector:
 
         Takes a request id, or anything with a `request_id`.
         """
-        evidence = self.collect().only("records", "local_artifact")
+        evidence = self.collect(probed=False).only("records", "local_artifact")
         return triage(evidence, _request_id(request))[0]
 
     def verify(self, *checks: Check) -> tuple[CheckResult, ...]:
@@ -167,7 +173,7 @@ class EvidenceCollector:
             raise ValueError("verify() takes at least one check; without one nothing is proven")
         for check in checks:
             self._refuse_unknown_line(check)
-        evidence = self.collect()
+        evidence = self.collect(probed=any(STEADY_STATE in check.tables for check in checks))
         results = tuple(run_check(check, evidence, self._teeth) for check in checks)
         self._checks.extend(results)
         problem = self.describe(results)
@@ -180,7 +186,7 @@ class EvidenceCollector:
 
         Records that only a local artifact holds are among it.
         """
-        evidence = self.collect()
+        evidence = self.collect(probed=False)
         evidence = evidence.with_table("records", triage_records(evidence))
         checks = standing_checks(expected_faulty=frozenset(self._faulty))
         self._standing = tuple(run_check(check, evidence, self._teeth) for check in checks)
