@@ -7,7 +7,8 @@ from plugin_project import Project
 
 # pytester forgets every module that a run in process was the first to import, and the next one pays again.
 import pytest_l402.evidence
-import pytest_l402.signoff  # noqa: F401
+import pytest_l402.signoff
+import pytest_l402.stack  # noqa: F401
 
 
 @pytest.fixture

@@ -138,11 +138,15 @@ class Project:
         """Run pytest in process where an earlier run of the same test may have left its folder."""
         return self.end(self.pytester.runpytest_inprocess(*args, no_reraise_ctrlc=True), latest=True)
 
-    def end_of_second(self, first: End, *args: str, workers: int = 0) -> End:
+    def end_of_second(self, first: End, *args: str, workers: int = 0, aside: str = "first-run") -> End:
         """Run again where one run has left its folder, and return the end of the second run alone."""
         assert first.folder is not None
-        first.folder.rename(self.root / "first-run")
+        first.folder.rename(self.root / aside)
         return self.run(*args, workers=workers)
+
+    def end_of_third(self, second: End, *args: str) -> End:
+        """Run once more, after `end_of_second`."""
+        return self.end_of_second(second, *args, aside="second-run")
 
     def run_process(self, *args: str) -> End:
         """Run pytest in a process of its own, which may be killed."""
