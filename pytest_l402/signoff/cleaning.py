@@ -43,6 +43,8 @@ def flat(text: str) -> str:
 
 
 def _visible(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(
         char
         for char in _ANSI.sub("", text)
