@@ -90,7 +90,7 @@ def test_even_paywalls_of_one_id_are_reported_the_same_in_any_order(shop):
 
 @given(st.one_of(shops(), ORDERED))
 @example([on_path("a", "/", host="a.com"), on_path("b", "/a", host="*")])
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_no_two_rules_take_a_request_in_an_order_that_nobody_chose(shop):
     compiled = compile_paywalls(shop)
     for host, path in REQUESTS if compiled.valid else ():
@@ -107,7 +107,7 @@ def test_no_two_rules_take_a_request_in_an_order_that_nobody_chose(shop):
 
 
 @given(ORDERED)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_every_rule_of_a_valid_compilation_gets_some_request(shop):
     compiled = compile_paywalls(shop)
     for place, rule in enumerate(compiled.rules):
@@ -116,7 +116,7 @@ def test_every_rule_of_a_valid_compilation_gets_some_request(shop):
 
 
 @given(st.one_of(shops(), ORDERED))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_the_file_sells_what_the_rules_say_and_nothing_that_is_paused(shop):
     compiled = compile_paywalls(shop)
     if not compiled.valid:
@@ -141,7 +141,7 @@ def test_the_file_sells_what_the_rules_say_and_nothing_that_is_paused(shop):
 
 
 @given(st.one_of(shops(), ORDERED))
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_a_paused_route_falls_to_another_rule_only_with_a_diagnostic(shop):
     """Whoever sells a request that a paused route takes is narrower, or is named by a diagnostic."""
     compiled = compile_paywalls(shop)
@@ -183,7 +183,7 @@ def test_the_file_read_again_is_what_was_compiled(shop):
 
 
 @given(shops(max_size=8, status=st.just(PaywallStatus.ACTIVE)))
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_the_index_finds_just_the_overlaps_that_comparing_all_finds(shop):
     rules = [rule for item in shop for rule in compile_paywalls([item]).rules]
     found = {(item.earlier, item.later) for item in find_overlaps(rules)}

@@ -175,7 +175,7 @@ def test_paths_are_compared_as_they_match(one, other):
 
 
 @given(_HOSTS, _HOSTS)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_hosts_are_compared_as_they_match(one, other):
     first, second = read_host_pattern(one), read_host_pattern(other)
     both = [host for host in _SOME_HOSTS if first.matches(host) and second.matches(host)]
@@ -190,7 +190,7 @@ def test_hosts_are_compared_as_they_match(one, other):
 
 
 @given(st.one_of(_PATHS, st.text("ab/*.[]+", max_size=8)), st.text("ab/.\n", max_size=6))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_the_emitted_regexp_is_the_pattern(pattern, rest):
     try:
         path = read_path_pattern(pattern)

@@ -124,18 +124,19 @@ def _checked_upstream(paywall: Paywall, route: Route) -> Diagnostic | UpstreamUr
         )
     if not route.upstream_url.strip():
         return finding(DiagnosticCode.INVALID_UPSTREAM_URL, "upstreamUrl must be non-empty")
-    shown = shown_url(route.upstream_url)
     try:
         url = parse_upstream(route.upstream_url)
     except UrlError:
         return finding(
-            DiagnosticCode.INVALID_UPSTREAM_URL, "upstreamUrl must be a valid URL", upstreamUrl=shown
+            DiagnosticCode.INVALID_UPSTREAM_URL,
+            "upstreamUrl must be a valid URL",
+            upstreamUrl=shown_url(route.upstream_url),
         )
     if url.scheme != route.protocol:
         return finding(
             DiagnosticCode.INVALID_UPSTREAM_URL,
             "upstreamUrl protocol must match route protocol",
-            upstreamUrl=shown,
+            upstreamUrl=shown_url(route.upstream_url),
             routeProtocol=route.protocol,
         )
     return url

@@ -22,12 +22,14 @@ from .character_sets import (
     perl_class,
     union,
 )
-from .regexp_nodes import Assertion, Chain, Chars, Choice, Node, PatternError, Repeat
+from .regexp_nodes import Assertion, Chain, Chars, Choice, Node, PatternError, Repeat, Text
 
 _QUOTED = {ord(sign): "\\" + sign for sign in "\\.+*?()|[]{}^$"}
 _MAX_COUNT = 1000
 _MAX_DEPTH = 200
 _COUNT = re.compile(r"\{([0-9]+)(,([0-9]*))?\}")
+_PLAIN_RUN = re.compile(r"[A-Za-z0-9_/-]+")
+_REPETITION_SIGNS = ("*", "+", "?", "{")
 _GROUP_NAME = re.compile(r"\?P?<([A-Za-z0-9_]+)>")
 _FLAGS = re.compile(r"\?([imsU]*)(?:-([imsU]+))?([:)])")
 _HEX_BRACED = re.compile(r"x\{([0-9A-Fa-f]+)\}")
@@ -96,10 +98,22 @@ class _Parser:
     def _sequence(self, flags: _Flags, depth: int) -> Node:
         parts: list[Node] = []
         while self._peek() not in ("", "|", ")"):
+            if not flags.ignore_case and (run := self._plain_run()):
+                parts.append(Text(run))
+                continue
             atom = self._atom(flags, depth)
             if atom is not None:
                 parts.append(self._repeated(atom))
         return parts[0] if len(parts) == 1 else Chain(tuple(parts))
+
+    def _plain_run(self) -> str:
+        """Read characters that stand for themselves, without the last one if that is repeated."""
+        found = _PLAIN_RUN.match(self._text, self._at)
+        if found is None:
+            return ""
+        repeated = self._text[found.end() : found.end() + 1] in _REPETITION_SIGNS
+        self._at = found.end() - repeated
+        return found[0][:-1] if repeated else found[0]
 
     def _atom(self, flags: _Flags, depth: int) -> Node | None:
         start, char = self._at, self._peek()

@@ -13,9 +13,9 @@ from functools import cached_property, lru_cache
 
 from .character_sets import ANY, char_set, invert
 from .go_regexp import ascii_pattern, parse_go_regexp, quote_go
-from .language import Language, literal_suffix, literal_text
+from .language import Language, check_size, literal_suffix, literal_text
 from .pattern_text import REGEXP_SIGNS, UnmatchableError, without_anchors
-from .regexp_nodes import Chain, Chars, Node, Repeat, literal
+from .regexp_nodes import Chain, Chars, Node, Repeat, Text
 from .snapshot import normal_host
 
 _HOST_NAME = re.compile(r"[a-z0-9._~*-]+|\[[0-9a-f:.]+\]")
@@ -39,17 +39,19 @@ class HostPattern:
     name: str | None
     suffix: str
     port: str | None
-    _node: Node = field(repr=False, compare=False)
+    _body: str | Node = field(repr=False, compare=False)
     warning: str | None = field(default=None, compare=False)
 
     @cached_property
     def _language(self) -> Language:
-        return Language(self._node)
-
-    def checked(self) -> HostPattern:
-        """Return the pattern itself if it can be compared with others; `PatternError` if it is too large."""
-        _ = self._language
-        return self
+        """The Host headers that match: built only for a pattern that is compared with another."""
+        if not isinstance(self._body, str):
+            return Language(Chain((self._body, _DOT, _ANY_PORT)))
+        first, *others = self._body.split("*")
+        nodes: list[Node] = [Text(first)]
+        for part in others:
+            nodes += [Repeat(Chars(_NOT_COLON), 0, None), Text(part)]
+        return Language(Chain((*nodes, _DOT, _port_node(self.port))))
 
     def matches(self, host: str) -> bool:
         """Return whether a Host header is one of these."""
@@ -85,6 +87,9 @@ class HostPattern:
         return self._language.common_text(self._language) or ""
 
 
+_EVERY_HOST = HostPattern("*", 0, "(?s)^.*$", None, "", None, Repeat(Chars(ANY), 0, None))
+
+
 @lru_cache(maxsize=4096)
 def read_host_pattern(raw: str) -> HostPattern:
     """Return what a host pattern means: a name, a name with `*` for any run of characters, or a regexp.
@@ -97,7 +102,7 @@ def read_host_pattern(raw: str) -> HostPattern:
     """
     text = normal_host(raw)
     if text in ("*", ".*"):
-        return HostPattern("*", 0, "(?s)^.*$", None, "", None, Chain((Repeat(Chars(ANY), 0, None),)))
+        return _EVERY_HOST
     if (REGEXP_SIGNS.search(text) and not _is_bracketed_address(text)) or text.startswith(".*"):
         return _regexp_host(raw.strip())
     return _named_host(text)
@@ -117,9 +122,6 @@ def _named_host(text: str) -> HostPattern:
         raise UnmatchableError("it is no host name, with or without a port")
     name = name.rstrip(".") or name
     parts = name.split("*")
-    nodes: list[Node] = [literal(parts[0])]
-    for part in parts[1:]:
-        nodes += [Repeat(Chars(_NOT_COLON), 0, None), literal(part)]
     body = "[^:]*".join(quote_go(part) for part in parts)
     one_name = len(parts) == 1
     return HostPattern(
@@ -129,7 +131,7 @@ def _named_host(text: str) -> HostPattern:
         name if one_name else None,
         parts[-1],
         port,
-        Chain((*nodes, _DOT, _port_node(port))),
+        name,
     )
 
 
@@ -142,7 +144,7 @@ def _port_regexp(port: str | None) -> str:
 def _port_node(port: str | None) -> Node:
     if port is None:
         return _ANY_PORT
-    node = literal(f":{port}")
+    node = Text(f":{port}")
     return Repeat(node, 0, 1) if port in _DEFAULT_PORTS else node
 
 
@@ -155,15 +157,14 @@ def _regexp_host(raw: str) -> HostPattern:
     suffix = literal_suffix(node, any_case=True)
     # A suffix that ends in a digit may be a port, which says nothing about the name.
     usable = suffix.isascii() and ":" not in suffix and not suffix[-1:].isdigit()
-    whole = Chain((node, _DOT, _ANY_PORT))
-    pattern = HostPattern(
+    check_size(node)
+    return HostPattern(
         raw,
         1,
         f"(?i)^(?:{ascii_pattern(body)})\\.?(?::[0-9]+)?$",
         None,
         suffix.lower().rstrip(".") if usable else "",
         None,
-        whole,
+        node,
         warning,
     )
-    return pattern.checked()

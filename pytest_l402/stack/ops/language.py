@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from .character_sets import CharSet, contains, intersection, invert, sample, single_char
-from .regexp_nodes import Assertion, Chain, Chars, Choice, Node, PatternError, Repeat
+from .character_sets import CharSet, char_set, contains, intersection, invert, sample, single_char
+from .regexp_nodes import Assertion, Chain, Chars, Choice, Node, PatternError, Repeat, Text
 
 _MAX_STATES = 20_000
 _MAX_STEPS = 100_000
@@ -24,6 +24,7 @@ class Language:
     """
 
     def __init__(self, node: Node) -> None:
+        check_size(node)
         self._edges: list[list[tuple[CharSet, int]]] = []
         self._free: list[list[tuple[str, int]]] = []
         self.exact = True
@@ -121,14 +122,18 @@ class Language:
         return tuple(found)
 
     def _state(self) -> int:
-        if len(self._edges) >= _MAX_STATES:
-            raise PatternError("a pattern too large to compare with others", 0)
         self._edges.append([])
         self._free.append([])
         return len(self._edges) - 1
 
     def _build(self, node: Node, start: int) -> int:
         match node:
+            case Text(text):
+                for char in text:
+                    end = self._state()
+                    self._edges[start].append((char_set(char), end))
+                    start = end
+                return start
             case Chars(chars):
                 end = self._state()
                 self._edges[start].append((chars, end))
@@ -169,6 +174,26 @@ class Language:
         return end
 
 
+def check_size(node: Node) -> None:
+    """Raise `PatternError` when a pattern is too large to compare with others."""
+    if _states(node) > _MAX_STATES:
+        raise PatternError("a pattern too large to compare with others", 0)
+
+
+def _states(node: Node) -> int:
+    match node:
+        case Text(text):
+            return len(text)
+        case Chain(parts):
+            return sum(_states(part) for part in parts)
+        case Choice(options):
+            return 1 + sum(1 + _states(option) for option in options)
+        case Repeat(part, low, high):
+            return _states(part) * max(low + 1 if high is None else high, 1) + 2
+        case _:
+            return 1
+
+
 def literal_prefix(node: Node, *, any_case: bool = False) -> str:
     """Return the text that every match begins with, as far as the pattern spells it out.
 
@@ -191,6 +216,8 @@ def literal_text(node: Node, *, any_case: bool = False) -> str | None:
 def _literal(node: Node, any_case: bool, *, forward: bool) -> tuple[str, bool]:
     """Return the literal run from one side, reversed from the end, and whether it is the whole node."""
     match node:
+        case Text(text):
+            return (text if forward else text[::-1]), True
         case Chars(chars):
             char = single_char(chars, any_case=any_case)
             return (char, True) if char is not None else ("", False)

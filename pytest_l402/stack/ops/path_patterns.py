@@ -13,9 +13,9 @@ from functools import cached_property
 
 from .character_sets import ANY, ANY_BUT_NEWLINE
 from .go_regexp import ascii_pattern, parse_go_regexp, quote_go
-from .language import Language, literal_prefix, literal_text
+from .language import Language, check_size, literal_prefix, literal_text
 from .pattern_text import REGEXP_SIGNS, UnmatchableError, without_anchors
-from .regexp_nodes import Chain, Chars, Node, Repeat, literal
+from .regexp_nodes import Chain, Chars, Node, Repeat, Text
 from .snapshot import normal_path
 
 _PERCENT_CODE = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -53,8 +53,8 @@ class PathPattern:
         if self._node is not None:
             return Language(self._node)
         if self.kind is PathKind.EXACT:
-            return Language(literal(self.prefix))
-        return Language(Chain((literal(self.prefix), Repeat(Chars(ANY), 0, None))))
+            return Language(Text(self.prefix))
+        return Language(Chain((Text(self.prefix), Repeat(Chars(ANY), 0, None))))
 
     def matches(self, path: str) -> bool:
         """Return whether a decoded path is one of these."""
@@ -166,10 +166,11 @@ def _regexp_path(text: str) -> PathPattern:
             return _prefix_path(below, warning)
     if _SLASH_STAR.search(body):
         warning = "/* within a regexp repeats the slash; for one segment write /[^/]+"
+    check_size(node)
     pattern = PathPattern(
         text, PathKind.REGEXP, f"^(?:{ascii_pattern(body)})$", literal_prefix(node), node, warning
     )
-    if pattern.common_path(_EVERY_PATH) is None:
+    if not pattern.prefix.startswith("/") and pattern.common_path(_EVERY_PATH) is None:
         if not text.startswith(("/", "^")):
             return _regexp_path("/" + text)
         raise UnmatchableError("every path begins with a slash, which this regexp does not allow")

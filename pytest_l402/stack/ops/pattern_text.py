@@ -17,6 +17,8 @@ class UnmatchableError(ValueError):
 
 def without_anchors(pattern: str) -> tuple[str, str | None]:
     """Return a regexp without the anchors at its ends, and a warning when it had only one of the two."""
+    if not pattern.startswith("^") and not pattern.endswith("$"):
+        return pattern, None
     if isinstance(parse_go_regexp(pattern), Choice):
         # An anchor belongs to one option only, and matching the whole makes it say nothing.
         return pattern, None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .character_sets import CharSet, char_set
+from .character_sets import CharSet
 
 
 class PatternError(ValueError):
@@ -21,6 +21,13 @@ class Chars:
     """One character out of a set."""
 
     set: CharSet
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """These characters, one after the other."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +60,4 @@ class Assertion:
     sign: str
 
 
-Node = Chars | Chain | Choice | Repeat | Assertion
-
-EMPTY = Chain(())
-
-
-def literal(text: str) -> Node:
-    """Return the node that matches exactly `text`."""
-    return Chain(tuple(Chars(char_set(char)) for char in text))
+Node = Text | Chars | Chain | Choice | Repeat | Assertion
