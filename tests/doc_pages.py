@@ -115,22 +115,16 @@ def _commands(body: list[str], first: int) -> Iterator[Command]:
 
 
 def mismatch(expected: tuple[str, ...], seen: tuple[str, ...]) -> str | None:
-    """Return the first expected line that is not in its place, or None if all are; elisions stand for anything."""
-    place, anywhere = 0, False
-    for index, line in enumerate(expected):
+    """Return the first expected line that has no place in what was seen, or None if all fit to the end."""
+    reached = {0}
+    for line in expected:
         if line == _ELISION:
-            anywhere = True
-            continue
-        # The tail is held to the end: a transcript that stops early is no transcript.
-        after = expected[index + 1 :]
-        if anywhere and _ELISION not in after:
-            place = max(place, len(seen) - len(after) - 1)
-        while anywhere and place < len(seen) and not _same(line, seen[place]):
-            place += 1
-        if place >= len(seen) or not _same(line, seen[place]):
+            reached = set(range(min(reached), len(seen) + 1))
+        else:
+            reached = {place + 1 for place in reached if place < len(seen) and _same(line, seen[place])}
+        if not reached:
             return line
-        place, anywhere = place + 1, False
-    return None if anywhere or place == len(seen) else f"nothing more than {place} lines"
+    return None if len(seen) in reached else f"an end after line {max(reached)} of {len(seen)}"
 
 
 def _same(expected: str, seen: str) -> bool:
