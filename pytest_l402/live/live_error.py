@@ -1,0 +1,29 @@
+"""Decides how trouble with a deployed system is told: one line that names the host, what was expected and what was seen."""
+
+from __future__ import annotations
+
+from pytest_l402.contract import printable, redact_text
+
+
+class LiveError(RuntimeError):
+    """A deployed system could not be asked, or answered something else; the text is one line without secrets.
+
+    `code` is stable, e.g. `unreachable`, `tls`, `timeout`, `reply_too_large`, `not_json`, `redirected`, `status_503`.
+    """
+
+    def __init__(self, where: str, *, code: str, expected: str, seen: str, remedy: str) -> None:
+        super().__init__(printable(redact_text(f"{where}: expected {expected}, saw {seen}; {remedy}"), 600))
+        self.code = code
+
+
+class ChangeRefused(LiveError):  # noqa: N818 - the name of the condition
+    """A request would have changed a deployed system, and nobody had allowed that."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(
+            where,
+            code="change_refused",
+            expected="a read-only run",
+            seen=f"{what}, which changes the system",
+            remedy="allow it with --allow-live-changes (--l402-allow-live-changes under pytest), or leave it out",
+        )
