@@ -1,4 +1,4 @@
-"""Decides how much a deployed system may make us wait and read: every exchange ends, and none is led elsewhere."""
+"""Decides how much a deployed system may make us wait and read: every exchange ends where it began."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ TOTAL_TIMEOUT_S: Final = 30.0
 MAX_REPLY_BYTES: Final = 1 << 20
 
 
-class ReplyTooLarge(httpx.RequestError):  # noqa: N818 - the name of the condition
+class ReplyTooLarge(httpx.RequestError):
     """A reply went on beyond the limit in bytes."""
 
 
-class ReplyTooSlow(httpx.TimeoutException):  # noqa: N818 - the name of the condition
+class ReplyTooSlow(httpx.TimeoutException):
     """A reply was still coming in when the exchange had to be over."""
 
 
@@ -73,7 +73,7 @@ class BoundedTransport(httpx.BaseTransport):
 def bounded_client(
     *, base_url: str = "", transport: httpx.BaseTransport | None = None, verify: bool = True
 ) -> httpx.Client:
-    """Return a client whose every exchange is bounded, that follows no redirect and asks no proxy of the environment."""
+    """Return a client whose every exchange is bounded; it follows no redirect and knows no proxy."""
     inner = transport if transport is not None else httpx.HTTPTransport(verify=verify, trust_env=False)
     return httpx.Client(
         base_url=base_url,

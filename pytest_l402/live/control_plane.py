@@ -58,7 +58,8 @@ class LiveControlPlane:
     def security_state(self) -> SecurityState:
         """Return the global pause and the owners whose kill switch is on. Raises `LiveError`."""
         answer = self.query(_SECURITY_STATE, {})
-        switch = answer.get("global") if isinstance(answer.get("global"), dict) else {}
+        found = answer.get("global")
+        switch: Mapping[str, Any] = found if isinstance(found, dict) else {}
         pause = _either(switch, "globalPause", "global_pause")
         owners = _either(answer, "ownerControls", "owner_controls")
         if not isinstance(pause, bool) or not isinstance(owners, list):

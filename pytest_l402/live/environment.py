@@ -1,4 +1,4 @@
-"""Decides from the runbooks' environment variables which deployed system is meant, and with which credentials."""
+"""Decides from the runbooks' environment variables which deployed system is meant, with which secrets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _URL_FORMS: Final = {
 
 
 class EnvironmentVariableError(ValueError):
-    """A variable is missing, blank or unusable; the text is one line that names it, never its value if secret."""
+    """A variable is missing, blank or unusable; the text names it, never a secret value."""
 
     code = "configuration"
 
@@ -64,7 +64,7 @@ def control_plane_access(environ: Mapping[str, str]) -> ControlPlaneAccess:
     One of `…_API_BASE_URL`, `…_KHALA_URL`, `…_CONVEX_URL` says where; several must agree in form and value.
 
     Raises:
-        EnvironmentVariableError: a variable is missing, blank, or no http(s) URL, or two contradict each other.
+        EnvironmentVariableError: a variable is missing, blank or no http(s) URL, or two disagree.
     """
     given = {name: _url(environ, name) for name in _URL_FORMS if name in environ}
     if not given:
@@ -75,7 +75,8 @@ def control_plane_access(environ: Mapping[str, str]) -> ControlPlaneAccess:
     meanings = {(url, _URL_FORMS[name]) for name, url in given.items()}
     if len(meanings) > 1:
         raise EnvironmentVariableError(
-            f"{', '.join(given)}: expected one control plane, saw {len(meanings)} different ones; unset all but one"
+            f"{', '.join(given)}: expected one control plane, saw {len(meanings)} different ones; "
+            "unset all but one"
         )
     url, form = meanings.pop()
     return ControlPlaneAccess(url, form, _required(environ, f"{PREFIX}SECRET"))

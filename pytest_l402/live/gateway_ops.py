@@ -17,7 +17,7 @@ NO_WITHDRAW: Final = "withdraw_not_offered_by_gateway"
 
 
 class LiveGatewayOps:
-    """The operations of a deployed gateway, as a reconcile wants them (`stack.ops.reconcile_ports.GatewayOps`).
+    """The operations of a deployed gateway (`stack.ops.reconcile_ports.GatewayOps`).
 
     Reading what runs is always allowed; deploy and rollback need the permission of `changes`. The API has no
     way to withdraw a first deployment, so `withdraw` says that it has to be done by hand.

@@ -118,7 +118,7 @@ def _document(where: str, response: httpx.Response) -> Any:
 
 
 def _error_code(response: httpx.Response) -> str:
-    """The code of an error answer, if it has one of the known forms; never its text, which may echo a body."""
+    """The code of an error answer, in one of the known forms; never its text, which may echo a body."""
     try:
         document = parse_json(response.content.decode("utf-8"), "error answer")
     except (UnicodeDecodeError, InputError):

@@ -1,4 +1,4 @@
-"""Decides how trouble with a deployed system is told: one line that names the host, what was expected and what was seen."""
+"""Decides how trouble with a deployed system is told: one line with host, expected and seen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pytest_l402.contract import printable, redact_text
 class LiveError(RuntimeError):
     """A deployed system could not be asked, or answered something else; the text is one line without secrets.
 
-    `code` is stable, e.g. `unreachable`, `tls`, `timeout`, `reply_too_large`, `not_json`, `redirected`, `status_503`.
+    `code` is stable: `unreachable`, `tls`, `timeout`, `reply_too_large`, `not_json`, `redirected`, `status_503`, …
     """
 
     def __init__(self, where: str, *, code: str, expected: str, seen: str, remedy: str) -> None:
@@ -25,5 +25,5 @@ class ChangeRefused(LiveError):  # noqa: N818 - the name of the condition
             code="change_refused",
             expected="a read-only run",
             seen=f"{what}, which changes the system",
-            remedy="allow it with --allow-live-changes (--l402-allow-live-changes under pytest), or leave it out",
+            remedy="allow it with --allow-live-changes (pytest: --l402-allow-live-changes), or leave it",
         )

@@ -1,4 +1,4 @@
-"""Decides how a deployed gateway is probed: health, a challenge that can be paid, delivery for a prepaid proof."""
+"""Decides how a deployed gateway is probed: health, a payable challenge, delivery for a prepaid proof."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MISSING_AUTHORIZATION: Final = "missing_proxy_authorization_header"
 
 
 class LiveProbes:
-    """The probes of a deployed gateway (`stack.ops.reconcile_ports.Probes`); none of them pays or changes anything.
+    """The probes of a deployed gateway (`stack.ops.reconcile_ports.Probes`); none pays or changes anything.
 
     The challenge is asked for at `CHALLENGE_URL`, delivery at `PROXY_URL`, with the prepaid proof of
     `PROXY_AUTHORIZATION_HEADER`; without one the proxy probe fails with `missing_proxy_authorization_header`.
@@ -59,7 +59,7 @@ class LiveProbes:
 
 
 def probed_host_and_path(access: GatewayAccess) -> tuple[str, str]:
-    """Return the host and path that the challenge probe asks for, to find the rule that must answer for it."""
+    """Return the host and path that the challenge probe asks for: a rule must answer for them."""
     parts = urlsplit(access.challenge_url)
     return parts.hostname or "", parts.path or "/"
 
