@@ -34,6 +34,8 @@ TABLES = (
     "flow_summary",
     "local_artifact",
     "steady_state",
+    "deployments",
+    "gateway_events",
 )
 """The tables a rehearsal of the stack leaves; others may be added by whoever records them."""
 

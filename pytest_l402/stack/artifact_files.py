@@ -16,6 +16,11 @@ def write_document(path: Path, document: Mapping[str, Any]) -> Path:
     return _replace(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
+def write_text(path: Path, text: str) -> Path:
+    """Write a text as it is, in UTF-8, and return the path."""
+    return _replace(path, text)
+
+
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Write JSON Lines, compact, each ending in LF, and return the path."""
     lines = (json.dumps(row, separators=(",", ":"), ensure_ascii=False) + "\n" for row in rows)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
 StopPoint = Literal["before_payment", "during_payment", "after_payment"]
+DeployTrouble = Literal["refused", "too_late", "image_not_pinned"]
+ChallengeTrouble = Literal["open", "price", "closed"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,11 @@ class Fault:
     def name(self) -> str:
         """The fault's name as evidence and messages show it, e.g. `UpstreamFailure`."""
         return type(self).__name__
+
+
+def _one_of(fault: Fault, words: object, seen: str) -> None:
+    if seen not in get_args(words):
+        raise ValueError(f"{fault.name}: expected one of {', '.join(get_args(words))}, saw {seen!r}")
 
 
 @dataclass(frozen=True)
@@ -115,15 +122,59 @@ class ExecutorStops(Fault):
     at: StopPoint = "before_payment"
 
     def __post_init__(self) -> None:
-        if self.at not in get_args(StopPoint):
-            raise ValueError(
-                f"ExecutorStops: expected one of {', '.join(get_args(StopPoint))}, saw {self.at!r}"
-            )
+        _one_of(self, StopPoint, self.at)
 
 
 @dataclass(frozen=True)
 class HeartbeatStopped(Fault):
     """The buyer's executor lives, but its heartbeats no longer arrive."""
+
+
+@dataclass(frozen=True)
+class PaywallNotCompilable(Fault):
+    """The control plane holds a price that no gateway can ask for: a fraction of a sat."""
+
+
+@dataclass(frozen=True)
+class ActiveLookupFailure(Fault):
+    """The gateway's operations do not say what it runs."""
+
+
+@dataclass(frozen=True)
+class DeployFailure(Fault):
+    """A deploy fails: refused, failed after it has taken effect, or run under an image that is not pinned."""
+
+    how: DeployTrouble = "refused"
+
+    def __post_init__(self) -> None:
+        _one_of(self, DeployTrouble, self.how)
+
+
+@dataclass(frozen=True)
+class DeployedUnhealthy(Fault):
+    """What a deploy brings up answers its health path with 503."""
+
+
+@dataclass(frozen=True)
+class DeployedChallengeWrong(Fault):
+    """What a deploy brings up asks for nothing, for twice the configured price, or refuses everybody."""
+
+    how: ChallengeTrouble = "open"
+
+    def __post_init__(self) -> None:
+        _one_of(self, ChallengeTrouble, self.how)
+
+
+@dataclass(frozen=True)
+class DeployedUpstreamUnreachable(Fault):
+    """What a deploy brings up takes the money, but its seller's API cannot be reached."""
+
+
+@dataclass(frozen=True)
+class RollbackFailure(Fault):
+    """A rollback or withdrawal fails; a silent one claims to have worked and changes nothing."""
+
+    silent: bool = False
 
 
 FaultT = TypeVar("FaultT", bound=Fault)

@@ -30,12 +30,11 @@ from .executor import DEFAULT_USER
 from .executor import Executor as BuiltInExecutor
 from .executor_policy import DEFAULT_CAP_MSATS
 from .flow_verification import compare_paths, observability_failures, observability_section
-from .gateway_config import GatewayRule, config_hash, deployment_id, gateway_yaml
+from .gateway import Gateway
 from .network import REQUEST_ID_HEADER, TASK_ID_HEADER, Request
 from .observation import observation
 from .probes import GatewayProbes
 from .roles import BuyResult, ControlPlane, KeepsLocalArtifact
-from .shop import SELLER_HOST
 from .steady_state import REQUEST_ID_PREFIX
 
 if TYPE_CHECKING:
@@ -108,28 +107,37 @@ class FlowStages:
         )
 
     def reconcile_gateway(self, stage: Stage) -> None:
-        """gateway.reconcile: the gateway is alive, asks for the configured price, and delivers when paid."""
-        paywall = self.stack.paywalls[0]
-        report = GatewayProbes(self.stack.client, paywall.path, paywall.price_msats, stage.request_id).run(
-            self.stack.wallet
-        )
-        config = config_hash(gateway_yaml(self._rules()))
-        status = DeploymentStatus.APPLIED if report.ok else DeploymentStatus.FAILED
-        section = GatewayReconcile(
-            request_id=stage.request_id,
-            deployment_id=deployment_id(stage.request_id),
-            config_hash=config,
-            deployment_status=status,
-            challenge_ok=report.challenge_ok,
-            proxy_ok=report.proxy_ok,
-            health_ok=report.health_ok,
-        )
+        """gateway.reconcile: the gateway sells what the control plane says, and delivers it when paid."""
+        gateway: object = self.stack.gateway
+        section = self._deployed(stage) if isinstance(gateway, Gateway) else self._as_found(stage)
         self.sections.gateway_reconcile = section
         row = section.to_row()
         stage.details.update(
             {key: row[key] for key in ("deploymentId", "configHash")},
-            status=status.value,
+            status=section.deployment_status.value,
             **{key: row[key] for key in ("challengeOk", "proxyOk", "healthOk")},
+        )
+
+    def _deployed(self, stage: Stage) -> GatewayReconcile:
+        """Reconcile the stack's own gateway."""
+        summary = self.stack.reconciler().reconcile(stage.request_id)
+        reason = f"{summary.failure_code}: {summary.failure_reason}"
+        stage.expect("gateway_reconcile", summary.ok, reason)
+        return GatewayReconcile(
+            request_id=summary.request_id,
+            deployment_id=summary.deployment_id,
+            config_hash=summary.config_hash,
+            deployment_status=summary.deployment_status,
+            challenge_ok=summary.challenge_ok,
+            proxy_ok=summary.proxy_ok,
+            health_ok=summary.health_ok,
+        )
+
+    def _as_found(self, stage: Stage) -> GatewayReconcile:
+        """Probe a gateway that somebody else configures: nothing is deployed, so there is no deployment."""
+        paywall = self.stack.paywalls[0]
+        report = GatewayProbes(self.stack.client, paywall.path, paywall.price_msats, stage.request_id).run(
+            self.stack.wallet
         )
         code = next(
             (
@@ -147,6 +155,15 @@ class FlowStages:
         probe_code = None if report.ok else "gateway_probe_failed"
         self._observe(stage, Executor.GATEWAY, Plane.GATEWAY, HEALTH_ENDPOINT, probe_code)
         stage.expect("gateway_reconcile", report.ok, ", ".join(report.reasons))
+        return GatewayReconcile(
+            request_id=stage.request_id,
+            deployment_id=None,
+            config_hash=None,
+            deployment_status=DeploymentStatus.APPLIED if report.ok else DeploymentStatus.FAILED,
+            challenge_ok=report.challenge_ok,
+            proxy_ok=report.proxy_ok,
+            health_ok=report.health_ok,
+        )
 
     def pay_request(self, stage: Stage) -> None:
         """request.paid: the executor buys once, and the settlement store knows it by its request id."""
@@ -294,22 +311,6 @@ class FlowStages:
     def _records(self) -> list[Row]:
         rows = self.stack.journal.rows("records")[self._first_record :]
         return [row for row in rows if not str(row["requestId"] or "").startswith(REQUEST_ID_PREFIX)]
-
-    def _rules(self) -> list[GatewayRule]:
-        return [
-            GatewayRule(
-                paywall_id=paywall.paywall_id,
-                route_id=paywall.route_id,
-                host=self.stack.client.base_url.host,
-                path=paywall.path,
-                upstream_url=f"https://{SELLER_HOST}{paywall.path}",
-                protocol="https",
-                timeout_ms=paywall.timeout_ms,
-                amount_msats=paywall.price_msats,
-                priority=paywall.priority,
-            )
-            for paywall in self.stack.paywalls
-        ]
 
     def _observe(
         self, stage: Stage, executor: Executor, plane: Plane, endpoint: str, deny_reason: str | None

@@ -7,6 +7,7 @@ import dataclasses
 from pytest_l402.protocol import Credential, CredentialError, Dialect, format_credential, parse_credential
 
 from .network import REQUEST_ID_HEADER, Request
+from .services import Service
 
 _HOP_BY_HOP = frozenset(
     {
@@ -31,8 +32,8 @@ def readable_credential(request: Request, dialect: Dialect) -> Credential | None
         return None
 
 
-def forwarded(request: Request, address: str, request_id: str, credential: Credential | None) -> Request:
-    """Return the request for the seller's API at `address` (the client's own host when empty).
+def forwarded(request: Request, service: Service, request_id: str, credential: Credential | None) -> Request:
+    """Return the request for the seller's API behind `service`, at the client's own host if it names none.
 
     A credential arrives as two Authorization lines, LSAT before L402, whichever header it came in. The
     request id is set, the client's address noted, and hop-by-hop headers stay behind.
@@ -50,4 +51,10 @@ def forwarded(request: Request, address: str, request_id: str, credential: Crede
         ]
     origin = [*request.headers_of("X-Forwarded-For"), request.client_address]
     headers += [("X-Forwarded-For", ", ".join(origin)), (REQUEST_ID_HEADER, request_id)]
-    return dataclasses.replace(request, host=address or request.host, headers=tuple(headers))
+    return dataclasses.replace(
+        request,
+        scheme=service.protocol,
+        host=service.address or request.host,
+        path=service.rewrite_prefix.rstrip("/") + request.path,
+        headers=tuple(headers),
+    )

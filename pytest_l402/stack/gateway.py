@@ -82,7 +82,7 @@ class Gateway:
     store about invoices and proofs of payment. Each request leaves one row in `exchanges` and one log line;
     one to a service also leaves a record of plane `gateway`, unless the control plane denied it. Every answer
     carries `x-oa-request-id`: the client's if it is 1 to 128 characters of printable ASCII without blanks,
-    else one of the gateway's own. `/healthz` answers 200.
+    else one of the gateway's own. `/healthz` answers 200, unless what was loaded last makes it ill.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class Gateway:
         self._clock = clock
         self._randomness = randomness
         self._faults = faults if faults is not None else Faults()
+        self._health_status = 200
         self._blocklist = frozenset(blocklist)
         self._evidence = GatewayEvidence(journal, clock)
         self._freebies = Freebies()
@@ -126,6 +127,12 @@ class Gateway:
             response = self._answer(request, exchange)
             self._evidence.close(exchange, response.status)
             return answers.with_request_id(response, exchange.request_id)
+
+    def load(self, services: Iterable[Service], *, health_status: int = 200) -> None:
+        """Sell these services from the next request on, and answer `/healthz` with `health_status`."""
+        with self._serial:
+            self.services = tuple(services)
+            self._health_status = health_status
 
     def revoke(self, payment_hash: str) -> int:
         """Delete the root keys of the credentials bought with this payment and return how many there were."""
@@ -157,7 +164,8 @@ class Gateway:
         if request.method == "OPTIONS":
             return answers.answer(request, 200, "")
         if exchange.path == HEALTH_PATH:
-            return answers.answer(request, 200, "ok")
+            text = "ok" if self._health_status == 200 else "unhealthy"
+            return answers.answer(request, self._health_status, text)
         service = match_service(self.services, request.host, exchange.path)
         if service is None:
             exchange.refusal = "no_service"
@@ -320,7 +328,7 @@ class Gateway:
         if self._faults.active(UpstreamDown, exchange.request_id):
             return None
         credential = exchange.presented.credential or readable_credential(request, self.profile.dialect)
-        onward = forwarded(request, service.address, exchange.request_id, credential)
+        onward = forwarded(request, service, exchange.request_id, credential)
         try:
             return self._upstream.handle(onward)
         except ConnectionError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx
@@ -34,13 +35,17 @@ class GatewayProbes:
     """Probes of one resource behind a gateway; `client` decides which gateway by its base URL.
 
     `price_msats` is what the resource is configured to cost: a challenge that asks for anything else is none.
+    None takes any price. `timeout_s` bounds each wait for what was paid for; `on_answer` is told the status
+    of every answer.
     """
 
     client: httpx.Client
     path: str
-    price_msats: int
+    price_msats: int | None
     request_id: str
     health_path: str = HEALTH_PATH
+    timeout_s: float | None = None
+    on_answer: Callable[[int], None] | None = None
 
     def health(self) -> str | None:
         """Return None when the health path answers 2xx, else why not."""
@@ -64,13 +69,13 @@ class GatewayProbes:
             quote = read_quote(response.headers.get_list("www-authenticate"))
         except UnreadableQuote as error:
             return error.code
-        if quote.amount_msats != self.price_msats:
+        if self.price_msats is not None and quote.amount_msats != self.price_msats:
             return f"challenge_amount_{quote.amount_msats}_not_{self.price_msats}"
         return quote
 
     def proxy(self, authorization: str) -> str | None:
         """Return None when the resource is delivered for the credential (2xx), else why not."""
-        response = self._get(self.path, {"Authorization": authorization})
+        response = self._get(self.path, {"Authorization": authorization}, self.timeout_s)
         if isinstance(response, str):
             return f"proxy_{response}"
         return None if response.is_success else f"proxy_status_{response.status_code}"
@@ -80,21 +85,31 @@ class GatewayProbes:
         health = self.health()
         quote = self.challenge()
         challenge = quote if isinstance(quote, str) else None
-        proxy = "proxy_not_tried" if isinstance(quote, str) else self._paid_proxy(wallet, quote)
+        proxy = "proxy_not_tried" if isinstance(quote, str) else self.paid_proxy(wallet, quote)
         reasons = tuple(reason for reason in (health, challenge, proxy) if reason is not None)
         return ProbeReport(health is None, challenge is None, proxy is None, reasons)
 
-    def _paid_proxy(self, wallet: Wallet, quote: Quote) -> str | None:
+    def paid_proxy(self, wallet: Wallet, quote: Quote, max_msats: int | None = None) -> str | None:
+        """Let the wallet pay the quote, at most `max_msats` or the price, and return what `proxy` returns."""
+        cap = self.price_msats if max_msats is None else max_msats
         try:
-            payment = wallet.pay_invoice(quote.invoice, max_msats=self.price_msats)
+            payment = wallet.pay_invoice(quote.invoice, max_msats=cap)
         except PaymentError as error:
             return f"proxy_not_paid_{type(error).__name__}"
         return self.proxy(quote.authorization(payment.preimage))
 
-    def _get(self, path: str, headers: dict[str, str]) -> httpx.Response | str:
+    def _get(
+        self, path: str, headers: dict[str, str], timeout_s: float | None = None
+    ) -> httpx.Response | str:
         try:
-            return self.client.get(
-                path, headers={REQUEST_ID_HEADER: self.request_id, **headers}, follow_redirects=False
+            response = self.client.get(
+                path,
+                headers={REQUEST_ID_HEADER: self.request_id, **headers},
+                follow_redirects=False,
+                timeout=httpx.USE_CLIENT_DEFAULT if timeout_s is None else timeout_s,
             )
         except httpx.RequestError as error:
             return f"unreachable_{type(error).__name__}"
+        if self.on_answer is not None:
+            self.on_answer(response.status_code)
+        return response

@@ -54,8 +54,8 @@ class Service:
     Patterns match anywhere unless they are anchored. `price_msats` 0 means 1 sat, as Aperture has it.
     `timeout_s` is the credential's life in seconds, 0 for ever. `auth` is `on`, `off` or `freebie N`.
     `paywall_id`, `owner_id` and `route_id` are what the records say; left empty they follow from the name.
-    `address` is the host that the seller's API sees, the client's own when empty. Raises `ValueError` for a
-    value that cannot work.
+    `address` is the host that the seller's API sees, the client's own when empty; it is asked by `protocol`,
+    at the request's path after `rewrite_prefix`. Raises `ValueError` for a value that cannot work.
     """
 
     name: str
@@ -70,6 +70,8 @@ class Service:
     authskipinvoicecreationpaths: tuple[str, ...] = ()
     ratelimits: tuple[RateLimit, ...] = ()
     address: str = ""
+    protocol: str = "https"
+    rewrite_prefix: str = ""
     paywall_id: str = ""
     owner_id: str = ""
     route_id: str = ""
@@ -92,6 +94,10 @@ class Service:
             raise ValueError(
                 f"service {self.name}: auth is on, off or 'freebie N' with N >= 1, saw {self.auth!r}"
             )
+        if self.protocol not in ("http", "https"):
+            raise ValueError(f"service {self.name}: protocol is http or https, saw {self.protocol!r}")
+        if self.rewrite_prefix and not self.rewrite_prefix.startswith("/"):
+            raise ValueError(f"service {self.name}: a prefix begins with /, saw {self.rewrite_prefix!r}")
         derived: dict[str, object] = {
             "price_msats": self.price_msats or DEFAULT_PRICE_MSATS,
             "constraints": MappingProxyType(dict(self.constraints)),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import httpx
 
@@ -38,6 +38,11 @@ from .shop import CONTROL_HOST, DEFAULT_SERVICES, GATEWAY_HOST, path_of, paywall
 from .steady_state import REQUEST_ID_PREFIX, When, steady_state
 from .upstream import Upstream
 from .wallet import Wallet
+
+if TYPE_CHECKING:
+    from .ops.reconcile import Reconciler
+    from .ops.reconcile_steps import Failpoint
+    from .ops.stack_ops import StackOps
 
 LOCAL_ARTIFACT_NAME = "l402-local-node-smoke-artifact.json"
 
@@ -85,6 +90,7 @@ class Stack:
         profile: GatewayProfile = APERTURE,
         policy: BuyerPolicy | None = None,
         database: Path | str = ":memory:",
+        ops_folder: Path | None = None,
     ) -> None:
         self.clock: Clock = clock if clock is not None else StackClock()
         self.randomness: Randomness = randomness if randomness is not None else SeededRandomness(seed)
@@ -127,6 +133,9 @@ class Stack:
             profile=profile,
         )
         self._store = self.settlement_store
+        self._built_in_gateway = self.gateway
+        self._ops_folder = ops_folder
+        self._ops: StackOps | None = None
         self._executors = 0
         self._flow_folder: Path | None = None
         self._is_online = False
@@ -137,6 +146,9 @@ class Stack:
             CONTROL_HOST,
             ControlApi(self.control_plane, self.settlement_store, self.randomness.derive("control api")),
         )
+        if ops_folder is not None:
+            # A gateway with a disk starts with what it ran when its process ended.
+            _ = self.ops
         self.executor.start()
 
     def __enter__(self) -> Self:
@@ -151,8 +163,10 @@ class Stack:
         self.close()
 
     def close(self) -> None:
-        """Let go of the client and the database; may be called twice."""
+        """Let go of the client and the databases; may be called twice."""
         self.client.close()
+        if self._ops is not None:
+            self._ops.close()
         self._store.close()
 
     @contextmanager
@@ -209,6 +223,25 @@ class Stack:
             setattr(self, role, part)
         return self
 
+    @property
+    def ops(self) -> StackOps:
+        """The operations of the stack's own gateway: its deployer and the history of its deployments."""
+        if self._ops is None:
+            # Asked for by few rehearsals, and a compiler comes with it.
+            from .ops.stack_ops import StackOps
+
+            self._ops = StackOps(self, self._built_in_gateway, self._ops_folder)
+        return self._ops
+
+    def reconciler(
+        self, *, wait_s: float = 0.0, failpoint: Callable[[Failpoint], None] | None = None
+    ) -> Reconciler:
+        """Return the driver that brings the stack's own gateway to what its control plane says.
+
+        It waits at most `wait_s` seconds for another one to end. The stack must be online.
+        """
+        return self.ops.reconciler(wait_s=wait_s, failpoint=failpoint)
+
     def full_flow_written(self, folder: Path) -> None:
         """Take the artifacts of a full flow in `folder` for evidence; the last one counts."""
         self._flow_folder = folder
@@ -236,9 +269,13 @@ class Stack:
         tasks = getattr(self.control_plane, "tasks", None)
         if tasks is not None:
             found["tasks"] = [task.to_row() for task in tasks()]
+        if self._ops is not None:
+            found |= self._ops.tables()
         if self._flow_folder is not None:
-            found["flow_events"] = list(read_json_lines(self._flow_folder / "events.jsonl"))
-            found["flow_summary"] = [read_json(self._flow_folder / "summary.json")]
+            # What was not written is no evidence, and a check says so; here it is no error.
+            events, summary = self._flow_folder / "events.jsonl", self._flow_folder / "summary.json"
+            found["flow_events"] = list(read_json_lines(events)) if events.is_file() else []
+            found["flow_summary"] = [read_json(summary)] if summary.is_file() else []
         found["local_artifact"] = self._local_artifact()
         return {name: rows for name, rows in ((n, _of_rehearsal(r)) for n, r in found.items()) if rows}
 

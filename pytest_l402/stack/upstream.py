@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 
 from .faults import Faults, UpstreamFailure
-from .network import REQUEST_ID_HEADER, Request, Response
+from .network import REQUEST_ID_HEADER, NetworkUnreachable, Request, Response
 
 
 class Upstream:
@@ -20,7 +20,13 @@ class Upstream:
         self._lock = threading.Lock()
 
     def handle(self, request: Request) -> Response:
-        """Answer any path with 200 and its document, or with the status of an active `UpstreamFailure`."""
+        """Answer any path with 200 and its document, or with the status of an active `UpstreamFailure`.
+
+        Raises:
+            NetworkUnreachable: for a host below `.invalid`, which never resolves (RFC 6761).
+        """
+        if request.host.partition(":")[0].endswith(".invalid"):
+            raise NetworkUnreachable(request.host, "no such host")
         request_id = request.header(REQUEST_ID_HEADER)
         failure = self._faults.active(UpstreamFailure, request_id)
         if failure is not None:

@@ -4,6 +4,8 @@ import pytest
 
 from pytest_l402.stack import faults as module
 from pytest_l402.stack.faults import (
+    DeployedChallengeWrong,
+    DeployFailure,
     ExecutorStops,
     Fault,
     Faults,
@@ -73,6 +75,8 @@ def test_only_named_faults_can_be_injected(nonsense):
         (lambda: UpstreamFailure(200), "error status"),
         (lambda: PaymentSlow(-1), "milliseconds"),
         (lambda: ExecutorStops("never"), "before_payment"),
+        (lambda: DeployFailure("never"), "too_late"),
+        (lambda: DeployedChallengeWrong("never"), "open"),
     ],
 )
 def test_values_that_make_no_fault_are_refused(make, text):
@@ -83,7 +87,7 @@ def test_values_that_make_no_fault_are_refused(make, text):
 def test_every_fault_has_a_name_a_sentence_and_no_required_value():
     kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Fault)]
     kinds.remove(Fault)
-    assert len(kinds) == 17
+    assert len(kinds) == 24
     for kind in kinds:
         assert kind().name == kind.__name__
         assert kind.__doc__

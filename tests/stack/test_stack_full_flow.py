@@ -13,9 +13,10 @@ import pytest
 
 from pytest_l402.contract import CHECK_NAMES, FLOW_STAGES, FlowEvent, FullFlowSummary, stage_order_faults
 from pytest_l402.protocol import format_credential, parse_challenges, preferred
-from pytest_l402.stack import FullFlowRun, Request, Response, Stack, run_full_flow
+from pytest_l402.stack import FullFlowRun, Gateway, Request, Response, Stack, run_full_flow
 from pytest_l402.stack.faults import (
     ChallengeFailure,
+    DeployedChallengeWrong,
     ExecutorStops,
     Fault,
     GatewayDown,
@@ -246,15 +247,47 @@ def test_each_fault_fails_its_checks_and_leaves_the_artifacts(
         assert ("failures" in event.details) == (event.status.value == "failed")
 
 
-def test_a_paywall_at_another_price_is_noticed(stack: Stack, tmp_path: Path) -> None:
-    first, *others = stack.gateway.services
-    stack.gateway.services = (replace(first, price_msats=1_000), *others)
-    run = run_full_flow(stack, tmp_path)
-    assert {"gateway_reconcile", "paid_request_success"} == set(run.summary.coverage.failed_checks)
+def test_a_deployment_at_another_price_is_noticed_and_taken_away(stack: Stack, tmp_path: Path) -> None:
+    with stack.faults.inject(DeployedChallengeWrong("price")):
+        run = run_full_flow(stack, tmp_path)
+    assert run.summary.coverage.failed_checks == ("gateway_reconcile",)
     reconcile = run.summary.gateway_reconcile
     assert reconcile is not None
     assert (reconcile.health_ok, reconcile.challenge_ok, reconcile.proxy_ok) == (True, False, False)
     assert reconcile.deployment_status.value == "failed"
+    [event] = [event for event in run.events if event.stage == "gateway.reconcile"]
+    assert "challenge_check_failed" in event.details["failures"][0]["reason"]
+
+
+def test_a_gateway_that_drifted_from_the_configured_price_is_brought_back(
+    stack: Stack, tmp_path: Path
+) -> None:
+    first, *others = stack.gateway.services
+    stack.gateway.services = (replace(first, price_msats=1_000), *others)
+    run = run_full_flow(stack, tmp_path)
+    assert run.summary.ok
+    assert run.summary.paid_request is not None
+    assert run.summary.paid_request.amount_msats == 21_000
+    deployments = stack.tables()["deployments"]
+    assert [row["status"] for row in deployments] == ["pending", "applied"]
+    assert run.summary.gateway_reconcile is not None
+    assert run.summary.gateway_reconcile.deployment_id == deployments[-1]["deploymentId"]
+    assert run.summary.gateway_reconcile.config_hash == deployments[-1]["configHash"]
+
+
+def test_a_gateway_that_somebody_else_configures_is_probed_only(stack: Stack, tmp_path: Path) -> None:
+    class Theirs:
+        def __init__(self, gateway: Gateway) -> None:
+            self.handle = gateway.handle
+
+    before = stack.gateway.services
+    stack.replace(gateway=Theirs(stack.gateway))
+    run = run_full_flow(stack, tmp_path)
+    assert run.summary.ok
+    assert run.summary.gateway_reconcile is not None
+    assert run.summary.gateway_reconcile.deployment_id is None
+    assert stack._built_in_gateway.services == before
+    assert "deployments" not in stack.tables()
 
 
 def test_a_pause_that_was_on_before_stays_on(stack: Stack, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from pytest_l402.protocol import Preimage, caveat, encode_invoice, mint
 from pytest_l402.stack import GatewayProbes, Stack
 from pytest_l402.stack.credential_cache import CachedCredential, CredentialCache
 from pytest_l402.stack.faults import ChallengeFailure, GatewayDown, PaymentFailure, UpstreamDown
-from pytest_l402.stack.gateway_config import GatewayRule, config_hash, deployment_id, gateway_yaml
 from pytest_l402.stack.l402_client import UnreadableQuote, credential_expiry, read_quote
 from pytest_l402.stack.purchase import CacheStatus
 
@@ -92,39 +91,6 @@ def test_a_proxy_that_cannot_be_reached_any_more_is_told(stack: Stack) -> None:
 
     with httpx.Client(base_url="https://odd.test", transport=httpx.MockTransport(gone)) as client:
         assert GatewayProbes(client, "/", 1, "probe-1").proxy("L402 x:y") == "proxy_unreachable_ReadTimeout"
-
-
-def rule(name: str, amount: int, priority: int, version: int) -> GatewayRule:
-    return GatewayRule(
-        paywall_id=f"pw_{name}",
-        route_id=f"route_{name}",
-        host="openagents.com",
-        path=f"/api/{name}/premium",
-        upstream_url=f"https://{name}.vendor.example.com/v{version}/premium",
-        protocol="https",
-        timeout_ms=8000,
-        amount_msats=amount,
-        priority=priority,
-    )
-
-
-def test_the_configuration_hash_is_that_of_the_original_compiler() -> None:
-    text = gateway_yaml([rule("weather", 2500, 20, 1), rule("news", 1800, 10, 2)])
-    assert len(text.encode()) == 680
-    assert config_hash(text) == "cfg_e59ce865d9f03cc096385a5bc951679e3eedbf7d1d087116007ba317d6980c16"
-    assert config_hash(gateway_yaml([rule("weather", 2501, 20, 1)])) != config_hash(text)
-
-
-@pytest.mark.parametrize(
-    ("request_id", "expected"),
-    [
-        ("smoke:full-flow:1:reconcile", "dep_reconcile_smoke_full-flow_1_reconcile"),
-        ("", "dep_reconcile_run"),
-        ("a" * 200, "dep_reconcile_" + "a" * 90),
-    ],
-)
-def test_a_deployment_is_named_after_its_request(request_id: str, expected: str) -> None:
-    assert deployment_id(request_id) == expected
 
 
 KEY = b"\x01" * 32

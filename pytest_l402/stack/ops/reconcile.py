@@ -49,8 +49,8 @@ class Reconciler:
     """Brings a gateway to what the control plane says, one run at a time.
 
     All it touches are its ports, so it drives a stand-in and a deployed gateway alike. `targets` says at
-    which requests a compiled configuration is probed. `failpoint` is called at every place where a test may
-    cut the run off.
+    which requests a compiled configuration is probed. A run waits at most `wait_s` seconds for another one to
+    end. `failpoint` is called at every place where a test may cut the run off.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Reconciler:
         ledger: DeploymentLedger,
         clock: Clock,
         lock: ReconcileLock | None = None,
+        wait_s: float = 0.0,
         witness: Witness | None = None,
         targets: Callable[[Compilation], tuple[ProbeTarget, ...]] = probe_targets,
         failpoint: Callable[[Failpoint], None] = _no_failpoint,
@@ -71,6 +72,7 @@ class Reconciler:
         self._probes = probes
         self._ledger = ledger
         self._clock = clock
+        self._wait_s = wait_s
         self._book = ReconcileBook(ledger, clock, witness, failpoint)
         self._lock = lock if lock is not None else ReconcileLock()
         self._targets = targets
@@ -90,12 +92,12 @@ class Reconciler:
             Exception: whatever the source of paywalls raises; the gateway is as it was.
         """
         _check(request_id, image_digest)
-        with self._lock.held(request_id):
+        with self._lock.held(request_id, wait_s=self._wait_s):
             self._at(Failpoint.STARTED)
             self._settle_others(request_id)
             own = self._ledger.intent(request_id)
             try:
-                paywalls = tuple(self._source.paywalls())
+                paywalls = tuple(self._source.paywalls(request_id=request_id))
                 compilation = compile_paywalls(paywalls)
             except BaseException:
                 if own is not None and own.outcome is None:
@@ -114,7 +116,7 @@ class Reconciler:
             ReconcileBusy: a reconcile is under way.
             Exception: the gateway does not say what it runs; nothing was touched.
         """
-        with self._lock.held("recover"):
+        with self._lock.held("recover", wait_s=self._wait_s):
             return tuple(self._settle(intent) for intent in self._ledger.open_intents())
 
     def _begin(

@@ -28,24 +28,21 @@ class ReconcileLock:
     as its holder is, also when it was killed; the file stays.
     """
 
-    def __init__(self, path: Path | None = None, *, wait_s: float = 0.0) -> None:
-        if wait_s < 0:
-            raise ValueError(f"wait_s: expected seconds >= 0, saw {wait_s}")
+    def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._wait_s = wait_s
-        # Counted, not timed: a frozen clock never reaches a deadline.
-        self._attempts = 1 + math.ceil(wait_s / _POLL_S)
         self._in_process = threading.Lock()
 
     @contextmanager
-    def held(self, request_id: str) -> Iterator[None]:
+    def held(self, request_id: str, *, wait_s: float = 0.0) -> Iterator[None]:
         """Hold the lock inside the block, for a request whose id others are shown.
 
         Raises:
             ReconcileBusy: it is still held by another after `wait_s` seconds.
             OSError: the file cannot be opened.
         """
-        for attempt in range(self._attempts):
+        # Counted, not timed: a frozen clock never reaches a deadline.
+        attempts = 1 + math.ceil(max(wait_s, 0.0) / _POLL_S)
+        for attempt in range(attempts):
             if attempt:
                 time.sleep(_POLL_S)
             if self._in_process.acquire(blocking=False):
@@ -53,17 +50,17 @@ class ReconcileLock:
         else:
             raise self._busy("another thread of this process")
         try:
-            with self._file_lock(request_id) if self._path else contextlib.nullcontext():
+            with self._file_lock(request_id, attempts) if self._path else contextlib.nullcontext():
                 yield
         finally:
             self._in_process.release()
 
     @contextmanager
-    def _file_lock(self, request_id: str) -> Iterator[None]:
+    def _file_lock(self, request_id: str, attempts: int) -> Iterator[None]:
         assert self._path is not None
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            for attempt in range(self._attempts):
+            for attempt in range(attempts):
                 if attempt:
                     time.sleep(_POLL_S)
                 with contextlib.suppress(BlockingIOError):
@@ -82,7 +79,7 @@ class ReconcileLock:
         where = "in memory" if self._path is None else printable(os.fspath(self._path))
         return ReconcileBusy(
             f"reconcile lock ({where}): expected to be the only reconcile of this gateway, saw {holder} at "
-            f"work after {self._wait_s:g} s; wait for it to end and run again"
+            f"work; wait for it to end and run again"
         )
 
 

@@ -74,7 +74,7 @@ class ProbeOutcome:
 class PaywallSource(Protocol):
     """Where the paywalls come from: the control plane."""
 
-    def paywalls(self) -> Sequence[Paywall]:
+    def paywalls(self, *, request_id: str) -> Sequence[Paywall]:
         """Return the active and the paused paywalls; whatever is raised ends the run before it begins."""
         ...
 
