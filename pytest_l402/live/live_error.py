@@ -8,7 +8,7 @@ from pytest_l402.contract import printable, redact_text
 class LiveError(RuntimeError):
     """A deployed system could not be asked, or answered something else; the text is one line without secrets.
 
-    `code` is stable: `unreachable`, `tls`, `timeout`, `reply_too_large`, `not_json`, `redirected`, `status_503`, …
+    `code` is stable: `unreachable`, `tls`, `timeout`, `reply_too_large`, `not_json`, `redirected`, `status_503`.
     """
 
     def __init__(self, where: str, *, code: str, expected: str, seen: str, remedy: str) -> None:
