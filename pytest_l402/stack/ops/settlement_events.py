@@ -17,6 +17,7 @@ from pytest_l402.stack.settlement_facts import INVOICE_RANK, InvoiceFact, Settle
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _PROOF_REFERENCE = re.compile(r"lightning_preimage:[0-9a-f]{24}")
+_WORD = re.compile(r"[A-Za-z_-]{1,40}")
 _PROOF_VALUE = "paymentProofValue"
 _MAX_ID_LENGTH = 256
 
@@ -70,7 +71,7 @@ class Refusal:
         return {
             "event": self.event,
             "subjectId": self.subject_id,
-            "code": self.code,
+            "code": str(self.code),
             "field": self.field,
             "expected": self.expected,
             "seen": self.seen,
@@ -114,7 +115,7 @@ def decode_event(value: object, place: int) -> InvoiceFact | SettlementFact | tu
     try:
         kind = EventKind(cast("str", value.get("kind")))
     except ValueError:
-        return (_invalid(place, "kind", "one of " + ", ".join(EventKind), quoted(value.get("kind"))),)
+        return (_invalid(place, "kind", "one of " + ", ".join(EventKind), _word(value.get("kind"))),)
     # The preimage stays out of the document, so that no message about the document can show it.
     plain = {key: item for key, item in value.items() if key != _PROOF_VALUE}
     model = _InvoiceLifecycle if kind is EventKind.INVOICE_LIFECYCLE else _Settlement
@@ -190,7 +191,7 @@ def _settlement_fact(
                 IngestCode.INVALID_PAYMENT_PROOF_TYPE,
                 "paymentProofType",
                 PROOF_TYPE,
-                quoted(event.payment_proof_type),
+                _word(event.payment_proof_type),
             )
         )
     text = proof_value.strip().lower() if isinstance(proof_value, str) else ""
@@ -252,6 +253,13 @@ def _ids(event: _Event, place: int, own: str) -> Iterator[Refusal]:
 def _hash_faults(payment_hash: str | None, place: int) -> Iterator[Refusal]:
     if payment_hash is not None and _HASH.fullmatch(payment_hash) is None:
         yield _invalid(place, "paymentHash", "64 hex digits", f"text of {len(payment_hash)} characters")
+
+
+def _word(value: object) -> str:
+    """Return a name as it may be shown; a sender that mixed its keys up may have put the preimage there."""
+    if isinstance(value, str) and _WORD.fullmatch(value):
+        return quoted(value)
+    return f"text of {len(value)} characters" if isinstance(value, str) else type(value).__name__
 
 
 def _lower(text: str | None) -> str | None:
