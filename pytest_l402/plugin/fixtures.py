@@ -151,8 +151,10 @@ def l402_full_flow(
             l402_evidence.artifact_dir,
             allow_missing_local_artifact=settings.allow_missing_local_artifact,
         )
-        copy = l402_evidence.artifact_dir / "l402-hosted-full-flow-summary.json"
-        copy.write_bytes((flow.folder / "summary.json").read_bytes())
+        summary = flow.folder / "summary.json"
+        if summary.is_file():
+            copy = l402_evidence.artifact_dir / "l402-hosted-full-flow-summary.json"
+            copy.write_bytes(summary.read_bytes())
         return flow
 
     return run

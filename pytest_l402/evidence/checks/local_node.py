@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_l402.contract import PARITY_KEYS, DocumentError, LocalNodeArtifact, is_digest_reference, parity
+from pytest_l402.contract import (
+    PARITY_KEYS,
+    REQUIRED_KEYS,
+    DocumentError,
+    LocalNodeArtifact,
+    is_digest_reference,
+    parity,
+)
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
     PLATFORM,
@@ -29,7 +36,7 @@ _HERE = at("local_artifact", 0)
 def artifact_shows(purchase: Bought, *, flow: str | None = None, task_status: str | None = None) -> Check:
     """The local artifact has the purchase, as this kind of flow and with this task status (sections 2 and 6).
 
-    Raises `ValueError` when neither is given.
+    The records of that flow are among the run's records, value by value: a buyer tells one story. Raises `ValueError` when neither is given.
     """
     request_id = request_id_of(purchase)
     wanted = {key: value for key, value in (("flow", flow), ("taskStatus", task_status)) if value is not None}
@@ -47,6 +54,7 @@ def artifact_shows(purchase: Bought, *, flow: str | None = None, task_status: st
                 remedy="the executor did not take the task, or wrote another artifact: look at its session",
             )
         for each in found:
+            yield from _foreign_records(evidence, each)
             for key, value in wanted.items():
                 if each.get(key) != value:
                     yield Finding(
@@ -57,12 +65,12 @@ def artifact_shows(purchase: Bought, *, flow: str | None = None, task_status: st
                     )
 
     mutants = [_flow_change(f"{key} is another", request_id, {key: "other"}) for key in wanted]
-    mutants.append(_without_flow(request_id))
+    mutants += [_without_flow(request_id), _with_foreign_record(request_id)]
     return Check(
         f"artifact_shows({request_id}, {', '.join(wanted.values())})",
         judge,
         tuple(mutants),
-        ("local_artifact",),
+        ("local_artifact", "records"),
     )
 
 
@@ -133,9 +141,11 @@ def local_artifact_join(purchase: Bought) -> Check:
         _flow_change("taskId is another", request_id, {"taskId": "task-other"}),
         _inner_change("desktopSessionId", request_id),
         _inner_change("taskId", request_id),
+        _inner_change("nodeSyncStatus", request_id),
         _without_flow(request_id),
         set_value("records", "desktopSessionId", "desktop-other", mine),
         set_value("records", "taskId", None, mine),
+        set_value("records", "walletState", "locked", mine),
         remove_rows("records", mine),
         set_value("tasks", "taskId", "task-other", {"requestId": request_id}),
         set_value("presence", "desktopSessionId", "desktop-other", every=True),
@@ -281,6 +291,18 @@ def _is_paid(flow: Row) -> bool:
     return bool(flow.get("proofReference"))
 
 
+def _foreign_records(evidence: Evidence, flow: Row) -> Iterator[Finding]:
+    for inner in _records_of(flow):
+        if inner not in evidence.table("records"):
+            yield Finding(
+                expected="each record of the flow among the records, value by value",
+                seen=f"none like that of plane {shown(inner.get('plane'))}, "
+                f"request {shown(inner.get('requestId'))}",
+                where=at("records"),
+                remedy="the artifact is of another run, or the record never left the desktop as it is",
+            )
+
+
 def _apart(key: str, wanted: Any, seen: Any) -> Finding:
     return Finding(
         expected=f"{key} {listed(wanted)}",
@@ -318,6 +340,17 @@ def _without_flow(request_id: str) -> Mutant:
     return _every_flow(
         "its flow is gone", lambda flow: None if request_id in flow_request_ids(flow) else flow
     )
+
+
+def _with_foreign_record(request_id: str) -> Mutant:
+    def change(flow: dict[str, Any]) -> dict[str, Any]:
+        if request_id not in flow_request_ids(flow):
+            return flow
+        told = {"requestId": request_id, "executor": "desktop", "plane": "ui", "executionPath": "local-node"}
+        record = {**dict.fromkeys(REQUIRED_KEYS), **told, "observedAtMs": 0}
+        return {**flow, "observabilityRecords": [*_records_of(flow), record]}
+
+    return _every_flow("a record that the run did not leave", change)
 
 
 def _inner_change(key: str, request_id: str) -> Mutant:
