@@ -148,6 +148,7 @@ def test_node_degraded(l402_stack: Stack, l402_executor: Executor, l402_evidence
     with l402_stack.faults.inject(NodeDegraded()), l402_stack.faults.inject(PaymentFailure()):
         failed = l402_executor.buy("/premium")
     l402_evidence.verify(
+        artifact_shows(failed, task_status="failed").proves("6.local-artifact"),
         triaged_as(failed, "local-node", field="nodeSyncStatus").proves("tree.local-node"),
         paid_nothing(failed),
     )

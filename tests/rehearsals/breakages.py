@@ -1,0 +1,769 @@
+"""The table of breakages: one behaviour of the stack each, and the runbook line that must say so.
+
+A breakage alters a class of the stack itself, as a careless change to it would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from pytest_l402.contract import NodeSyncStatus, Plane, TaskStatus, WalletState
+from pytest_l402.stack import (
+    control_plane,
+    credential_cache,
+    credential_mint,
+    executor,
+    executor_policy,
+    faults,
+    flow_stages,
+    full_flow,
+    gateway,
+    gateway_answers,
+    gateway_evidence,
+    journal,
+    lightning_node,
+    local_trace,
+    projection,
+    purchase_run,
+    security_gate,
+    settlement_store,
+    stack,
+    task_board,
+    wallet,
+)
+from pytest_l402.stack.purchase import CacheStatus
+
+Patch = pytest.MonkeyPatch
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """What is broken, in words; the id of the runbook line whose violation must be told; how to break it."""
+
+    name: str
+    line: str
+    apply: Callable[[Patch], None]
+
+
+BREAKAGES: list[Breakage] = []
+
+
+def breakage(name: str, *, line: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
+    def add(apply: Callable[[Patch], None]) -> Callable[[Patch], None]:
+        BREAKAGES.append(Breakage(name, line, apply))
+        return apply
+
+    return add
+
+
+def around(patch: Patch, owner: Any, name: str, change: Callable[..., Any]) -> None:
+    """Put `change(original, *arguments)` in the place of a method or function."""
+    original = getattr(owner, name)
+    patch.setattr(owner, name, lambda *arguments, **named: change(original, *arguments, **named))
+
+
+def nothing(*arguments: Any, **named: Any) -> None:
+    return None
+
+
+def every_record(patch: Patch, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+    """Alter each observability record on its way into the journal, or drop it."""
+
+    def append(original: Any, self: Any, table: str, row: Any) -> None:
+        changed = change(dict(row)) if table == "records" else row
+        if changed is not None:
+            original(self, table, changed)
+
+    around(patch, journal.Journal, "append", append)
+
+
+def without_plane(plane: str, *executors: str) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
+    return lambda row: None if row["plane"] == plane and row["executor"] in executors else row
+
+
+# Records
+
+
+@breakage("the gateway emits no record", line="correlate.proof")
+def _(patch: Patch) -> None:
+    patch.setattr(gateway_evidence.GatewayEvidence, "record", nothing)
+
+
+@breakage("the settlement store emits no record", line="correlate.task-and-settlement")
+def _(patch: Patch) -> None:
+    every_record(patch, without_plane("settlement", "gateway"))
+
+
+@breakage("the projection emits no record", line="correlate.ui")
+def _(patch: Patch) -> None:
+    every_record(patch, without_plane("ui", "system"))
+
+
+@breakage("the control plane emits no record", line="4.control-plane")
+def _(patch: Patch) -> None:
+    every_record(patch, without_plane("control", "system"))
+
+
+@breakage("the executor emits no record", line="correlate.local-artifact")
+def _(patch: Patch) -> None:
+    every_record(patch, lambda row: None if row["executor"] == "desktop" else row)
+
+
+@breakage("records leave out a key that is null", line="1.keys")
+def _(patch: Patch) -> None:
+    every_record(patch, lambda row: {key: value for key, value in row.items() if value is not None})
+
+
+@breakage("one plane's records lack a key", line="contract.keys")
+def _(patch: Patch) -> None:
+    def change(row: dict[str, Any]) -> dict[str, Any]:
+        if row["plane"] == "ui":
+            del row["walletState"]
+        return row
+
+    every_record(patch, change)
+
+
+@breakage("a value that the contract does not list", line="contract.values")
+def _(patch: Patch) -> None:
+    every_record(patch, lambda row: {**row, "plane": "UI"} if row["plane"] == "ui" else row)
+
+
+@breakage("settlement records carry no task id", line="correlate.task-and-settlement")
+def _(patch: Patch) -> None:
+    every_record(patch, lambda row: {**row, "taskId": None} if row["plane"] == "settlement" else row)
+
+
+@breakage("hosted records have no task id at all", line="1.parity")
+def _(patch: Patch) -> None:
+    hosted = ("gateway", "settlement", "ui")
+    every_record(patch, lambda row: {**row, "taskId": None} if row["plane"] in hosted else row)
+
+
+@breakage("the gateway's records name another proof", line="correlate.proof")
+def _(patch: Patch) -> None:
+    patch.setattr(gateway, "hosted_proof_reference", lambda preimage: "lightning_preimage:" + "0" * 24)
+
+
+@breakage("settlement records name another amount", line="contract.planes-agree")
+def _(patch: Patch) -> None:
+    every_record(
+        patch,
+        lambda row: (
+            {**row, "paidAmountMsats": row["paidAmountMsats"] + 1}
+            if row["plane"] == "settlement" and row["executor"] == "gateway" and row["paidAmountMsats"]
+            else row
+        ),
+    )
+
+
+@breakage("the user interface shows sats for msats", line="contract.planes-agree")
+def _(patch: Patch) -> None:
+    def show(original: Any, self: Any, row: Any, *arguments: Any, **named: Any) -> None:
+        original(self, {**row, "amountMsats": row["amountMsats"] // 1000}, *arguments, **named)
+
+    around(patch, projection.Projection, "_show", show)
+
+
+@breakage("the user interface shows another payment's proof", line="correlate.ui")
+def _(patch: Patch) -> None:
+    def show(original: Any, self: Any, row: Any, *arguments: Any, **named: Any) -> None:
+        swapped = row["paymentProofRef"][:-4] + "beef"
+        original(self, {**row, "paymentProofRef": swapped}, *arguments, **named)
+
+    around(patch, projection.Projection, "_show", show)
+
+
+# Correlation
+
+
+@breakage("the request id is not echoed", line="correlate.response-header")
+def _(patch: Patch) -> None:
+    patch.setattr(gateway_answers, "with_request_id", lambda response, request_id: response)
+
+
+@breakage("the gateway answers with an id of its own", line="correlate.response-header")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        gateway_answers,
+        "with_request_id",
+        lambda original, response, request_id: original(response, f"gw-{request_id}"),
+    )
+
+
+@breakage("log lines carry no oa_req", line="5.request-id")
+def _(patch: Patch) -> None:
+    def log(self: Any, plane: str, request_id: str, text: str) -> None:
+        self.append("logs", {"line": f"plane={plane} {text}", "plane": plane, "atMs": 0})
+
+    patch.setattr(journal.Journal, "log", log)
+
+
+@breakage("the gateway logs a cut request id", line="correlate.response-header")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        journal.Journal,
+        "log",
+        lambda original, self, plane, request_id, text: original(self, plane, request_id[:12], text),
+    )
+
+
+@breakage("the buyer's session sends no heartbeat", line="correlate.local-artifact")
+def _(patch: Patch) -> None:
+    patch.setattr(executor.Executor, "heartbeat", nothing)
+
+
+@breakage("the buyer sends no task id", line="correlate.task-and-settlement")
+def _(patch: Patch) -> None:
+    patch.setattr(executor, "TASK_ID_HEADER", "x-nobody-reads-this")
+
+
+# The full flow
+
+
+@breakage("events.jsonl is not written", line="1.artifacts")
+def _(patch: Patch) -> None:
+    patch.setattr(full_flow, "write_lines", nothing)
+
+
+@breakage("summary.json is not written", line="1.artifacts")
+def _(patch: Patch) -> None:
+    patch.setattr(full_flow, "write_document", nothing)
+
+
+@breakage("events.jsonl lacks a stage", line="1.artifacts")
+def _(patch: Patch) -> None:
+    around(patch, full_flow, "write_lines", lambda original, path, rows: original(path, list(rows)[1:]))
+
+
+@breakage("the summary says ok although a check failed", line="1.one-story")
+def _(patch: Patch) -> None:
+    def take(original: Any, self: Any, *arguments: Any) -> None:
+        original(self, *arguments)
+        self._failed.clear()
+
+    around(patch, full_flow._Flow, "_take", take)
+    patch.setattr(gateway.Gateway, "handle", _ungated(gateway.Gateway.handle))
+
+
+@breakage("the summary tells of another payment", line="1.one-story")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        flow_stages,
+        "PaidRequest",
+        lambda original, **named: original(**{**named, "amount_msats": named["amount_msats"] + 1000}),
+    )
+
+
+@breakage("the global pause stays on", line="1.undone")
+def _(patch: Patch) -> None:
+    @contextlib.contextmanager
+    def pause(plane: Any) -> Any:
+        plane.set_global_pause(True)
+        yield
+
+    patch.setattr(flow_stages, "_global_pause", pause)
+
+
+@breakage("nothing is denied in the full flow", line="1.paid-and-denied")
+def _(patch: Patch) -> None:
+    patch.setattr(flow_stages, "_global_pause", lambda plane: contextlib.nullcontext())
+
+
+@breakage("the gateway ignores the security gate", line="1.ok")
+def _(patch: Patch) -> None:
+    patch.setattr(gateway.Gateway, "handle", _ungated(gateway.Gateway.handle))
+
+
+def _ungated(handle: Any) -> Any:
+    def answer(self: Any, request: Any) -> Any:
+        allowed = type("Open", (), {"gate": lambda *_: security_gate.GateDecision(True)})()
+        before, self._control_plane = self._control_plane, allowed
+        try:
+            return handle(self, request)
+        finally:
+            self._control_plane = before
+
+    return answer
+
+
+@breakage("the gateway's health path is dead", line="1.probes")
+def _(patch: Patch) -> None:
+    patch.setattr(gateway, "HEALTH_PATH", "/nowhere")
+
+
+@breakage("the challenge asks for another amount than the price", line="1.probes")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        lightning_node.LightningNode,
+        "create_invoice",
+        lambda original, self, amount, *rest, **named: original(self, amount + 1000, *rest, **named),
+    )
+
+
+@breakage("invoices carry no valid signature", line="1.probes")
+def _(patch: Patch) -> None:
+    def unsigned(original: Any, **named: Any) -> str:
+        text = original(**named)
+        # Another amount under the old signature, with a checksum that is right again.
+        return text[:-7] + ("q" if text[-7] != "q" else "p") + text[-6:]
+
+    around(patch, lightning_node, "encode_invoice", unsigned)
+
+
+@breakage("the paywall is open", line="1.probes")
+def _(patch: Patch) -> None:
+    patch.setattr(
+        gateway.Gateway,
+        "_refuse",
+        lambda self, request, exchange, service: self._forward(request, exchange, service),
+    )
+
+
+# Money
+
+
+@breakage("the wallet pays twice", line="3.paid-once")
+def _(patch: Patch) -> None:
+    def send(
+        original: Any, self: Any, payment_hash: str, amount: int, host: Any, *rest: Any, **named: Any
+    ) -> Any:
+        payment = original(self, payment_hash, amount, host, *rest, **named)
+        self._note(payment_hash, amount, host, wallet.PaymentStatus.SUCCEEDED, payment.proof_reference)
+        return payment
+
+    around(patch, wallet.Wallet, "_send", send)
+
+
+@breakage("the credential cache is ignored", line="3.cache-hit")
+def _(patch: Patch) -> None:
+    patch.setattr(
+        credential_cache.CredentialCache, "lookup", lambda self, key, now_s: (CacheStatus.MISS, None)
+    )
+
+
+@breakage("the store never says cacheHit=true", line="3.cache-hit")
+def _(patch: Patch) -> None:
+    every_record(patch, lambda row: {**row, "cacheHit": False} if row["cacheHit"] else row)
+
+
+@breakage("a replay is stored as a new settlement", line="3.idempotent-replay")
+def _(patch: Patch) -> None:
+    schema = settlement_store._SCHEMA.replace("paymentHash TEXT NOT NULL UNIQUE", "paymentHash TEXT NOT NULL")
+    patch.setattr(settlement_store, "_SCHEMA", schema)
+    count = iter(range(10_000))
+
+    def one(original: Any, self: Any, sql: str, *parameters: str) -> Any:
+        return None if "FROM settlements" in sql else original(self, sql, *parameters)
+
+    def store(original: Any, self: Any, event: Any, proof: str) -> bool:
+        return original(self, replace(event, settlement_id=f"{event.settlement_id}-{next(count)}"), proof)
+
+    around(patch, settlement_store.SettlementStore, "_one", one)
+    around(patch, settlement_store.SettlementStore, "_store", store)
+
+
+@breakage("the store keeps another amount than was paid", line="1.one-story")
+def _(patch: Patch) -> None:
+    def insert(original: Any, self: Any, event: Any, *rest: Any) -> Any:
+        return original(self, replace(event, amount_msats=event.amount_msats - 1), *rest)
+
+    around(patch, settlement_store.SettlementStore, "_insert", insert)
+
+
+@breakage("the store keeps another proof than was paid with", line="correlate.proof")
+def _(patch: Patch) -> None:
+    def insert(original: Any, self: Any, event: Any, proof: str, *rest: Any) -> Any:
+        return original(self, event, proof[:-2] + ("00" if proof[-2:] != "00" else "11"), *rest)
+
+    around(patch, settlement_store.SettlementStore, "_insert", insert)
+
+
+@breakage("settlements never reach the store", line="correlate.task-and-settlement")
+def _(patch: Patch) -> None:
+    patch.setattr(
+        settlement_store.SettlementStore,
+        "ingest",
+        lambda self, event: settlement_store.IngestOutcome(False, "lightning_preimage:" + "0" * 24),
+    )
+
+
+@breakage("a paid invoice stays open in the store", line="1.one-story")
+def _(patch: Patch) -> None:
+    def insert(original: Any, self: Any, event: Any, proof: str, invoice: Any, at_ms: int) -> Any:
+        row = original(self, event, proof, invoice, at_ms)
+        self._db.execute("UPDATE invoices SET status = 'open', settledAtMs = NULL")
+        return row
+
+    around(patch, settlement_store.SettlementStore, "_insert", insert)
+
+
+@breakage("the buyer pays again when told 401", line="3.no-second-payment")
+def _(patch: Patch) -> None:
+    def refused(original: Any, self: Any) -> Any:
+        if self.http_status == 401:
+            raise _AskAgain
+        return original(self)
+
+    def buy(original: Any, self: Any, path: str, **named: Any) -> Any:
+        try:
+            return original(self, path, **named)
+        except _AskAgain:
+            with self._gateway_of_breakage.following(gateway.APERTURE):
+                return original(self, path, **named)
+
+    def made(original: Any, self: Any, *arguments: Any, **named: Any) -> None:
+        original(self, *arguments, **named)
+        self.executor._gateway_of_breakage = self.gateway
+
+    around(patch, purchase_run.PurchaseRun, "refused", refused)
+    around(patch, executor.Executor, "buy", buy)
+    around(patch, stack.Stack, "__init__", made)
+
+
+class _AskAgain(Exception):  # noqa: N818 - no error: the client is stubborn
+    pass
+
+
+# Credentials
+
+
+@breakage("the preimage is not checked", line="3.forged")
+def _(patch: Patch) -> None:
+    def judge_one(original: Any, self: Any, credential: Any, macaroon: Any, service: Any, now_s: int) -> Any:
+        presented = original(self, credential, macaroon, service, now_s)
+        if presented.reason != credential_mint.Refusal.PREIMAGE_MISMATCH:
+            return presented
+        minted = next(one for one in self._minted.values() if one.payment_hash == presented.payment_hash)
+        return replace(presented, standing=credential_mint.Standing.ACCEPTED, reason=None, minted=minted)
+
+    around(patch, credential_mint.CredentialMint, "_judge_one", judge_one)
+
+
+@breakage("the signature is not checked", line="3.forged")
+def _(patch: Patch) -> None:
+    patch.setattr(credential_mint.Macaroon, "verify", lambda self, root_key: True)
+
+
+@breakage("the root key is not looked up", line="3.forged")
+def _(patch: Patch) -> None:
+    def judge_one(original: Any, self: Any, credential: Any, macaroon: Any, service: Any, now_s: int) -> Any:
+        presented = original(self, credential, macaroon, service, now_s)
+        known = [one for one in self._minted.values() if one.payment_hash == presented.payment_hash]
+        if presented.reason != credential_mint.Refusal.ROOT_KEY_UNKNOWN or not known:
+            return presented
+        return replace(presented, standing=credential_mint.Standing.ACCEPTED, reason=None, minted=known[0])
+
+    around(patch, credential_mint.CredentialMint, "_judge_one", judge_one)
+
+
+@breakage("the service of a credential is not checked", line="3.forged")
+def _(patch: Patch) -> None:
+    _without_caveat(patch, credential_mint.CaveatReason.SERVICE_NOT_AUTHORIZED)
+
+
+@breakage("the gateway ignores the expiry of a credential", line="3.forged")
+def _(patch: Patch) -> None:
+    _without_caveat(patch, credential_mint.CaveatReason.EXPIRED)
+
+
+def _without_caveat(patch: Patch, reason: str) -> None:
+    def check(original: Any, *arguments: Any) -> None:
+        try:
+            original(*arguments)
+        except credential_mint.CaveatError as error:
+            if error.reason != reason:
+                raise
+
+    around(patch, credential_mint, "check_caveats", check)
+
+
+@breakage("a revoked credential is still accepted", line="3.not-reused")
+def _(patch: Patch) -> None:
+    patch.setattr(credential_mint.CredentialMint, "revoke", lambda self, payment_hash: 1)
+
+
+@breakage("credentials never expire", line="3.not-reused")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        gateway.CredentialMint,
+        "mint",
+        lambda original, self, payment_hash, amount, service, now_s: original(
+            self, payment_hash, amount, replace(service, timeout_s=0), now_s
+        ),
+    )
+
+
+@breakage("every credential is refused", line="1.probes")
+def _(patch: Patch) -> None:
+    patch.setattr(credential_mint.Macaroon, "verify", lambda self, root_key: False)
+
+
+# Policy
+
+
+@breakage("the cap is not looked at", line="4.before-payment")
+def _(patch: Patch) -> None:
+    patch.setattr(executor_policy.BuyerPolicy, "amount_denial", nothing)
+    patch.setattr(wallet.Wallet, "_refusal", nothing)
+
+
+@breakage("the denial comes after the payment", line="4.before-payment")
+def _(patch: Patch) -> None:
+    def pay(original: Any, self: Any, run: Any, response: Any) -> Any:
+        quote = executor.read_quote(response.headers.get_list("www-authenticate"))
+        denial = self.policy.amount_denial(quote.amount_msats, run.cap_msats)
+        if denial is not None:
+            run.quote = quote
+            self._wallet.pay_invoice(quote.invoice, host=run.host)
+            run.deny(denial)
+        return original(self, run, response)
+
+    around(patch, executor.Executor, "_pay", pay)
+
+
+@breakage("blocked hosts are not looked at", line="4.deny-reason")
+def _(patch: Patch) -> None:
+    patch.setattr(executor_policy, "host_denial", lambda host, blocked, allowed: None)
+
+
+@breakage("the allowlist of hosts is not looked at", line="4.deny-reason")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        executor_policy,
+        "host_denial",
+        lambda original, host, blocked, allowed: original(host, blocked, ()),
+    )
+
+
+@breakage("the owner kill switch is ignored", line="4.deny-reason")
+def _(patch: Patch) -> None:
+    patch.setattr(security_gate.SecurityGate, "set_owner_kill_switch", nothing)
+
+
+@breakage("the gateway lets a paused owner's request through to a challenge", line="4.control-plane")
+def _(patch: Patch) -> None:
+    patch.setattr(gateway.Gateway, "handle", _ungated(gateway.Gateway.handle))
+
+
+@breakage("a denial leaves no record", line="4.control-plane")
+def _(patch: Patch) -> None:
+    every_record(patch, lambda row: None if row["plane"] == "control" and row["denyReason"] else row)
+
+
+@breakage("a denial has no reason", line="4.deny-reason")
+def _(patch: Patch) -> None:
+    every_record(patch, lambda row: {**row, "denyReason": None} if row["plane"] == "control" else row)
+
+
+@breakage("a denial is told by the wrong plane", line="4.control-plane")
+def _(patch: Patch) -> None:
+    every_record(
+        patch,
+        lambda row: {**row, "plane": "gateway"} if row["plane"] == "control" and row["denyReason"] else row,
+    )
+
+
+@breakage("a denial is told by the wrong executor", line="4.control-plane")
+def _(patch: Patch) -> None:
+    every_record(
+        patch,
+        lambda row: {**row, "executor": "gateway"} if row["plane"] == "control" else row,
+    )
+
+
+@breakage("a denied task is not blocked", line="4.control-plane")
+def _(patch: Patch) -> None:
+    def transition(original: Any, self: Any, task_id: str, to: Any, **named: Any) -> Any:
+        if to is TaskStatus.BLOCKED:
+            return self.task(task_id), False
+        return original(self, task_id, to, **named)
+
+    around(patch, task_board.TaskBoard, "transition", transition)
+
+
+# The local-node path
+
+
+@breakage("the local artifact is not written", line="2.local-run")
+def _(patch: Patch) -> None:
+    patch.setattr(executor.Executor, "write_local_artifact", lambda self, path: path)
+
+
+@breakage("the local artifact has no proof", line="2.local-run")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        local_trace,
+        "LocalFlow",
+        lambda original, **named: original(
+            **{
+                **named,
+                "proof_reference": None,
+                "observability_records": tuple(
+                    record.model_copy(update={"payment_proof_ref": None})
+                    for record in named["observability_records"]
+                ),
+            }
+        ),
+    )
+
+
+@breakage("the local artifact tells of another payment", line="2.local-run")
+def _(patch: Patch) -> None:
+    patch.setattr(executor, "local_proof_reference", lambda preimage: "preimage:" + "0" * 16)
+
+
+@breakage("the local artifact forgets blocked flows", line="2.reference-only")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        executor,
+        "LocalNodeArtifact",
+        lambda original, **named: original(
+            **{**named, "flows": tuple(flow for flow in named["flows"] if flow.flow.value != "blocked")}
+        ),
+    )
+
+
+# Triage, faults and recovery
+
+
+@breakage("a fault stays in", line="5.recovered")
+def _(patch: Patch) -> None:
+    def inject(self: Any, fault: Any, request_id: Any = None) -> Any:
+        self._active.append(faults.InjectedFault(fault, request_id))
+        return contextlib.nullcontext()
+
+    patch.setattr(faults.Faults, "inject", inject)
+
+
+@breakage("held back settlements are lost", line="5.recovered")
+def _(patch: Patch) -> None:
+    patch.setattr(settlement_store.SettlementStore, "release_delayed", lambda self: 0)
+
+
+@breakage("nobody says that the seller's API failed", line="5.domain")
+def _(patch: Patch) -> None:
+    def record(original: Any, self: Any, exchange: Any, **named: Any) -> None:
+        original(self, exchange, **{**named, "deny_reason": None})
+
+    around(patch, gateway_evidence.GatewayEvidence, "record", record)
+    _silent_about_the_gateway(patch)
+
+
+@breakage("the buyer does not say that the gateway is down", line="tree.gateway")
+def _(patch: Patch) -> None:
+    _silent_about_the_gateway(patch)
+
+
+def _silent_about_the_gateway(patch: Patch) -> None:
+    def observed(original: Any, self: Any, plane: Any, **named: Any) -> None:
+        if plane is not Plane.GATEWAY:
+            original(self, plane, **named)
+
+    around(patch, local_trace.LocalTrace, "observed", observed)
+
+
+@breakage("heartbeats are ignored", line="6.domain")
+def _(patch: Patch) -> None:
+    def heartbeat(original: Any, self: Any, *arguments: Any) -> None:
+        original(self, *arguments)
+        self._presence.clear()
+
+    around(patch, task_board.TaskBoard, "heartbeat", heartbeat)
+
+
+@breakage("a session never counts as gone", line="6.domain")
+def _(patch: Patch) -> None:
+    patch.setattr(task_board, "OFFLINE_AFTER_MS", 10**12)
+
+
+@breakage("a task may take for ever", line="6.domain")
+def _(patch: Patch) -> None:
+    patch.setattr(task_board, "TIMEOUT_AFTER_MS", 10**12)
+
+
+@breakage("the sweep never runs", line="6.domain")
+def _(patch: Patch) -> None:
+    patch.setattr(control_plane.ControlPlane, "sweep", lambda self: ())
+
+
+@breakage("the sweep gives no code", line="6.domain")
+def _(patch: Patch) -> None:
+    def overdue(original: Any, self: Any) -> Any:
+        return tuple((task, "blocked") for task, _ in original(self))
+
+    around(patch, task_board.TaskBoard, "overdue", overdue)
+
+
+@breakage("a stopped executor goes on buying", line="6.local-artifact")
+def _(patch: Patch) -> None:
+    patch.setattr(executor.Executor, "stop", nothing)
+
+
+@breakage("the artifact calls every task completed", line="6.local-artifact")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        local_trace,
+        "LocalFlow",
+        lambda original, **named: original(**{**named, "task_status": TaskStatus.COMPLETED}),
+    )
+
+
+@breakage("the executor does not say that its wallet is locked", line="6.domain")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        local_trace,
+        "observation",
+        lambda original, **named: original(**{**named, "wallet_state": WalletState.UNLOCKED}),
+    )
+
+
+@breakage("the executor does not say that its node is degraded", line="tree.local-node")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        local_trace,
+        "observation",
+        lambda original, **named: original(**{**named, "node_sync_status": NodeSyncStatus.SYNCED}),
+    )
+
+
+@breakage("the executor's records tell of another wallet than its artifact", line="6.local-artifact")
+def _(patch: Patch) -> None:
+    every_record(
+        patch,
+        lambda row: {**row, "walletState": "unlocked"} if row["walletState"] == "locked" else row,
+    )
+
+
+@breakage("the executor's records tell of another node than its artifact", line="6.local-artifact")
+def _(patch: Patch) -> None:
+    every_record(
+        patch,
+        lambda row: {**row, "nodeSyncStatus": "synced"} if row["nodeSyncStatus"] else row,
+    )
+
+
+@breakage("a degraded node pays nothing", line="6.degraded-success")
+def _(patch: Patch) -> None:
+    def pay(original: Any, self: Any, *arguments: Any, **named: Any) -> Any:
+        if self._faults.active(faults.NodeDegraded):
+            raise wallet.PaymentFailed("a degraded node pays nothing")
+        return original(self, *arguments, **named)
+
+    around(patch, wallet.Wallet, "pay_invoice", pay)
