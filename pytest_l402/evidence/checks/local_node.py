@@ -126,15 +126,7 @@ def local_artifact_join(purchase: Bought) -> Check:
             for inner in _records_of(each):
                 if inner.get("desktopSessionId") not in sessions:
                     yield _apart("desktopSessionId", sessions, inner.get("desktopSessionId"))
-                keys = ("requestId", "taskId", "desktopSessionId", "plane", "executor")
-                if not rows(evidence, "records", **{key: inner.get(key) for key in keys}):
-                    yield Finding(
-                        expected="each record of the flow among the records, by request, task, session "
-                        "and plane",
-                        seen=f"none for plane {shown(inner.get('plane'))}",
-                        where=at("records"),
-                        remedy="the artifact is of another run, or the record never left the desktop",
-                    )
+            yield from _foreign_records(evidence, each)
 
     mine = {"requestId": request_id, "executor": "desktop"}
     mutants = (
