@@ -5,15 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pytest_l402.plugin import fixtures
-from pytest_l402.plugin.controller import Controller
 from pytest_l402.plugin.keys import RUN
 from pytest_l402.plugin.marker import DESCRIPTION
-from pytest_l402.plugin.node import RehearsalNodes
 from pytest_l402.plugin.options import add_options
-from pytest_l402.plugin.preparation import check_families
 from pytest_l402.plugin.run import identify_run, runs_nothing
-from pytest_l402.plugin.selection import RehearsalSelection
-from pytest_l402.plugin.xdist import XdistController, XdistWorker
 
 __all__: list[str] = []
 
@@ -31,12 +26,18 @@ def pytest_configure(config: pytest.Config) -> None:
     plugins.register(fixtures, "pytest_l402_fixtures")
     if runs_nothing(config):
         return
+    from pytest_l402.plugin.selection import RehearsalSelection
+
     plugins.register(RehearsalSelection(), "pytest_l402_selection")
-    plugins.register(RehearsalNodes(), "pytest_l402_nodes")
     if run.worker is not None:
-        plugins.register(XdistWorker(config), "pytest_l402_worker")
+        from pytest_l402.plugin.worker import Worker
+
+        plugins.register(Worker(config), "pytest_l402_worker")
         return
-    check_families(run)
-    controller = Controller(config)
-    plugins.register(controller, "pytest_l402_controller")
-    plugins.register(XdistController(config, controller), "pytest_l402_xdist")
+    if run.settings.required_at_hand:
+        from pytest_l402.plugin.preparation import check_families
+
+        check_families(run)
+    from pytest_l402.plugin.controller import Controller
+
+    plugins.register(Controller(config), "pytest_l402_controller")

@@ -6,7 +6,6 @@ rest of the stack talks to. `pytest_l402.stack.roles` says what each part must d
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from pytest_l402.plugin.keys import COLLECTOR, MARK, RUN
-from pytest_l402.plugin.node import ARTIFACTS, case_of, node_folder
-from pytest_l402.plugin.preparation import prepare
 from pytest_l402.plugin.run import Run
 
 if TYPE_CHECKING:
@@ -37,6 +34,8 @@ def l402_evidence(request: pytest.FixtureRequest) -> EvidenceCollector:
     In a rehearsal it is written below `output/signoff/<run>/evidence/`, also when the test fails.
     """
     from pytest_l402.plugin.evidence_fixture import EvidenceCollector
+    from pytest_l402.plugin.node import ARTIFACTS, case_of, node_folder
+    from pytest_l402.plugin.preparation import prepare
 
     item: pytest.Item = request.node
     run: Run = item.config.stash[RUN]
@@ -45,7 +44,7 @@ def l402_evidence(request: pytest.FixtureRequest) -> EvidenceCollector:
         collector = EvidenceCollector(
             title=item.nodeid,
             seed=seed_of(run.settings.seed, "", item.nodeid),
-            artifact_dir=_temporary_folder(request),
+            artifact_dir=request.getfixturevalue("tmp_path") / ARTIFACTS,
             teeth=run.settings.teeth,
         )
     else:
@@ -71,13 +70,17 @@ def l402_clock() -> Clock:
 
 
 @pytest.fixture
-def l402_stack(l402_evidence: EvidenceCollector, l402_clock: Clock) -> Iterator[Stack]:
+def l402_stack(
+    request: pytest.FixtureRequest, l402_evidence: EvidenceCollector, l402_clock: Clock
+) -> Iterator[Stack]:
     """The whole system under rehearsal, reachable from every httpx client of this process.
 
     Deterministic: the same `--l402-seed`, rehearsal and case give the same ids, keys and evidence.
     """
+    from pytest_l402.plugin.node import RehearsalNodes
     from pytest_l402.stack import Stack
 
+    RehearsalNodes.watch(request.config)
     stack = Stack(l402_evidence.seed, clock=l402_clock, artifact_dir=l402_evidence.artifact_dir)
     with stack, stack.online():
         l402_evidence.attach(stack.tables, stack.steady_state)
@@ -191,12 +194,9 @@ def put_parts_in(stack: Stack, fixtures: Mapping[str, Any]) -> None:
 
 def seed_of(seed: int, rehearsal: str, case: str) -> str:
     """Return the seed of one test, 64 hex digits: cases differ, and none depends on what else is run."""
+    import hashlib
+
     return hashlib.sha256(f"{seed}/{rehearsal}/{case}".encode()).hexdigest()
-
-
-def _temporary_folder(request: pytest.FixtureRequest) -> Path:
-    folder: Path = request.getfixturevalue("tmp_path")
-    return folder / ARTIFACTS
 
 
 def _add_local_artifact(evidence: EvidenceCollector, path: Path) -> None:

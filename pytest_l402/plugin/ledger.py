@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,8 +49,6 @@ class Ledger:
     def add(self, report: pytest.TestReport) -> None:
         """Take in one report of a rehearsal, or of a test whose worker died before it could say more."""
         properties = {name: value for name, value in report.user_properties if isinstance(value, str)}
-        if REHEARSAL_PROPERTY not in properties and report.when in _PHASES:
-            return
         node = self._nodes.setdefault(report.nodeid, _Node())
         node.rehearsal = properties.get(REHEARSAL_PROPERTY, node.rehearsal)
         node.result = properties.get(RESULT_PROPERTY, node.result)
@@ -132,12 +130,3 @@ def _read_result(nodeid: str, node: _Node, rehearsal: str, run_folder: Path) -> 
     if (result.nodeid, result.rehearsal) != (nodeid, rehearsal):
         return nothing, f"{path}: expected the result of {nodeid}, saw that of {result.nodeid}"
     return result, None
-
-
-def last_lines(texts: Iterable[object], limit: int = 200) -> tuple[str, ...]:
-    """Return the last line of each text that says something, where Python puts the error; no repeats."""
-    shown = []
-    for text in texts:
-        lines = [line.strip() for line in str(text).splitlines() if line.strip()]
-        shown.append((lines[-1] if lines else "no message")[:limit])
-    return tuple(dict.fromkeys(shown))

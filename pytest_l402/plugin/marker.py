@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
@@ -20,8 +19,7 @@ DESCRIPTION: Final = (
 _FORM: Final = 'rehearsal("<id>", runbook="<runbook>", section="<section>")'
 
 
-@dataclass(frozen=True, slots=True)
-class RehearsalMark:
+class RehearsalMark(NamedTuple):
     """What a test says about itself: the rehearsal it is part of, and where that stands in which runbook."""
 
     rehearsal: str

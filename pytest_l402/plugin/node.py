@@ -22,12 +22,20 @@ RESULT_PROPERTY: Final = "l402_result"
 
 RESULT_FILE: Final = "node.json"
 
+NAME: Final = "pytest_l402_nodes"
+
 ARTIFACTS: Final = "artifacts"
 """The folder of a node's artifacts; its inside mirrors the artifact folder (`output/`)."""
 
 
 class RehearsalNodes:
-    """The hooks around each item that carries a rehearsal mark; every other item passes through."""
+    """The hooks around each item that carries a rehearsal mark or uses the stack; others pass through."""
+
+    @classmethod
+    def watch(cls, config: pytest.Config) -> None:
+        """Take part in the run from now on: a run that has neither is not to pay for these hooks."""
+        if not config.pluginmanager.hasplugin(NAME):
+            config.pluginmanager.register(cls(), NAME)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import pytest
 
@@ -17,8 +16,7 @@ from pytest_l402.plugin.settings import MODES, Settings
 IniType = Literal["string", "bool", "args"]
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One setting; `name` is what the ini file calls it, and its other names follow from that."""
 
     name: str
@@ -88,8 +86,7 @@ _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _SEED: Final = re.compile(r"[0-9]{1,20}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
+class _Given(NamedTuple):
     """A value as it was given: under which name, and from which folder a relative path starts."""
 
     value: Any

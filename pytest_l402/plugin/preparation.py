@@ -53,9 +53,23 @@ def prepare(config: pytest.Config) -> Preparation:
 
 
 def check_families(run: Run) -> None:
-    """Raise `pytest.UsageError` for a family, given by hand, that the catalogue does not have."""
-    if run.settings.required and run.settings.required_at_hand:
-        _load_catalogue(run)
+    """Raise `pytest.UsageError` for a required family that the catalogue does not have."""
+    _load_catalogue(run)
+
+
+def move_previous_aside(run: Run) -> None:
+    """Move the folders of earlier runs away, so that an old sign-off is never taken for a new one.
+
+    Raises `pytest.UsageError` if they cannot be moved.
+    """
+    from pytest_l402.signoff import move_aside
+
+    try:
+        move_aside(run.settings.signoff_dir, keep=run.run_id)
+    except OSError as error:
+        raise pytest.UsageError(
+            f"{run.settings.signoff_dir}: expected to move earlier runs aside, saw: {error}"
+        ) from error
 
 
 def _prepare(config: pytest.Config, run: Run) -> Preparation:

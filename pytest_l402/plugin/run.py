@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -29,8 +28,7 @@ _SILENT_OPTIONS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """One pytest run. `worker` is the xdist worker's id, None on the controller and without xdist.
 
     `dist` is how the controller distributes tests ("no" without xdist).
@@ -61,7 +59,7 @@ def identify_run(config: pytest.Config) -> Run:
         )
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     return Run(
-        run_id=f"{stamp}-{secrets.token_hex(4)}",
+        run_id=f"{stamp}-{os.urandom(4).hex()}",
         settings=read_settings(config),
         dist=config.getoption("dist", "no"),
     )

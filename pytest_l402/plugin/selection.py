@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
 from pytest_l402.plugin.keys import MARK, RUN, SELECTION, USAGE_ERROR
 from pytest_l402.plugin.marker import MARKER, RehearsalMark, check_one_module_each, is_rehearsal, read_mark
 from pytest_l402.plugin.narrowing import narrowed_by_options
-from pytest_l402.plugin.preparation import Preparation, prepare
+
+if TYPE_CHECKING:
+    from pytest_l402.plugin.preparation import Preparation
 
 REHEARSAL_PROPERTY: Final = "l402_rehearsal"
 """The report property that says which rehearsal a node belongs to; JUnit and JSON reports show it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """The rehearsal nodes of one run: node id to rehearsal id, those that run and those that were left out.
 
     `narrowed_by` says in words why this is a drill; empty for a run of everything that is required.
     """
 
-    selected: dict[str, str] = field(default_factory=dict)
-    deselected: dict[str, str] = field(default_factory=dict)
-    narrowed_by: tuple[str, ...] = ()
+    selected: dict[str, str]
+    deselected: dict[str, str]
+    narrowed_by: tuple[str, ...]
 
     def to_wire(self) -> dict[str, Any]:
         """Return plain builtins for a worker's `workeroutput`."""
@@ -66,6 +66,9 @@ class RehearsalSelection:
 
 
 def _select(config: pytest.Config, collected: list[pytest.Item], kept: set[int]) -> Selection:
+    from pytest_l402.plugin.node import RehearsalNodes
+    from pytest_l402.plugin.preparation import prepare
+
     preparation = prepare(config)
     marks = [read_mark(item, preparation.catalogue) for item in collected]
     check_one_module_each(collected, marks)
@@ -77,6 +80,7 @@ def _select(config: pytest.Config, collected: list[pytest.Item], kept: set[int])
             _tag(item, mark)
         else:
             deselected[item.nodeid] = mark.rehearsal
+    RehearsalNodes.watch(config)
     return Selection(selected, deselected, _narrowed_by(config, preparation, selected, deselected))
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 MODES: Final = ("mock",)
 """What can be rehearsed; the first is the default."""
@@ -12,8 +11,7 @@ MODES: Final = ("mock",)
 _PATHS: Final = ("artifact_dir", "local_artifact", "waivers", "catalogue")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The options of one run, resolved. Paths are absolute.
 
     `required` holds family names (empty = every family); `required_at_hand` says that they came from the
@@ -38,7 +36,7 @@ class Settings:
 
     def to_wire(self) -> dict[str, Any]:
         """Return plain builtins, which is all that reaches an xdist worker."""
-        plain = asdict(self)
+        plain = self._asdict()
         for name in _PATHS:
             plain[name] = None if plain[name] is None else str(plain[name])
         return {**plain, "required": list(self.required)}
@@ -46,7 +44,7 @@ class Settings:
     @classmethod
     def from_wire(cls, plain: dict[str, Any]) -> Settings:
         """Read what `to_wire` made."""
-        values = {field.name: plain[field.name] for field in fields(cls)}
+        values = {name: plain[name] for name in cls._fields}
         for name in _PATHS:
             values[name] = None if values[name] is None else Path(values[name])
         return cls(**{**values, "required": tuple(values["required"])})

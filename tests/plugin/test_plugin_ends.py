@@ -1,6 +1,7 @@
 """Every way in which a run can end: what it leaves, what it says by its exit code, and what it leaves alone.
 
-Each row runs in process and again on two xdist workers; `workers` holds what differs there.
+Each row runs in process and, unless all that matters in it is the result of one node, again on two xdist workers;
+`workers` holds what differs there.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def then(text: str) -> tuple[str, str, str]:
 ROWS = [
     Row("all green", SIGNED_OFF),
     Row("all green, with other tests", SIGNED_OFF, args=()),
-    Row("all green, by the folder that holds the catalogue", SIGNED_OFF, args=("rehearsals",)),
+    Row(
+        "all green, by the folder that holds the catalogue", SIGNED_OFF, args=("rehearsals",), plain_only=True
+    ),
     Row(
         "another test fails",
         refused(1, "exit-status"),
@@ -67,11 +70,17 @@ ROWS = [
     ),
     # Fewer than all: a drill, which exits as its tests did.
     Row("-k", drill(0, MISSING), args=(*MARKED, "-k", "alpha")),
-    Row("-k, failing", drill(1, FAILED, MISSING), args=("-k", "alpha"), edits=((ALPHA, *FAILING),)),
-    Row("node id", drill(0, MISSING), args=(f"{ALPHA}::test_alpha",)),
+    Row(
+        "-k, failing",
+        drill(1, FAILED, MISSING),
+        args=("-k", "alpha"),
+        edits=((ALPHA, *FAILING),),
+        plain_only=True,
+    ),
+    Row("node id", drill(0, MISSING), args=(f"{ALPHA}::test_alpha",), plain_only=True),
     Row("path", drill(0, MISSING), args=(ALPHA,)),
     Row("--deselect", drill(0, MISSING), args=(*MARKED, "--deselect", ALPHA)),
-    Row("--ignore", drill(0, MISSING), args=(*MARKED, "--ignore", ALPHA)),
+    Row("--ignore", drill(0, MISSING), args=(*MARKED, "--ignore", ALPHA), plain_only=True),
     Row(
         "-m narrower",
         drill(0, MISSING),
@@ -80,6 +89,7 @@ ROWS = [
             (ALPHA, "def test_alpha", "@pytest.mark.slow\ndef test_alpha"),
             ("pyproject.toml", "addopts", 'markers = ["slow"]\naddopts'),
         ),
+        plain_only=True,
     ),
     Row(
         "one case of several deselected",
@@ -109,6 +119,7 @@ ROWS = [
         "skipped by mark",
         incomplete(1, MISSING),
         edits=((ALPHA, "def test_alpha", "@pytest.mark.skip\ndef test_alpha"),),
+        plain_only=True,
     ),
     Row(
         "module skipped while collecting",
@@ -121,6 +132,7 @@ ROWS = [
         "xpass",
         refused(1, FAILED),
         edits=((ALPHA, "def test_alpha", "@pytest.mark.xfail(strict=False)\ndef test_alpha"),),
+        plain_only=True,
     ),
     Row("a check is violated", refused(1, FAILED), edits=((ALPHA, *FAILING),)),
     Row(
@@ -130,6 +142,7 @@ ROWS = [
         "a line of the runbook stays unproven",
         incomplete(1, MISSING),
         edits=(("drilling.py", ".proves(line)", ""),),
+        plain_only=True,
     ),
     Row(
         "a standing check is violated",
@@ -140,6 +153,7 @@ ROWS = [
         "a check has no mutant",
         refused(1, FAILED),
         edits=(("drilling.py", 'mutants = (set_value("records", "paidAmountMsats", 1),)', "mutants = ()"),),
+        plain_only=True,
     ),
     Row(
         "a mutant survives",
@@ -156,6 +170,7 @@ ROWS = [
         "a check without evidence",
         refused(1, FAILED),
         edits=(("drilling.py", 'evidence.record("records", {**RECORD, **changes})', "pass"),),
+        plain_only=True,
     ),
     Row("--l402-no-teeth", incomplete(1, MISSING), args=(*MARKED, "--l402-no-teeth")),
     Row(
@@ -216,7 +231,7 @@ ROWS = [
             then("attempts.append(1)\nassert len(attempts) == 2"),
         ),
     ),
-    Row("SystemExit in a test", refused(1, FAILED), edits=(then("raise SystemExit(0)"),)),
+    Row("SystemExit in a test", refused(1, FAILED), edits=(then("raise SystemExit(0)"),), plain_only=True),
     # An exception that nobody catches is not a warning.
     Row(
         "exception in a thread",
@@ -238,11 +253,13 @@ ROWS = [
                 "thread.start()\nthread.join()"
             ),
         ),
+        plain_only=True,
     ),
     Row(
         "exception in a finalizer",
         refused(1, FAILED),
         edits=(then("class Leaky:\n    def __del__(self):\n        1 / 0\nLeaky()"),),
+        plain_only=True,
     ),
     # The run itself goes wrong.
     Row(
@@ -315,6 +332,7 @@ ROWS = [
             session.exitstatus = 9
     """,
         workers=refused(9, "exit-status"),
+        plain_only=True,
     ),
     Row(
         "--max-warnings exceeded",
@@ -336,7 +354,7 @@ ROWS = [
         )
     ),
     Row("no rehearsal selected", SILENT, args=("tests",)),
-    Row("no rehearsal selected, by -m", SILENT, args=("-m", "not rehearsal")),
+    Row("no rehearsal selected, by -m", SILENT, args=("-m", "not rehearsal"), plain_only=True),
     Row("no rehearsal selected, by -k", End(5, None, moved=False), args=(*MARKED, "-k", "nothing")),
     Row("usage error", End(4, None, moved=False), args=(*MARKED, "--no-such-option"), plain_only=True),
     Row("no such file", End(4, None, moved=False), args=("no_such_file.py",), plain_only=True),

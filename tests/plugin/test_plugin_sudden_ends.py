@@ -84,6 +84,12 @@ def test_process_dies_without_a_word(project: Project, statement: str, code: int
     assert not (project.signoff / PREVIOUS).exists()
 
 
+def test_controller_is_killed_by_the_time_its_workers_run(project: Project) -> None:
+    project.replace(ALPHA, DRILL, "import os, signal, time; os.kill(os.getppid(), signal.SIGKILL)")
+    end = project.run_process("-n", "2")
+    assert (end.exit, end.verdict, end.moved) == (-signal.SIGKILL, None, True), end.output
+
+
 def test_killed_while_collecting(project: Project) -> None:
     project.replace(ALPHA, "import pytest\n", "import pytest, os\nos._exit(0)\n")
     end = project.run_process(*MARKED)

@@ -1,0 +1,103 @@
+"""Decides how a run ends: judged from all that is known of it, written down, told, its exit code set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_l402 import __version__
+from pytest_l402.plugin.keys import RUN
+from pytest_l402.plugin.origin import commit_of
+from pytest_l402.plugin.outlets import say, say_unwritten
+from pytest_l402.plugin.preparation import move_previous_aside, prepare
+from pytest_l402.plugin.publishing import publish_artifacts
+from pytest_l402.signoff import (
+    RunFacts,
+    SystemUnderRehearsal,
+    build_document,
+    find_evidence_faults,
+    judge_run,
+    write_run,
+)
+from pytest_l402.signoff.document import DocumentKind, SignOffDocument
+from pytest_l402.signoff.manifest import ManifestError
+
+if TYPE_CHECKING:
+    from pytest_l402.plugin.controller import Controller
+
+_SYSTEM = "pytest-l402 stand-in stack"
+
+
+def judge(config: pytest.Config, seen: Controller, exit_status: int) -> SignOffDocument:
+    """Return the verdict on what the controller has seen; `exit_status` is pytest's own: a veto, no proof."""
+    run = config.stash[RUN]
+    preparation = prepare(config)
+    selection = seen.selection
+    nodes, faults = seen.ledger.results(run.folder, selection.selected)
+    facts = RunFacts(
+        run_id=run.run_id,
+        seed=str(run.settings.seed),
+        mode=run.settings.mode,
+        started_at_ms=seen.started_at_ms,
+        finished_at_ms=time.time_ns() // 1_000_000,
+        exit_status=exit_status,
+        teeth=run.settings.teeth,
+        interrupted=seen.interrupted,
+        narrowed_by=selection.narrowed_by,
+        collected=selection.selected,
+        deselected=selection.deselected,
+        collect_errors=_named(seen.collect_errors),
+        worker_crashes=_named(seen.worker_crashes),
+        internal_errors=tuple(dict.fromkeys(map(_last_line, seen.internal_errors))),
+        evidence_faults=(*faults, *find_evidence_faults(run.folder, nodes)),
+    )
+    sign_off = judge_run(
+        catalogue=preparation.catalogue,
+        families=preparation.families,
+        nodes=nodes,
+        facts=facts,
+        waivers=preparation.waivers,
+        today=preparation.today,
+    )
+    system = SystemUnderRehearsal(_SYSTEM, __version__, commit_of(config.rootpath))
+    return build_document(sign_off, system=system)
+
+
+def veto(session: pytest.Session, document: SignOffDocument) -> bool:
+    """Fail a run that was to sign off and did not; leave a drill, and any failure of pytest's own, alone."""
+    if document.kind is DocumentKind.REFUSAL and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        return True
+    return False
+
+
+def conclude(session: pytest.Session, seen: Controller, exit_status: int) -> None:
+    """Write the final word, say it, and see that the exit code agrees with it."""
+    config = session.config
+    run = config.stash[RUN]
+    document = judge(config, seen, exit_status)
+    veto(session, document)
+    try:
+        if document.kind is not DocumentKind.DRILL:
+            move_previous_aside(run)
+        files = write_run(run.folder, document)
+        publish_artifacts(run.folder, document, run.settings.artifact_dir)
+    except (OSError, ManifestError, pytest.UsageError) as error:
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        say_unwritten(config, run, error)
+        return
+    say(config, document, files)
+
+
+def _named(errors: dict[str, str]) -> tuple[str, ...]:
+    return tuple(f"{name}: {_last_line(text)}" for name, text in errors.items())
+
+
+def _last_line(text: str, limit: int = 200) -> str:
+    """Return the last line that says something, which is where Python puts the error."""
+    lines: Iterable[str] = (line.strip() for line in text.splitlines())
+    return ([line for line in lines if line] or ["no message"])[-1][:limit]
