@@ -143,16 +143,11 @@ class CredentialRoles:
         Raises:
             CredentialRoleError: unknown role, or a fingerprint that is malformed or was revoked.
         """
-        role = _known(role)
-        with self._refusals_noted(role, RoleOperation.ACTIVATE, note):
-            before, at_ms = self._states.get(role), self._clock.tick()
-            rotating = before is not None and before.status is RoleStatus.ROTATING
-            version = 1 if before is None else before.version + (0 if rotating else 1)
-            shown = self._usable(role, fingerprint)
-            if shown is None and before is not None and rotating:
-                shown = before.fingerprint
-            state = RoleState(role, RoleStatus.ACTIVE, version, at_ms, shown, _shown(note), at_ms)
-        return self._keep(RoleOperation.ACTIVATE, before, state)
+        known = _known(role)
+        before = self._states.get(known)
+        if fingerprint is None and before is not None and before.status is RoleStatus.ROTATING:
+            fingerprint = before.fingerprint
+        return self._activate(known, fingerprint, note)
 
     def revoke(self, role: CredentialRole | str, *, note: str | None = None) -> RoleState:
         """Take the role out of service; the fingerprint it had never comes back.
@@ -191,13 +186,25 @@ class CredentialRoles:
         if now is None or now == found or (found is None and now.status is RoleStatus.ACTIVE):
             return now
         if found is None:
-            return self.activate(role, note=note)
+            return self._activate(now.role, None, note)
         if (now.status, now.fingerprint) == (found.status, found.fingerprint):
             return now
         if found.status is RoleStatus.REVOKED:
             return self.revoke(role, note=note)
-        put = self.rotate if found.status is RoleStatus.ROTATING else self.activate
-        return put(role, fingerprint=found.fingerprint, note=note)
+        if found.status is RoleStatus.ROTATING:
+            return self.rotate(role, fingerprint=found.fingerprint, note=note)
+        return self._activate(now.role, found.fingerprint, note)
+
+    def _activate(self, role: CredentialRole, fingerprint: str | None, note: str | None) -> RoleState:
+        with self._refusals_noted(role, RoleOperation.ACTIVATE, note):
+            before, at_ms = self._states.get(role), self._clock.tick()
+            if before is None:
+                version = 1
+            else:
+                version = before.version + (0 if before.status is RoleStatus.ROTATING else 1)
+            shown = self._usable(role, fingerprint)
+            state = RoleState(role, RoleStatus.ACTIVE, version, at_ms, shown, _shown(note), at_ms)
+        return self._keep(RoleOperation.ACTIVATE, before, state)
 
     def _usable(self, role: CredentialRole, fingerprint: str | None) -> str | None:
         if fingerprint is None:

@@ -88,7 +88,7 @@ def run_security_drill(
             killed = control.gate(ids[1], DRILL_OWNER, None)
             _release_owner(control)
             undo.add("the credential role", lambda: _recover(roles, found))
-            lifecycle, read_back = _lifecycle(roles, found)
+            lifecycle, lifecycle_right = _lifecycle(roles, found)
     except NotUndone as error:
         raise SecurityDrillResidue(error.left) from error.__cause__
     recovery = control.gate(ids[2], DRILL_OWNER, None)
@@ -99,7 +99,7 @@ def run_security_drill(
         "security_state_not_switched": both_on.global_pause and DRILL_OWNER in both_on.killed_owners,
         "global_pause_not_enforced": not paused.allowed and paused.code == GLOBAL_PAUSE_ACTIVE,
         "owner_kill_switch_not_enforced": not killed.allowed and killed.code == OWNER_KILL_SWITCH_ACTIVE,
-        "credential_lifecycle_wrong": read_back and _is_right(lifecycle, found),
+        "credential_lifecycle_wrong": lifecycle_right,
         "recovery_denied": recovery.allowed,
         "controls_not_restored": final == before and _is_as_found(roles.state(DRILL_ROLE), found),
     }
@@ -146,27 +146,23 @@ def _refusal(
 
 
 def _lifecycle(roles: RoleControls, found: RoleState | None) -> tuple[CredentialLifecycle, bool]:
-    """Rotate, revoke and activate; the second value says whether each could be read back."""
-    next_version = 1 if found is None else found.version + 1
+    """Rotate, revoke and activate; return the states, and whether each was right and could be read back."""
+    version = 1 if found is None else found.version + 1
     # A fingerprint of this drill alone: the drill revokes it, and what was revoked never comes back.
-    rotated = roles.rotate(DRILL_ROLE, fingerprint=f"fp_security_drill_{next_version}", note=_NOTE)
-    read = [roles.state(DRILL_ROLE) == rotated]
+    rotated = roles.rotate(DRILL_ROLE, fingerprint=f"fp_security_drill_{version}", note=_NOTE)
+    if not _is(rotated, RoleStatus.ROTATING, version) or roles.state(DRILL_ROLE) != rotated:
+        # Without a rotation, the credential to be revoked would be the one in use.
+        return CredentialLifecycle(rotated), False
     revoked = roles.revoke(DRILL_ROLE, note=_NOTE)
-    read.append(roles.state(DRILL_ROLE) == revoked)
+    right = _is(revoked, RoleStatus.REVOKED, version) and roles.state(DRILL_ROLE) == revoked
     in_use = None if found is None else found.fingerprint
     activated = roles.activate(DRILL_ROLE, fingerprint=in_use, note=_NOTE)
-    read.append(roles.state(DRILL_ROLE) == activated)
-    return CredentialLifecycle(rotated, revoked, activated), all(read)
+    right = right and _is(activated, RoleStatus.ACTIVE, version + 1) and roles.state(DRILL_ROLE) == activated
+    return CredentialLifecycle(rotated, revoked, activated), right
 
 
-def _is_right(lifecycle: CredentialLifecycle, found: RoleState | None) -> bool:
-    version = 1 if found is None else found.version + 1
-    states = (lifecycle.rotated, lifecycle.revoked, lifecycle.activated)
-    return [(state.status, state.version) for state in states] == [
-        (RoleStatus.ROTATING, version),
-        (RoleStatus.REVOKED, version),
-        (RoleStatus.ACTIVE, version + 1),
-    ]
+def _is(state: RoleState, status: RoleStatus, version: int) -> bool:
+    return (state.status, state.version) == (status, version)
 
 
 def _is_as_found(now: RoleState | None, found: RoleState | None) -> bool:

@@ -34,19 +34,19 @@ class FailClosed:
 
 @dataclass(frozen=True, slots=True)
 class CredentialLifecycle:
-    """How the drilled role answered to rotate, revoke and activate."""
+    """How the drilled role answered to rotate, revoke and activate; None is what was not tried any more."""
 
     rotated: RoleState
-    revoked: RoleState
-    activated: RoleState
+    revoked: RoleState | None = None
+    activated: RoleState | None = None
 
     def to_row(self) -> dict[str, Any]:
         """Return rotatedVersion, revokedStatus, activatedStatus, activatedVersion."""
         return {
             "rotatedVersion": self.rotated.version,
-            "revokedStatus": self.revoked.status.value,
-            "activatedStatus": self.activated.status.value,
-            "activatedVersion": self.activated.version,
+            "revokedStatus": None if self.revoked is None else self.revoked.status.value,
+            "activatedStatus": None if self.activated is None else self.activated.status.value,
+            "activatedVersion": None if self.activated is None else self.activated.version,
         }
 
 
