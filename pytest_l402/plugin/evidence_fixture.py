@@ -67,6 +67,7 @@ class EvidenceCollector:
         self._faulty: set[str] = set()
         self._checks: list[CheckResult] = []
         self._standing: tuple[CheckResult, ...] = ()
+        self._final: Evidence | None = None
         self._refusal: BaseException | None = None
 
     def __repr__(self) -> str:
@@ -155,6 +156,10 @@ class EvidenceCollector:
             tables.setdefault("local_artifact", []).extend(artifacts)
         return Evidence(tables)
 
+    def final(self) -> Evidence:
+        """Return the evidence that is kept: what the standing checks were held to, if they ran."""
+        return self.collect() if self._final is None else self._final
+
     def triage(self, request: Any) -> Diagnosis:
         """Diagnose one request from what an operator has: records and local artifact, nothing else.
 
@@ -186,7 +191,8 @@ class EvidenceCollector:
 
         Records that only a local artifact holds are among it.
         """
-        evidence = self.collect(probed=False)
+        # Probed, although no standing check looks at the steady state: this is what is kept.
+        evidence = self._final = self.collect()
         evidence = evidence.with_table("records", triage_records(evidence))
         checks = standing_checks(expected_faulty=frozenset(self._faulty))
         self._standing = tuple(run_check(check, evidence, self._teeth) for check in checks)

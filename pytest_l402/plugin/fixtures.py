@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
 
@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     from pytest_l402.plugin.marker import RehearsalMark
     from pytest_l402.plugin.preparation import Preparation
     from pytest_l402.stack import FullFlowRun, Stack
+    from pytest_l402.stack.ops.reconcile_summary import ReconcileSummary
     from pytest_l402.stack.roles import Clock, ControlPlane, Executor, Gateway, SettlementStore, Wallet
 
 ROLES: Final = ("gateway", "control_plane", "settlement_store", "wallet", "executor")
 """The parts that a user may put into the stack; the fixture of each is called `l402_<role>`."""
+
+Reconcile: TypeAlias = "Callable[[str], ReconcileSummary]"
+"""Takes a request id, reconciles once, and returns how that ended."""
 
 
 @pytest.fixture
@@ -179,6 +183,18 @@ def l402_reference_artifact(request: pytest.FixtureRequest, l402_evidence: Evide
         _add_local_artifact(l402_evidence, path)
     else:
         l402_evidence.record("reference_artifact", {"file": path.name, "state": "missing"})
+
+
+@pytest.fixture
+def l402_reconcile(l402_stack: Stack, l402_evidence: EvidenceCollector) -> Reconcile:
+    """Reconcile the gateway with the control plane (runbook staging-reconcile); the summary becomes evidence."""
+
+    def run(request_id: str) -> ReconcileSummary:
+        summary = l402_stack.reconciler().reconcile(request_id)
+        l402_evidence.record("reconcile_summary", summary.to_row())
+        return summary
+
+    return run
 
 
 def put_parts_in(stack: Stack, fixtures: Mapping[str, Any]) -> None:

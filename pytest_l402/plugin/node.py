@@ -116,7 +116,7 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     relative = node_folder(item, mark)
     folder = run.folder / relative
     collector = item.stash.get(COLLECTOR, None)
-    evidence = Evidence() if collector is None else collector.collect()
+    evidence = Evidence() if collector is None else collector.final()
     write_evidence(evidence, folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RESULT_FILE)
     result = NodeResult(

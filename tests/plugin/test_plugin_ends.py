@@ -1,7 +1,7 @@
 """Every way in which a run can end: what it leaves, what it says by its exit code, and what it leaves alone.
 
-Each row runs in process and, unless all that matters in it is the result of one node, again on two xdist workers;
-`workers` holds what differs there.
+Each row runs in process and, unless the result of one node is all that matters in it, again on two xdist
+workers; `workers` holds what differs there.
 """
 
 from __future__ import annotations

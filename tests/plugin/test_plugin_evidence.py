@@ -162,6 +162,16 @@ def test_standing_checks_see_the_records_of_a_local_artifact(tmp_path: Path) -> 
     assert any(not result.passed for result in evidence.judge_standing())
 
 
+def test_what_is_kept_is_what_was_judged_last(tmp_path: Path) -> None:
+    evidence = collector(tmp_path)
+    evidence.record("records", RECORD)
+    assert len(evidence.final().table("records")) == 1
+    evidence.judge_standing()
+    evidence.record("records", RECORD)
+    assert len(evidence.final().table("records")) == 1
+    assert len(evidence.collect().table("records")) == 2
+
+
 def test_a_fault_on_purpose_is_declared(tmp_path: Path) -> None:
     paid = {**RECORD, "paymentProofRef": "lightning_preimage:" + "a" * 24, "paidAmountMsats": 5}
     evidence = collector(tmp_path)
