@@ -1,4 +1,4 @@
-"""The real rehearsals in a project of their own, and a run of them as one value to compare."""
+"""The rehearsals of runbook 1 in a project of their own, and a run of them as one value to compare."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+RUNBOOK = "observability"
 
 INI = """\
 [tool.pytest]
@@ -47,8 +50,16 @@ class Rehearsed:
         return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
+def catalogue_of(runbook: str) -> dict[str, Any]:
+    """The repository's catalogue without the lines and rehearsals of every other runbook."""
+    catalogue = yaml.safe_load((REPOSITORY / "rehearsals" / "catalogue.yaml").read_text())
+    catalogue["runbooks"] = {runbook: catalogue["runbooks"][runbook]}
+    catalogue["rehearsals"] = [entry for entry in catalogue["rehearsals"] if entry["runbook"] == runbook]
+    return dict(catalogue)
+
+
 class RehearsedProject:
-    """A copy of the repository's rehearsals below `pytester`'s folder; change it, then run it."""
+    """A copy of the rehearsals of runbook 1 below `pytester`'s folder; change it, then run it."""
 
     def __init__(self, pytester: pytest.Pytester) -> None:
         self.pytester = pytester
@@ -56,10 +67,11 @@ class RehearsedProject:
         self.output = self.root / "output"
         self.write("pyproject.toml", INI)
         shutil.copytree(
-            REPOSITORY / "rehearsals",
-            self.root / "rehearsals",
+            REPOSITORY / "rehearsals" / RUNBOOK,
+            self.root / "rehearsals" / RUNBOOK,
             ignore=shutil.ignore_patterns("__pycache__"),
         )
+        self.write("rehearsals/catalogue.yaml", yaml.safe_dump(catalogue_of(RUNBOOK), sort_keys=False))
 
     def write(self, path: str, text: str) -> Path:
         file = self.root / path
