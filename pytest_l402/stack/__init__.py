@@ -1,11 +1,19 @@
 """The system under rehearsal: stand-ins that speak HTTP and check real cryptography."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .clock import StackClock, SystemClock
 from .control_plane import ControlPlane
 from .executor import Executor
 from .executor_policy import BuyerPolicy
 from .faults import (
+    ActiveLookupFailure,
     ChallengeFailure,
+    DeployedChallengeWrong,
+    DeployedUnhealthy,
+    DeployedUpstreamUnreachable,
+    DeployFailure,
     ExecutorStops,
     Fault,
     Faults,
@@ -15,9 +23,11 @@ from .faults import (
     PaymentFailure,
     PaymentPending,
     PaymentSlow,
+    PaywallNotCompilable,
     PreimageMissing,
     ProjectionProofMismatch,
     ProjectionStale,
+    RollbackFailure,
     SettlementDelayed,
     SettlementLost,
     SettlementProofMismatch,
@@ -31,14 +41,12 @@ from .gateway import Gateway
 from .gateway_profile import APERTURE, PROFILES, SINGLE_USE, SPEC, GatewayProfile
 from .journal import Journal
 from .lightning_node import LightningNode
-from .loopback import LoopbackServer
 from .network import Network, NetworkUnreachable, Request, Response
 from .paywalls import Paywall
 from .probes import GatewayProbes, ProbeReport
 from .projection import Projection
 from .purchase import CacheStatus, Purchase, PurchaseStatus
 from .randomness import SeededRandomness, SystemRandomness
-from .respx_bridge import respx_router
 from .services import RateLimit, Service
 from .settlement_event import InvalidPreimage, SettlementConflict, SettlementEvent, SettlementRefused
 from .settlement_store import SettlementStore
@@ -58,17 +66,29 @@ from .wallet import (
     WalletIsLocked,
 )
 
+if TYPE_CHECKING:
+    from .loopback import LoopbackServer
+    from .respx_bridge import respx_router
+
+# Who reaches the stack in process, by its own client, needs neither a server nor a patched httpx.
+_ON_DEMAND = {"LoopbackServer": ".loopback", "respx_router": ".respx_bridge"}
+
 __all__ = [
     "APERTURE",
     "DEFAULT_SERVICES",
     "PROFILES",
     "SINGLE_USE",
     "SPEC",
+    "ActiveLookupFailure",
     "AmountOverCap",
     "BuyerPolicy",
     "CacheStatus",
     "ChallengeFailure",
     "ControlPlane",
+    "DeployFailure",
+    "DeployedChallengeWrong",
+    "DeployedUnhealthy",
+    "DeployedUpstreamUnreachable",
     "Executor",
     "ExecutorStops",
     "Fault",
@@ -99,6 +119,7 @@ __all__ = [
     "PaymentPendingError",
     "PaymentSlow",
     "Paywall",
+    "PaywallNotCompilable",
     "PreimageMissing",
     "PreimageNotReturned",
     "Presented",
@@ -111,6 +132,7 @@ __all__ = [
     "RateLimit",
     "Request",
     "Response",
+    "RollbackFailure",
     "SeededRandomness",
     "Served",
     "Service",
@@ -135,3 +157,9 @@ __all__ = [
     "respx_router",
     "run_full_flow",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_DEMAND:
+        return getattr(import_module(_ON_DEMAND[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

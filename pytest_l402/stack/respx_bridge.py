@@ -9,7 +9,8 @@ import httpx
 import respx
 from respx.models import AllMockedAssertionError, PassThrough
 
-from .network import Network, NetworkUnreachable, Request, Response
+from .network import Network
+from .network_transport import answer
 
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -34,11 +35,7 @@ class StackRouter(respx.MockRouter):
                 raise PassThrough("a socket on loopback", request=request, origin=respx.Route())
             if self.Mocker is not None and len(self.Mocker.routers) > 1:
                 raise AllMockedAssertionError(f"{host} is no host of the stack, nor mocked elsewhere")
-        try:
-            response = self._network.dispatch(_request_of(request))
-        except NetworkUnreachable as error:
-            raise httpx.ConnectError(str(error), request=request) from error
-        return _httpx_response(response, request)
+        return answer(self._network, request)
 
     async def async_handler(self, request: httpx.Request) -> httpx.Response:
         """Answer an async client; the stand-ins compute and never wait, so the loop is held only briefly."""
@@ -55,24 +52,3 @@ def respx_router(network: Network) -> Iterator[StackRouter]:
     router = StackRouter(network)
     with router:
         yield router
-
-
-def _request_of(request: httpx.Request) -> Request:
-    raw_path, _, raw_query = request.url.raw_path.partition(b"?")
-    return Request(
-        method=request.method,
-        scheme=request.url.scheme,
-        host=request.url.host,
-        path=raw_path.decode("ascii"),
-        query=raw_query.decode("ascii"),
-        headers=tuple(
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw
-        ),
-        body=request.content,
-    )
-
-
-def _httpx_response(response: Response, request: httpx.Request) -> httpx.Response:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-    body = b"" if request.method == "HEAD" else response.body
-    return httpx.Response(response.status, headers=headers, content=body, request=request)

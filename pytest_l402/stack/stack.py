@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,11 +26,10 @@ from .gateway import Gateway, SettlementSink
 from .gateway_profile import APERTURE, GatewayProfile
 from .journal import Journal, Row
 from .lightning_node import LightningNode
-from .loopback import LoopbackServer
 from .network import App, Network
+from .network_transport import NetworkTransport
 from .projection import Projection
 from .randomness import Randomness, SeededRandomness
-from .respx_bridge import respx_router
 from .services import Service
 from .settlement_store import SettlementStore
 from .shop import CONTROL_HOST, DEFAULT_SERVICES, GATEWAY_HOST, path_of, paywall_of
@@ -103,12 +101,9 @@ class Stack:
         self.node = LightningNode(
             clock=self.clock, randomness=self.randomness.derive("node"), faults=self.faults
         )
-        # Nobody can certify these names, and a context that trusts nobody costs nothing to make: should a
-        # request ever leave the process, it fails at the handshake.
+        self._transport = NetworkTransport(self.network)
         self.client = httpx.Client(
-            base_url=f"https://{GATEWAY_HOST}",
-            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-            trust_env=False,
+            base_url=f"https://{GATEWAY_HOST}", transport=self._transport, trust_env=False
         )
         self.settlement_store = SettlementStore(
             self.journal, self.clock, self.faults, self.projection.observe, database
@@ -138,7 +133,6 @@ class Stack:
         self._ops: StackOps | None = None
         self._executors = 0
         self._flow_folder: Path | None = None
-        self._is_online = False
         self.executor = self.executor_at(self.client, policy=policy)
         self.edge = Edge(cast("App", _Part(self, "gateway")), journal=self.journal, clock=self.clock)
         self.network.mount(GATEWAY_HOST, self.edge, down_when=GatewayDown)
@@ -172,16 +166,26 @@ class Stack:
     @contextmanager
     def online(self) -> Iterator[Self]:
         """Let every httpx client of this process, sync or async, reach the stack inside the block."""
-        with respx_router(self.network):
-            before, self._is_online = self._is_online, True
-            try:
-                yield self
-            finally:
-                self._is_online = before
+        # Imported here: the stack's own client needs no patching, and respx brings a lot along.
+        from .respx_bridge import respx_router
+
+        with respx_router(self.network), self.connected():
+            yield self
+
+    @contextmanager
+    def connected(self) -> Iterator[Self]:
+        """Let the stack's own client, and whoever uses it, reach the stack inside the block, and nobody else."""
+        before, self._transport.is_plugged_in = self._transport.is_plugged_in, True
+        try:
+            yield self
+        finally:
+            self._transport.is_plugged_in = before
 
     @contextmanager
     def serve(self) -> Iterator[Served]:
         """Serve the gateway and the control plane on loopback ports inside the block."""
+        from .loopback import LoopbackServer
+
         with ExitStack() as servers:
             gateway, control = (
                 servers.enter_context(LoopbackServer(self.network, host=host))
@@ -252,9 +256,7 @@ class Stack:
 
     def steady_state(self, when: When) -> list[Row]:
         """Return one row per probe of the steady state; no money moves, and no other table keeps a trace."""
-        with ExitStack() as reach:
-            if not self._is_online:
-                reach.enter_context(self.online())
+        with self.connected():
             return steady_state(self, when)
 
     def tables(self) -> dict[str, list[Row]]:
