@@ -8,14 +8,14 @@ from .network import Network, NetworkUnreachable, Request, Response
 
 
 class NetworkTransport(httpx.BaseTransport):
-    """The transport of a client that reaches the hosts of one network, while it is plugged in, and no others."""
+    """The transport of a client that reaches the hosts of one network alone, while it is plugged in."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
         self.is_plugged_in = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer from the network; `httpx.ConnectError` when unplugged, or for a host that is unknown or down."""
+        """Answer from the network; `httpx.ConnectError` when unplugged, or for a host that is not there."""
         if not self.is_plugged_in:
             message = "the stack is offline: use it inside online() or connected()"
             raise httpx.ConnectError(message, request=request)

@@ -174,7 +174,7 @@ class Stack:
 
     @contextmanager
     def connected(self) -> Iterator[Self]:
-        """Let the stack's own client, and whoever uses it, reach the stack inside the block, and nobody else."""
+        """Let the stack's own client, and nobody else, reach the stack inside the block."""
         before, self._transport.is_plugged_in = self._transport.is_plugged_in, True
         try:
             yield self
