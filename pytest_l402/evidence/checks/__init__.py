@@ -1,5 +1,12 @@
 """The public checks, by theme; each factory returns a check with the mutants that it must notice."""
 
+from pytest_l402.evidence.checks.deployments import (
+    deployment_persisted,
+    events_persisted,
+    gateway_challenged,
+    gateway_delivered,
+    reconcile_reported,
+)
 from pytest_l402.evidence.checks.forgeries import forgeries_refused
 from pytest_l402.evidence.checks.full_flow import (
     artifacts_written,
@@ -47,6 +54,7 @@ from pytest_l402.evidence.checks.records import (
     some_record,
     values_listed,
 )
+from pytest_l402.evidence.checks.results import no_row, result_shows, same_in_every_row, some_row
 from pytest_l402.evidence.checks.reuse import (
     cached_request,
     idempotent_replay,
@@ -62,12 +70,17 @@ __all__ = [
     "cached_request",
     "denial_recorded",
     "denied_before_payment",
+    "deployment_persisted",
+    "events_persisted",
     "forgeries_refused",
     "found_in_logs",
+    "gateway_challenged",
+    "gateway_delivered",
     "idempotent_replay",
     "local_artifact_join",
     "local_parity",
     "no_record",
+    "no_row",
     "no_second_payment",
     "not_reused",
     "nothing_reached",
@@ -82,13 +95,17 @@ __all__ = [
     "proof_absent",
     "proof_differs",
     "proof_join",
+    "reconcile_reported",
     "records_complete",
     "recovered",
     "reference_artifact_holds",
     "response_header_joins",
+    "result_shows",
+    "same_in_every_row",
     "same_value",
     "settlement_conflict",
     "some_record",
+    "some_row",
     "standing_checks",
     "steady_state_restored",
     "success_despite",

@@ -1,0 +1,245 @@
+"""Decides whether a reconcile did what it says: summary, history, events, and what the gateway answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.checks.selecting import at, listed, other_value, rows, shown
+from pytest_l402.evidence.mutants import Mutant, drop_key, null_value, remove_rows, set_value
+from pytest_l402.evidence.tables import Evidence
+
+SUMMARY_TABLE = "reconcile_summary"
+_EXPECTED_KEYS = ("challengeOk", "proxyOk", "configHash", "deploymentStatus")
+_CONFIG_HASH = re.compile(r"cfg_[0-9a-f]{64}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_LOOK_AT_EVENTS = "read gateway_events of this request in order: the last one says which step failed, and why"
+
+
+def reconcile_reported(request_id: str, **fields: Any) -> Check:
+    """The reconcile's JSON has the four documented keys, a real configHash, and these values (section 2).
+
+    `fields` are camelCase keys of the summary, e.g. `deploymentStatus="applied"`, `failureCode=None`.
+    """
+    where = {"requestId": request_id}
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        found = rows(evidence, SUMMARY_TABLE, **where)
+        if len(found) != 1:
+            yield _finding(
+                f"one summary of {request_id}", f"{len(found)}", SUMMARY_TABLE, "run the reconcile once"
+            )
+        for index, row in found:
+            place = at(SUMMARY_TABLE, index)
+            for key in _EXPECTED_KEYS:
+                if row.get(key) is None:
+                    yield _finding(
+                        f"a value for {key}", "none", place, "the summary must carry it whatever happens"
+                    )
+            if not _CONFIG_HASH.fullmatch(str(row.get("configHash"))):
+                yield _finding(
+                    "cfg_ and 64 hex digits", shown(row.get("configHash")), place, "hash the file itself"
+                )
+            for key, value in fields.items():
+                if row.get(key) != value or type(row.get(key)) is not type(value):
+                    yield _finding(f"{key} {shown(value)}", shown(row.get(key)), place, _LOOK_AT_EVENTS)
+            for _, stored in rows(evidence, "deployments", deploymentId=row.get("deploymentId"))[-1:]:
+                for key, kept in (("configHash", "configHash"), ("deploymentStatus", "status")):
+                    if row.get(key) != stored.get(kept):
+                        yield _finding(
+                            f"{key} as it was persisted", shown(row.get(key)), place, "trust the history"
+                        )
+
+    mutants = [drop_key(SUMMARY_TABLE, key, where) for key in _EXPECTED_KEYS]
+    mutants += [
+        set_value(SUMMARY_TABLE, key, lambda row, key=key: other_value(row.get(key)), where) for key in fields
+    ]
+    mutants.append(set_value(SUMMARY_TABLE, "configHash", "cfg_" + "0" * 64, where))
+    return Check(f"reconcile_reported({request_id})", judge, tuple(mutants), (SUMMARY_TABLE, "deployments"))
+
+
+def deployment_persisted(request_id: str, status: str, *, rolled_back: bool = False) -> Check:
+    """The deployment's history ends in this status, pending row kept, correlated, hosted-node (section 3).
+
+    `rolled_back`: its last row names in `rolledBackFrom` the configuration that runs again.
+    """
+    where = {"requestId": request_id}
+    last = {"requestId": request_id, "status": status}
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        found = rows(evidence, "deployments", **where)
+        statuses = [row.get("status") for _, row in found]
+        wanted = ["pending", status] if _is_deployed(found) else [status]
+        place = at("deployments", *(index for index, _ in found))
+        if statuses != wanted:
+            yield _finding(
+                f"rows {' then '.join(wanted)}",
+                listed(statuses),
+                place,
+                "history is appended, never replaced",
+            )
+        for index, row in found:
+            yield from _correlated(row, at("deployments", index), request_id)
+        if found:
+            index, row = found[-1]
+            if status == "applied" and not _DIGEST.fullmatch(str(row.get("imageDigest"))):
+                yield _finding(
+                    "a pinned image: sha256: and 64 hex digits",
+                    shown(row.get("imageDigest")),
+                    at("deployments", index),
+                    "pin the Aperture image of the rollout (runbook staging-reconcile section 5)",
+                )
+            if rolled_back != isinstance(row.get("rolledBackFrom"), str):
+                yield _finding(
+                    "rolledBackFrom " + ("that names a configuration" if rolled_back else "null"),
+                    shown(row.get("rolledBackFrom")),
+                    at("deployments", index),
+                    "compare with the gateway's active deployment",
+                )
+
+    mutants: list[Mutant] = [
+        remove_rows("deployments", last),
+        set_value("deployments", "status", "running", last),
+        set_value("deployments", "executionPath", "local-node", last),
+        null_value("deployments", "configHash", last),
+        set_value("deployments", "deploymentId", "dep_of_another", last),
+    ]
+    if status == "applied":
+        mutants += [set_value("deployments", "imageDigest", "aperture:latest", last)]
+    if rolled_back:
+        mutants += [null_value("deployments", "rolledBackFrom", last)]
+    else:
+        mutants += [set_value("deployments", "rolledBackFrom", "cfg_" + "0" * 64, last)]
+    return Check(f"deployment_persisted({request_id}, {status})", judge, tuple(mutants), ("deployments",))
+
+
+def events_persisted(request_id: str, *event_types: str) -> Check:
+    """Exactly these gateway events were appended, in order, with the ids of the deployment (section 3)."""
+    if not event_types:
+        raise ValueError("events_persisted: expected at least one event type, saw none")
+    where = {"requestId": request_id}
+    last = {"requestId": request_id, "eventType": event_types[-1]}
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        found = rows(evidence, "gateway_events", **where)
+        seen = tuple(row.get("eventType") for _, row in found)
+        place = at("gateway_events", *(index for index, _ in found))
+        if seen != event_types:
+            yield _finding(
+                ", ".join(event_types), ", ".join(map(shown, seen)) or "none", place, _LOOK_AT_EVENTS
+            )
+        known = {
+            row.get("deploymentId"): row.get("configHash")
+            for _, row in rows(evidence, "deployments", **where)
+        }
+        for index, row in found:
+            metadata = row.get("metadata")
+            told = metadata if isinstance(metadata, dict) else {}
+            if known.get(told.get("deploymentId")) != told.get("configHash") or not told.get("configHash"):
+                yield _finding(
+                    "deploymentId and configHash of this request's deployment",
+                    f"{shown(told.get('deploymentId'))}, {shown(told.get('configHash'))}",
+                    at("gateway_events", index),
+                    "an event without them cannot be joined; mend its writer",
+                )
+            if told.get("executionPath") != "hosted-node":
+                yield _finding(
+                    "hosted-node",
+                    shown(told.get("executionPath")),
+                    at("gateway_events", index),
+                    "mend its writer",
+                )
+
+    mutants = (
+        remove_rows("gateway_events", last),
+        set_value("gateway_events", "eventType", "gateway_reconcile_started", last),
+        set_value("gateway_events", "requestId", "another request", last),
+        set_value("gateway_events", "metadata.deploymentId", "dep_of_another", last),
+        null_value("gateway_events", "metadata.configHash", last),
+        set_value("gateway_events", "metadata.executionPath", "local-node", last),
+    )
+    return Check(f"events_persisted({request_id})", judge, mutants, ("gateway_events", "deployments"))
+
+
+def gateway_challenged(request_id: str, price_msats: int) -> Check:
+    """The probe was answered 402 with a challenge for exactly the configured price, msats (section 5)."""
+    where = {"requestId": request_id, "challenge": "issued", "quotedMsats": price_msats}
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        if not [row for _, row in rows(evidence, "exchanges", **where) if row.get("status") == 402]:
+            asked = rows(evidence, "exchanges", requestId=request_id)
+            yield _finding(
+                f"a 402 with a challenge for {price_msats} msats",
+                listed(f"{row.get('status')} for {shown(row.get('quotedMsats'))} msats" for _, row in asked),
+                at("exchanges", *(index for index, _ in asked)),
+                "a 200 here is an open paywall, another amount a wrong price: roll back, then compare files",
+            )
+
+    mutants = (
+        set_value("exchanges", "status", 200, where, every=True),
+        set_value("exchanges", "challenge", None, where, every=True),
+        set_value("exchanges", "quotedMsats", price_msats * 2, where, every=True),
+    )
+    return Check(f"gateway_challenged({request_id}, {price_msats} msats)", judge, mutants, ("exchanges",))
+
+
+def gateway_delivered(request_id: str) -> Check:
+    """The probe with a paid credential was let through and the upstream answered 2xx (section 5)."""
+    where = {"requestId": request_id, "credential": "accepted"}
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        found = rows(evidence, "exchanges", **where)
+        if not [
+            row
+            for _, row in found
+            if _is_success(row.get("status")) and _is_success(row.get("upstreamStatus"))
+        ]:
+            yield _finding(
+                "an accepted credential and a 2xx of the upstream",
+                listed(
+                    f"{row.get('status')} of upstream {shown(row.get('upstreamStatus'))}" for _, row in found
+                ),
+                at("exchanges", *(index for index, _ in found)),
+                "ask the upstream directly, then compare the address in the compiled file",
+            )
+
+    mutants = (
+        set_value("exchanges", "credential", "refused", where, every=True),
+        set_value("exchanges", "status", 502, where, every=True),
+        set_value("exchanges", "upstreamStatus", 503, where, every=True),
+    )
+    return Check(f"gateway_delivered({request_id})", judge, mutants, ("exchanges",))
+
+
+def _is_success(status: object) -> bool:
+    return isinstance(status, int) and 200 <= status < 300
+
+
+def _is_deployed(found: list[tuple[int, dict[str, Any]]]) -> bool:
+    return any(str(row.get("deploymentId")).startswith("dep_reconcile") for _, row in found)
+
+
+def _correlated(row: dict[str, Any], where: str, request_id: str) -> Iterator[Finding]:
+    stored = row.get("diagnostics")
+    metadata = stored.get("metadata") if isinstance(stored, dict) else None
+    correlation = metadata.get("correlation") if isinstance(metadata, dict) else None
+    told = correlation if isinstance(correlation, dict) else {}
+    for key, value in (
+        ("requestId", request_id),
+        ("deploymentId", row.get("deploymentId")),
+        ("configHash", row.get("configHash")),
+    ):
+        if not value or told.get(key) != value:
+            yield _finding(
+                f"correlation {key} {shown(value)}", shown(told.get(key)), where, "mend the row's writer"
+            )
+    if row.get("executionPath") != "hosted-node":
+        yield _finding(
+            "executionPath hosted-node", shown(row.get("executionPath")), where, "mend the row's writer"
+        )
+
+
+def _finding(expected: str, seen: str, where: str, remedy: str) -> Finding:
+    return Finding(expected=expected, seen=seen, where=where if "." in where else at(where), remedy=remedy)

@@ -1,0 +1,55 @@
+"""Security: credentials fail closed, switches deny, roles go through their life, and all is put back."""
+
+import pytest
+
+from pytest_l402.evidence import denial_recorded, result_shows, some_row, steady_state_restored, triaged_as
+from pytest_l402.plugin.evidence_fixture import EvidenceCollector
+from pytest_l402.stack import ControlPlane, Stack
+from pytest_l402.stack.ops.security_drill import run_security_drill
+
+pytestmark = pytest.mark.rehearsal("security", runbook="lightning-ops", section="Commands")
+
+
+def test_security_controls(
+    l402_stack: Stack, l402_control_plane: ControlPlane, l402_evidence: EvidenceCollector
+) -> None:
+    drill = run_security_drill(l402_control_plane)
+    l402_evidence.record("security_drill", drill.to_row())
+    paused, killed, recovery = drill.request_ids
+    l402_evidence.verify(
+        result_shows(
+            "security_drill",
+            ok=True,
+            failClosed__passed=True,
+            failClosed__errorTag="CredentialValidationError",
+            failClosed__errorCode="missing_credential_role",
+            failClosed__role="gateway_invoice",
+        ).proves("security.fail-closed"),
+        result_shows(
+            "security_drill",
+            globalPause__allowed=False,
+            globalPause__denyReasonCode="global_pause_active",
+            ownerKillSwitch__allowed=False,
+            ownerKillSwitch__denyReasonCode="owner_kill_switch_active",
+        ).proves("security.pause-and-kill"),
+        denial_recorded(paused, "global_pause_active").proves("security.pause-and-kill"),
+        denial_recorded(killed, "owner_kill_switch_active").proves("security.pause-and-kill"),
+        triaged_as(paused, "policy"),
+        triaged_as(killed, "policy"),
+        result_shows(
+            "security_drill",
+            credentialLifecycle__rotatedVersion=1,
+            credentialLifecycle__revokedStatus="revoked",
+            credentialLifecycle__activatedStatus="active",
+            credentialLifecycle__activatedVersion=2,
+            recovery__allowed=True,
+        ).proves("security.lifecycle"),
+        some_row("credential_roles", role="gateway_invoice", operation="revoke").proves("security.lifecycle"),
+        result_shows(
+            "security_drill",
+            statusSnapshot__globalPauseActive=False,
+            statusSnapshot__activeOwnerKillSwitches=0,
+        ).proves("security.restored"),
+        steady_state_restored().proves("security.restored"),
+        triaged_as(recovery, "healthy").proves("security.restored"),
+    )

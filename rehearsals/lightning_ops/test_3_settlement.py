@@ -1,0 +1,74 @@
+"""Settlement: a batch is booked once, a replay is observed, and a contradiction changes nothing."""
+
+from contextlib import suppress
+
+import pytest
+
+from pytest_l402.evidence import no_row, result_shows, settlement_conflict, some_record, some_row
+from pytest_l402.plugin.evidence_fixture import EvidenceCollector
+from pytest_l402.stack import SettlementStore
+from pytest_l402.stack.ops.settlement_ingest import IngestRefused, ingest_settlements
+from pytest_l402.stack.ops.settlement_smoke import smoke_events
+
+pytestmark = pytest.mark.rehearsal("settlement", runbook="lightning-ops", section="Commands")
+
+
+def test_deterministic_ingest(
+    l402_settlement_store: SettlementStore, l402_evidence: EvidenceCollector
+) -> None:
+    ingest = ingest_settlements(l402_settlement_store, smoke_events())
+    proof = ingest.payment_proof_refs[0]
+    l402_evidence.record("settlement_ingest", ingest.to_row())
+    l402_evidence.record("correlation_refs", *(item.correlation_row() for item in ingest.settlements))
+    l402_evidence.record("ingested_settlements", *(item.to_row() for item in ingest.settlements))
+    l402_evidence.verify(
+        result_shows(
+            "settlement_ingest",
+            processed=5,
+            settlementIds=["set_smoke_1", "set_smoke_1"],
+            paymentProofRefs=[proof, proof],
+        ).proves("settlement.output"),
+        some_row(
+            "correlation_refs",
+            settlementId="set_smoke_1",
+            paymentProofRef=proof,
+            requestId="req_smoke_1",
+            taskId="task_smoke_1",
+            routeId="route_weather",
+        ).proves("settlement.output"),
+        some_row("ingested_settlements", settlementId="set_smoke_1", existed=True).proves(
+            "settlement.replay"
+        ),
+        some_record(requestId="req_smoke_1", plane="settlement", cacheHit=True).proves("settlement.replay"),
+        result_shows("settlements", settlementId="set_smoke_1", amountMsats=2_500).proves(
+            "settlement.replay"
+        ),
+    )
+
+
+def test_a_contradiction_is_refused_with_its_batch(
+    l402_settlement_store: SettlementStore, l402_evidence: EvidenceCollector
+) -> None:
+    opened, settled, *_ = smoke_events()
+    ingest_settlements(l402_settlement_store, (opened, settled))
+    stranger = {
+        **opened,
+        "invoiceId": "inv_stranger",
+        "requestId": "req_stranger",
+        "occurredAtMs": 1_735_000_001_000,
+    }
+    stranger.pop("paymentHash")
+    with suppress(IngestRefused):
+        ingest_settlements(
+            l402_settlement_store, (stranger, {**settled, "amountMsats": 9_000}), request_id="smoke:conflict"
+        )
+    l402_evidence.verify(
+        settlement_conflict("set_smoke_1", "amountMsats").proves("settlement.conflict"),
+        some_row("ingest_batches", requestId="smoke:conflict", outcome="refused").proves(
+            "settlement.conflict"
+        ),
+        no_row("invoices", witness="invoices", invoiceId="inv_stranger").proves("settlement.conflict"),
+        result_shows("settlements", settlementId="set_smoke_1", amountMsats=2_500).proves(
+            "settlement.conflict"
+        ),
+    )

@@ -1,0 +1,41 @@
+"""Full flow and staging smoke: the hosted path end to end, its files, its parity with the local path."""
+
+from collections.abc import Callable
+
+import pytest
+
+from pytest_l402.evidence import (
+    artifacts_written,
+    local_parity,
+    one_story,
+    parity_keys_present,
+    reconcile_reported,
+    steady_state_restored,
+    summary_ok,
+)
+from pytest_l402.plugin.evidence_fixture import EvidenceCollector
+from pytest_l402.plugin.fixtures import Reconcile
+from pytest_l402.stack import FullFlowRun
+
+pytestmark = pytest.mark.rehearsal("full-flow", runbook="lightning-ops", section="Commands")
+
+
+def test_full_flow(l402_full_flow: Callable[[], FullFlowRun], l402_evidence: EvidenceCollector) -> None:
+    l402_full_flow()
+    l402_evidence.verify(
+        summary_ok().proves("full-flow.artifacts"),
+        artifacts_written().proves("full-flow.artifacts"),
+        one_story().proves("full-flow.artifacts"),
+        parity_keys_present().proves("full-flow.parity"),
+        local_parity().proves("full-flow.parity"),
+        steady_state_restored(),
+    )
+
+
+def test_staging_smoke(l402_reconcile: Reconcile, l402_evidence: EvidenceCollector) -> None:
+    l402_reconcile("smoke:staging")
+    l402_evidence.verify(
+        reconcile_reported(
+            "smoke:staging", deploymentStatus="applied", challengeOk=True, proxyOk=True, healthOk=True
+        ).proves("staging.output")
+    )

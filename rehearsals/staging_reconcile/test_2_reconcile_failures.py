@@ -1,0 +1,184 @@
+"""Sections 4 and 6: each failure has its code, is undone by itself, and is found from its records."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from pytest_l402.evidence import (
+    Check,
+    deployment_persisted,
+    events_persisted,
+    gateway_challenged,
+    reconcile_reported,
+    recovered,
+    result_shows,
+    some_record,
+    steady_state_restored,
+    triaged_as,
+)
+from pytest_l402.plugin.evidence_fixture import EvidenceCollector
+from pytest_l402.plugin.fixtures import Reconcile
+from pytest_l402.stack import (
+    ActiveLookupFailure,
+    ControlPlane,
+    DeployedChallengeWrong,
+    DeployedUnhealthy,
+    DeployedUpstreamUnreachable,
+    DeployFailure,
+    Executor,
+    Fault,
+    Paywall,
+    PaywallNotCompilable,
+    RollbackFailure,
+    Stack,
+)
+
+pytestmark = pytest.mark.rehearsal("reconcile-failures", runbook="staging-reconcile", section="4")
+
+GOOD, BAD = "staging:good", "staging:bad"
+NEW_PAYWALL = Paywall("pw_maps", "owner_maps", "route_maps", "maps", "/maps", 5_000)
+
+UNTOUCHED = [
+    pytest.param(PaywallNotCompilable(), "compile_validation_failed", "4.compile", id="compile"),
+    pytest.param(ActiveLookupFailure(), "active_lookup_failed", "4.lookup", id="active-lookup"),
+]
+DEPLOYED = [
+    pytest.param(DeployFailure(), "deploy_apply_failed", "4.apply", id="apply-refused"),
+    pytest.param(DeployFailure("too_late"), "deploy_apply_failed", "4.apply", id="apply-too-late"),
+    pytest.param(DeployFailure("image_not_pinned"), "deploy_apply_failed", "4.apply", id="image-not-pinned"),
+    pytest.param(DeployedUnhealthy(), "health_check_failed", "4.health", id="unhealthy"),
+    pytest.param(DeployedChallengeWrong("open"), "challenge_check_failed", "4.challenge", id="open-paywall"),
+    pytest.param(DeployedChallengeWrong("price"), "challenge_check_failed", "4.challenge", id="wrong-price"),
+    pytest.param(DeployedUpstreamUnreachable(), "proxy_check_failed", "4.proxy", id="upstream"),
+]
+
+
+@pytest.fixture
+def changed_paywalls(l402_control_plane: ControlPlane) -> None:
+    """What is for sale is no longer what is deployed: there is something to roll back from."""
+    l402_control_plane.create_paywall(NEW_PAYWALL)
+
+
+@pytest.mark.parametrize(("fault", "code", "line"), UNTOUCHED)
+def test_fails_before_the_gateway_is_touched(
+    fault: Fault,
+    code: str,
+    line: str,
+    l402_stack: Stack,
+    l402_executor: Executor,
+    l402_reconcile: Reconcile,
+    l402_evidence: EvidenceCollector,
+) -> None:
+    l402_reconcile(GOOD)
+    with l402_stack.faults.inject(fault, BAD):
+        l402_reconcile(BAD)
+    l402_evidence.verify(
+        reconcile_reported(BAD, deploymentStatus="failed", failureCode=code).proves(line),
+        deployment_persisted(BAD, "failed").proves("3.history"),
+        events_persisted(BAD, f"gateway_reconcile_failed_{code}"),
+        *_found_by_the_on_call(code),
+    )
+    _verify_selling(l402_executor, l402_evidence)
+
+
+@pytest.mark.parametrize(("fault", "code", "line"), DEPLOYED)
+def test_rolls_back(
+    fault: Fault,
+    code: str,
+    line: str,
+    l402_stack: Stack,
+    l402_executor: Executor,
+    l402_reconcile: Reconcile,
+    l402_evidence: EvidenceCollector,
+    request: pytest.FixtureRequest,
+) -> None:
+    before = l402_reconcile(GOOD)
+    request.getfixturevalue("changed_paywalls")
+    with l402_stack.faults.inject(fault, BAD):
+        l402_reconcile(BAD)
+    l402_evidence.verify(
+        reconcile_reported(
+            BAD, deploymentStatus="rolled_back", failureCode=code, rolledBackFrom=before.config_hash
+        ).proves(line),
+        deployment_persisted(BAD, "rolled_back", rolled_back=True).proves("4.rollback"),
+        gateway_challenged(BAD, 21_000).proves("4.rollback"),
+        *_found_by_the_on_call(code),
+    )
+    _verify_selling(l402_executor, l402_evidence)
+
+
+@pytest.mark.parametrize(("fault", "code", "line"), DEPLOYED)
+@pytest.mark.usefixtures("changed_paywalls")
+def test_is_withdrawn_without_a_previous_deployment(
+    fault: Fault,
+    code: str,
+    line: str,
+    l402_stack: Stack,
+    l402_executor: Executor,
+    l402_reconcile: Reconcile,
+    l402_evidence: EvidenceCollector,
+) -> None:
+    with l402_stack.faults.inject(fault, BAD):
+        l402_reconcile(BAD)
+    active = l402_stack.ops.deployer.active(request_id="staging:after")
+    l402_evidence.record(
+        "active_deployment", {"deploymentId": active and active.deployment_id, "asked": True}
+    )
+    l402_evidence.verify(
+        reconcile_reported(BAD, deploymentStatus="failed", failureCode=code, rolledBackFrom=None).proves(
+            line
+        ),
+        deployment_persisted(BAD, "failed").proves("3.history"),
+        result_shows("active_deployment", deploymentId=None).proves("4.withdrawn"),
+        *_found_by_the_on_call(code),
+    )
+    _verify_selling(l402_executor, l402_evidence)
+
+
+@pytest.mark.parametrize(
+    "rollback",
+    [pytest.param(RollbackFailure(), id="refused"), pytest.param(RollbackFailure(silent=True), id="silent")],
+)
+def test_rollback_fails(
+    rollback: Fault,
+    l402_stack: Stack,
+    l402_reconcile: Reconcile,
+    l402_evidence: EvidenceCollector,
+    request: pytest.FixtureRequest,
+) -> None:
+    l402_reconcile(GOOD)
+    request.getfixturevalue("changed_paywalls")
+    with ExitStack() as faults:
+        faults.enter_context(l402_stack.faults.inject(DeployedUnhealthy(), BAD))
+        faults.enter_context(l402_stack.faults.inject(rollback, BAD))
+        l402_reconcile(BAD)
+    l402_evidence.verify(
+        reconcile_reported(
+            BAD,
+            deploymentStatus="failed",
+            failureCode="rollback_failed",
+            originalFailureCode="health_check_failed",
+        ).proves("4.rollback-failed"),
+        deployment_persisted(BAD, "failed").proves("4.rollback-failed"),
+        events_persisted(BAD, "gateway_reconcile_failed_rollback_failed").proves("4.rollback-failed"),
+        *_found_by_the_on_call("rollback_failed"),
+    )
+    l402_reconcile("staging:mended")
+    l402_evidence.verify(
+        reconcile_reported("staging:mended", deploymentStatus="applied"), steady_state_restored()
+    )
+
+
+def _found_by_the_on_call(code: str) -> tuple[Check, ...]:
+    return (
+        some_record(
+            requestId=BAD, plane="control", endpoint="/api/lightning/paywalls/reconcile", denyReason=code
+        ).proves("6.correlation"),
+        triaged_as(BAD, "gateway", field="denyReason").proves("6.correlation"),
+    )
+
+
+def _verify_selling(executor: Executor, evidence: EvidenceCollector) -> None:
+    evidence.verify(
+        recovered(executor.buy("/premium")).proves("4.rollback"), steady_state_restored().proves("4.rollback")
+    )
