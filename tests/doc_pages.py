@@ -2,13 +2,14 @@
 
 A fenced block is one of these, and nothing else passes:
 
-- `console`: lines that start with `$ ` are run by bash in the page's own project; what follows is what they
-  print. A line `...` stands for any lines, a `...` within a line for any text.
+- `console`: lines that start with `$ `, with those after it that start with `> `, are run by bash in the
+  page's own project; what follows is what they print. A line `...` stands for any lines, a `...` within a
+  line for any text.
 - any language after `<!-- file: path -->`: a file of the project, written when its turn comes.
 - `text`: a picture, run by nobody.
 
-`<!-- project: rehearsals -->` gives the page a copy of the repository's rehearsals to begin with, `rehearsed`
-also what a full run of them left, `empty` nothing. `<!-- remove: path -->` takes a file away.
+`<!-- project: rehearsals -->` gives the page a copy of the rehearsals of runbook 1 to begin with, `rehearsed`
+also what `pytest -m rehearsal` left of them, `empty` nothing. `<!-- remove: path -->` takes a file away.
 """
 
 from __future__ import annotations
@@ -108,9 +109,11 @@ def _commands(body: list[str], first: int) -> Iterator[Command]:
         raise ValueError(f"line {first}: expected a console block to begin with '$ '")
     for start, end in zip(starts, [*starts[1:], len(body)], strict=True):
         typed = start + 1
-        while body[typed - 1].endswith("\\"):
+        while typed < end and (body[typed - 1].endswith("\\") or body[typed].startswith("> ")):
             typed += 1
-        text = "\n".join([body[start].removeprefix("$ "), *body[start + 1 : typed]])
+        text = "\n".join(
+            [body[start].removeprefix("$ "), *(m.removeprefix("> ") for m in body[start + 1 : typed])]
+        )
         yield Command(text, tuple(body[typed:end]), first + typed, first + end)
 
 
@@ -133,12 +136,44 @@ def _same(expected: str, seen: str) -> bool:
 
 
 def corrected(expected: tuple[str, ...], seen: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what the page ought to print: what was seen, with the page's elisions where they still hold."""
-    if _ELISION in expected:
-        head = expected.index(_ELISION)
-        tail = len(expected) - 1 - max(i for i, line in enumerate(expected) if line == _ELISION)
-        lines = (*seen[:head], _ELISION, *(seen[-tail:] if tail else ()))
-    else:
-        lines = seen
+    """Return what the page ought to print: what was seen, elided where the page elided it.
+
+    A shown part whose words are no longer there takes everything that was seen back into the page.
+    """
+    if _ELISION not in expected:
+        return seen
+    lines: list[str] = []
+    place = 0
+    for number, part in enumerate(_parts(expected)):
+        if number:
+            lines.append(_ELISION)
+        last = number == expected.count(_ELISION)
+        places = [len(seen) - len(part)] if last and part else range(place, len(seen) - len(part) + 1)
+        found = next((at for at in places if at >= place and _alike(part, seen[at : at + len(part)])), None)
+        if found is None or (not number and found):
+            return seen
+        lines += seen[found : found + len(part)]
+        place = found + len(part)
     elided = [line for line in expected if _ELISION in line and line != _ELISION]
     return tuple(next((old for old in elided if _same(old, line)), line) for line in lines)
+
+
+def _parts(expected: tuple[str, ...]) -> list[tuple[str, ...]]:
+    parts: list[tuple[str, ...]] = [()]
+    for line in expected:
+        if line == _ELISION:
+            parts.append(())
+        else:
+            parts[-1] += (line,)
+    return parts
+
+
+def _alike(expected: tuple[str, ...], seen: tuple[str, ...]) -> bool:
+    return len(expected) == len(seen) and all(
+        _same(old, new) or _words(old) == _words(new) for old, new in zip(expected, seen, strict=True)
+    )
+
+
+def _words(line: str) -> str:
+    """A line without what a change of the rehearsals may change: numbers, ids, the width of a rule."""
+    return re.sub(r"=+|\.+|[FE]+\b|\s+", " ", re.sub(r"[0-9a-f]{4,}|\d+", "#", line))
