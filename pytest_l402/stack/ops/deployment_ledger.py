@@ -74,11 +74,18 @@ class DeploymentHistory:
         self._lock = threading.RLock()
         try:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        except sqlite3.Error as error:
+            raise self._unusable(printable(str(error))) from None
+        try:
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA synchronous = FULL")
             self._create()
         except sqlite3.Error as error:
+            self._db.close()
             raise self._unusable(printable(str(error))) from None
+        except LedgerError:
+            self._db.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -89,7 +89,8 @@ class Reconciler:
         Raises:
             ReconcileRefused: the id or digest cannot be used, or the id was used for something else.
             ReconcileBusy: another reconcile is under way.
-            Exception: whatever the source of paywalls raises; the gateway is as it was.
+            Exception: whatever the source of paywalls raises, or the gateway when it does not say what it runs
+                as a run is to be taken up; nothing was changed.
         """
         _check(request_id, image_digest)
         with self._lock.held(request_id, wait_s=self._wait_s):
@@ -107,7 +108,7 @@ class Reconciler:
             if own is not None:
                 return self._again(own, compilation, image_digest)
             intent = self._begin(request_id, image_digest, paywalls, compilation)
-            return self._carry_on(intent, compilation) if compilation.valid else self._settle(intent)
+            return self._carry_on(intent, compilation)
 
     def recover(self) -> tuple[ReconcileSummary, ...]:
         """Finish or undo every run that was cut off, and return how each of them ended.
@@ -145,7 +146,6 @@ class Reconciler:
             passed=(Stage.COMPILE,) if valid else (),
         )
         self._ledger.begin(intent, deployment_row(intent, intent.started_at_ms) if valid else None)
-        self._at(Failpoint.PENDING_WRITTEN)
         return intent
 
     def _again(self, own: Intent, compilation: Compilation, image_digest: str | None) -> ReconcileSummary:
@@ -154,6 +154,8 @@ class Reconciler:
             return own.outcome
         if same and own.valid and own.undoing is None and next_step(own.passed) is not None:
             if own.previous_known:
+                if is_superseded(own, self._gateway.active(request_id=own.request_id)):
+                    return self._settle(own)
                 self._ledger.note_resumed(own.request_id)
             return self._carry_on(self._known(own), compilation)
         settled = own.outcome or self._settle(own)
@@ -169,6 +171,9 @@ class Reconciler:
     def _carry_on(self, intent: Intent, compilation: Compilation) -> ReconcileSummary:
         """Take the steps that are left. Who interrupts gets the gateway back as it was."""
         try:
+            self._at(Failpoint.PENDING_WRITTEN)
+            if not intent.valid:
+                return self._settle(intent)
             try:
                 if not intent.previous_known:
                     intent = self._look_up(intent)
