@@ -26,6 +26,16 @@ class Shortfall:
     seen: str
     remedy: str
 
+    def to_row(self) -> dict[str, str | int]:
+        """Return the row of the table `shortfalls`."""
+        return {
+            "line": self.line,
+            "file": self.file,
+            "atLine": self.at_line,
+            "seen": self.seen,
+            "remedy": self.remedy,
+        }
+
 
 def shortfalls(incident: Incident) -> tuple[Shortfall, ...]:
     """Return what the summaries and local artifacts of an incident leave unproven, in file order.

@@ -36,6 +36,7 @@ TABLES = (
     "steady_state",
     "deployments",
     "gateway_events",
+    "shortfalls",
 )
 """The tables a rehearsal of the stack leaves; others may be added by whoever records them."""
 

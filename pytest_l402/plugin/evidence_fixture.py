@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -13,7 +14,9 @@ from pytest_l402.evidence import (
     CheckResult,
     Evidence,
     Row,
+    read_incident,
     run_check,
+    shortfalls,
     standing_checks,
     triage,
     triage_records,
@@ -131,10 +134,14 @@ class EvidenceCollector:
     def add_local_artifact(self, path: Path) -> None:
         """Read a local-node artifact from `path` whenever evidence is collected: it may grow.
 
-        Raises `contract.InputError` if it cannot be read now.
+        Where it falls short of the runbook as it is now, the sign-off says so. Raises `contract.InputError`
+        if it cannot be read now.
         """
         _read_local_artifact(path)
         self._local_artifacts.append(path)
+        # By its name alone: where it lies on this machine is nobody's business.
+        for each in shortfalls(read_incident(path)):
+            self.record("shortfalls", replace(each, file=path.name).to_row())
 
     def expect_fault(self, *purchases: Any) -> None:
         """Declare that these requests meet a fault on purpose: planes may disagree about them.

@@ -109,7 +109,7 @@ def case_of(item: pytest.Item) -> str:
 def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     """Write the item's evidence and what was said of it; return what the result property is to hold."""
     from pytest_l402.evidence import Evidence, write_evidence
-    from pytest_l402.signoff import NodeResult, RecordedFile, write_atomically
+    from pytest_l402.signoff import NodeResult, NotedShortfall, RecordedFile, write_atomically
     from pytest_l402.signoff.manifest import file_digest
 
     run: Run = item.config.stash[RUN]
@@ -126,6 +126,7 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
         checks=() if collector is None else collector.checks,
         standing=() if collector is None else collector.standing,
         request_ids=() if collector is None else collector.request_ids(evidence),
+        shortfalls=tuple(NotedShortfall.from_row(row) for row in evidence.table("shortfalls")),
         evidence_files=tuple(
             RecordedFile(path.relative_to(run.folder).as_posix(), *file_digest(path)) for path in files
         ),

@@ -16,7 +16,7 @@ from pytest_l402.signoff.github import annotation_lines, append_step_summary
 from pytest_l402.signoff.manifest import ManifestError, check_manifest
 from pytest_l402.signoff.markdown import render_markdown
 from pytest_l402.signoff.outcome import Reason, ReasonCode, RehearsalOutcome, RehearsalState, SignOff, Verdict
-from pytest_l402.signoff.results import NodeResult, RecordedFile, ResultError, RunFacts
+from pytest_l402.signoff.results import NodeResult, NotedShortfall, RecordedFile, ResultError, RunFacts
 from pytest_l402.signoff.terminal import TerminalLine, terminal_lines
 from pytest_l402.signoff.verdict import judge_run
 from pytest_l402.signoff.waivers import (
@@ -34,6 +34,7 @@ __all__ = [
     "DocumentKind",
     "ManifestError",
     "NodeResult",
+    "NotedShortfall",
     "Reason",
     "ReasonCode",
     "RecordedFile",

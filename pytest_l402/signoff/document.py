@@ -33,6 +33,7 @@ from pytest_l402.signoff.document_model import (
     ReasonEntry,
     RehearsalEntry,
     RunEntry,
+    ShortfallEntry,
     SignOffDocument,
     SurvivorEntry,
     SystemEntry,
@@ -244,6 +245,15 @@ def _node(node: NodeResult, runbook: str, catalogue: Catalogue) -> NodeEntry:
             *(_check(check, "standing", runbook, catalogue) for check in node.standing),
         ),
         request_ids=tuple(clean_text(request_id) for request_id in node.request_ids),
+        shortfalls=tuple(
+            ShortfallEntry(
+                line=_cite(noted.line, runbook, catalogue),
+                where=clean_text(noted.where),
+                seen=clean_text(noted.seen),
+                remedy=clean_text(noted.remedy),
+            )
+            for noted in node.shortfalls
+        ),
         evidence=tuple(
             FileEntry(path=recorded.path, sha256=recorded.sha256, bytes=recorded.bytes)
             for recorded in node.evidence_files
@@ -258,7 +268,7 @@ def _check(
     return CheckEntry(
         name=clean_text(check.name),
         scope=scope,
-        line=_cited(check.line, runbook, catalogue),
+        line=None if check.line is None else _cite(check.line, runbook, catalogue),
         state=CheckState.VIOLATED if check.violations else state,
         rows=check.rows,
         violations=tuple(
@@ -278,9 +288,7 @@ def _check(
     )
 
 
-def _cited(line_id: str | None, runbook: str, catalogue: Catalogue) -> CitedLine | None:
-    if line_id is None:
-        return None
+def _cite(line_id: str, runbook: str, catalogue: Catalogue) -> CitedLine:
     line = catalogue.line(runbook, line_id)
     if line is None:
         return CitedLine(id=clean_text(line_id), section="", text="")

@@ -135,6 +135,15 @@ class CheckEntry(_Part):
     mutants_survived: tuple[SurvivorEntry, ...]
 
 
+class ShortfallEntry(_Part):
+    """One line of the runbook that a file, judged as reference, does not bear out."""
+
+    line: CitedLine
+    where: str
+    seen: str
+    remedy: str
+
+
 class FileEntry(_Part):
     """One evidence file below the run folder."""
 
@@ -154,6 +163,7 @@ class NodeEntry(_Part):
     line: int | None
     checks: tuple[CheckEntry, ...]
     request_ids: tuple[str, ...]
+    shortfalls: tuple[ShortfallEntry, ...]
     evidence: tuple[FileEntry, ...]
 
 

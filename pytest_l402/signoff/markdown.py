@@ -126,6 +126,9 @@ def _node(node: NodeEntry) -> Iterator[str]:
         yield f"- request ids: {', '.join(code(request_id) for request_id in node.request_ids)}"
     for check in node.checks:
         yield from _check(check)
+    for noted in node.shortfalls:
+        yield f"- falls short of {code(noted.line.id)}: {code(noted.seen)}, in {code(noted.where)}"
+        yield f"  - do {code(noted.remedy)}"
     for recorded in node.evidence:
         yield f"- evidence {code(recorded.path)}: {plural(recorded.bytes, 'byte')}, sha256 {recorded.sha256}"
     yield ""

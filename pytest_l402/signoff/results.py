@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from pytest_l402.evidence.check import CheckResult, MutantResult, Violation
@@ -35,6 +35,25 @@ class RecordedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class NotedShortfall:
+    """One line of the runbook that a file, judged as reference, does not bear out: where, what was seen, what
+    to do. It fails nothing; it says how far the file can be relied on.
+    """
+
+    line: str
+    where: str
+    seen: str
+    remedy: str
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> NotedShortfall:
+        """Read a row of the table `shortfalls`."""
+        return cls(
+            str(row["line"]), f"{row['file']} line {row['atLine']}", str(row["seen"]), str(row["remedy"])
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class NodeResult:
     """What one pytest node of a rehearsal did.
 
@@ -57,6 +76,7 @@ class NodeResult:
     checks: tuple[CheckResult, ...] = ()
     standing: tuple[CheckResult, ...] = ()
     request_ids: tuple[str, ...] = ()
+    shortfalls: tuple[NotedShortfall, ...] = ()
     evidence_files: tuple[RecordedFile, ...] = ()
     failure: str | None = None
     file: str | None = None
@@ -78,6 +98,10 @@ class NodeResult:
                 "checks": [_check_to_plain(check) for check in self.checks],
                 "standing": [_check_to_plain(check) for check in self.standing],
                 "request_ids": [clean_text(request_id) for request_id in self.request_ids],
+                "shortfalls": [
+                    {name: clean_text(value) for name, value in asdict(shortfall).items()}
+                    for shortfall in self.shortfalls
+                ],
                 "evidence_files": [
                     {"path": recorded.path, "sha256": recorded.sha256, "bytes": recorded.bytes}
                     for recorded in self.evidence_files
@@ -100,6 +124,7 @@ class NodeResult:
                     "checks": tuple(_check_from_plain(check) for check in plain["checks"]),
                     "standing": tuple(_check_from_plain(check) for check in plain["standing"]),
                     "request_ids": tuple(plain["request_ids"]),
+                    "shortfalls": tuple(NotedShortfall(**noted) for noted in plain["shortfalls"]),
                     "evidence_files": tuple(RecordedFile(**recorded) for recorded in plain["evidence_files"]),
                 }
             )

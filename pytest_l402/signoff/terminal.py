@@ -64,6 +64,7 @@ def _paragraphs(document: SignOffDocument) -> Iterator[tuple[str, Tone, int]]:
         if entry.nodes:
             yield f"{entry.state}  {entry.id}  {tally(entry)}", _STATE_TONE[entry.state], 0
             yield from _reasons(entry)
+            yield from _shortfalls(entry)
         elif document.verdict is not Verdict.DRILL:
             required = entry.need == "required"
             tone = _STATE_TONE[entry.state] if required else "plain"
@@ -87,6 +88,11 @@ def _reasons(entry: RehearsalEntry) -> Iterator[tuple[str, Tone, int]]:
         yield f"{reason.text}{waived}", "warn" if reason.waived_by else "plain", 4
     if len(entry.reasons) > _REASONS_SHOWN:
         yield f"and {len(entry.reasons) - _REASONS_SHOWN} more reasons in the report", "plain", 4
+
+
+def _shortfalls(entry: RehearsalEntry) -> Iterator[tuple[str, Tone, int]]:
+    for noted in (noted for node in entry.nodes for noted in node.shortfalls):
+        yield f"falls short of {noted.line.id}: {noted.seen}, in {noted.where}", "warn", 4
 
 
 def _wrap(text: str, width: int, indent: int) -> Iterator[str]:

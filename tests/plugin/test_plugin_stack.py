@@ -276,7 +276,11 @@ def test_historical_artifact(project: Project) -> None:
     shutil.copy(VECTOR, project.root / "artifact.json")
     end = run_alpha(project, REFERENCE, "--l402-local-artifact=artifact.json")
     assert end.verdict == "SIGNED_OFF", end.output
-    assert {Path(path).name for path in evidence_of(end)} == {"local_artifact.jsonl", "node.json"}
+    assert {Path(path).name for path in evidence_of(end)} == {
+        "local_artifact.jsonl",
+        "shortfalls.jsonl",
+        "node.json",
+    }
 
 
 def test_no_historical_artifact_is_that_of_this_run(project: Project) -> None:

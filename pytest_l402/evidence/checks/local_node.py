@@ -36,7 +36,8 @@ _HERE = at("local_artifact", 0)
 def artifact_shows(purchase: Bought, *, flow: str | None = None, task_status: str | None = None) -> Check:
     """The local artifact has the purchase, as this kind of flow and with this task status (sections 2 and 6).
 
-    The records of that flow are among the run's records, value by value: a buyer tells one story. Raises `ValueError` when neither is given.
+    The records of that flow are among the run's records, value by value: a buyer tells one story. Raises
+    `ValueError` when neither is given.
     """
     request_id = request_id_of(purchase)
     wanted = {key: value for key, value in (("flow", flow), ("taskStatus", task_status)) if value is not None}
