@@ -362,6 +362,27 @@ def test_a_role_that_cannot_be_read_back_is_told(town: Town) -> None:
     assert "credential_lifecycle_wrong" in run_security_drill(control).failures
 
 
+@pytest.mark.parametrize("operation", ["revoke", "activate"])
+def test_an_operation_that_only_says_it_was_done_is_told(town: Town, operation: str) -> None:
+    control = Control(town.control)
+
+    class Boasting(Counted):
+        def __getattr__(self, name: str) -> Any:
+            if name != operation:
+                return super().__getattr__(name)
+            apart = CredentialRoles(Journal(town.clock), town.clock)
+            apart.rotate(DRILL_ROLE)
+            if operation == "activate":
+                apart.revoke(DRILL_ROLE)
+            return getattr(apart, operation)
+
+    control.credential_roles = Boasting(control, town.control.credential_roles)
+    drill = run_security_drill(control)
+    assert drill.to_row()["credentialLifecycle"]["activatedVersion"] is not None
+    assert drill.failures == ("credential_lifecycle_wrong",)
+    assert town.is_quiet()
+
+
 def accepts_everything(values: Any) -> None:
     return None
 
@@ -476,6 +497,14 @@ class StuckPause(Control):
             super().set_global_pause(active, reason)
 
 
+class StuckKill(Control):
+    """Can be stopped, and never goes on."""
+
+    def set_owner_kill_switch(self, owner_id: str, active: bool, reason: str | None = None) -> None:
+        if active:
+            super().set_owner_kill_switch(owner_id, active, reason)
+
+
 class StuckRole(Control):
     """Fails as soon as the role was revoked, whatever is asked of it."""
 
@@ -497,7 +526,11 @@ class StuckRole(Control):
 
 @pytest.mark.parametrize(
     ("broken", "left"),
-    [(StuckPause, "the global pause"), (StuckRole, "the credential role")],
+    [
+        (StuckPause, "the global pause"),
+        (StuckKill, "the owner kill switch"),
+        (StuckRole, "the credential role"),
+    ],
 )
 def test_what_cannot_be_taken_back_is_named_and_the_rest_is(
     town: Town, broken: type[Control], left: str
@@ -508,8 +541,9 @@ def test_what_cannot_be_taken_back_is_named_and_the_rest_is(
     assert error.value.code == "security_drill_residue"
     assert error.value.__cause__ is not None
     state = town.control.security_state()
-    assert state.killed_owners == ()
+    assert state.killed_owners == ((DRILL_OWNER,) if broken is StuckKill else ())
     assert state.global_pause is (broken is StuckPause)
+    assert "by hand" in str(error.value)
     assert not state.global_pause or state.global_reason == PAUSE_REASON
 
 

@@ -174,6 +174,30 @@ def test_a_state_as_a_row_leaves_out_what_it_does_not_have(registry: Registry) -
     }
 
 
+def test_a_state_as_a_row_shows_all_it_has(registry: Registry) -> None:
+    state = registry.roles.rotate(ROLE, fingerprint=FP, note="monthly")
+    assert state.to_row() == {
+        "role": ROLE,
+        "status": "rotating",
+        "version": 1,
+        "fingerprint": FP,
+        "note": "monthly",
+        "updatedAtMs": state.updated_at_ms,
+        "lastRotatedAtMs": state.updated_at_ms,
+    }
+    with pytest.raises(AttributeError):
+        state.version = 2  # type: ignore[misc]
+
+
+def test_a_refusal_says_what_was_expected_seen_and_to_do(registry: Registry) -> None:
+    with pytest.raises(CredentialRoleError) as error:
+        registry.roles.rotate("root")
+    assert str(error.value) == (
+        'credential role "root": expected one of gateway_invoice, settlement_read, operator_admin (runbook '
+        'lightning-ops, smoke:security), saw "root"; name one of the three roles [unknown_credential_role]'
+    )
+
+
 def test_states_come_by_name(registry: Registry) -> None:
     for role in CredentialRole:
         registry.roles.activate(role)
