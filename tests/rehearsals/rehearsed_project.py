@@ -89,12 +89,15 @@ class RehearsedProject:
         return self.end(self.pytester.runpytest_subprocess("-m", "rehearsal", *args, timeout=300))
 
     def end(self, result: pytest.RunResult) -> Rehearsed:
+        """Read what a run left, and put its folder aside: the next run must not find it."""
         output = "\n".join([*result.outlines, *result.errlines])
-        folders = [place for place in (self.output / "signoff").iterdir() if place.name != "previous"]
+        signoff = self.output / "signoff"
+        folders = [place for place in signoff.iterdir() if place.name != "previous"]
         assert len(folders) == 1, output
+        folder = folders[0].rename(self.root / f"run-{len(list(self.root.glob('run-*'))) + 1}")
         (document,) = (
-            folders[0] / f"{kind}.json"
+            folder / f"{kind}.json"
             for kind in ("signoff", "refusal", "drill")
-            if (folders[0] / f"{kind}.json").is_file()
+            if (folder / f"{kind}.json").is_file()
         )
-        return Rehearsed(int(result.ret), json.loads(document.read_text()), output, folders[0])
+        return Rehearsed(int(result.ret), json.loads(document.read_text()), output, folder)
