@@ -85,6 +85,7 @@ class FlowStages:
     request_id: str
     local_artifact_path: Path | None = None
     allow_missing_local_artifact: bool = False
+    relative_paths: bool = True
     sections: Sections = field(default_factory=Sections)
     payment_hash: str | None = None
     _first_record: int = field(init=False)
@@ -350,7 +351,7 @@ class FlowStages:
 
     def _shown(self, path: Path) -> str:
         folder = self.stack.artifact_dir
-        if folder is not None and path.is_relative_to(folder):
+        if self.relative_paths and folder is not None and path.is_relative_to(folder):
             return path.relative_to(folder).as_posix()
         return path.as_posix()
 

@@ -68,6 +68,9 @@ def run_full_flow(
     artifact_dir: Path,
     local_artifact_path: Path | None = None,
     allow_missing_local_artifact: bool = False,
+    *,
+    request_id: str | None = None,
+    relative_paths: bool = True,
 ) -> FullFlowRun:
     """Run the six stages of the hosted full flow against the stack, and write events.jsonl and summary.json.
 
@@ -77,17 +80,25 @@ def run_full_flow(
     `artifact_dir` and compared by value; a path names one to be compared by key only, as a historical
     artifact tells of other payments.
 
+    Without `request_id` the run is named after the clock. The summary names files relative to `artifact_dir`,
+    so that it reads the same wherever that is, or else as they are opened.
     Source: runbook observability section 1. Raises `OSError` when the files cannot be written.
     """
     if stack.artifact_dir is None:
         stack.artifact_dir = artifact_dir
-    request_id = f"smoke:full-flow:{stack.clock.tick()}"
+    request_id = request_id or f"smoke:full-flow:{stack.clock.tick()}"
     folder = artifact_dir / FLOW_FOLDER / folder_name(request_id)
     flow = _Flow(
         stack,
-        FlowStages(stack, request_id, local_artifact_path, allow_missing_local_artifact),
+        FlowStages(
+            stack,
+            request_id,
+            local_artifact_path,
+            allow_missing_local_artifact,
+            relative_paths=relative_paths,
+        ),
         folder,
-        (FLOW_FOLDER / folder.name).as_posix(),
+        (FLOW_FOLDER / folder.name if relative_paths else folder).as_posix(),
     )
     try:
         flow.run()

@@ -1,0 +1,92 @@
+"""Decides which commands there are, and which module is imported for the one that is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Final, NamedTuple, NoReturn
+
+from pytest_l402 import __version__
+
+from .bad_input import BadInput
+from .modes import Mode, ascii_only
+
+
+class Command(NamedTuple):
+    """One command: the module in this room that carries it out, and what it does in a line."""
+
+    module: str
+    help: str
+    mode: Mode | None = None
+
+
+COMMANDS: Final = {
+    "triage": Command("triage", "name the failing domain of each request in incident files"),
+    "smoke:compile": Command(
+        "smoke_compile", "compile the paywalls to aperture.yaml and name it by its hash"
+    ),
+    "smoke:security": Command(
+        "smoke_security", "drill credentials, global pause, kill switch, credential roles"
+    ),
+    "smoke:settlement": Command("smoke_settlement", "ingest payments, a replay and a contradiction"),
+    "smoke:staging": Command("smoke_staging", "deploy over an earlier deployment and probe the gateway"),
+    "smoke:observability": Command("smoke_observability", "let every plane record, and check the records"),
+    "smoke:full-flow": Command("smoke_full_flow", "run the hosted path from end to end"),
+    "reconcile": Command("reconcile", "bring the gateway to what the control plane says"),
+    "reconcile:convex": Command("reconcile", "the same with --mode convex", Mode.CONVEX),
+}
+"""Every command by its name. Sources: runbooks staging-reconcile, lightning-ops, observability."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose refusal is an exception, so that it can be told as JSON."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `BadInput` with one line."""
+        raise BadInput(f"{ascii_only(message)}; see {self.prog} --help", "invalid_arguments")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of the command that the arguments name; its `run` takes them and returns a code.
+
+    Raises:
+        BadInput: no command, an unknown one, or arguments it does not take.
+        SystemExit: `--help` or `--version` was answered.
+    """
+    name = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if name is not None and name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(COMMANDS)}"
+        raise BadInput(f"unknown command {ascii_only(repr(name[:60]))}; {hint}", "invalid_command")
+    parser = Parser(
+        prog="pytest-l402",
+        description="Operate paid APIs by their runbooks. Rehearsals run with: pytest -m rehearsal",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"pytest-l402 {__version__}")
+    group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
+    for key, command in COMMANDS.items():
+        sub = group.add_parser(
+            key,
+            help=command.help,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        if key == name:
+            module: Any = import_module(f".{command.module}", __package__)
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run, fixed_mode=command.mode)
+    return parser.parse_args(arguments)
+
+
+def asks_for_json(arguments: Sequence[str]) -> bool:
+    """Return whether an answer is to be JSON, also where the arguments cannot be parsed."""
+    return "--json" in arguments
+
+
+def own_arguments() -> Sequence[str]:
+    """Return the arguments of this process."""
+    return sys.argv[1:]

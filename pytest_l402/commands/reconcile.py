@@ -1,0 +1,161 @@
+"""`reconcile`: bring the gateway to what the control plane says, or put back what ran before."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from .artifacts import ArtifactFolder
+from .bad_input import BadInput
+from .options import Options, add_shared_arguments, check_folder, read_options, usable_path
+from .outcome import Outcome
+from .runner import Interrupted, carry_out
+
+if TYPE_CHECKING:
+    from pytest_l402.stack.ops.deployment_ledger import DeploymentHistory
+    from pytest_l402.stack.ops.reconcile import Reconciler
+    from pytest_l402.stack.ops.reconcile_summary import ReconcileSummary
+
+Tables: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
+
+_ARTIFACTS = (("deployments", "deployments"), ("events", "gateway_events"), ("records", "records"))
+
+
+class Order(NamedTuple):
+    """What a reconcile is asked beyond the shared options; None is the default."""
+
+    request_id: str | None
+    image_digest: str | None
+    state_dir: Path | None
+    wait_s: float
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_shared_arguments(
+        parser,
+        "Compile the paywalls, deploy the configuration, probe health, challenge and proxy, and roll back\n"
+        "or withdraw what does not pass. The same request id again returns the recorded outcome, or\n"
+        "takes a run up that was cut off. Live: needs --allow-live-changes.",
+    )
+    add_order_arguments(parser)
+
+
+def add_order_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what can be ordered of a reconcile."""
+    parser.add_argument(
+        "--request-id", metavar="ID", help="id of the run: 1 to 128 ASCII characters, no blanks"
+    )
+    parser.add_argument(
+        "--image-digest", metavar="DIGEST", help="image the gateway has to run: sha256: and 64 hex digits"
+    )
+    parser.add_argument(
+        "--state-dir",
+        metavar="DIR",
+        help="folder for the history of deployments and the lock "
+        "(mock: in memory; live: <artifact dir>/lightning-ops/state)",
+    )
+    parser.add_argument(
+        "--wait", metavar="SECONDS", type=_seconds, default=0.0, help="wait for another reconcile to end"
+    )
+
+
+def read_order(given: argparse.Namespace) -> Order:
+    """Check what is ordered. Raises `BadInput`."""
+    state_dir = usable_path("--state-dir", given.state_dir)
+    if state_dir is not None:
+        check_folder("--state-dir", state_dir)
+    return Order(given.request_id, given.image_digest, state_dir, given.wait)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print the outcome and return the exit code."""
+    return carry_out(given.command, lambda: _work(read_options(given), read_order(given)), as_json=given.json)
+
+
+def _work(options: Options, order: Order) -> Outcome:
+    if options.mode.is_live:
+        from .live_commands import reconcile_live
+
+        return reconcile_live(options, order)
+    from .mock_stack import injected, mock_stack, read_faults
+
+    faults = read_faults(options.faults)
+    with mock_stack(ops_folder=order.state_dir) as stack, injected(stack, faults):
+        request_id = order.request_id or f"reconcile:{stack.clock.tick()}"
+        job = ReconcileJob(options, "reconcile", stack.reconciler(wait_s=order.wait_s), stack.ops.deployments)
+        return job.run(request_id, order.image_digest, stack.tables)
+
+
+class ReconcileJob:
+    """One reconcile as a command: it leaves its artifacts whichever way it ends, also when interrupted."""
+
+    def __init__(
+        self, options: Options, kind: str, reconciler: Reconciler, history: DeploymentHistory
+    ) -> None:
+        self._options = options
+        self._kind = kind
+        self._reconciler = reconciler
+        self._history = history
+
+    def run(
+        self,
+        request_id: str,
+        image_digest: str | None,
+        tables: Callable[[], Tables],
+        more: Mapping[str, Any] | None = None,
+    ) -> Outcome:
+        """Reconcile and return the outcome. Raises `BadInput` when nothing was begun."""
+        folder = ArtifactFolder(self._options.artifact_dir, self._kind, request_id)
+        try:
+            summary = reconcile(self._reconciler, request_id, image_digest)
+        except Interrupted:
+            intent = self._history.intent(request_id)
+            if intent is not None and intent.outcome is not None:
+                self._leave(folder, intent.outcome, tables(), more)
+            raise
+        document = self._leave(folder, summary, tables(), more)
+        return Outcome(document, None if summary.ok else _reason(summary))
+
+    def _leave(
+        self,
+        folder: ArtifactFolder,
+        summary: ReconcileSummary,
+        tables: Tables,
+        more: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        for name, table in _ARTIFACTS:
+            folder.lines(f"{name}Path", f"{table}.jsonl", tables.get(table, ()))
+        row = summary.to_json()
+        document = {"ok": row["ok"], "mode": self._options.mode.value, **row, **(more or {})}
+        return folder.summary(document)
+
+
+def reconcile(reconciler: Reconciler, request_id: str, image_digest: str | None) -> ReconcileSummary:
+    """Reconcile. Raises `BadInput` when nothing was begun."""
+    from pytest_l402.stack.ops.deployment_ledger import LedgerError
+    from pytest_l402.stack.ops.reconcile import ReconcileRefused
+    from pytest_l402.stack.ops.reconcile_lock import ReconcileBusy
+
+    try:
+        return reconciler.reconcile(request_id, image_digest=image_digest)
+    except ReconcileRefused as error:
+        raise BadInput(str(error), "reconcile_refused") from None
+    except LedgerError as error:
+        raise BadInput(str(error), "state_unusable") from None
+    except ReconcileBusy as error:
+        raise BadInput(str(error), "reconcile_busy") from None
+
+
+def _reason(summary: ReconcileSummary) -> str:
+    original = f" after {summary.original_failure_code}" if summary.original_failure_code else ""
+    return f"{summary.deployment_status.value}: {summary.failure_code}{original}: {summary.failure_reason}"
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 600:
+        raise argparse.ArgumentTypeError(f"expected 0 to 600 seconds, saw {text[:40]!r}")
+    return value

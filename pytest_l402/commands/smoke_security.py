@@ -1,0 +1,69 @@
+"""`smoke:security`: drill the security controls of a control plane, and leave them as they were."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from .artifacts import ArtifactFolder
+from .options import Options, add_shared_arguments, read_options
+from .outcome import Outcome
+from .runner import carry_out
+
+if TYPE_CHECKING:
+    from pytest_l402.stack.ops.security_controls import SecurityControls
+
+REQUEST_ID = "smoke:security"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_shared_arguments(
+        parser,
+        "Drill the security controls: credentials fail closed, the global pause and an owner's kill switch\n"
+        "deny, a credential role is rotated, revoked and activated; everything is switched back.\n"
+        "Live: needs --allow-live-changes, since the pause stops every sale while it is on.",
+    )
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print the outcome and return the exit code."""
+    return carry_out(given.command, lambda: _work(read_options(given)), as_json=given.json)
+
+
+def _work(options: Options) -> Outcome:
+    if options.mode.is_live:
+        from .live_commands import security_live
+
+        return security_live(options)
+    from .mock_stack import injected, mock_stack, read_faults
+
+    faults = read_faults(options.faults)
+    folder = ArtifactFolder(options.artifact_dir, "security", REQUEST_ID)
+    with mock_stack() as stack, injected(stack, faults):
+        document, reason = drill(stack.control_plane)
+        tables = stack.tables()
+    for key, table in (("records", "records"), ("controls", "controls"), ("roles", "credential_roles")):
+        folder.lines(f"{key}Path", f"{table}.jsonl", tables.get(table, []))
+    return Outcome(folder.summary(with_mode(options, document)), reason)
+
+
+def drill(control: SecurityControls) -> tuple[dict[str, Any], str | None]:
+    """Drill, and return what is printed and in one line why it failed, None when all held."""
+    from pytest_l402.stack.ops.security_drill import (
+        SecurityDrillRefused,
+        SecurityDrillResidue,
+        run_security_drill,
+    )
+
+    try:
+        held = run_security_drill(control, request_id=REQUEST_ID)
+    except (SecurityDrillRefused, SecurityDrillResidue) as error:
+        document: dict[str, Any] = {"ok": False, "executionPath": "hosted-node", "failureCode": error.code}
+        return {**document, "error": str(error)}, str(error)
+    return held.to_row(), ", ".join(held.failures) or None
+
+
+def with_mode(options: Options, document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with the mode after `ok`."""
+    return {"ok": document["ok"], "mode": options.mode.value, **document}
