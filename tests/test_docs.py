@@ -102,7 +102,7 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def _with_rehearsals(root: Path) -> Project:
-    """A project that rehearses runbook 1: its pages are about that one, whatever else there is to rehearse."""
+    """A project that rehearses runbook 1, whatever else there is: the pages are about that one."""
     source = REPOSITORY / "rehearsals"
     folder = root / "rehearsals"
     shutil.copytree(source / FAMILY, folder / FAMILY, ignore=shutil.ignore_patterns("__pycache__"))

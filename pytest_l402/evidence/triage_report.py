@@ -144,7 +144,7 @@ def _unknown_request(request_id: str, known: tuple[str, ...]) -> str:
     closest = difflib.get_close_matches(request_id[:200], known[:20_000], n=1, cutoff=0.3)
     if closest:
         return f"{message}; the closest is {quoted(redact_text(closest[0]), 120)}"
-    return f"{message}; the files name {len(known)} request ids"
+    return f"{message}; the files name {len(known)} request id{'' if len(known) == 1 else 's'}"
 
 
 def _request_text(request: SourcedDiagnosis, faults: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from pytest_l402.signoff.cleaning import flat
 from pytest_l402.signoff.document_model import RehearsalEntry, SignOffDocument
 from pytest_l402.signoff.outcome import ReasonCode, RehearsalState, Verdict
-from pytest_l402.signoff.wording import VERDICT_WORDS, sentence, standing, tally, waiver_sentence
+from pytest_l402.signoff.wording import VERDICT_WORDS, plural, sentence, standing, tally, waiver_sentence
 
 Tone = Literal["good", "bad", "warn", "plain"]
 
@@ -87,7 +87,8 @@ def _reasons(entry: RehearsalEntry) -> Iterator[tuple[str, Tone, int]]:
         waived = f" (waived by {reason.waived_by})" if reason.waived_by else ""
         yield f"{reason.text}{waived}", "warn" if reason.waived_by else "plain", 4
     if len(entry.reasons) > _REASONS_SHOWN:
-        yield f"and {len(entry.reasons) - _REASONS_SHOWN} more reasons in the report", "plain", 4
+        more = plural(len(entry.reasons) - _REASONS_SHOWN, "more reason")
+        yield f"and {more} in the report", "plain", 4
 
 
 def _shortfalls(entry: RehearsalEntry) -> Iterator[tuple[str, Tone, int]]:
