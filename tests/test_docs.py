@@ -23,6 +23,7 @@ import pytest_l402
 from pytest_l402.evidence import RULES, TABLES
 from pytest_l402.plugin import fixtures
 from pytest_l402.plugin.options import OPTIONS
+from pytest_l402.signoff import SignOffDocument
 from pytest_l402.stack import Fault, faults
 
 REWRITE = os.environ.get("L402_DOCS") == "rewrite"
@@ -274,6 +275,11 @@ def test_every_fixture_table_rule_and_fault_is_listed():
         for name, kind in vars(faults).items()
         if inspect.isclass(kind) and issubclass(kind, Fault) and kind is not Fault
     ]
+
+
+def test_every_key_of_the_document_is_listed():
+    listed = _names([row[0] for row in _rows("read-a-sign-off.md", "## The document")])
+    assert {*listed, "schema_version"} == {*SignOffDocument.model_fields}
 
 
 def test_the_runbook_page_names_the_checks_that_proved_each_line(rehearsed):
