@@ -10,7 +10,6 @@ import pytest
 
 from pytest_l402 import __version__
 from pytest_l402.plugin.keys import RUN
-from pytest_l402.plugin.origin import commit_of
 from pytest_l402.plugin.outlets import say, say_unwritten
 from pytest_l402.plugin.preparation import move_previous_aside, prepare
 from pytest_l402.plugin.publishing import publish_artifacts
@@ -62,7 +61,7 @@ def judge(config: pytest.Config, seen: Controller, exit_status: int) -> SignOffD
         waivers=preparation.waivers,
         today=preparation.today,
     )
-    system = SystemUnderRehearsal(_SYSTEM, __version__, commit_of(config.rootpath))
+    system = SystemUnderRehearsal(_SYSTEM, __version__, seen.commit)
     return build_document(sign_off, system=system)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -54,6 +55,13 @@ class Controller:
             return self._config.stash[SELECTION]
         reported = {} if self._ledger is None else self._ledger.rehearsals
         return Selection(reported, {}, self._narrowed_by_options() if reported else ())
+
+    @cached_property
+    def commit(self) -> str | None:
+        """The state of the project that this run is pinned to, asked for once."""
+        from pytest_l402.plugin.origin import commit_of
+
+        return commit_of(self._config.rootpath)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:

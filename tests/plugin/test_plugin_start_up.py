@@ -15,7 +15,6 @@ HEAVY = (
     "yaml",
     "freezegun",
     "embit",
-    "sqlite3",
     "pytest_l402.stack",
     "pytest_l402.evidence",
     "pytest_l402.signoff",

@@ -1,0 +1,194 @@
+"""What becomes of reports that contradict each other, of results that lie, of evidence that is not kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugin_project import Project
+
+from pytest_l402.plugin.ledger import Ledger
+from pytest_l402.plugin.node import RESULT_PROPERTY
+from pytest_l402.plugin.options import check_output_folder
+from pytest_l402.plugin.origin import commit_of
+from pytest_l402.plugin.selection import REHEARSAL_PROPERTY
+from pytest_l402.signoff import NodeResult
+
+NODE = "rehearsals/test_alpha.py::test_alpha"
+MARKED = ("-m", "rehearsal")
+
+
+def report(when: str, outcome: str = "passed", nodeid: str = NODE, **properties: str) -> pytest.TestReport:
+    named = {REHEARSAL_PROPERTY: "alpha", **properties}
+    return pytest.TestReport(
+        nodeid=nodeid,
+        location=("rehearsals/test_alpha.py", 5, "test_alpha"),
+        keywords={},
+        outcome=outcome,  # type: ignore[arg-type]
+        longrepr=None if outcome == "passed" else "boom",
+        when=when,  # type: ignore[arg-type]
+        user_properties=list(named.items()),
+    )
+
+
+def ledger_of(*reports: pytest.TestReport) -> Ledger:
+    ledger = Ledger()
+    for each in reports:
+        ledger.add(each)
+    return ledger
+
+
+def result_of(ledger: Ledger, folder: Path) -> tuple[NodeResult, list[str]]:
+    (result,), faults = ledger.results(folder, {})
+    return result, faults
+
+
+def test_phases_file_and_line(tmp_path: Path) -> None:
+    result, faults = result_of(ledger_of(report("setup"), report("call"), report("teardown")), tmp_path)
+    assert dict(result.phases) == {"setup": "passed", "call": "passed", "teardown": "passed"}
+    assert (result.rehearsal, result.file, result.line, result.reran) == (
+        "alpha",
+        "rehearsals/test_alpha.py",
+        6,
+        0,
+    )
+    assert faults == []
+
+
+def test_a_node_that_is_set_up_twice_ran_again_even_if_nobody_says_so(tmp_path: Path) -> None:
+    once = (report("setup"), report("call"), report("teardown"))
+    assert result_of(ledger_of(*once, *once), tmp_path)[0].reran == 1
+
+
+def test_the_first_failure_is_the_one_that_is_told(tmp_path: Path) -> None:
+    ledger = ledger_of(report("setup"), report("call", "failed"), report("teardown", "failed"))
+    assert result_of(ledger, tmp_path)[0].failure == "boom"
+
+
+def test_a_crashed_worker_leaves_a_report_without_a_phase(tmp_path: Path) -> None:
+    crash = report("setup", "failed")
+    crash.when = "???"  # type: ignore[assignment]
+    crash.user_properties = []
+    result, _ = result_of(ledger_of(report("setup"), crash), tmp_path)
+    assert dict(result.phases) == {"setup": "passed"}
+    assert result.failure == "boom"
+
+
+def test_a_test_of_somebody_else_that_crashed_is_no_rehearsal(tmp_path: Path) -> None:
+    crash = report("setup", "failed", nodeid="tests/test_unit.py::test_unit")
+    crash.when = "???"  # type: ignore[assignment]
+    crash.user_properties = []
+    assert ledger_of(crash).results(tmp_path, {}) == ([], [])
+
+
+def with_result_file(folder: Path, content: bytes, digest: str | None = None) -> Ledger:
+    (folder / "node.json").write_bytes(content)
+    value = f"node.json sha256:{digest or hashlib.sha256(content).hexdigest()}"
+    return ledger_of(report("setup"), report("call"), report("teardown", **{RESULT_PROPERTY: value}))
+
+
+def test_result_file_is_read(tmp_path: Path) -> None:
+    content = NodeResult(nodeid=NODE, rehearsal="alpha", request_ids=("req-1",)).to_json().encode()
+    result, faults = result_of(with_result_file(tmp_path, content), tmp_path)
+    assert (result.request_ids, faults) == (("req-1",), [])
+
+
+LIES: dict[str, tuple[bytes, str | None, str]] = {
+    "changed": (b"{}", "0" * 64, f"node.json: expected what {NODE} wrote, saw other bytes"),
+    "no JSON": (b"{", None, f"node.json: expected the result of {NODE}, saw: "),
+    "no text": (b"\xff", None, f"node.json: expected the result of {NODE}, saw: "),
+    "another node": (
+        NodeResult(nodeid="other", rehearsal="alpha").to_json().encode(),
+        None,
+        f"node.json: expected the result of {NODE}, saw that of other",
+    ),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_result_file_that_lies(tmp_path: Path, lie: str) -> None:
+    content, digest, message = LIES[lie]
+    result, (fault,) = result_of(with_result_file(tmp_path, content, digest), tmp_path)
+    assert fault.startswith(message)
+    assert result.checks == ()
+
+
+def test_result_file_that_is_gone(tmp_path: Path) -> None:
+    ledger = with_result_file(tmp_path, b"{}")
+    (tmp_path / "node.json").unlink()
+    _, (fault,) = result_of(ledger, tmp_path)
+    assert fault.startswith(f"node.json: expected the result of {NODE}, saw: ")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_evidence_that_cannot_be_kept_refuses_the_run_but_tears_down(project: Project, workers: int) -> None:
+    project.replace(
+        "rehearsals/test_alpha.py",
+        'drill(l402_evidence, "1.free")',
+        'drill(l402_evidence, "1.free")\n    l402_evidence.judge_standing = lambda: ()\n'
+        "    l402_evidence.attach(lambda: 1 / 0)\n",
+    )
+    project.replace(
+        "rehearsals/test_alpha.py",
+        "def test_alpha(",
+        "@pytest.fixture\ndef torn():\n    yield\n    open('torn', 'w').close()\n\ndef test_alpha(torn, ",
+    )
+    end = project.run(*MARKED, workers=workers)
+    assert (end.exit, end.verdict) == (1, "NOT_SIGNED_OFF"), end.output
+    assert "the evidence could not be kept: ZeroDivisionError" in end.output
+    assert (project.root / "torn").exists()
+
+
+def test_a_failing_test_whose_system_is_gone_still_shows_its_own_failure(project: Project) -> None:
+    project.replace(
+        "rehearsals/test_alpha.py",
+        'drill(l402_evidence, "1.free")',
+        'drill(l402_evidence, "1.free")\n    l402_evidence.attach(lambda: 1 / 0)\n    assert 1 == 2\n',
+    )
+    output = project.run(*MARKED).output
+    assert "assert 1 == 2" in output
+    assert "l402: the standing checks could not be run: ZeroDivisionError" in output
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false")
+    done = subprocess.run(
+        ["git", "-C", str(folder), *identity, *arguments], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_commit_of_a_clean_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert commit_of(tmp_path) is None
+    git(tmp_path, "init", "-q")
+    assert commit_of(tmp_path) is None
+    (tmp_path / "file").write_text("one")
+    git(tmp_path, "add", "file")
+    git(tmp_path, "commit", "-q", "-m", "one")
+    assert commit_of(tmp_path) == f"git:{git(tmp_path, 'rev-parse', 'HEAD')}"
+    (tmp_path / "new").write_text("untracked, as evidence is")
+    assert commit_of(tmp_path) is not None
+    (tmp_path / "file").write_text("two")
+    assert commit_of(tmp_path) is None
+
+
+def test_commit_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert commit_of(tmp_path) is None
+
+
+def test_folder_that_is_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever runs the tests as root may write anywhere.
+    def refuse(path: Any, mode: int) -> bool:
+        return False
+
+    monkeypatch.setattr(os, "access", refuse)
+    with pytest.raises(
+        pytest.UsageError, match=f"--flag: expected a folder to write to, saw {tmp_path}, which is"
+    ):
+        check_output_folder(tmp_path / "deep" / "er", "--flag")
