@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
@@ -53,24 +53,38 @@ def _left_over(stack: Stack) -> Iterator[tuple[str, str | None]]:
     yield "faults", _listed(entry.fault.name for entry in stack.faults.residue())
     yield "hosts", _listed(stack.network.hosts_down())
     yield "global_pause", "active" if stack.control_plane.global_pause() else None
-    security_state = getattr(stack.control_plane, "security_state", None)
-    if security_state is not None:
-        yield "owner_kill_switches", _listed(security_state().killed_owners)
-    roles_out_of_service = getattr(stack.control_plane, "roles_out_of_service", None)
-    if roles_out_of_service is not None:
-        yield "credential_roles", _listed(roles_out_of_service())
-    tasks = getattr(stack.control_plane, "tasks", None)
-    if tasks is not None:
-        yield "tasks", _listed(task.task_id for task in tasks() if task.is_pending)
-    pending = getattr(stack.wallet, "pending", None)
-    if pending is not None:
-        yield "payments", _listed(payment_hash[:16] for payment_hash in pending())
-    delayed = getattr(stack.settlement_store, "delayed", None)
-    if delayed is not None:
-        yield "settlements", f"{delayed()} held back" if delayed() else None
-    running = getattr(stack.executor, "is_running", None)
-    if running is not None:
-        yield "executor", None if running else "stopped"
+    yield from _asked(
+        "owner_kill_switches", stack.control_plane, "security_state", lambda ask: _listed(ask().killed_owners)
+    )
+    yield from _asked(
+        "credential_roles", stack.control_plane, "roles_out_of_service", lambda ask: _listed(ask())
+    )
+    yield from _asked(
+        "tasks",
+        stack.control_plane,
+        "tasks",
+        lambda ask: _listed(task.task_id for task in ask() if task.is_pending),
+    )
+    yield from _asked(
+        "payments", stack.wallet, "pending", lambda ask: _listed(digits[:16] for digits in ask())
+    )
+    yield from _asked(
+        "settlements",
+        stack.settlement_store,
+        "delayed",
+        lambda ask: f"{ask()} held back" if ask() else None,
+    )
+    yield from _asked(
+        "executor", stack.executor, "is_running", lambda is_running: None if is_running else "stopped"
+    )
+
+
+def _asked(
+    probe: str, part: object, name: str, judge: Callable[[Any], str | None]
+) -> Iterator[tuple[str, str | None]]:
+    """Ask a part, if it can answer; a part of somebody else that cannot has nothing of ours left over."""
+    answer = getattr(part, name, None)
+    yield probe, None if answer is None else judge(answer)
 
 
 def _listed(names: Iterator[str] | tuple[str, ...]) -> str | None:
