@@ -1,8 +1,9 @@
 """The same system when it is deployed: adapters over httpx, read-only unless changes are allowed."""
 
-from .bounded_transport import BoundedTransport, ReplyTooLarge, ReplyTooSlow, bounded_client
-from .changes import Changes
+from .bounded_transport import BoundedTransport, Bounds, ReplyTooLarge, ReplyTooSlow, bounded_client
+from .change_notes import Change, ChangeKind, ChangeNotes
 from .control_plane import LiveControlPlane
+from .delivered_history import DeliveredHistory
 from .environment import (
     ControlPlaneAccess,
     ControlPlaneForm,
@@ -12,27 +13,48 @@ from .environment import (
     gateway_access,
 )
 from .gateway_ops import LiveGatewayOps
+from .inspection import inspect
+from .interruption import Interrupted, undoing_when_interrupted
 from .json_api import JsonApi
-from .live_error import ChangeRefused, LiveError
-from .probes import LiveProbes, probed_host_and_path
+from .live_error import ChangeNotAnnounced, ChangeRefused, LiveError
+from .permission import Permission, Queries
+from .probes import LiveProbes, live_targets
+from .security import LiveCredentialRoles, LiveSecurityControls
+from .settlements import LiveSettlements
+from .system import LiveSystem, open_live_system
 
 __all__ = [
     "BoundedTransport",
+    "Bounds",
+    "Change",
+    "ChangeKind",
+    "ChangeNotAnnounced",
+    "ChangeNotes",
     "ChangeRefused",
-    "Changes",
     "ControlPlaneAccess",
     "ControlPlaneForm",
+    "DeliveredHistory",
     "EnvironmentVariableError",
     "GatewayAccess",
+    "Interrupted",
     "JsonApi",
     "LiveControlPlane",
+    "LiveCredentialRoles",
     "LiveError",
     "LiveGatewayOps",
     "LiveProbes",
+    "LiveSecurityControls",
+    "LiveSettlements",
+    "LiveSystem",
+    "Permission",
+    "Queries",
     "ReplyTooLarge",
     "ReplyTooSlow",
     "bounded_client",
     "control_plane_access",
     "gateway_access",
-    "probed_host_and_path",
+    "inspect",
+    "live_targets",
+    "open_live_system",
+    "undoing_when_interrupted",
 ]

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import ssl
+import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
+import httpcore
 import httpx
 
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 10.0
 TOTAL_TIMEOUT_S: Final = 30.0
 MAX_REPLY_BYTES: Final = 1 << 20
+
+Permit: TypeAlias = Callable[[httpx.Request], None]
+"""Raises for a request that must not be sent."""
+
+_WRITTEN_AT_ONCE: Final = 1 << 16
+_OF_THE_WIRE: Final = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
 
 class ReplyTooLarge(httpx.RequestError):
@@ -22,71 +31,203 @@ class ReplyTooSlow(httpx.TimeoutException):
     """A reply was still coming in when the exchange had to be over."""
 
 
-class BoundedTransport(httpx.BaseTransport):
-    """Passes requests on, and ends every reply at a size in bytes and a total time in seconds.
+class Bounds(NamedTuple):
+    """How long a connect, a silence and an exchange may last, in seconds, and how large a reply may be.
 
-    A time-out between two bytes is not enough: a server that sends one byte every few seconds never trips it.
+    With `cut_excess` what goes beyond is left unread instead of refused: for who needs status and headers.
+    """
+
+    connect_s: float = CONNECT_TIMEOUT_S
+    read_s: float = READ_TIMEOUT_S
+    total_s: float = TOTAL_TIMEOUT_S
+    reply_bytes: int = MAX_REPLY_BYTES
+    cut_excess: bool = False
+
+
+class BoundedTransport(httpx.BaseTransport):
+    """Sends what `permit` lets pass, and ends every exchange at a size in bytes and a total time.
+
+    A time-out between two bytes is not enough: a server that sends one byte every few seconds never trips
+    it, in its headers, its body or its handshake. Replies are never unpacked, so a small one stays small.
     """
 
     def __init__(
         self,
-        inner: httpx.BaseTransport,
+        permit: Permit,
         *,
-        max_reply_bytes: int = MAX_REPLY_BYTES,
-        total_timeout_s: float = TOTAL_TIMEOUT_S,
+        bounds: Bounds | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._inner = inner
-        self._max_reply_bytes = max_reply_bytes
-        self._total_timeout_s = total_timeout_s
-        self._monotonic_s = monotonic_s
+        self._permit = permit
+        self._bounds = bounds if bounds is not None else Bounds()
+        self._deadline = _Deadline(self._bounds.total_s, monotonic_s)
+        # Two of them: reading the certificates takes longer than many a run, and plain HTTP needs none.
+        self._pools: dict[bool, httpcore.ConnectionPool] = {}
+        # One exchange at a time: the deadline is that of the one under way.
+        self._serial = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Exchange one request for a reply that is already read, within the bounds."""
-        ends_at_s = self._monotonic_s() + self._total_timeout_s
-        response = self._inner.handle_request(request)
-        response.request = request
+        """Exchange one request for a reply that is already read, within the bounds.
+
+        Raises:
+            httpx.RequestError: the system did not answer, or not within the bounds.
+            Exception: whatever `permit` raises; nothing was sent then.
+        """
+        self._permit(request)
+        with self._serial:
+            self._deadline.start()
+            try:
+                return self._exchange(request)
+            except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
+                kind = getattr(httpx, type(error).__name__, httpx.TransportError)
+                raise kind(type(error).__name__, request=request) from error
+            except httpcore.TimeoutException as error:
+                if self._deadline.is_over():
+                    raise ReplyTooSlow(
+                        f"not over after {self._bounds.total_s:g} s", request=request
+                    ) from error
+                kind = getattr(httpx, type(error).__name__, httpx.TimeoutException)
+                raise kind(type(error).__name__, request=request) from error
+            except UnicodeError as error:
+                raise httpx.ConnectError("a host name that cannot be", request=request) from error
+
+    def close(self) -> None:
+        """Close every connection."""
+        for pool in self._pools.values():
+            pool.close()
+
+    def _exchange(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        response = self._connections(url.scheme == "https").handle_request(
+            httpcore.Request(
+                request.method,
+                httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                headers=request.headers.raw,
+                content=cast("Iterable[bytes]", request.stream),
+                extensions=request.extensions,
+            )
+        )
         try:
-            body = b"".join(self._bounded(response, ends_at_s))
+            body = self._read(cast("Iterable[bytes]", response.stream), request)
         finally:
             response.close()
         return httpx.Response(
-            response.status_code, headers=_of_read_body(response), stream=httpx.ByteStream(body)
+            response.status, headers=_of_read_body(response.headers), stream=httpx.ByteStream(body)
         )
 
-    def close(self) -> None:
-        """Close the transport underneath."""
-        self._inner.close()
+    def _read(self, chunks: Iterable[bytes], request: httpx.Request) -> bytes:
+        body, limit = bytearray(), self._bounds.reply_bytes
+        for chunk in chunks:
+            body += chunk
+            if len(body) > limit:
+                if not self._bounds.cut_excess:
+                    raise ReplyTooLarge(f"more than {limit} bytes", request=request)
+                break
+            self._deadline.left(None)
+        return bytes(body[:limit])
 
-    def _bounded(self, response: httpx.Response, ends_at_s: float) -> Iterator[bytes]:
-        size = 0
-        # Decoded, so that a small reply cannot unpack into a large one.
-        for chunk in response.iter_bytes():
-            size += len(chunk)
-            if size > self._max_reply_bytes:
-                raise ReplyTooLarge(f"more than {self._max_reply_bytes} bytes", request=response.request)
-            if self._monotonic_s() > ends_at_s:
-                raise ReplyTooSlow(f"not over after {self._total_timeout_s:g} s", request=response.request)
-            yield chunk
+    def _connections(self, is_tls: bool) -> httpcore.ConnectionPool:
+        if is_tls not in self._pools:
+            self._pools[is_tls] = httpcore.ConnectionPool(
+                ssl_context=httpx.create_ssl_context() if is_tls else _trusting_nobody(),
+                network_backend=_Backend(self._deadline),
+                max_connections=1,
+            )
+        return self._pools[is_tls]
 
 
-def bounded_client(
-    *, base_url: str = "", transport: httpx.BaseTransport | None = None, verify: bool = True
-) -> httpx.Client:
-    """Return a client whose every exchange is bounded; it follows no redirect and knows no proxy."""
-    inner = transport if transport is not None else httpx.HTTPTransport(verify=verify, trust_env=False)
+def bounded_client(permit: Permit, *, base_url: str = "", bounds: Bounds | None = None) -> httpx.Client:
+    """Return a client whose every exchange is permitted and bounded.
+
+    It follows no redirect, knows no proxy and takes no password from a file.
+    """
+    bounds = bounds if bounds is not None else Bounds()
     return httpx.Client(
         base_url=base_url,
-        transport=BoundedTransport(inner),
-        timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+        transport=BoundedTransport(permit, bounds=bounds),
+        timeout=httpx.Timeout(bounds.read_s, connect=bounds.connect_s),
+        # Nothing is unpacked; a server that packs all the same gives bytes that are no JSON.
+        headers={"Accept-Encoding": "identity", "User-Agent": "pytest-l402"},
         follow_redirects=False,
         trust_env=False,
     )
 
 
-_OF_THE_WIRE: Final = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+class _Deadline:
+    """When the exchange under way has to be over."""
+
+    def __init__(self, total_s: float, monotonic_s: Callable[[], float]) -> None:
+        self._total_s = total_s
+        self._monotonic_s = monotonic_s
+        self._ends_at_s = 0.0
+
+    def start(self) -> None:
+        self._ends_at_s = self._monotonic_s() + self._total_s
+
+    def is_over(self) -> bool:
+        return self._monotonic_s() >= self._ends_at_s
+
+    def left(self, timeout: float | None) -> float:
+        """Return how long the next step may take; raises `httpcore.ReadTimeout` when no time is left."""
+        left = self._ends_at_s - self._monotonic_s()
+        if left <= 0:
+            raise httpcore.ReadTimeout
+        return left if timeout is None else min(left, timeout)
 
 
-def _of_read_body(response: httpx.Response) -> list[tuple[bytes, bytes]]:
+class _Backend(httpcore.NetworkBackend):
+    """Opens connections of which no step outlasts the deadline."""
+
+    def __init__(self, deadline: _Deadline) -> None:
+        self._inner = httpcore.SyncBackend()
+        self._deadline = deadline
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        stream = self._inner.connect_tcp(
+            host, port, self._deadline.left(timeout), local_address, socket_options
+        )
+        return _Stream(stream, self._deadline)
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, inner: httpcore.NetworkStream, deadline: _Deadline) -> None:
+        self._inner = inner
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, self._deadline.left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), _WRITTEN_AT_ONCE):
+            self._inner.write(buffer[start : start + _WRITTEN_AT_ONCE], self._deadline.left(timeout))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        stream = self._inner.start_tls(ssl_context, server_hostname, self._deadline.left(timeout))
+        return _Stream(stream, self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+def _trusting_nobody() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _of_read_body(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The reply's headers without those that told how its body was sent."""
-    return [(key, value) for key, value in response.headers.raw if key.lower() not in _OF_THE_WIRE]
+    return [(key, value) for key, value in headers if key.lower() not in _OF_THE_WIRE]

@@ -5,40 +5,56 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pytest_l402.stack.network import REQUEST_ID_HEADER
+from pytest_l402.stack.ops.aperture_config import render_aperture_yaml
 from pytest_l402.stack.ops.reconcile_ports import ActiveDeployment, GatewayOpsError
+from pytest_l402.stack.ops.snapshot import config_hash as hash_of
 
-from .changes import Changes
 from .environment import GatewayAccess
 from .json_api import JsonApi
 from .live_error import ChangeRefused, LiveError
+from .permission import Permission
 
 NAME: Final = "gateway"
-NO_WITHDRAW: Final = "withdraw_not_offered_by_gateway"
+NOTHING_YAML: Final = render_aperture_yaml([])
+"""A configuration that sells nothing: what a deployment that had none before it is replaced with."""
+NOTHING_HASH: Final = hash_of(NOTHING_YAML.encode())
 
 
 class LiveGatewayOps:
     """The operations of a deployed gateway (`stack.ops.reconcile_ports.GatewayOps`).
 
-    Reading what runs is always allowed; deploy and rollback need the permission of `changes`. The API has no
-    way to withdraw a first deployment, so `withdraw` says that it has to be done by hand.
+    Reading what runs is always allowed; whatever else needs the permission of the run. The API has no way to
+    take a first deployment away, so `withdraw` deploys a configuration without services, and a gateway that
+    runs this one runs nothing.
     """
 
-    def __init__(self, access: GatewayAccess, api: JsonApi, changes: Changes) -> None:
-        self._base_url = access.base_url
-        self._token = access.ops_token
+    def __init__(self, access: GatewayAccess, api: JsonApi, permission: Permission) -> None:
+        self._access = access
         self._api = api
-        self._changes = changes
+        self._permission = permission
+
+    @property
+    def url(self) -> str:
+        """Its base URL."""
+        return self._access.base_url
+
+    @property
+    def where(self) -> str:
+        """How messages name it."""
+        return self._api.where(self._access.base_url)
 
     def active(self, *, request_id: str) -> ActiveDeployment | None:
-        """Return what the gateway runs, None when nothing was deployed. Raises `GatewayOpsError`."""
-        url = f"{self._base_url}/ops/deployment"
+        """Return what the gateway runs, None when it was told to run nothing. Raises `GatewayOpsError`."""
+        url = f"{self._access.base_url}/ops/deployment"
         try:
             answer = self._api.read("GET", url, headers=self._headers(request_id))
         except LiveError as error:
             raise GatewayOpsError(error.code) from error
         if not isinstance(answer, dict) or "deployment" not in answer:
             raise GatewayOpsError("wrong_schema")
-        return None if answer["deployment"] is None else _deployment(answer["deployment"])
+        found = None if answer["deployment"] is None else _deployment(answer["deployment"])
+        return None if found is not None and found.config_hash == NOTHING_HASH else found
 
     def apply(
         self,
@@ -49,7 +65,7 @@ class LiveGatewayOps:
         aperture_yaml: str,
         image_digest: str | None,
     ) -> ActiveDeployment:
-        """Deploy a configuration, and return what runs then. Raises `GatewayOpsError`."""
+        """Deploy a configuration, and return what runs then. Raises `GatewayOpsError`, `ChangeRefused`."""
         body: dict[str, Any] = {
             "requestId": request_id,
             "deploymentId": deployment_id,
@@ -63,7 +79,7 @@ class LiveGatewayOps:
     def rollback(
         self, *, request_id: str, deployment_id: str, target: ActiveDeployment
     ) -> ActiveDeployment | None:
-        """Run `target` again, and return what runs then. Raises `GatewayOpsError`."""
+        """Run `target` again, and return what runs then. Raises `GatewayOpsError`, `ChangeRefused`."""
         return self._changed(
             "/ops/rollback",
             {
@@ -75,13 +91,19 @@ class LiveGatewayOps:
         )
 
     def withdraw(self, *, request_id: str, deployment_id: str) -> None:
-        """Raise `GatewayOpsError`: the deployed API does not offer it."""
-        raise GatewayOpsError(NO_WITHDRAW)
+        """Sell nothing any more. Raises `GatewayOpsError`, `ChangeRefused`."""
+        self.apply(
+            request_id=request_id,
+            deployment_id=deployment_id,
+            config_hash=NOTHING_HASH,
+            aperture_yaml=NOTHING_YAML,
+            image_digest=None,
+        )
 
     def _changed(self, path: str, body: Mapping[str, Any]) -> ActiveDeployment:
-        url = f"{self._base_url}{path}"
+        url = f"{self._access.base_url}{path}"
+        self._permission.require(self._api.where(url), f"POST {path}")
         try:
-            self._changes.require(self._api.where(url), f"POST {path}")
             answer = self._api.change("POST", url, json=body, headers=self._headers(str(body["requestId"])))
         except ChangeRefused:
             raise
@@ -90,18 +112,15 @@ class LiveGatewayOps:
         return _deployment(answer.get("deployment", answer) if isinstance(answer, dict) else answer)
 
     def _headers(self, request_id: str) -> dict[str, str]:
-        headers = {"x-oa-request-id": request_id}
-        return headers if self._token is None else {**headers, "Authorization": f"Bearer {self._token}"}
+        token = self._access.ops_token
+        headers = {REQUEST_ID_HEADER: request_id}
+        return headers if token is None else {**headers, "Authorization": f"Bearer {token}"}
 
 
 def _deployment(value: object) -> ActiveDeployment:
     if not isinstance(value, dict):
         raise GatewayOpsError("wrong_schema")
     try:
-        return ActiveDeployment(
-            deployment_id=value["deploymentId"],
-            config_hash=value["configHash"],
-            image_digest=value.get("imageDigest"),
-        )
-    except (KeyError, ValueError):
+        return ActiveDeployment.decode({"imageDigest": None, **value})
+    except ValueError:
         raise GatewayOpsError("wrong_schema") from None

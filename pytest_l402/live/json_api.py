@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -17,20 +18,32 @@ from .live_error import LiveError
 
 ATTEMPTS: Final = 3
 _PAUSES_S: Final = (0.2, 0.8)
-_AGAIN: Final = frozenset({502, 503, 504})
+_AGAIN: Final = frozenset({"unreachable", "timeout", "status_502", "status_503", "status_504"})
+_CODE: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
+_CODE_LIMIT: Final = 60
 
 
 class JsonApi:
     """One deployed system that speaks JSON. Reads are tried up to three times, changes exactly once.
 
     Bodies may hold the system's secret, so neither they nor answers to them are ever shown or logged.
+    `secrets` are not even shown where a system echoes them as an error code. `change_client` sends the
+    changes, where these may take longer than reads.
     """
 
     def __init__(
-        self, client: httpx.Client, name: str, *, sleep: Callable[[float], object] = time.sleep
+        self,
+        client: httpx.Client,
+        name: str,
+        *,
+        secrets: Collection[str] = (),
+        change_client: httpx.Client | None = None,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._client = client
+        self._change_client = change_client if change_client is not None else client
         self._name = name
+        self._secrets = tuple(secret.lower() for secret in secrets)
         self._sleep = sleep
 
     def read(
@@ -44,12 +57,12 @@ class JsonApi:
         """Return the document of a request that changes nothing. Raises `LiveError`."""
         for pause_s in _PAUSES_S[: ATTEMPTS - 1]:
             try:
-                return self._exchange(method, url, json, headers)
+                return self._exchange(self._client, method, url, json, headers)
             except LiveError as error:
-                if not _is_passing(error.code):
+                if error.code not in _AGAIN:
                     raise
                 self._sleep(pause_s)
-        return self._exchange(method, url, json, headers)
+        return self._exchange(self._client, method, url, json, headers)
 
     def change(
         self,
@@ -60,28 +73,39 @@ class JsonApi:
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Return the document of a request that changes something; it is sent once. Raises `LiveError`."""
-        return self._exchange(method, url, json, headers)
+        return self._exchange(self._change_client, method, url, json, headers)
 
     def where(self, url: str) -> str:
         """Return how a URL is named in messages: without user part and query."""
         parts = urlsplit(url)
         return f"{self._name} {parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
+    def shown_code(self, error: object) -> str | None:
+        """Return the stable code of an error answer if it may be shown; texts may echo what was sent."""
+        code = error.get("code") if isinstance(error, dict) else error
+        if not isinstance(code, str) or len(code) > _CODE_LIMIT or _CODE.fullmatch(code) is None:
+            return None
+        return None if any(secret in code or code in secret for secret in self._secrets) else code
+
     def _exchange(
-        self, method: str, url: str, json: Mapping[str, Any] | None, headers: Mapping[str, str] | None
+        self,
+        client: httpx.Client,
+        method: str,
+        url: str,
+        json: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None,
     ) -> Any:
         where = self.where(url)
         try:
-            response = self._client.request(method, url, json=json, headers=dict(headers or {}))
+            response = client.request(method, url, json=json, headers=dict(headers or {}))
         except httpx.RequestError as error:
             raise _unreachable(where, error) from None
         if response.is_redirect:
-            target = urlsplit(response.headers.get("location", "")).hostname or "another path"
             raise LiveError(
                 where,
                 code="redirected",
                 expected="an answer from this host",
-                seen=f"a redirect ({response.status_code}) to {quoted(target, 80)}",
+                seen=f"a redirect ({response.status_code}) to {_target(response)}",
                 remedy="check the URL; redirects are never followed, because credentials would go along",
             )
         if not response.is_success:
@@ -89,10 +113,19 @@ class JsonApi:
                 where,
                 code=f"status_{response.status_code}",
                 expected="status 2xx",
-                seen=f"{response.status_code}{_error_code(response)}",
+                seen=f"{response.status_code}{self._error_code(response)}",
                 remedy=_REMEDIES.get(response.status_code, "see the system's own log for this request"),
             )
         return _document(where, response)
+
+    def _error_code(self, response: httpx.Response) -> str:
+        """The code of an error answer, in one of the known forms."""
+        try:
+            document = parse_json(response.content.decode("utf-8"), "error answer")
+        except (UnicodeDecodeError, InputError):
+            return ""
+        code = self.shown_code(document.get("error")) if isinstance(document, dict) else None
+        return f" {code}" if code else ""
 
 
 _REMEDIES: Final = {
@@ -100,6 +133,14 @@ _REMEDIES: Final = {
     403: "check OA_LIGHTNING_OPS_SECRET or the ops token",
     404: "check the URL: this path is not served there",
 }
+
+
+def _target(response: httpx.Response) -> str:
+    try:
+        host = urlsplit(response.headers.get("location", "")).hostname
+    except ValueError:
+        host = "a place that is no URL"
+    return quoted(host or "another path")
 
 
 def _document(where: str, response: httpx.Response) -> Any:
@@ -112,21 +153,9 @@ def _document(where: str, response: httpx.Response) -> Any:
             where,
             code="not_json",
             expected="a JSON document",
-            seen=f"{len(response.content)} bytes of {quoted(kind or 'unknown type', 60)} that are none",
+            seen=f"{len(response.content)} bytes of {quoted(kind or 'unknown type')} that are none",
             remedy="check the URL: a web page or a proxy may answer in the system's place",
         ) from None
-
-
-def _error_code(response: httpx.Response) -> str:
-    """The code of an error answer, in one of the known forms; never its text, which may echo a body."""
-    try:
-        document = parse_json(response.content.decode("utf-8"), "error answer")
-    except (UnicodeDecodeError, InputError):
-        return ""
-    error = document.get("error") if isinstance(document, dict) else None
-    code = error.get("code") if isinstance(error, dict) else error
-    is_code = isinstance(code, str) and len(code) <= 60 and code.replace("_", "").isalnum() and code.isascii()
-    return f" {code}" if is_code else ""
 
 
 def _unreachable(where: str, error: httpx.RequestError) -> LiveError:
@@ -154,8 +183,4 @@ def _kind_of(error: httpx.RequestError) -> tuple[str, str]:
         if isinstance(cause, ssl.SSLError):
             return "tls", f"a TLS error ({cause.reason or 'no reason given'})"
         cause = cause.__cause__ or cause.__context__
-    return "unreachable", type(error).__name__
-
-
-def _is_passing(code: str) -> bool:
-    return code in {"unreachable", "timeout"} or code in {f"status_{status}" for status in _AGAIN}
+    return "unreachable", f"none ({type(error).__name__})"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from pytest_l402.stack.ops.compile import Compilation
+from pytest_l402.stack.ops.probe_targets import probe_targets
 from pytest_l402.stack.ops.reconcile_ports import ProbeOutcome, ProbeTarget
 from pytest_l402.stack.probes import GatewayProbes
 
-from .environment import GatewayAccess
+from .bounded_transport import READ_TIMEOUT_S
+from .environment import PREFIX, GatewayAccess
+from .live_error import LiveError
 
 MISSING_AUTHORIZATION: Final = "missing_proxy_authorization_header"
 
@@ -47,21 +52,55 @@ class LiveProbes:
         if self._access.proxy_authorization is None:
             return ProbeOutcome(MISSING_AUTHORIZATION)
         seen: list[int] = []
-        probes = self._probes(self._access.proxy_url, None, request_id, seen)
+        # The seller's API may take as long as its route allows; the gateway's own answers may not.
+        timeout_s = max(READ_TIMEOUT_S, target.timeout_ms / 1000)
+        probes = self._probes(self._access.proxy_url, None, request_id, seen, timeout_s=timeout_s)
         return ProbeOutcome(probes.proxy(self._access.proxy_authorization), _last(seen))
 
     def _probes(
-        self, url: str, price_msats: int | None, request_id: str, seen: list[int], *, health_path: str = ""
+        self,
+        url: str,
+        price_msats: int | None,
+        request_id: str,
+        seen: list[int],
+        *,
+        health_path: str = "",
+        timeout_s: float | None = None,
     ) -> GatewayProbes:
         return GatewayProbes(
-            self._client, url, price_msats, request_id, health_path=health_path, on_answer=seen.append
+            self._client,
+            url,
+            price_msats,
+            request_id,
+            health_path=health_path,
+            timeout_s=timeout_s,
+            on_answer=seen.append,
         )
 
 
-def probed_host_and_path(access: GatewayAccess) -> tuple[str, str]:
-    """Return the host and path that the challenge probe asks for: a rule must answer for them."""
+def live_targets(access: GatewayAccess) -> Callable[[Compilation], tuple[ProbeTarget, ...]]:
+    """Return how a compiled configuration is probed: at the one rule that answers for `CHALLENGE_URL`.
+
+    What is returned raises `LiveError` when there are rules and none of them answers there: a deployment must
+    not pass because nothing of it was asked.
+    """
     parts = urlsplit(access.challenge_url)
-    return parts.hostname or "", parts.path or "/"
+    # Aperture sees the port, too, but patterns of paywalls are names of hosts.
+    host, path = parts.hostname or "", unquote(parts.path or "/")
+
+    def targets(compilation: Compilation) -> tuple[ProbeTarget, ...]:
+        found = probe_targets(compilation, host=host, path=path)
+        if compilation.rules and not found:
+            raise LiveError(
+                f"{PREFIX}CHALLENGE_URL",
+                code="missing_probe_route",
+                expected=f"a resource that one of the {len(compilation.rules)} compiled rules sells",
+                seen=f"none that answers for host {host} and path {path}",
+                remedy="name the URL of a route that is for sale",
+            )
+        return found
+
+    return targets
 
 
 def _last(seen: list[int]) -> int | None:

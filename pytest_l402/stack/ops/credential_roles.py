@@ -89,6 +89,22 @@ class RoleState:
         return {key: value for key, value in row.items() if value is not None}
 
 
+def way_back(now: RoleState | None, found: RoleState | None) -> RoleOperation | None:
+    """Return what brings a role back from `now` to how it was `found`, None when nothing has to be done.
+
+    A role that was found with no state and has one now is left in service: it cannot go back to having none.
+    """
+    if now is None or now == found or (found is None and now.status is RoleStatus.ACTIVE):
+        return None
+    if found is None:
+        return RoleOperation.ACTIVATE
+    if (now.status, now.fingerprint) == (found.status, found.fingerprint):
+        return None
+    if found.status is RoleStatus.REVOKED:
+        return RoleOperation.REVOKE
+    return RoleOperation.ROTATE if found.status is RoleStatus.ROTATING else RoleOperation.ACTIVATE
+
+
 class CredentialRoles:
     """The roles of one control plane; every operation, also a refused one, is appended to `credential_roles`.
 
@@ -183,17 +199,15 @@ class CredentialRoles:
             CredentialRoleError: unknown role, or the fingerprint was revoked since.
         """
         now = self.state(role)
-        if now is None or now == found or (found is None and now.status is RoleStatus.ACTIVE):
-            return now
-        if found is None:
-            return self._activate(now.role, None, note)
-        if (now.status, now.fingerprint) == (found.status, found.fingerprint):
-            return now
-        if found.status is RoleStatus.REVOKED:
-            return self.revoke(role, note=note)
-        if found.status is RoleStatus.ROTATING:
-            return self.rotate(role, fingerprint=found.fingerprint, note=note)
-        return self._activate(now.role, found.fingerprint, note)
+        fingerprint = None if found is None else found.fingerprint
+        match way_back(now, found):
+            case RoleOperation.ROTATE:
+                return self.rotate(role, fingerprint=fingerprint, note=note)
+            case RoleOperation.REVOKE:
+                return self.revoke(role, note=note)
+            case RoleOperation.ACTIVATE:
+                return self._activate(_known(role), fingerprint, note)
+        return now
 
     def _activate(self, role: CredentialRole, fingerprint: str | None, note: str | None) -> RoleState:
         with self._refusals_noted(role, RoleOperation.ACTIVATE, note):
