@@ -146,6 +146,7 @@ def test_a_line_that_the_runbook_lacks_is_named_with_the_nearest(tmp_path: Path)
 
 def test_a_waived_check_does_not_fail_but_is_kept(tmp_path: Path) -> None:
     evidence = collector(tmp_path, waived=lambda result: result.name == "at_most(1)")
+    evidence.record("records", RECORD)
     evidence.record("counts", {"count": 3})
     (result,) = evidence.verify(at_most(1))
     assert not result.passed
@@ -153,6 +154,18 @@ def test_a_waived_check_does_not_fail_but_is_kept(tmp_path: Path) -> None:
     assert evidence.nothing_stands
     evidence.verify(at_most(5))
     assert not evidence.nothing_stands
+
+
+@pytest.mark.parametrize("system", ["attached", "recorded", "none"])
+def test_only_a_pure_function_has_no_telemetry_to_hold_to_anything(tmp_path: Path, system: str) -> None:
+    evidence = collector(tmp_path)
+    evidence.record("counts", {"count": 3})
+    evidence.verify(at_most(5))
+    if system == "attached":
+        evidence.attach(dict)
+    if system == "recorded":
+        evidence.record("records", RECORD)
+    assert evidence.nothing_stands is (system == "none")
 
 
 def test_standing_checks_see_the_records_of_a_local_artifact(tmp_path: Path) -> None:
