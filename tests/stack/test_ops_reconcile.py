@@ -33,7 +33,9 @@ from pytest_l402.stack.ops.deployments import deployment_id
 from pytest_l402.stack.ops.gateway_deployer import STAND_IN_IMAGE
 from pytest_l402.stack.ops.reconcile import ReconcileRefused
 from pytest_l402.stack.ops.reconcile_lock import ReconcileBusy
+from pytest_l402.stack.ops.reconcile_ports import ProbeTarget
 from pytest_l402.stack.ops.reconcile_steps import Failpoint
+from pytest_l402.stack.ops.stack_ports import StackProbes
 
 OTHER_IMAGE = "sha256:" + "ab" * 32
 
@@ -116,6 +118,9 @@ def test_each_failure_is_named_and_leaves_what_ran_before(stack: Stack, code: st
     assert summary.image_digest == (STAND_IN_IMAGE if rolled_back else None)
     assert summary.original_failure_code is None
     assert events(stack, "bad")[-1] == ("rolled_back" if rolled_back else f"failed_{code}")
+    details = stack.ops.deployments.rows("gateway_events")[-1]["metadata"]["details"]
+    assert details["failureReason"] == summary.failure_reason
+    assert details.get("rolledBackFrom") == summary.rolled_back_from
 
 
 @pytest.mark.parametrize("code", [code for code in PROVOKED_BY if code != "rollback_failed"])
@@ -205,6 +210,26 @@ def test_the_image_has_to_be_the_one_that_was_ordered(stack: Stack) -> None:
     back = reconcile(stack, "bad", DeployedUnhealthy(), image_digest=STAND_IN_IMAGE)
     assert back.deployment_status == "rolled_back"
     assert back.image_digest == OTHER_IMAGE
+
+
+def test_no_more_is_paid_for_a_probe_than_the_target_allows(stack: Stack) -> None:
+    probes = StackProbes(stack.client, stack.wallet)
+    target = ProbeTarget(
+        rule_id="r",
+        paywall_id="p",
+        owner_id="o",
+        host="gateway.l402.test",
+        path="/premium",
+        price_msats=None,
+        max_msats=20_999,
+        timeout_ms=1_000,
+    )
+    assert probes.challenge(target, request_id="probe").amount_msats == 21_000
+    paid = len(stack.journal.rows("payments"))
+    assert probes.proxy(target, request_id="probe").reason == "proxy_not_paid_AmountOverCap"
+    assert probes.proxy(target.model_copy(update={"max_msats": 21_000}), request_id="probe").ok
+    told = stack.journal.rows("payments")[paid:]
+    assert [row["status"] for row in told if row["preimageReleased"]] == ["succeeded"]
 
 
 # Rows and records

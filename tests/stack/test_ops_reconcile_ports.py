@@ -235,6 +235,14 @@ def test_a_gateway_that_lies_about_its_rollback_is_found_out() -> None:
     assert str(summary.failure_reason).startswith("active_is_cfg_")
 
 
+def test_a_gateway_that_lies_about_a_withdrawal_is_found_out() -> None:
+    world = World(broken={"health": ProbeOutcome("health_status_500", 500)})
+    world.withdraw = lambda **order: None  # type: ignore[method-assign]
+    summary = world.reconciler().reconcile("bad")
+    assert (summary.failure_code, summary.original_failure_code) == ("rollback_failed", "health_check_failed")
+    assert summary.failure_reason == f"active_is_{summary.config_hash}"
+
+
 def test_what_somebody_else_deployed_is_rolled_back_to_at_any_price() -> None:
     theirs = ActiveDeployment(deployment_id="dep_theirs", config_hash="cfg_theirs", image_digest="old:tag")
     world = World(running=theirs, broken={"health": ProbeOutcome("health_status_500", 500)})
@@ -310,15 +318,15 @@ def test_as_long_as_the_gateway_says_nothing_a_cut_off_run_stays_open_and_blocks
     assert world.ledger.open_intents() == ()
 
 
-def test_paywalls_that_cannot_be_read_still_let_the_run_before_be_undone() -> None:
+@pytest.mark.parametrize("request_id", ["other", "cut"])
+def test_paywalls_that_cannot_be_read_still_let_the_run_before_be_undone(request_id: str) -> None:
     world = World()
     killed(world, "cut", Failpoint.APPLIED)
     world.broken["paywalls"] = ConnectionError("down")
-    for request_id in ("other", "cut"):
-        with pytest.raises(ConnectionError):
-            world.reconciler().reconcile(request_id)
-        assert world.running is None
-        assert world.ledger.open_intents() == ()
+    with pytest.raises(ConnectionError):
+        world.reconciler().reconcile(request_id)
+    assert world.running is None
+    assert world.ledger.open_intents() == ()
 
 
 def test_a_run_taken_up_after_the_paywalls_changed_is_undone_and_refused() -> None:
@@ -361,6 +369,14 @@ def test_one_target_a_rule_where_no_other_rule_answers() -> None:
         ("a:r0", "/api/"),
     ]
     assert len(probe_targets(compiled, limit=1)) == 1
+
+
+def test_a_path_that_an_earlier_rule_answers_for_is_passed_over() -> None:
+    compiled = compile_paywalls([paywall("a", "/api/*"), paywall("b", "/api/")])
+    assert [(target.rule_id, target.path) for target in probe_targets(compiled)] == [
+        ("b:r0", "/api/"),
+        ("a:r0", "/api/l402-probe"),
+    ]
 
 
 def test_rules_of_other_hosts_are_left_out_as_long_as_one_remains() -> None:

@@ -12,6 +12,7 @@ from .rules import ClosedRoute, Rule
 from .terms import MSATS_PER_SAT
 
 DEFAULT_LIMIT = 20
+_BELOW = "l402-probe"
 _SAFE = "/:@!$&'()*+,;=-._~"
 
 
@@ -49,12 +50,17 @@ def _reachable(compilation: Compilation, host: str | None) -> Iterator[ProbeTarg
     for number, rule in enumerate(compilation.rules):
         if host is not None and not rule.host.matches(host):
             continue
-        at_host, at_path = host or rule.host.example, rule.path.example
-        if not at_host or any(other.matches(at_host, at_path) for other in compilation.rules[:number]):
-            continue
-        if any(_is_closed(route, at_host, at_path) for route in compilation.closed):
-            continue
-        yield _target(rule, at_host, at_path)
+        at_host, example = host or rule.host.example, rule.path.example
+        for path in (example, example + _BELOW):
+            earlier = compilation.rules[:number]
+            if (
+                at_host
+                and rule.path.matches(path)
+                and not any(other.matches(at_host, path) for other in earlier)
+                and not any(_is_closed(route, at_host, path) for route in compilation.closed)
+            ):
+                yield _target(rule, at_host, path)
+                break
 
 
 def _target(rule: Rule, host: str, path: str) -> ProbeTarget:

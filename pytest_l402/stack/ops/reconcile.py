@@ -89,8 +89,8 @@ class Reconciler:
         Raises:
             ReconcileRefused: the id or digest cannot be used, or the id was used for something else.
             ReconcileBusy: another reconcile is under way.
-            Exception: whatever the source of paywalls raises, or the gateway when it does not say what it runs
-                as a run is to be taken up; nothing was changed.
+            Exception: whatever the source of paywalls raises, or the gateway when it does not say what it
+                runs as a run is to be taken up; nothing was changed.
         """
         _check(request_id, image_digest)
         with self._lock.held(request_id, wait_s=self._wait_s):
