@@ -11,8 +11,26 @@ from .credential_validation import (
     validate_credentials,
 )
 from .decode_paywalls import PaywallDecodeError, decode_paywalls
+from .deployment_ledger import DeploymentHistory, LedgerError
+from .deployments import Deployment, GatewayEvent
 from .diagnostics import Diagnostic, DiagnosticCode, Severity
+from .gateway_deployer import GatewayDeployer
 from .paywall import Paywall, PaywallStatus, Policy, Route
+from .probe_targets import probe_targets
+from .reconcile import Reconciler, ReconcileRefused
+from .reconcile_lock import ReconcileBusy, ReconcileLock
+from .reconcile_ports import (
+    ActiveDeployment,
+    DeploymentLedger,
+    GatewayOps,
+    GatewayOpsError,
+    PaywallSource,
+    ProbeOutcome,
+    Probes,
+    ProbeTarget,
+)
+from .reconcile_steps import Failpoint, FailureCode, Stage
+from .reconcile_summary import Failure, ReconcileSummary
 from .rules import ClosedRoute, Rule
 from .security_drill import SecurityDrillRefused, SecurityDrillResidue, run_security_drill
 from .security_summary import SecurityDrill
@@ -21,19 +39,40 @@ from .settlement_smoke import smoke_events
 from .snapshot import snapshot_hash
 
 __all__ = [
+    "ActiveDeployment",
     "ClosedRoute",
     "Compilation",
     "CredentialRole",
     "CredentialRoleError",
     "CredentialRoles",
     "CredentialValidationError",
+    "Deployment",
+    "DeploymentHistory",
+    "DeploymentLedger",
     "Diagnostic",
     "DiagnosticCode",
+    "Failpoint",
+    "Failure",
+    "FailureCode",
+    "GatewayDeployer",
+    "GatewayEvent",
+    "GatewayOps",
+    "GatewayOpsError",
     "IngestRefused",
+    "LedgerError",
     "Paywall",
     "PaywallDecodeError",
+    "PaywallSource",
     "PaywallStatus",
     "Policy",
+    "ProbeOutcome",
+    "ProbeTarget",
+    "Probes",
+    "ReconcileBusy",
+    "ReconcileLock",
+    "ReconcileRefused",
+    "ReconcileSummary",
+    "Reconciler",
     "RoleCredentials",
     "RoleState",
     "RoleStatus",
@@ -44,10 +83,12 @@ __all__ = [
     "SecurityDrillResidue",
     "SettlementIngest",
     "Severity",
+    "Stage",
     "compile_paywalls",
     "credentials_from_environment",
     "decode_paywalls",
     "ingest_settlements",
+    "probe_targets",
     "render_aperture_yaml",
     "run_security_drill",
     "service_of",
