@@ -30,11 +30,9 @@ def undoing_when_interrupted(announce: Callable[[str], None]) -> Iterator[None]:
     """Raise `Interrupted` in the block on SIGINT, SIGTERM or SIGHUP, once.
 
     Without it SIGTERM ends a process where it stands. A second signal changes nothing: every wait is bounded,
-    and undoing must not be cut off. Outside the main thread, which alone gets signals, nothing is done.
+    and undoing must not be cut off. A signal that somebody else handles, or ignores, is left to them, and
+    outside the main thread, which alone gets signals, nothing is done.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     is_ending = False
 
     def end(number: int, _: FrameType | None) -> None:
@@ -47,10 +45,10 @@ def undoing_when_interrupted(announce: Callable[[str], None]) -> Iterator[None]:
 
     before: dict[signal.Signals, Any] = {}
     try:
-        for number in SIGNALS:
-            # A signal that is ignored on purpose (nohup) stays so.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, end)
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                    before[number] = signal.signal(number, end)
         yield
     finally:
         for number, handler in before.items():

@@ -1,0 +1,171 @@
+"""`serve`: the stack on ports of this machine, behind the APIs of a deployed platform."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from .bad_input import BadInput
+from .options import usable_path
+from .outcome import FAILED, OK, UNUSABLE, refusal
+from .runner import deliver
+
+if TYPE_CHECKING:
+    from pytest_l402.stack.served import ServedPlatform, ServedStack
+
+_DESCRIPTION: Final = """\
+Serve the stack on two ports of this machine, until SIGINT or SIGTERM: a gateway with its operations
+API, and a control plane. Prints where they are, and the environment variables by which the live mode of
+the other commands, or of pytest, finds them. Nothing leaves this machine; no real money moves.
+
+  pytest-l402 serve > served.env &
+  . ./served.env && pytest-l402 smoke:staging --mode live"""
+_EXIT_CODES: Final = """\
+exit codes:
+  0  ended by SIGINT or SIGTERM
+  1  a stand-in failed on a request
+  2  arguments, a port or a file cannot be used
+"""
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = _DESCRIPTION
+    parser.epilog = _EXIT_CODES
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of export lines")
+    parser.add_argument(
+        "--previous",
+        action="store_true",
+        help="run an earlier configuration: the first price is one sat more",
+    )
+    parser.add_argument(
+        "--form",
+        choices=("api", "convex"),
+        default="api",
+        help="name the control plane by API_BASE_URL (default) or by KHALA_URL; it speaks both forms",
+    )
+    parser.add_argument(
+        "--protobuf", action="store_true", help="answer in protobuf's JSON: snake_case keys, integers as text"
+    )
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="NAME[:VALUE]",
+        help="let a part of the stack misbehave all the time; may be given twice",
+    )
+    parser.add_argument(
+        "--scenario",
+        metavar="FILE",
+        help='JSON file read before every request: {"faults": [{"fault": NAME, ...}], "prices": {ID: MSATS}}',
+    )
+    parser.add_argument(
+        "--record", metavar="FILE", help="append a JSON line for every request, without secrets"
+    )
+    parser.add_argument("--seed", metavar="N", help="seed of every id and key (default: random)")
+    parser.add_argument(
+        "--until-eof", action="store_true", help="also end when standard input is closed, as with its parent"
+    )
+
+
+def run(given: argparse.Namespace) -> int:
+    """Serve until told to end, and return the exit code."""
+    # Before any thread starts: who waits for a signal must be the only one to get it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        return _serve(given)
+    except BadInput as error:
+        return deliver("serve", refusal(error.code, str(error)), str(error), UNUSABLE, as_json=given.json)
+    finally:
+        # Told twice is told once: a second signal must not kill what is ending well.
+        while signal.sigpending() & set(_ENDING):
+            signal.sigwait(_ENDING)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(given: argparse.Namespace) -> int:
+    from pytest_l402.contract import InputError, printable
+
+    code = OK
+    with ExitStack() as block:
+        try:
+            platform = block.enter_context(_served(given, block).serving())
+        except (InputError, OSError) as error:
+            text = printable(str(error), 400)
+            raise BadInput(text, "bad_file" if isinstance(error, InputError) else "unusable") from None
+        _tell(platform, as_json=given.json)
+        if given.until_eof:
+            threading.Thread(target=_end_with_input, daemon=True).start()
+        signal.sigwait(_ENDING)
+        try:
+            block.close()
+        except RuntimeError as error:
+            print(f"pytest-l402 serve: {printable(f'{error}: {error.__cause__!r}', 400)}", file=sys.stderr)
+            code = FAILED
+    return code
+
+
+def _served(given: argparse.Namespace, block: ExitStack) -> ServedStack:
+    from pytest_l402.stack.clock import SystemClock
+    from pytest_l402.stack.randomness import SeededRandomness, SystemRandomness
+    from pytest_l402.stack.served import ServedStack
+    from pytest_l402.stack.stack import Stack
+
+    from .mock_stack import read_faults
+
+    randomness: Any = SystemRandomness() if given.seed is None else SeededRandomness(given.seed)
+    stack = block.enter_context(Stack(clock=SystemClock(), randomness=randomness))
+    return ServedStack(
+        stack,
+        previous=given.previous,
+        convex=given.form == "convex",
+        as_protobuf=given.protobuf,
+        faults=read_faults(given.fault),
+        scenario=usable_path("--scenario", given.scenario),
+        record=_writable("--record", given.record),
+    )
+
+
+def _writable(origin: str, value: str | None) -> Path | None:
+    path = usable_path(origin, value)
+    if path is not None and not path.parent.is_dir():
+        raise BadInput(f"{origin}: expected a file in a folder that exists, saw none; make the folder")
+    return path
+
+
+def _tell(platform: ServedPlatform, *, as_json: bool) -> None:
+    import json
+
+    if as_json:
+        document = {
+            "ok": True,
+            "gatewayUrl": platform.gateway_url,
+            "controlPlaneUrl": platform.control_plane_url,
+            "pid": os.getpid(),
+            "environment": platform.environment,
+        }
+        print(json.dumps(document), flush=True)
+        return
+    for name, value in platform.environment.items():
+        print(f"export {name}={shlex.quote(value)}")
+    sys.stdout.flush()
+    print(
+        f"pytest-l402 serve: gateway {platform.gateway_url}, control plane {platform.control_plane_url}; "
+        "end with Ctrl-C",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _end_with_input() -> None:
+    while sys.stdin.buffer.read(1 << 12):
+        continue
+    os.kill(os.getpid(), signal.SIGTERM)

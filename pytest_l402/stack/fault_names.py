@@ -1,0 +1,59 @@
+"""Decides which fault a scenario file means by a name and its values."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_l402.contract import quoted
+
+from . import faults
+from .faults import Fault
+
+FAULTS: dict[str, type[Fault]] = {
+    name: kind
+    for name, kind in sorted(vars(faults).items())
+    if isinstance(kind, type) and issubclass(kind, Fault) and kind is not Fault
+}
+"""Every fault by its name."""
+
+
+class FaultNameError(ValueError):
+    """A name or a value that no fault has; one line."""
+
+
+def fault_named(name: str, values: Mapping[str, Any]) -> Fault:
+    """Return the fault of this name; `values` are its fields, as JSON has them.
+
+    Raises:
+        FaultNameError: no such fault or field, or a value that the field does not take.
+    """
+    kind = FAULTS.get(name)
+    if kind is None:
+        close = difflib.get_close_matches(name, FAULTS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"the faults are {', '.join(FAULTS)}"
+        raise FaultNameError(f"unknown fault {quoted(name)}; {hint}")
+    types = {field.name: field.type for field in dataclasses.fields(kind)}
+    given: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in types:
+            known = ", ".join(types) or "nothing"
+            raise FaultNameError(f"{name} takes {known}, saw {quoted(key)}")
+        given[key] = _checked(f"{name}.{key}", str(types[key]), value)
+    try:
+        return kind(**given)
+    except ValueError as error:
+        raise FaultNameError(str(error)) from None
+
+
+def _checked(where: str, kind: str, value: Any) -> Any:
+    fits = {
+        "bool": isinstance(value, bool),
+        "int": isinstance(value, int) and not isinstance(value, bool),
+    }.get(kind, isinstance(value, str))
+    if not fits:
+        wanted = kind if kind in ("bool", "int") else "text"
+        raise FaultNameError(f"{where}: expected {wanted}, saw {quoted(value)}")
+    return value
