@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "smoke:full-flow": Command("smoke_full_flow", "run the hosted path from end to end"),
     "reconcile": Command("reconcile", "bring the gateway to what the control plane says"),
     "reconcile:convex": Command("reconcile", "the same with --mode convex", Mode.CONVEX),
+    "serve": Command("serve", "serve the stack on ports of this machine, as a deployed platform"),
 }
 """Every command by its name. Sources: runbooks staging-reconcile, lightning-ops, observability."""
 
