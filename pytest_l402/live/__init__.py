@@ -21,9 +21,10 @@ from .permission import Permission, Queries
 from .probes import LiveProbes, live_targets
 from .security import LiveCredentialRoles, LiveSecurityControls
 from .settlements import LiveSettlements
-from .system import LiveSystem, open_live_system
+from .system import STATE_FOLDER, LiveSystem, open_live_system
 
 __all__ = [
+    "STATE_FOLDER",
     "BoundedTransport",
     "Bounds",
     "Change",

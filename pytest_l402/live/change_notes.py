@@ -28,13 +28,15 @@ class ChangeKind(StrEnum):
     GLOBAL_PAUSE = "global_pause"
     OWNER_KILL_SWITCH = "owner_kill_switch"
     CREDENTIAL_ROLE = "credential_role"
+    DEPLOYMENT = "deployment"
 
 
 class Change(CamelDocument):
     """One change of a deployed system that has to be undone: what it is, and what the undo needs to know.
 
-    `subject` is an owner or a role, `reason` the text by which a switch shows who switched it, `found` the
-    role as it was. None of it is a secret.
+    `subject` is an owner, a role, or the request of a deployment; `reason` the text by which a switch shows
+    who switched it; `found` the role or the deployment as it was, None where there was none. None of it is a
+    secret.
     """
 
     kind: Annotated[ChangeKind, member_of(ChangeKind)]

@@ -8,6 +8,10 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from pytest_l402.contract import digest_reference
+from pytest_l402.stack.clock import Clock
+from pytest_l402.stack.journal import Journal
+from pytest_l402.stack.l402_client import Quote
 from pytest_l402.stack.ops.compile import Compilation
 from pytest_l402.stack.ops.probe_targets import probe_targets
 from pytest_l402.stack.ops.reconcile_ports import ProbeOutcome, ProbeTarget
@@ -25,37 +29,76 @@ class LiveProbes:
 
     The challenge is asked for at `CHALLENGE_URL`, delivery at `PROXY_URL`, with the prepaid proof of
     `PROXY_AUTHORIZATION_HEADER`; without one the proxy probe fails with `missing_proxy_authorization_header`.
+    Each answer leaves a row in the journal's `exchanges`, as seen from here: a 2xx for the proof is taken for
+    the seller's own answer, since a gateway passes that on.
     """
 
-    def __init__(self, access: GatewayAccess, client: httpx.Client) -> None:
+    def __init__(self, access: GatewayAccess, client: httpx.Client, journal: Journal, clock: Clock) -> None:
         self._access = access
         self._client = client
+        self._journal = journal
+        self._clock = clock
 
     def health(self, *, request_id: str) -> ProbeOutcome:
         """Ask the health path: any 2xx is well."""
         seen: list[int] = []
         url = f"{self._access.base_url}{self._access.health_path}"
         reason = self._probes(url, None, request_id, seen, health_path=url).health()
-        return ProbeOutcome(reason, _last(seen))
+        return self._outcome(url, request_id, seen, reason)
 
     def challenge(self, target: ProbeTarget, *, request_id: str) -> ProbeOutcome:
         """Ask without a credential: exactly 402, a readable challenge, an invoice over the target's price."""
         seen: list[int] = []
-        probes = self._probes(self._access.challenge_url, target.price_msats, request_id, seen)
-        quote = probes.challenge()
+        url = self._access.challenge_url
+        quote = self._probes(url, target.price_msats, request_id, seen).challenge()
         if isinstance(quote, str):
-            return ProbeOutcome(quote, _last(seen))
-        return ProbeOutcome(None, _last(seen), quote.amount_msats)
+            return self._outcome(url, request_id, seen, quote)
+        return self._outcome(url, request_id, seen, None, quote=quote)
 
     def proxy(self, target: ProbeTarget, *, request_id: str) -> ProbeOutcome:
         """Ask with the prepaid proof: any 2xx is well."""
-        if self._access.proxy_authorization is None:
+        proof = self._access.proxy_authorization
+        if proof is None:
             return ProbeOutcome(MISSING_AUTHORIZATION)
         seen: list[int] = []
         # The seller's API may take as long as its route allows; the gateway's own answers may not.
         timeout_s = max(READ_TIMEOUT_S, target.timeout_ms / 1000)
-        probes = self._probes(self._access.proxy_url, None, request_id, seen, timeout_s=timeout_s)
-        return ProbeOutcome(probes.proxy(self._access.proxy_authorization), _last(seen))
+        url = self._access.proxy_url
+        reason = self._probes(url, None, request_id, seen, timeout_s=timeout_s).proxy(proof)
+        return self._outcome(url, request_id, seen, reason, proof=proof)
+
+    def _outcome(
+        self,
+        url: str,
+        request_id: str,
+        seen: list[int],
+        reason: str | None,
+        *,
+        quote: Quote | None = None,
+        proof: str | None = None,
+    ) -> ProbeOutcome:
+        status = seen[-1] if seen else None
+        amount_msats = None if quote is None else quote.amount_msats
+        if status is not None:
+            parts = urlsplit(url)
+            accepted = None if proof is None else 200 <= status < 300
+            row = {
+                "requestId": request_id,
+                "method": "GET",
+                "host": parts.hostname,
+                "path": parts.path or "/",
+                "status": status,
+                "challenge": None if quote is None else "issued",
+                "quotedMsats": amount_msats,
+                "paymentHash": None if quote is None else quote.payment_hash,
+                "credential": "absent" if accepted is None else "accepted" if accepted else "refused",
+                "refusal": reason,
+                "credentialDigest": None if proof is None else digest_reference(proof),
+                "upstreamStatus": status if accepted else None,
+                "atMs": self._clock.tick(),
+            }
+            self._journal.append("exchanges", row)
+        return ProbeOutcome(reason, status, amount_msats)
 
     def _probes(
         self,
@@ -101,7 +144,3 @@ def live_targets(access: GatewayAccess) -> Callable[[Compilation], tuple[ProbeTa
         return found
 
     return targets
-
-
-def _last(seen: list[int]) -> int | None:
-    return seen[-1] if seen else None

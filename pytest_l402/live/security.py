@@ -95,6 +95,8 @@ class LiveSecurityControls:
             LiveError: it cannot be undone; the note stays.
         """
         match change.kind:
+            case ChangeKind.DEPLOYMENT:
+                raise ValueError("a deployment is no security control")
             case ChangeKind.GLOBAL_PAUSE:
                 self._release_pause(change)
             case ChangeKind.OWNER_KILL_SWITCH:

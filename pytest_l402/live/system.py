@@ -14,8 +14,11 @@ from urllib.parse import urlsplit
 
 from pytest_l402.contract import folder_name, printable
 from pytest_l402.stack.clock import SystemClock
+from pytest_l402.stack.journal import Journal
+from pytest_l402.stack.ops.compile import compile_paywalls
 from pytest_l402.stack.ops.reconcile import Reconciler
 from pytest_l402.stack.ops.reconcile_lock import ReconcileLock
+from pytest_l402.stack.ops.reconcile_records import observations
 from pytest_l402.stack.ops.reconcile_steps import Failpoint
 from pytest_l402.stack.ops.reconcile_summary import ReconcileSummary
 from pytest_l402.stack.ops.security_drill import run_security_drill
@@ -24,7 +27,7 @@ from pytest_l402.stack.ops.undo import NotUndone, Undo
 
 from . import control_plane, gateway_ops
 from .bounded_transport import Bounds, bounded_client
-from .change_notes import ChangeNotes
+from .change_notes import ChangeKind, ChangeNotes
 from .delivered_history import DeliveredHistory
 from .environment import (
     ControlPlaneAccess,
@@ -40,11 +43,14 @@ from .json_api import JsonApi
 from .live_error import LiveError
 from .permission import Announce, Permission
 from .probes import LiveProbes, live_targets
+from .restoring import DeploymentRestorer
 from .security import LiveSecurityControls
 from .settlements import LiveSettlements
 
 DEPLOY_BOUNDS: Final = Bounds(read_s=120.0, total_s=180.0)
 """A deploy brings up a new revision, which takes longer than an answer."""
+STATE_FOLDER: Final = Path("lightning-ops") / "state"
+"""Where commands and rehearsals keep notes and histories, below the artifact folder."""
 HISTORY_NAME: Final = "deployments.sqlite3"
 
 
@@ -100,8 +106,11 @@ class LiveSystem:
             JsonApi(reads, gateway_ops.NAME, secrets=secrets, change_client=changes),
             self.permission,
         )
-        self.probes = LiveProbes(gateway, probing)
+        self._clock = SystemClock()
+        self.journal = Journal(self._clock)
+        self.probes = LiveProbes(gateway, probing, self.journal, self._clock)
         self.notes = ChangeNotes(self._folder, self.control_plane.where)
+        self._restorer = DeploymentRestorer(self.gateway, self.notes, lambda: self.history)
         self._open.callback(self.notes.release)
         self.security = LiveSecurityControls(self.control_plane, self.notes, self.permission)
 
@@ -147,19 +156,35 @@ class LiveSystem:
         A reconcile that was cut off is undone first, where changes are allowed.
         """
         self.recover()
-        return inspect(
+        summary = inspect(
             self.control_plane,
             self.gateway,
             self.probes,
             request_id=request_id,
             targets=live_targets(self._gateway_access),
         )
+        for record in observations(summary, self._clock.tick(), self._clock.tick()):
+            self.journal.emit(record)
+        return summary
 
-    def reconcile(self, request_id: str, *, image_digest: str | None = None) -> ReconcileSummary:
+    def probed_price_msats(self, request_id: str = "") -> int | None:
+        """Return what the control plane wants for the resource that is probed, None when it sells nothing.
+
+        Raises:
+            LiveError: the paywalls cannot be read or compiled, or none is for sale there.
+        """
+        compilation = compile_paywalls(tuple(self.control_plane.paywalls(request_id=request_id)))
+        targets = live_targets(self._gateway_access)(compilation)
+        return targets[0].price_msats if targets else None
+
+    def reconcile(
+        self, request_id: str, *, image_digest: str | None = None, keep: bool = True
+    ) -> ReconcileSummary:
         """Deploy what the control plane says, and roll back what does not pass; return how that ended.
 
         A deployment that passes stays: it is what was asked for. One that does not, or that is interrupted,
-        is undone. The same request again returns the recorded outcome.
+        is undone. The same request again returns the recorded outcome. Without `keep`, as in a rehearsal,
+        what ran before runs again at the end of the with block.
 
         Raises:
             ChangeRefused: changes are not allowed; nothing was sent.
@@ -169,8 +194,10 @@ class LiveSystem:
                 be written to the control plane: the next run delivers it.
         """
         self.permission.require(self.gateway.where, "a deploy")
-        self._announce_reconcile(request_id)
+        self._announce_reconcile(request_id, keep=keep)
         self.history.deliver()
+        if not keep:
+            self._restorer.begin(request_id)
         reconciler = self._reconciler()
         try:
             summary = reconciler.reconcile(request_id, image_digest=image_digest)
@@ -227,18 +254,20 @@ class LiveSystem:
             gateway=self.gateway,
             probes=self.probes,
             ledger=self.history,
-            clock=SystemClock(),
+            clock=self._clock,
             lock=ReconcileLock(self._lock_path),
             wait_s=self._wait_s,
+            witness=self.journal,
             targets=live_targets(self._gateway_access),
             failpoint=self._failpoint,
         )
 
-    def _announce_reconcile(self, request_id: str) -> None:
+    def _announce_reconcile(self, request_id: str, *, keep: bool = True) -> None:
+        end = "undone if it does not pass" if keep else "what runs now runs again afterwards"
         self.permission.announce(
             self.gateway.url,
             self.gateway.where,
-            f"reconcile {request_id}: deploy what the control plane says; undone if it does not pass",
+            f"reconcile {request_id}: deploy what the control plane says; {end}",
         )
         self.permission.announce(
             self.control_plane.url, self.control_plane.where, "write the deployment and its events down"
@@ -265,8 +294,9 @@ class LiveSystem:
                 raise self._left_behind(", ".join(names))
             return
         for change in reversed(left):
+            system = self.gateway if change.kind is ChangeKind.DEPLOYMENT else self.control_plane
             self.permission.announce(
-                self.control_plane.url, change.where, f"undo what an earlier run left: {change.what}"
+                system.url, change.where, f"undo what an earlier run left: {change.what}"
             )
         self._undo_notes()
 
@@ -274,7 +304,8 @@ class LiveSystem:
         try:
             with Undo() as undo:
                 for change in self.notes.underway:
-                    undo.add(change.what, partial(self.security.undo, change))
+                    part = self._restorer if change.kind is ChangeKind.DEPLOYMENT else self.security
+                    undo.add(change.what, partial(part.undo, change))
         except NotUndone as error:
             raise LiveError(
                 self.control_plane.where,
