@@ -381,7 +381,7 @@ def _summary(story, **sections):
         (artifacts_written, {"requestId": "smoke:another"}, "smoke_full-flow"),
         (paid_and_denied_present, {"paidRequest": {"status": "paid"}}, "nothing"),
     ],
-    ids=str,
+    ids=lambda value: value.__name__ if callable(value) else str(value),
 )
 def test_a_summary_that_does_not_fit_the_rest_is_found(story, check, sections, seen):
     violations = run_check(check(), _summary(story, **sections)).violations
