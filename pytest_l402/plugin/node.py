@@ -70,6 +70,18 @@ class RehearsalNodes:
         _raise(failure)
         return result
 
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Take the secrets out of a report, innermost of all hooks, so that no other one sees them."""
+        report = yield
+        if MARK in item.stash or "l402_stack" in getattr(item, "funcargs", {}):
+            from pytest_l402.plugin.failure_text import clean_report
+
+            clean_report(report, item)
+        return report
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
         """Write the evidence while the stack still stands, whatever became of the test."""
