@@ -327,10 +327,10 @@ def _differ(one: object, other: object) -> bool:
 
 def _is_earlier(candidate: tuple[int, str], stored: tuple[int | None, str | None]) -> bool:
     key, text = stored
-    if key is None or text is None:
+    if key is None:
         return True
     # The gateway's own word is never replaced, not even by its own later one.
-    return key != _WITNESSED and candidate < (key, text)
+    return key != _WITNESSED and candidate < (key, text or "")
 
 
 def _source_key(row: Row) -> tuple[int, str, str, str]:

@@ -153,6 +153,7 @@ def test_events_are_booked_in_the_order_in_which_they_happened(desk: Office) -> 
         (("expired", "open"), "expired"),
         (("canceled", "expired"), "canceled"),
         (("expired", "canceled"), "expired"),
+        (("open", "expired", "canceled"), "expired"),
         (("expired", "settled"), "settled"),
         (("settled", "canceled", "open"), "settled"),
     ],
@@ -199,7 +200,28 @@ def test_the_time_of_settlement_is_the_earliest_that_is_known(desk: Office) -> N
     assert invoice(desk)["settledAtMs"] == BASE_MS + 3
 
 
+def test_an_invoice_is_as_old_as_the_earliest_that_is_known_of_it(desk: Office) -> None:
+    ages = []
+    for event in (
+        lifecycle(at=9),
+        settlement(at=2, invoiceId="inv_0"),
+        lifecycle(at=5),
+        lifecycle(status="settled", at=8, settledAtMs=BASE_MS + 1),
+        lifecycle(at=4),
+    ):
+        ingest_settlements(desk.store, [event])
+        ages.append(invoice(desk)["createdAtMs"] - BASE_MS)
+    assert ages == [9, 2, 2, 1, 1]
+
+
 # What the gateway saw itself
+
+
+def test_an_invoice_that_the_gateway_gave_up_stays_given_up_as_it_said(desk: Office) -> None:
+    desk.store.invoice_opened(payment_hash(), "inv_0", 1_000, "pw_0", "owner_0", "req_seen")
+    desk.store.invoice_closed(payment_hash(), "expired")
+    ingest_settlements(desk.store, [lifecycle(status="canceled", at=-99)])
+    assert invoice(desk)["status"] == "expired"
 
 
 def test_a_report_settles_what_the_gateway_opened_and_changes_nothing_else_of_it(desk: Office) -> None:
