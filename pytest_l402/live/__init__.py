@@ -13,7 +13,6 @@ from .environment import (
     gateway_access,
 )
 from .gateway_ops import LiveGatewayOps
-from .inspection import inspect
 from .interruption import Interrupted, undoing_when_interrupted
 from .json_api import JsonApi
 from .live_error import ChangeNotAnnounced, ChangeRefused, LiveError
@@ -54,7 +53,6 @@ __all__ = [
     "bounded_client",
     "control_plane_access",
     "gateway_access",
-    "inspect",
     "live_targets",
     "open_live_system",
     "undoing_when_interrupted",

@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 
 from pytest_l402.contract import folder_name, printable
 from pytest_l402.stack.clock import SystemClock
-from pytest_l402.stack.journal import Journal
+from pytest_l402.stack.journal import Journal, Row
 from pytest_l402.stack.ops.compile import compile_paywalls
+from pytest_l402.stack.ops.deployment_ledger import EVIDENCE_TABLES
+from pytest_l402.stack.ops.inspection import inspect
 from pytest_l402.stack.ops.reconcile import Reconciler
 from pytest_l402.stack.ops.reconcile_lock import ReconcileLock
-from pytest_l402.stack.ops.reconcile_records import observations
 from pytest_l402.stack.ops.reconcile_steps import Failpoint
 from pytest_l402.stack.ops.reconcile_summary import ReconcileSummary
 from pytest_l402.stack.ops.security_drill import run_security_drill
@@ -37,7 +38,6 @@ from .environment import (
     control_plane_access,
     gateway_access,
 )
-from .inspection import inspect
 from .interruption import undoing_when_interrupted
 from .json_api import JsonApi
 from .live_error import LiveError
@@ -90,6 +90,7 @@ class LiveSystem:
         self._folder = folder / _folder_of(control.url)
         self._lock_path = folder / f"{_folder_of(gateway.base_url)}.lock"
         self._open = ExitStack()
+        self._requests: set[str] = set()
         self._history: DeliveredHistory | None = None
         self.permission = Permission(allowed=allow_changes, announce=announce)
         usual = bounds if bounds is not None else Bounds()
@@ -156,16 +157,15 @@ class LiveSystem:
         A reconcile that was cut off is undone first, where changes are allowed.
         """
         self.recover()
-        summary = inspect(
+        return inspect(
             self.control_plane,
             self.gateway,
             self.probes,
             request_id=request_id,
             targets=live_targets(self._gateway_access),
+            clock=self._clock,
+            witness=self.journal,
         )
-        for record in observations(summary, self._clock.tick(), self._clock.tick()):
-            self.journal.emit(record)
-        return summary
 
     def probed_price_msats(self, request_id: str = "") -> int | None:
         """Return what the control plane wants for the resource that is probed, None when it sells nothing.
@@ -195,6 +195,7 @@ class LiveSystem:
         """
         self.permission.require(self.gateway.where, "a deploy")
         self._announce_reconcile(request_id, keep=keep)
+        self._requests.add(request_id)
         self.history.deliver()
         if not keep:
             self._restorer.begin(request_id)
@@ -221,6 +222,15 @@ class LiveSystem:
         self.permission.require(self.control_plane.where, "a drill of its security controls")
         self.recover()
         return run_security_drill(self.security, request_id=request_id)
+
+    def tables(self) -> dict[str, list[Row]]:
+        """Return the evidence that this run has left so far: what was seen, deployed and written down."""
+        found = {name: list(self.journal.rows(name)) for name in self.journal.table_names()}
+        if self._requests:
+            for name in EVIDENCE_TABLES:
+                rows = self.history.rows(name)
+                found[name] = [row for row in rows if row["requestId"] in self._requests]
+        return found
 
     def recover(self) -> tuple[ReconcileSummary, ...]:
         """Finish or undo every reconcile that was cut off, and return how each of them ended.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_l402.plugin import fixtures
+from pytest_l402.plugin import fixtures, live_fixtures
 from pytest_l402.plugin.keys import RUN
 from pytest_l402.plugin.marker import DESCRIPTION
 from pytest_l402.plugin.options import add_options
@@ -24,6 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     run = config.stash[RUN] = identify_run(config)
     plugins = config.pluginmanager
     plugins.register(fixtures, "pytest_l402_fixtures")
+    plugins.register(live_fixtures, "pytest_l402_live_fixtures")
     if runs_nothing(config):
         return
     from pytest_l402.plugin.selection import RehearsalSelection

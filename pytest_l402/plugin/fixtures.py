@@ -14,6 +14,7 @@ import pytest
 
 from pytest_l402.plugin.keys import COLLECTOR, MARK, RUN
 from pytest_l402.plugin.run import Run
+from pytest_l402.plugin.settings import MOCK
 
 if TYPE_CHECKING:
     from pytest_l402.evidence import CheckResult
@@ -84,6 +85,8 @@ def l402_stack(
     from pytest_l402.plugin.node import RehearsalNodes
     from pytest_l402.stack import Stack
 
+    if request.config.stash[RUN].settings.mode != MOCK:
+        pytest.skip("rehearsed on the stand-in stack only (--l402-mode=mock): it needs faults, time or money")
     RehearsalNodes.watch(request.config)
     stack = Stack(l402_evidence.seed, clock=l402_clock, artifact_dir=l402_evidence.artifact_dir)
     with stack, stack.online():
@@ -183,18 +186,6 @@ def l402_reference_artifact(request: pytest.FixtureRequest, l402_evidence: Evide
         _add_local_artifact(l402_evidence, path)
     else:
         l402_evidence.record("reference_artifact", {"file": path.name, "state": "missing"})
-
-
-@pytest.fixture
-def l402_reconcile(l402_stack: Stack, l402_evidence: EvidenceCollector) -> Reconcile:
-    """Reconcile the gateway with the control plane (runbook staging-reconcile); the summary becomes evidence."""
-
-    def run(request_id: str) -> ReconcileSummary:
-        summary = l402_stack.reconciler().reconcile(request_id)
-        l402_evidence.record("reconcile_summary", summary.to_row())
-        return summary
-
-    return run
 
 
 def put_parts_in(stack: Stack, fixtures: Mapping[str, Any]) -> None:

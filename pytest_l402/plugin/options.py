@@ -35,7 +35,17 @@ class Option(NamedTuple):
         return "PYTEST_" + self.name.upper()
 
 
-MODE: Final = Option("l402_mode", "string", "What is rehearsed: mock (the stand-in stack)", "MODE")
+MODE: Final = Option(
+    "l402_mode",
+    "string",
+    "What is rehearsed: mock (the stand-in stack, default) or live (what OA_LIGHTNING_OPS_* names)",
+    "MODE",
+)
+ALLOW_LIVE_CHANGES: Final = Option(
+    "l402_allow_live_changes",
+    "bool",
+    "In live mode: also rehearse what changes the deployed system; each change is announced and undone",
+)
 ARTIFACT_DIR: Final = Option(
     "l402_artifact_dir", "string", "Folder for evidence and sign-offs (default: output)", "DIR"
 )
@@ -71,6 +81,7 @@ CATALOGUE: Final = Option(
 
 OPTIONS: Final = (
     MODE,
+    ALLOW_LIVE_CHANGES,
     ARTIFACT_DIR,
     LOCAL_ARTIFACT,
     ALLOW_MISSING,
@@ -128,7 +139,11 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
 
     mode = given(MODE)
     if mode is not None and mode.value not in MODES:
-        raise _refuse(mode, f"one of: {', '.join(MODES)}", "rehearse against the stand-in stack")
+        raise _refuse(mode, f"one of: {', '.join(MODES)}", "take one of them")
+    allow_live_changes = given(ALLOW_LIVE_CHANGES)
+    if allow_live_changes is not None and not allow_live_changes.at_hand:
+        # A file that is checked in must not let everybody's runs change a deployed system.
+        raise _refuse(allow_live_changes, "nothing", f"give {ALLOW_LIVE_CHANGES.flag} by hand")
     seed = given(SEED)
     if seed is not None and not _SEED.fullmatch(seed.value):
         raise _refuse(seed, "a whole number of at most 20 digits", "take the seed of the run to repeat")
@@ -160,6 +175,7 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         waivers=waivers,
         seed=402 if seed is None else int(seed.value),
         catalogue=catalogue or root / "rehearsals" / "catalogue.yaml",
+        allow_live_changes=_flag(allow_live_changes),
     )
 
 
@@ -248,5 +264,5 @@ def _origin(found: _Given | None) -> str:
 
 def _refuse(found: _Given | None, expected: str, remedy: str) -> pytest.UsageError:
     assert found is not None
-    seen = found.value if isinstance(found.value, str) else " ".join(found.value)
+    seen = " ".join(found.value) if isinstance(found.value, list) else str(found.value)
     return pytest.UsageError(f"{found.origin}: expected {expected}, saw {seen!r}; {remedy}")

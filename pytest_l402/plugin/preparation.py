@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -12,6 +13,7 @@ import pytest
 from pytest_l402.plugin.keys import PREPARATION, RUN
 from pytest_l402.plugin.options import ARTIFACT_DIR, check_output_folder
 from pytest_l402.plugin.run import Run
+from pytest_l402.plugin.settings import LIVE
 
 if TYPE_CHECKING:
     from pytest_l402.evidence import RunbookLine
@@ -84,11 +86,23 @@ def _prepare(config: pytest.Config, run: Run) -> Preparation:
             "--dist=each: expected every rehearsal to run once, saw a mode that runs it on each worker; "
             "use --dist=load"
         )
+    if run.settings.mode == LIVE:
+        _check_environment()
     catalogue = _load_catalogue(run)
     today = datetime.now(UTC).date()
     waivers = _load_waivers(run, catalogue, today)
     _make_output_folder(run)
     return Preparation(catalogue, run.settings.required, waivers, today)
+
+
+def _check_environment() -> None:
+    from pytest_l402.live import EnvironmentVariableError, control_plane_access, gateway_access
+
+    try:
+        control_plane_access(os.environ)
+        gateway_access(os.environ)
+    except EnvironmentVariableError as error:
+        raise pytest.UsageError(f"--l402-mode=live: {error}") from error
 
 
 def _make_output_folder(run: Run) -> None:

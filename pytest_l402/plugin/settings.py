@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-MODES: Final = ("mock",)
-"""What can be rehearsed; the first is the default."""
+MOCK: Final = "mock"
+LIVE: Final = "live"
+MODES: Final = (MOCK, LIVE)
+"""What can be rehearsed: the stand-in stack, which is the default, or a deployed system."""
 
 _PATHS: Final = ("artifact_dir", "local_artifact", "waivers", "catalogue")
 
@@ -16,6 +18,7 @@ class Settings(NamedTuple):
 
     `required` holds family names (empty = every family); `required_at_hand` says that they came from the
     command line or the environment, so that a wrong one is refused even where no rehearsal is collected.
+    `allow_live_changes` is the permission to change a deployed system for the length of a rehearsal.
     """
 
     mode: str
@@ -28,6 +31,7 @@ class Settings(NamedTuple):
     waivers: Path | None
     seed: int
     catalogue: Path
+    allow_live_changes: bool = False
 
     @property
     def signoff_dir(self) -> Path:

@@ -33,9 +33,9 @@ def test_full_flow(l402_full_flow: Callable[[], FullFlowRun], l402_evidence: Evi
 
 
 def test_staging_smoke(l402_reconcile: Reconcile, l402_evidence: EvidenceCollector) -> None:
-    l402_reconcile("smoke:staging")
+    summary = l402_reconcile("smoke:staging")
     l402_evidence.verify(
         reconcile_reported(
-            "smoke:staging", deploymentStatus="applied", challengeOk=True, proxyOk=True, healthOk=True
+            summary.request_id, deploymentStatus="applied", challengeOk=True, proxyOk=True, healthOk=True
         ).proves("staging.output")
     )

@@ -16,10 +16,10 @@ from pytest_l402.plugin.fixtures import Reconcile
 
 pytestmark = pytest.mark.rehearsal("reconcile-applied", runbook="staging-reconcile", section="2")
 
-PRICE_MSATS = 21_000
 
-
-def test_reconcile_and_verify(l402_reconcile: Reconcile, l402_evidence: EvidenceCollector) -> None:
+def test_reconcile_and_verify(
+    l402_reconcile: Reconcile, l402_probed_price_msats: int, l402_evidence: EvidenceCollector
+) -> None:
     summary = l402_reconcile("staging:verify")
     l402_evidence.verify(
         reconcile_reported(
@@ -40,7 +40,7 @@ def test_reconcile_and_verify(l402_reconcile: Reconcile, l402_evidence: Evidence
             "gateway_reconcile_proxy_ok",
             "gateway_reconcile_applied",
         ).proves("3.events"),
-        gateway_challenged(summary.request_id, PRICE_MSATS).proves("5.challenge"),
+        gateway_challenged(summary.request_id, l402_probed_price_msats).proves("5.challenge"),
         gateway_delivered(summary.request_id).proves("5.proxy"),
         triaged_as(summary.request_id, "healthy"),
     )
@@ -54,5 +54,5 @@ def test_the_same_request_again(l402_reconcile: Reconcile, l402_evidence: Eviden
         same_in_every_row(
             "repeated_reconcile", "deploymentId", "configHash", "deploymentStatus", "imageDigest"
         ).proves("project.idempotent"),
-        deployment_persisted("staging:again", "applied").proves("project.idempotent"),
+        deployment_persisted(first.request_id, "applied").proves("project.idempotent"),
     )

@@ -13,10 +13,12 @@ from pytest_l402.stack.shop import GATEWAY_HOST, SELLER_HOST
 from .deployment_ledger import EVIDENCE_TABLES, DeploymentHistory
 from .gateway_deployer import GatewayDeployer
 from .gateway_disk import GatewayDisk
+from .inspection import inspect
 from .probe_targets import probe_targets
 from .reconcile import Reconciler
 from .reconcile_lock import ReconcileLock
 from .reconcile_steps import Failpoint
+from .reconcile_summary import ReconcileSummary
 from .stack_ports import StackPaywalls, StackProbes
 
 if TYPE_CHECKING:
@@ -69,6 +71,18 @@ class StackOps:
             witness=self._stack.journal,
             targets=partial(probe_targets, host=GATEWAY_HOST),
             **more,
+        )
+
+    def inspect(self, request_id: str) -> ReconcileSummary:
+        """Return what a reconcile would find, without changing anything."""
+        return inspect(
+            self.source,
+            self.deployer,
+            StackProbes(self._stack.client, cast("Wallet", self._stack.wallet)),
+            request_id=request_id,
+            targets=partial(probe_targets, host=GATEWAY_HOST),
+            clock=self._stack.clock,
+            witness=self._stack.journal,
         )
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pytest_l402.contract import DeploymentStatus, ExecutionPath, printable
-from pytest_l402.stack.ops.compile import Compilation, compile_paywalls
-from pytest_l402.stack.ops.deployments import deployment_id, is_pinned
-from pytest_l402.stack.ops.probe_targets import of_unknown_price
-from pytest_l402.stack.ops.reconcile_ports import (
+from pytest_l402.stack.clock import Clock
+
+from .compile import Compilation, compile_paywalls
+from .deployments import deployment_id, is_pinned
+from .probe_targets import of_unknown_price
+from .reconcile_book import Witness
+from .reconcile_ports import (
     ActiveDeployment,
     GatewayOps,
     PaywallSource,
@@ -16,9 +19,10 @@ from pytest_l402.stack.ops.reconcile_ports import (
     ProbeTarget,
     reason_of,
 )
-from pytest_l402.stack.ops.reconcile_probing import StageFailed, probe_stage
-from pytest_l402.stack.ops.reconcile_steps import PROBES, Stage, step_of
-from pytest_l402.stack.ops.reconcile_summary import Failure, ReconcileSummary
+from .reconcile_probing import StageFailed, probe_stage
+from .reconcile_records import observations
+from .reconcile_steps import PROBES, Stage, step_of
+from .reconcile_summary import Failure, ReconcileSummary
 
 
 def inspect(
@@ -28,18 +32,34 @@ def inspect(
     *,
     request_id: str,
     targets: Callable[[Compilation], tuple[ProbeTarget, ...]],
+    clock: Clock,
+    witness: Witness,
 ) -> ReconcileSummary:
     """Return what a reconcile would find: the compiled configuration, what runs, and what the probes see.
 
     `applied` means that the compiled configuration runs under a pinned image and passes all probes. `pending`
     means that something else runs; it is probed, at any price. A probe that fails, a gateway that does not
     say what it runs and paywalls that do not compile are `failed`, with the code of the reconcile. Every
-    probe is taken, also after one that failed. Source: runbook staging-reconcile sections 2 and 4.
+    probe is taken, also after one that failed; the witness is told what the planes say. Source: runbook
+    staging-reconcile sections 2 and 4.
 
     Raises:
         Exception: whatever the source of the paywalls, or `targets`, raises.
     """
     compilation = compile_paywalls(tuple(source.paywalls(request_id=request_id)))
+    summary = _inspected(compilation, gateway, probes, request_id, targets)
+    for record in observations(summary, clock.tick(), clock.tick()):
+        witness.emit(record)
+    return summary
+
+
+def _inspected(
+    compilation: Compilation,
+    gateway: GatewayOps,
+    probes: Probes,
+    request_id: str,
+    targets: Callable[[Compilation], tuple[ProbeTarget, ...]],
+) -> ReconcileSummary:
     if not compilation.valid:
         code = step_of(Stage.COMPILE).code
         return _summary(
