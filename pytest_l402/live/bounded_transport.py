@@ -34,7 +34,8 @@ class ReplyTooSlow(httpx.TimeoutException):
 class Bounds(NamedTuple):
     """How long a connect, a silence and an exchange may last, in seconds, and how large a reply may be.
 
-    With `cut_excess` what goes beyond is left unread instead of refused: for who needs status and headers.
+    `pauses_s` come before the second and each further attempt at a read, so there is one attempt more. With
+    `cut_excess` what goes beyond is left unread instead of refused: for who needs status and headers.
     """
 
     connect_s: float = CONNECT_TIMEOUT_S
@@ -42,6 +43,7 @@ class Bounds(NamedTuple):
     total_s: float = TOTAL_TIMEOUT_S
     reply_bytes: int = MAX_REPLY_BYTES
     cut_excess: bool = False
+    pauses_s: tuple[float, ...] = (0.2, 0.8)
 
 
 class BoundedTransport(httpx.BaseTransport):

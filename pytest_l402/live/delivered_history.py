@@ -85,7 +85,7 @@ class DeliveredHistory(DeploymentHistory):
         """
         told = 0
         for item in self._waiting():
-            arguments = _deployment_arguments if item.table == "deployments" else _event_arguments
+            arguments = deployment_arguments if item.table == "deployments" else _event_arguments
             self._plane.mutation(_FUNCTIONS[item.table], arguments(item.row), item.row["requestId"])
             self._delivered[item.table] += 1
             write_document(self._delivered_path, self._delivered)
@@ -123,7 +123,8 @@ class DeliveredHistory(DeploymentHistory):
         return counts
 
 
-def _deployment_arguments(row: dict[str, Any]) -> dict[str, Any]:
+def deployment_arguments(row: dict[str, Any]) -> dict[str, Any]:
+    """Return with which arguments the control plane is told of a row of `l402GatewayDeployments`."""
     held = row["diagnostics"]
     arguments = {
         "deploymentId": row["deploymentId"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,18 +13,16 @@ import httpx
 
 from pytest_l402.contract import InputError, parse_json, quoted
 
-from .bounded_transport import ReplyTooLarge, ReplyTooSlow
+from .bounded_transport import Bounds, ReplyTooLarge, ReplyTooSlow
 from .live_error import LiveError
 
-ATTEMPTS: Final = 3
-_PAUSES_S: Final = (0.2, 0.8)
 _AGAIN: Final = frozenset({"unreachable", "timeout", "status_502", "status_503", "status_504"})
 _CODE: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 _CODE_LIMIT: Final = 60
 
 
 class JsonApi:
-    """One deployed system that speaks JSON. Reads are tried up to three times, changes exactly once.
+    """One deployed system that speaks JSON. Reads are tried again after each pause, changes never.
 
     Bodies may hold the system's secret, so neither they nor answers to them are ever shown or logged.
     `secrets` are not even shown where a system echoes them as an error code. `change_client` sends the
@@ -38,13 +36,13 @@ class JsonApi:
         *,
         secrets: Collection[str] = (),
         change_client: httpx.Client | None = None,
-        sleep: Callable[[float], object] = time.sleep,
+        pauses_s: Sequence[float] = Bounds().pauses_s,
     ) -> None:
         self._client = client
         self._change_client = change_client if change_client is not None else client
         self._name = name
         self._secrets = tuple(secret.lower() for secret in secrets)
-        self._sleep = sleep
+        self._pauses_s = tuple(pauses_s)
 
     def read(
         self,
@@ -55,13 +53,13 @@ class JsonApi:
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Return the document of a request that changes nothing. Raises `LiveError`."""
-        for pause_s in _PAUSES_S[: ATTEMPTS - 1]:
+        for pause_s in self._pauses_s:
             try:
                 return self._exchange(self._client, method, url, json, headers)
             except LiveError as error:
                 if error.code not in _AGAIN:
                     raise
-                self._sleep(pause_s)
+                time.sleep(pause_s)
         return self._exchange(self._client, method, url, json, headers)
 
     def change(

@@ -99,12 +99,12 @@ class LiveSystem:
             for its in (usual, bounds or DEPLOY_BOUNDS, usual._replace(cut_excess=True))
         )
         secrets = [control.secret, *filter(None, (control.settlement_read, gateway.ops_token))]
-        plane_api = JsonApi(reads, control_plane.NAME, secrets=secrets)
+        plane_api = JsonApi(reads, control_plane.NAME, secrets=secrets, pauses_s=usual.pauses_s)
         self.control_plane = control_plane.LiveControlPlane(control, plane_api, self.permission)
         self.settlements = LiveSettlements(control, plane_api)
         self.gateway = gateway_ops.LiveGatewayOps(
             gateway,
-            JsonApi(reads, gateway_ops.NAME, secrets=secrets, change_client=changes),
+            JsonApi(reads, gateway_ops.NAME, secrets=secrets, change_client=changes, pauses_s=usual.pauses_s),
             self.permission,
         )
         self._clock = SystemClock()
