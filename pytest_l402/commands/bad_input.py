@@ -1,14 +1,27 @@
-"""Decides how input that a command cannot use is refused: one line, exit code 2, nothing begun."""
+"""Decides how a command ends without an outcome: refused before it began, or failed on the way."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class BadInput(ValueError):  # noqa: N818 - the name of the condition
-    """Arguments, environment, a file or a deployed system cannot be used.
+    """Arguments, environment, a file or a deployed system cannot be used; nothing was begun.
 
-    The text is one line without secrets; `code` is stable and becomes `failureCode`.
+    The text is one line without secrets; `code` is stable and becomes `failureCode`; `more` are further keys
+    of the document.
     """
 
-    def __init__(self, message: str, code: str = "bad_input") -> None:
+    def __init__(self, message: str, code: str = "bad_input", more: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.more = more or {}
+
+
+class Failed(RuntimeError):  # noqa: N818 - the name of the condition
+    """What was asked for is not true, and there is no more to tell than a line; `code` is stable."""
+
+    def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
         self.code = code

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import typing
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from pytest_l402.stack import faults as fault_module
+from pytest_l402.stack.fault_names import FAULTS, FaultNameError, fault_named
 from pytest_l402.stack.faults import Fault
 from pytest_l402.stack.services import Service
 from pytest_l402.stack.shop import SELLER_HOST, STATUS_PATH
@@ -18,12 +16,6 @@ from pytest_l402.stack.stack import Stack
 
 from .bad_input import BadInput
 from .options import shown
-
-FAULTS: Final[dict[str, type[Fault]]] = {
-    name: kind
-    for name, kind in vars(fault_module).items()
-    if isinstance(kind, type) and issubclass(kind, Fault) and kind is not Fault
-}
 
 # The paywalls of the original tool, as Aperture can sell them: whole sats (2 500 and 1 800 msats are none),
 # and the seller's own path (Aperture can put a prefix before a path, but not replace it).
@@ -77,30 +69,22 @@ def read_faults(given: Sequence[str]) -> tuple[Fault, ...]:
 
 def _fault(given: str) -> Fault:
     name, colon, value = given.partition(":")
-    kind = FAULTS.get(name)
-    if kind is None:
-        close = difflib.get_close_matches(name, FAULTS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"the faults are {', '.join(sorted(FAULTS))}"
-        raise BadInput(f"--fault: expected the name of a fault, saw {shown(name)}; {hint}", "bad_fault")
-    fields = dataclasses.fields(kind)
-    if not colon:
-        return kind()
-    if not fields:
-        raise BadInput(f"--fault: expected {name} alone, saw {shown(given)}; it takes no value", "bad_fault")
-    field = fields[0]
+    values = {}
+    if colon:
+        kind = FAULTS.get(name)
+        fields = dataclasses.fields(kind) if kind is not None else ()
+        if kind is not None and not fields:
+            raise BadInput(
+                f"--fault: expected {name} alone, saw {shown(given)}; it takes no value", "bad_fault"
+            )
+        values = {field.name: _value(value) for field in fields[:1]}
     try:
-        return kind(**{field.name: _value(typing.get_type_hints(kind)[field.name], value)})
-    except ValueError as error:
+        return fault_named(name, values)
+    except FaultNameError as error:
         raise BadInput(f"--fault: {error}", "bad_fault") from None
 
 
-def _value(wanted: Any, text: str) -> object:
-    if wanted is bool:
-        if text not in ("true", "false"):
-            raise ValueError(f"expected true or false, saw {shown(text)}")
+def _value(text: str) -> bool | int | str:
+    if text in ("true", "false"):
         return text == "true"
-    if wanted is int:
-        if not (text.isascii() and text.isdecimal() and len(text) <= 9):
-            raise ValueError(f"expected a whole number, saw {shown(text)}")
-        return int(text)
-    return text
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else text

@@ -24,9 +24,9 @@ class Outcome(NamedTuple):
         return OK if self.document["ok"] is True else FAILED
 
 
-def refusal(code: str, message: str) -> dict[str, Any]:
-    """Return the document of a command that could not do its work at all."""
-    return {"ok": False, "failureCode": code, "error": message}
+def refusal(code: str, message: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the document of a command that could not do its work."""
+    return {"ok": False, "failureCode": code, "error": message, **(more or {})}
 
 
 def tell(command: str, document: Mapping[str, Any], reason: str | None, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from .artifacts import ArtifactFolder
 from .bad_input import BadInput
 from .options import Options, add_shared_arguments, check_folder, read_options, usable_path
 from .outcome import Outcome
-from .runner import Interrupted, carry_out
+from .runner import carry_out
 
 if TYPE_CHECKING:
     from pytest_l402.stack.ops.deployment_ledger import DeploymentHistory
@@ -85,52 +85,45 @@ def _work(options: Options, order: Order) -> Outcome:
     faults = read_faults(options.faults)
     with mock_stack(ops_folder=order.state_dir) as stack, injected(stack, faults):
         request_id = order.request_id or f"reconcile:{stack.clock.tick()}"
-        job = ReconcileJob(options, "reconcile", stack.reconciler(wait_s=order.wait_s), stack.ops.deployments)
-        return job.run(request_id, order.image_digest, stack.tables)
+        job = ReconcileJob(options, "reconcile", request_id, stack.tables)
+        reconciler = stack.reconciler(wait_s=order.wait_s)
+        return job.run(lambda: reconcile(reconciler, request_id, order.image_digest), stack.ops.deployments)
 
 
 class ReconcileJob:
     """One reconcile as a command: it leaves its artifacts whichever way it ends, also when interrupted."""
 
-    def __init__(
-        self, options: Options, kind: str, reconciler: Reconciler, history: DeploymentHistory
-    ) -> None:
-        self._options = options
-        self._kind = kind
-        self._reconciler = reconciler
-        self._history = history
+    def __init__(self, options: Options, kind: str, request_id: str, tables: Callable[[], Tables]) -> None:
+        self._mode = options.mode
+        self._request_id = request_id
+        self._tables = tables
+        self._folder = ArtifactFolder(options.artifact_dir, kind, request_id)
 
     def run(
         self,
-        request_id: str,
-        image_digest: str | None,
-        tables: Callable[[], Tables],
+        work: Callable[[], ReconcileSummary],
+        history: DeploymentHistory,
         more: Mapping[str, Any] | None = None,
     ) -> Outcome:
-        """Reconcile and return the outcome. Raises `BadInput` when nothing was begun."""
-        folder = ArtifactFolder(self._options.artifact_dir, self._kind, request_id)
+        """Do the work and return its outcome; `history` knows how it ended when it is cut off."""
         try:
-            summary = reconcile(self._reconciler, request_id, image_digest)
-        except Interrupted:
-            intent = self._history.intent(request_id)
+            summary = work()
+        except BaseException:
+            intent = history.intent(self._request_id)
             if intent is not None and intent.outcome is not None:
-                self._leave(folder, intent.outcome, tables(), more)
+                self.leave(intent.outcome, more)
             raise
-        document = self._leave(folder, summary, tables(), more)
-        return Outcome(document, None if summary.ok else _reason(summary))
+        return self.leave(summary, more)
 
-    def _leave(
-        self,
-        folder: ArtifactFolder,
-        summary: ReconcileSummary,
-        tables: Tables,
-        more: Mapping[str, Any] | None,
-    ) -> dict[str, Any]:
+    def leave(self, summary: ReconcileSummary, more: Mapping[str, Any] | None = None) -> Outcome:
+        """Write the artifacts and return the outcome."""
+        tables = self._tables()
         for name, table in _ARTIFACTS:
-            folder.lines(f"{name}Path", f"{table}.jsonl", tables.get(table, ()))
+            rows = [row for row in tables.get(table, ()) if row["requestId"] == self._request_id]
+            self._folder.lines(f"{name}Path", f"{table}.jsonl", rows)
         row = summary.to_json()
-        document = {"ok": row["ok"], "mode": self._options.mode.value, **row, **(more or {})}
-        return folder.summary(document)
+        document = {"ok": row["ok"], "mode": self._mode.value, **row, **(more or {})}
+        return Outcome(self._folder.summary(document), None if summary.ok else _reason(summary))
 
 
 def reconcile(reconciler: Reconciler, request_id: str, image_digest: str | None) -> ReconcileSummary:
@@ -151,7 +144,8 @@ def reconcile(reconciler: Reconciler, request_id: str, image_digest: str | None)
 
 def _reason(summary: ReconcileSummary) -> str:
     original = f" after {summary.original_failure_code}" if summary.original_failure_code else ""
-    return f"{summary.deployment_status.value}: {summary.failure_code}{original}: {summary.failure_reason}"
+    parts = (summary.deployment_status.value, summary.failure_code, summary.failure_reason)
+    return ": ".join(str(part) for part in parts if part is not None) + original
 
 
 def _seconds(text: str) -> float:

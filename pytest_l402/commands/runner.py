@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from .bad_input import BadInput
+from .bad_input import BadInput, Failed
 from .outcome import FAILED, UNUSABLE, Outcome, complain, refusal, tell
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -36,7 +36,9 @@ def carry_out(command: str, work: Callable[[], Outcome], *, as_json: bool) -> in
             outcome = work()
             document, reason, code = outcome.document, outcome.reason, outcome.exit_code
     except BadInput as error:
-        document, reason, code = refusal(error.code, str(error)), str(error), UNUSABLE
+        document, reason, code = refusal(error.code, str(error), error.more), str(error), UNUSABLE
+    except Failed as error:
+        document, reason, code = refusal(error.code, str(error)), str(error), FAILED
     except Interrupted as error:
         document, reason = refusal("interrupted", str(error)), str(error)
         code = _SIGNALLED + error.number

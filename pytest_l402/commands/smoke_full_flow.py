@@ -60,7 +60,7 @@ def _work(given: argparse.Namespace) -> Outcome:
     options = read_options(given)
     source = local_source(options, given.local_artifact, given.allow_missing_local_artifact)
     if options.mode.is_live:
-        from .live_commands import full_flow_live
+        from .live_full_flow import full_flow_live
 
         return full_flow_live(options, source)
     from pytest_l402.stack.full_flow import run_full_flow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .artifacts import ArtifactFolder
@@ -35,7 +35,7 @@ def run(given: argparse.Namespace) -> int:
 
 def _work(options: Options) -> Outcome:
     if options.mode.is_live:
-        from .live_commands import observability_live
+        from .live_observability import observability_live
 
         return observability_live(options)
     from .mock_stack import injected, mock_stack, read_faults
@@ -46,7 +46,9 @@ def _work(options: Options) -> Outcome:
         folder = ArtifactFolder(options.artifact_dir, "observability", request_id)
         with injected(stack, faults):
             failures = _let_record(stack, request_id)
-        return observed(options, folder, request_id, _hosted(stack), failures)
+        records = _hosted(stack)
+        failures += [*record_faults_in(records), *_shortfalls(records, f"{request_id}:security")]
+    return judged(options, folder, request_id, records, failures)
 
 
 def _let_record(stack: Stack, request_id: str) -> list[tuple[str, str]]:
@@ -71,24 +73,24 @@ def _let_record(stack: Stack, request_id: str) -> list[tuple[str, str]]:
     return failures
 
 
-def observed(
+def judged(
     options: Options,
     folder: ArtifactFolder,
     request_id: str,
     records: Sequence[dict[str, Any]],
-    failures: Sequence[tuple[str, str]],
+    found: Sequence[tuple[str, str]],
+    more: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """Judge the records, write the artifacts, and return the outcome."""
+    """Write the artifacts, and return the outcome: ok only if nothing was `found` (code and reason each)."""
     from pytest_l402.stack.flow_verification import observability_section
 
-    found = [*failures, *_shortfalls(records, f"{request_id}:security")]
-    section = observability_section(records).to_row()
     document: dict[str, Any] = {
         "ok": not found,
         "mode": options.mode.value,
         "requestId": request_id,
         "executionPath": "hosted-node",
-        **section,
+        **observability_section(records).to_row(),
+        **(more or {}),
     }
     if found:
         document["failureCode"] = found[0][0]
@@ -98,12 +100,16 @@ def observed(
     return Outcome(folder.summary(document), "; ".join(f"{code}: {reason}" for code, reason in found) or None)
 
 
-def _shortfalls(records: Sequence[dict[str, Any]], denied_id: str) -> Iterator[tuple[str, str]]:
-    """Yield code and reason of what the records lack: keys, planes, a replay, just the denial asked for."""
+def record_faults_in(records: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield code and reason of what makes the records incomplete: a key, a value, a plane that is silent."""
     from pytest_l402.stack.flow_verification import observability_failures
 
     for reason in observability_failures(records):
         yield "records_incomplete", reason
+
+
+def _shortfalls(records: Sequence[dict[str, Any]], denied_id: str) -> Iterator[tuple[str, str]]:
+    """Yield code and reason of what the records do not tell of: a replay, and just the denial asked for."""
     if not any(row.get("cacheHit") is True for row in records):
         yield "no_cache_hit", "expected a record with cacheHit=true, as a settlement was replayed; saw none"
     denials = [row for row in records if row.get("denyReason")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .artifacts import ArtifactFolder
@@ -11,7 +12,7 @@ from .outcome import Outcome
 from .runner import carry_out
 
 if TYPE_CHECKING:
-    from pytest_l402.stack.ops.security_controls import SecurityControls
+    from pytest_l402.stack.ops.security_summary import SecurityDrill
 
 REQUEST_ID = "smoke:security"
 
@@ -36,28 +37,26 @@ def _work(options: Options) -> Outcome:
         from .live_commands import security_live
 
         return security_live(options)
+    from pytest_l402.stack.ops.security_drill import run_security_drill
+
     from .mock_stack import injected, mock_stack, read_faults
 
     faults = read_faults(options.faults)
     folder = ArtifactFolder(options.artifact_dir, "security", REQUEST_ID)
     with mock_stack() as stack, injected(stack, faults):
-        document, reason = drill(stack.control_plane)
+        document, reason = drill(lambda: run_security_drill(stack.control_plane, request_id=REQUEST_ID))
         tables = stack.tables()
     for key, table in (("records", "records"), ("controls", "controls"), ("roles", "credential_roles")):
         folder.lines(f"{key}Path", f"{table}.jsonl", tables.get(table, []))
     return Outcome(folder.summary(with_mode(options, document)), reason)
 
 
-def drill(control: SecurityControls) -> tuple[dict[str, Any], str | None]:
+def drill(work: Callable[[], SecurityDrill]) -> tuple[dict[str, Any], str | None]:
     """Drill, and return what is printed and in one line why it failed, None when all held."""
-    from pytest_l402.stack.ops.security_drill import (
-        SecurityDrillRefused,
-        SecurityDrillResidue,
-        run_security_drill,
-    )
+    from pytest_l402.stack.ops.security_drill import SecurityDrillRefused, SecurityDrillResidue
 
     try:
-        held = run_security_drill(control, request_id=REQUEST_ID)
+        held = work()
     except (SecurityDrillRefused, SecurityDrillResidue) as error:
         document: dict[str, Any] = {"ok": False, "executionPath": "hosted-node", "failureCode": error.code}
         return {**document, "error": str(error)}, str(error)

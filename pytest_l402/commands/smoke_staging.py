@@ -45,7 +45,10 @@ def _work(options: Options, order: Order) -> Outcome:
         news = paywall_of(NEWS)
         assert news is not None
         stack.control_plane.create_paywall(news)
-        job = ReconcileJob(options, "staging", reconciler, stack.ops.deployments)
+        request_id = order.request_id or REQUEST_ID
+        job = ReconcileJob(options, "staging", request_id, stack.tables)
         more = {"previousConfigHash": previous.config_hash}
         with injected(stack, faults):
-            return job.run(order.request_id or REQUEST_ID, order.image_digest, stack.tables, more)
+            return job.run(
+                lambda: reconcile(reconciler, request_id, order.image_digest), stack.ops.deployments, more
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_l402.contract import (
     CHECK_NAMES,
@@ -23,7 +23,8 @@ from pytest_l402.contract import (
 )
 
 from .artifact_files import write_document, write_lines
-from .flow_stages import FlowStages, Stage
+from .clock import Clock
+from .flow_stages import FlowStages, Sections, Stage
 
 if TYPE_CHECKING:
     from .stack import Stack
@@ -88,8 +89,7 @@ def run_full_flow(
         stack.artifact_dir = artifact_dir
     request_id = request_id or f"smoke:full-flow:{stack.clock.tick()}"
     folder = artifact_dir / FLOW_FOLDER / folder_name(request_id)
-    flow = _Flow(
-        stack,
+    flow = Flow(
         FlowStages(
             stack,
             request_id,
@@ -97,14 +97,17 @@ def run_full_flow(
             allow_missing_local_artifact,
             relative_paths=relative_paths,
         ),
-        folder,
-        (FLOW_FOLDER / folder.name if relative_paths else folder).as_posix(),
+        clock=stack.clock,
+        mode=FlowMode.MOCK,
+        folder=folder,
+        shown_folder=(FLOW_FOLDER / folder.name if relative_paths else folder).as_posix(),
     )
     try:
         flow.run()
     finally:
         # Also when somebody interrupts the run: an older artifact could be mistaken for one of this run.
         summary = flow.write()
+        stack.full_flow_written(folder)
     return FullFlowRun(
         summary=summary,
         events=tuple(flow.events),
@@ -114,10 +117,47 @@ def run_full_flow(
     )
 
 
-class _Flow:
-    def __init__(self, stack: Stack, stages: FlowStages, folder: Path, shown_folder: str) -> None:
-        self._stack = stack
+class Stages(Protocol):
+    """The six stages of one flow; each fills its section, and raises when it cannot go on."""
+
+    request_id: str
+    sections: Sections
+    payment_hash: str | None
+
+    def create_paywall(self, stage: Stage) -> None:
+        """paywall.create."""
+        ...
+
+    def reconcile_gateway(self, stage: Stage) -> None:
+        """gateway.reconcile."""
+        ...
+
+    def pay_request(self, stage: Stage) -> None:
+        """request.paid."""
+        ...
+
+    def deny_request(self, stage: Stage) -> None:
+        """request.denied."""
+        ...
+
+    def verify_observability(self, stage: Stage) -> None:
+        """observability.verify."""
+        ...
+
+    def verify_parity(self, stage: Stage) -> None:
+        """parity.verify."""
+        ...
+
+
+class Flow:
+    """Takes the stages of a flow one after the other, and writes down how each of them ended."""
+
+    def __init__(
+        self, stages: Stages, *, clock: Clock, mode: FlowMode, folder: Path, shown_folder: str
+    ) -> None:
         self._stages = stages
+        self._clock = clock
+        self._mode = mode
         self._folder = folder
         self._shown_folder = shown_folder
         self._failed: set[str] = set(CHECK_NAMES)
@@ -153,7 +193,7 @@ class _Flow:
         failed = tuple(check for check in CHECK_NAMES if check in self._failed)
         summary = FullFlowSummary(
             ok=not failed,
-            mode=FlowMode.MOCK,
+            mode=self._mode,
             request_id=self._stages.request_id,
             execution_path=ExecutionPath.HOSTED_NODE,
             paywall_creation=sections.paywall_creation,
@@ -172,12 +212,11 @@ class _Flow:
                 artifact_dir=self._shown_folder,
                 summary_path=f"{self._shown_folder}/summary.json",
                 events_path=f"{self._shown_folder}/events.jsonl",
-                generated_at_ms=self._stack.clock.now_ms(),
+                generated_at_ms=self._clock.now_ms(),
             ),
         )
         write_lines(self._folder / "events.jsonl", (event.to_row() for event in self.events))
         write_document(self._folder / "summary.json", summary.to_row())
-        self._stack.full_flow_written(self._folder)
         return summary
 
     def _take(self, name: FlowStage, request_id: str, run: Callable[[Stage], None]) -> None:
@@ -200,7 +239,7 @@ class _Flow:
             details["failures"] = [{"check": check, "reason": reason} for check, reason in stage.failures]
         self.events.append(
             FlowEvent(
-                ts=self._stack.clock.tick(),
+                ts=self._clock.tick(),
                 stage=name,
                 request_id=stage.request_id,
                 status=EventStatus.FAILED if stage.failures else EventStatus.OK,
