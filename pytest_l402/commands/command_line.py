@@ -80,7 +80,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
             module: Any = import_module(f".{command.module}", __package__)
             module.add_arguments(sub)
             sub.set_defaults(run=module.run, fixed_mode=command.mode)
-    return parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        given = ascii_only(" ".join(unknown)[:200])
+        raise BadInput(f"unknown arguments {given}; see pytest-l402 {name} --help", "invalid_arguments")
+    return options
 
 
 def asks_for_json(arguments: Sequence[str]) -> bool:

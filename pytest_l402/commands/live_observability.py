@@ -13,6 +13,7 @@ from .artifacts import ArtifactFolder
 from .live_commands import live_system
 from .options import Options
 from .outcome import Outcome
+from .reconcile import NOT_DEPLOYED
 from .smoke_observability import judged, record_faults_in
 
 _NOT_OBSERVED = ("cacheHit", "denyReason of a denied request")
@@ -39,7 +40,7 @@ def _look(options: Options, system: LiveSystem, request_id: str) -> list[tuple[s
     clock = SystemClock()
     summary = system.inspect(request_id)
     if not summary.ok:
-        failures.append((str(summary.failure_code or "not_deployed"), str(summary.failure_reason)))
+        failures.append((str(summary.failure_code or NOT_DEPLOYED), str(summary.failure_reason)))
     targets = live_targets(gateway_access(options.environ))(
         compile_paywalls(tuple(system.control_plane.paywalls(request_id=request_id)))
     )

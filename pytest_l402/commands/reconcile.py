@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from .artifacts import ArtifactFolder
 from .bad_input import BadInput
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_l402.stack.ops.reconcile import Reconciler
     from pytest_l402.stack.ops.reconcile_summary import ReconcileSummary
 
+NOT_DEPLOYED: Final = "not_deployed"
 Tables: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
 
 _ARTIFACTS = (("deployments", "deployments"), ("events", "gateway_events"), ("records", "records"))
@@ -123,6 +124,9 @@ class ReconcileJob:
             self._folder.lines(f"{name}Path", f"{table}.jsonl", rows)
         row = summary.to_json()
         document = {"ok": row["ok"], "mode": self._mode.value, **row, **(more or {})}
+        if not summary.ok:
+            # A look that finds something else deployed has none of the codes of a reconcile.
+            document.setdefault("failureCode", NOT_DEPLOYED)
         return Outcome(self._folder.summary(document), None if summary.ok else _reason(summary))
 
 
