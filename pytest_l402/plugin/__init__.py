@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_l402.plugin import fixtures, live_fixtures
-from pytest_l402.plugin.keys import RUN
-from pytest_l402.plugin.marker import DESCRIPTION
-from pytest_l402.plugin.options import add_options
-from pytest_l402.plugin.run import identify_run, runs_nothing
+import pytest_l402
 
 __all__: list[str] = []
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the `--l402-…` options and their ini forms."""
+    _rewrite_no_asserts_here(pluginmanager)
+    from pytest_l402.plugin.options import add_options
+
     add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve the options and take a part in the run, unless pytest only shows something."""
+    from pytest_l402.plugin import fixtures, live_fixtures
+    from pytest_l402.plugin.keys import RUN
+    from pytest_l402.plugin.marker import DESCRIPTION
+    from pytest_l402.plugin.run import identify_run, runs_nothing
+
     config.addinivalue_line("markers", DESCRIPTION)
     run = config.stash[RUN] = identify_run(config)
     plugins = config.pluginmanager
@@ -42,3 +46,10 @@ def pytest_configure(config: pytest.Config) -> None:
     from pytest_l402.plugin.controller import Controller
 
     plugins.register(Controller(config), "pytest_l402_controller")
+
+
+def _rewrite_no_asserts_here(pluginmanager: pytest.PytestPluginManager) -> None:
+    # pytest has the asserts of every module of a plugin's package rewritten, and reads those byte by
+    # byte: a twentieth of the CPU of a run of rehearsals. No assert of ours is for readers of test reports.
+    marked: set[str] = getattr(pluginmanager.rewrite_hook, "_must_rewrite", set())
+    marked.discard(pytest_l402.__name__)
