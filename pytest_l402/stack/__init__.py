@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .attributed import Answer, Attributed, AttributedExecutor, Buyer
 from .clock import StackClock, SystemClock
 from .control_plane import ControlPlane
 from .executor import Executor
@@ -81,6 +82,10 @@ __all__ = [
     "SPEC",
     "ActiveLookupFailure",
     "AmountOverCap",
+    "Answer",
+    "Attributed",
+    "AttributedExecutor",
+    "Buyer",
     "BuyerPolicy",
     "CacheStatus",
     "ChallengeFailure",

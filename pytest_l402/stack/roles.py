@@ -136,8 +136,8 @@ class BuyResult(Protocol):
 class Executor(Protocol):
     """The buyer: asks, pays what the challenge quotes, asks again with the proof.
 
-    To rehearse a client of your own, wrap it in an object with this one method. A client that pays through
-    the stack's wallet and reports the request id of the final answer needs nothing else.
+    To rehearse a client of your own, wrap it in an object with this one method and hand that to
+    `Stack.attributed`, which follows it through every plane.
     """
 
     def buy(self, path_or_url: str) -> BuyResult:

@@ -14,6 +14,7 @@ import httpx
 from pytest_l402.contract import LocalNodeArtifact, read_json, read_json_lines
 
 from . import roles
+from .attributed import AttributedExecutor, Buyer
 from .clock import Clock, StackClock
 from .control_api import ControlApi
 from .control_plane import ControlPlane
@@ -209,6 +210,10 @@ class Stack:
             policy=policy,
             user_id=user_id,
         )
+
+    def attributed(self, buyer: Buyer) -> AttributedExecutor:
+        """Return an executor that buys with somebody else's client, and is followed through every plane."""
+        return AttributedExecutor(self, buyer)
 
     def forger(self) -> Forger:
         """Return a client that presents forged credentials; it pays with the stack's wallet."""

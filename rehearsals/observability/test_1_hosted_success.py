@@ -54,10 +54,16 @@ def test_correlation_workflow(l402_executor: Executor, l402_evidence: EvidenceCo
         response_header_joins(purchase).proves("correlate.response-header"),
         task_settlement_join(purchase).proves("correlate.task-and-settlement"),
         proof_join(purchase).proves("correlate.proof"),
-        local_artifact_join(purchase).proves("correlate.local-artifact"),
         ui_join(purchase).proves("correlate.ui"),
         records_complete().proves("contract.keys"),
         values_listed().proves("contract.values"),
         planes_agree().proves("contract.planes-agree"),
         triaged_as(purchase, "healthy"),
     )
+
+
+def test_correlation_with_the_local_artifact(
+    l402_executor: Executor, l402_evidence: EvidenceCollector
+) -> None:
+    purchase = l402_executor.buy("/premium")
+    l402_evidence.verify(local_artifact_join(purchase).proves("correlate.local-artifact"))

@@ -92,6 +92,7 @@ class RehearsedProject:
         """Read what a run left, and put its folder aside: the next run must not find it."""
         output = "\n".join([*result.outlines, *result.errlines])
         signoff = self.output / "signoff"
+        assert signoff.is_dir(), output
         folders = [place for place in signoff.iterdir() if place.name != "previous"]
         assert len(folders) == 1, output
         folder = folders[0].rename(self.root / f"run-{len(list(self.root.glob('run-*'))) + 1}")

@@ -1,0 +1,80 @@
+"""The client from the package index, unmodified, is the buyer of the rehearsals that are about a client."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import pytest
+from own_client import ADAPTER, OVER_LOOPBACK
+from rehearsed_project import Rehearsed, RehearsedProject
+
+pytest.importorskip("l402_requests")
+
+# What is asked of a client; a policy of hosts is the desktop executor's, and so is the local artifact.
+ABOUT_A_CLIENT = {
+    "hosted-success": {"test_full_flow", "test_correlation_workflow"},
+    "cache-reuse": {
+        "test_same_request_twice",
+        "test_expired_credential_is_not_reused",
+        "test_revoked_credential_is_not_reused",
+        "test_client_told_401_does_not_pay_again",
+        "test_forged_credentials_are_refused",
+    },
+    "policy-block": {"test_over_cap", "test_owner_kill_switch", "test_global_pause"},
+    "settlement-failure": {
+        "test_settlement_lost",
+        "test_settlement_delayed",
+        "test_proof_mismatch_across_planes",
+        "test_paid_but_upstream_failed",
+        "test_projection_stale",
+    },
+}
+
+
+def rehearse(rehearsals: RehearsedProject, conftest: str) -> Rehearsed:
+    rehearsals.write("conftest.py", conftest)
+    names = " or ".join(sorted(name for cases in ABOUT_A_CLIENT.values() for name in cases))
+    return rehearsals.run("--l402-allow-missing-local-artifact", "-k", names)
+
+
+@pytest.mark.parametrize("conftest", [ADAPTER, OVER_LOOPBACK], ids=["respx", "loopback"])
+def test_the_rehearsals_hold_for_it(rehearsals: RehearsedProject, conftest: str) -> None:
+    assert version("l402-requests") == "0.9.0"
+    run = rehearse(rehearsals, conftest)
+    # A part of a family is a drill; it ends as its tests did.
+    assert (run.exit, run.verdict) == (0, "DRILL"), run.output
+    ran = {entry["id"]: {node["case"] for node in entry["nodes"]} for entry in run.document["rehearsals"]}
+    assert {name: cases for name, cases in ran.items() if cases} == ABOUT_A_CLIENT
+    for entry in run.document["rehearsals"]:
+        for node in entry["nodes"]:
+            assert node["checks"]
+            assert {check["state"] for check in node["checks"]} == {"HELD"}
+    # It was this client that asked: it names no request, so the operator's edge did.
+    bought = [name for name in run.evidence() if "test_same_request_twice" in name and "exchanges" in name]
+    assert b'"requestId":"buyer-' in run.evidence()[bought[0]]
+
+
+def test_a_client_that_ignores_its_cache_is_found_out(rehearsals: RehearsedProject) -> None:
+    forgetful = ADAPTER.replace(
+        "response = self.client.get(", "self.__init__(self.wallet)\n            response = self.client.get("
+    ).replace(
+        "        self.base_url = base_url\n",
+        "        self.base_url = base_url\n        self.wallet = wallet\n",
+    )
+    run = rehearse(rehearsals, forgetful)
+    assert run.exit == 1
+    assert "(3.cache-hit)" in run.output
+
+
+def test_a_client_without_a_budget_is_found_out(rehearsals: RehearsedProject) -> None:
+    run = rehearse(rehearsals, ADAPTER.replace("max_sats_per_request=100", "max_sats_per_request=10_000"))
+    assert run.exit == 1
+    assert "(4.before-payment)" in run.output
+
+
+def test_what_it_cannot_do_is_told_by_its_line(rehearsals: RehearsedProject) -> None:
+    rehearsals.write("conftest.py", ADAPTER)
+    run = rehearsals.run("--l402-allow-missing-local-artifact")
+    assert (run.exit, run.verdict) == (1, "NOT_SIGNED_OFF")
+    assert run.rehearsal("cache-reuse")["state"] == "PASSED"
+    assert "(correlate.local-artifact)" in run.output
