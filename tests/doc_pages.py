@@ -9,7 +9,8 @@ A fenced block is one of these, and nothing else passes:
 - `text`: a picture, run by nobody.
 
 `<!-- project: rehearsals -->` gives the page a copy of the rehearsals of runbook 1 to begin with, `rehearsed`
-also what `pytest -m rehearsal` left of them, `empty` nothing. `<!-- remove: path -->` takes a file away.
+also what `pytest -m rehearsal` left of them, `empty` nothing; `rehearsals/<family>` and `rehearsed/<family>`
+are the same for another runbook. `<!-- remove: path -->` takes a file away.
 """
 
 from __future__ import annotations

@@ -5,14 +5,20 @@ To put changed answers into the pages, run `L402_DOCS=rewrite pytest tests/test_
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import functools
 import inspect
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -20,15 +26,23 @@ import yaml
 from doc_pages import PAGES, REPOSITORY, Command, Page, corrected, mismatch, read_page
 
 import pytest_l402
+from pytest_l402.commands.command_line import COMMANDS
 from pytest_l402.evidence import RULES, TABLES
-from pytest_l402.plugin import fixtures
+from pytest_l402.live import control_plane_access, gateway_access
+from pytest_l402.plugin import fixtures, live_fixtures
 from pytest_l402.plugin.options import OPTIONS
 from pytest_l402.signoff import SignOffDocument
 from pytest_l402.stack import Fault, faults
 
+PACKAGE = REPOSITORY / "pytest_l402"
 REWRITE = os.environ.get("L402_DOCS") == "rewrite"
 
 FAMILY = "observability"
+RUNBOOK_PAGES = {
+    FAMILY: "runbook-1-observability.md",
+    "staging-reconcile": "runbook-2-staging-reconcile.md",
+    "lightning-ops": "runbook-3-lightning-ops.md",
+}
 FULL_RUN = "pytest -m rehearsal"
 
 INI = """\
@@ -55,6 +69,7 @@ class Project:
     last_exit: int = 0
     answered: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     transcript: list[str] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
 
     def run(self, command: str) -> tuple[str, ...]:
         if command in self.answered:
@@ -71,7 +86,7 @@ class Project:
             "COLUMNS": "80",
             "LC_ALL": "C.UTF-8",
         }
-        done = subprocess.run(
+        with subprocess.Popen(
             ["bash", "-c", f"(exit {self.last_exit}); {command}"],
             cwd=self.root,
             env=environ,
@@ -79,11 +94,22 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
-        )
-        self.last_exit = done.returncode
-        self.transcript += [f"$ {command}", done.stdout]
-        return tuple(done.stdout.replace(str(self.root), "/home/you/shop").splitlines())
+            start_new_session=True,
+        ) as process:
+            self.groups.append(process.pid)
+            try:
+                answer, _ = process.communicate(timeout=300)
+            finally:
+                process.kill()
+        self.last_exit = process.returncode
+        self.transcript += [f"$ {command}", answer]
+        return tuple(answer.replace(str(self.root), "/home/you/shop").splitlines())
+
+    def end(self) -> None:
+        """End what the page has left running in the background."""
+        for group in self.groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGTERM)
 
 
 def _plain(line: str) -> str:
@@ -92,37 +118,45 @@ def _plain(line: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project in which every rehearsal has just been run; nobody changes it."""
-    root = tmp_path_factory.mktemp("rehearsed") / "shop"
-    root.mkdir()
-    project = _with_rehearsals(root)
-    lines = project.run(FULL_RUN)
-    project.answered = {FULL_RUN: (project.last_exit, lines)}
-    return project
+def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Project]:
+    """Projects in each of which one family was rehearsed, when first asked for; nobody changes them."""
+
+    @functools.cache
+    def project_of(family: str) -> Project:
+        root = tmp_path_factory.mktemp("rehearsed") / "shop"
+        root.mkdir()
+        project = _with_rehearsals(root, family)
+        lines = project.run(FULL_RUN)
+        project.answered = {FULL_RUN: (project.last_exit, lines)}
+        return project
+
+    return project_of
 
 
-def _with_rehearsals(root: Path) -> Project:
-    """A project that rehearses runbook 1, whatever else there is: the pages are about that one."""
+def _with_rehearsals(root: Path, family: str) -> Project:
+    """A project that rehearses one runbook, whatever else there is: each page is about that one."""
     source = REPOSITORY / "rehearsals"
     folder = root / "rehearsals"
-    shutil.copytree(source / FAMILY, folder / FAMILY, ignore=shutil.ignore_patterns("__pycache__"))
+    name = family.replace("-", "_")
+    shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     catalogue = yaml.safe_load((source / "catalogue.yaml").read_text(encoding="utf-8"))
-    catalogue["runbooks"] = {FAMILY: catalogue["runbooks"][FAMILY]}
-    catalogue["rehearsals"] = [entry for entry in catalogue["rehearsals"] if entry["family"] == FAMILY]
+    catalogue["runbooks"] = {family: catalogue["runbooks"][family]}
+    catalogue["rehearsals"] = [entry for entry in catalogue["rehearsals"] if entry["family"] == family]
     (folder / "catalogue.yaml").write_text(yaml.safe_dump(catalogue, sort_keys=False), encoding="utf-8")
     (root / "pyproject.toml").write_text(INI)
     return Project(root)
 
 
-def _project_of(page: Page, root: Path, request: pytest.FixtureRequest) -> Project:
-    match page.project:
+def _project_of(page: Page, root: Path, rehearsed: Callable[[str], Project]) -> Project:
+    kind, _, family = page.project.partition("/")
+    family = family or FAMILY
+    match kind:
         case "empty":
             return Project(root)
         case "rehearsals":
-            return _with_rehearsals(root)
+            return _with_rehearsals(root, family)
         case "rehearsed":
-            done: Project = request.getfixturevalue("rehearsed")
+            done = rehearsed(family)
             shutil.copytree(done.root, root, dirs_exist_ok=True)
             # A page that shows the run itself is not made to wait for another one like it.
             return Project(root, answered=dict(done.answered))
@@ -130,11 +164,14 @@ def _project_of(page: Page, root: Path, request: pytest.FixtureRequest) -> Proje
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_page_does_what_it_says(path: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_page_does_what_it_says(
+    path: Path, tmp_path: Path, rehearsed: Callable[[str], Project], request: pytest.FixtureRequest
+) -> None:
     page = read_page(path)
     root = tmp_path / "shop"
     root.mkdir()
-    project = _project_of(page, root, request)
+    project = _project_of(page, root, rehearsed)
+    request.addfinalizer(project.end)
     wrong: list[tuple[Command, tuple[str, ...], str]] = []
     for step in page.steps:
         if step.removes is not None:
@@ -264,7 +301,7 @@ def test_every_option_is_listed_by_all_its_names():
 
 def test_every_fixture_table_rule_and_fault_is_listed():
     assert {*_names([row[0] for row in _rows("configuration.md", "## Fixtures")])} == {
-        name for name in vars(fixtures) if name.startswith("l402_")
+        name for module in (fixtures, live_fixtures) for name in vars(module) if name.startswith("l402_")
     }
     assert {*_names([row[0] for row in _rows("configuration.md", "## Evidence tables")])} == {*TABLES}
     assert [tuple(_names(row)) for row in _rows("triage-an-incident.md", "<!-- rules -->")] == [
@@ -277,21 +314,98 @@ def test_every_fixture_table_rule_and_fault_is_listed():
     ]
 
 
+def test_every_command_and_its_flags_are_listed():
+    page = "operator-commands.md"
+    assert [_names(row[:1])[0] for row in _rows(page, "# ")] == [
+        f"pytest-l402 {name}" for name in sorted(COMMANDS, key=_as_the_page_has_them)
+    ]
+    shared = _names([row[0] for row in _rows(page, "Every command but")])
+    more = {
+        ("reconcile", "smoke:staging"): _names([row[0] for row in _rows(page, "`reconcile` and")]),
+        ("smoke:full-flow",): _names([row[0] for row in _rows(page, "`smoke:full-flow` also takes")]),
+    }
+    for name in sorted({*COMMANDS} - {"triage", "serve"}):
+        own = [
+            flag for names, flags in more.items() if name.removesuffix(":convex") in names for flag in flags
+        ]
+        assert [flag.partition(" ")[0].partition("[")[0] for flag in [*shared, *own]] == _flags(name)
+
+
+def _as_the_page_has_them(name: str) -> bool:
+    return name in ("triage", "serve")
+
+
+def test_every_variable_of_live_mode_is_listed_and_in_the_example():
+    listed = _names([row[0] for row in _rows("rehearse-staging.md", "## The environment")])
+    modules = (PACKAGE / "live" / "environment.py", PACKAGE / "commands" / "modes.py")
+    sources = "".join(path.read_text(encoding="utf-8") for path in modules)
+    read = {
+        f"OA_LIGHTNING_OPS_{name}" for name in re.findall(r'"(?:OA_LIGHTNING_OPS_|\{PREFIX\})(\w+)"', sources)
+    }
+    assert {*listed} == read
+    example = (REPOSITORY / "env.example").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^#?(OA_\w+)=", example, re.MULTILINE)) == sorted(listed)
+
+
+def test_the_example_of_the_environment_is_one_that_live_mode_takes():
+    example = (REPOSITORY / "env.example").read_text(encoding="utf-8")
+    environ = dict(line.split("=", 1) for line in example.splitlines() if line.startswith("OA_"))
+    assert control_plane_access(environ).url == environ["OA_LIGHTNING_OPS_KHALA_URL"]
+    assert gateway_access(environ).challenge_url == "https://l402.openagents.com/staging"
+
+
+def test_every_flag_of_serve_is_listed():
+    listed = _names([row[0] for row in _rows("rehearse-staging.md", "## More of serve")])
+    assert [flag.partition(" ")[0].partition("[")[0] for flag in listed] == _flags("serve")
+
+
+def test_every_command_is_told_for_live_mode():
+    listed = _names([row[0] for row in _rows("rehearse-staging.md", "## What each command does")])
+    assert {*listed} == {name for name, command in COMMANDS.items() if command.mode is None} - {
+        "triage",
+        "serve",
+    } | {"pytest --l402-mode=live"}
+
+
+def _flags(command: str) -> list[str]:
+    parser = argparse.ArgumentParser(add_help=False)
+    import_module(f"pytest_l402.commands.{COMMANDS[command].module}").add_arguments(parser)
+    return [action.option_strings[0] for action in parser._actions]
+
+
+def test_every_defect_has_a_test_that_exists():
+    rows = _rows("defects-of-the-original-tools.md", "# ")
+    assert [row[0] for row in rows] == [str(number) for number in range(1, 15)]
+    for row in rows:
+        named = [name.split("::") for name in _names(row[3:])]
+        assert named, f"defect {row[0]} names no test"
+        assert all(_is_test(*name) for name in named), row[0]
+
+
+def _is_test(file: str, name: str) -> bool:
+    return re.search(rf"^def {re.escape(name)}\(", (REPOSITORY / file).read_text(), re.MULTILINE) is not None
+
+
+def test_every_test_that_runbook_2_names_exists():
+    rows = _rows("runbook-2-staging-reconcile.md", "## What no rehearsal shows")
+    assert rows
+    assert all(_is_test(*_names(row[1:])[0].split("::")) for row in rows)
+
+
 def test_every_key_of_the_document_is_listed():
     listed = _names([row[0] for row in _rows("read-a-sign-off.md", "## The document")])
     assert {*listed, "schema_version"} == {*SignOffDocument.model_fields}
 
 
-def test_the_runbook_page_names_the_checks_that_proved_each_line(rehearsed):
-    (document,) = rehearsed.root.glob("output/signoff/*/signoff.json")
-    proven = {
-        line["id"]: {name.partition("(")[0] for name in line["proven_by"]}
-        for rehearsal in json.loads(document.read_text())["rehearsals"]
-        if rehearsal["runbook"] == "observability"
-        for line in rehearsal["lines"]
-    }
-    page = (REPOSITORY / "docs" / "runbook-1-observability.md").read_text(encoding="utf-8")
-    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("|")]
+@pytest.mark.parametrize(("family", "page"), RUNBOOK_PAGES.items(), ids=[*RUNBOOK_PAGES])
+def test_the_runbook_page_names_the_checks_that_proved_each_line(family, page, rehearsed):
+    (document,) = rehearsed(family).root.glob("output/signoff/*/signoff.json")
+    proven: dict[str, set[str]] = {}
+    for rehearsal in json.loads(document.read_text())["rehearsals"]:
+        for line in rehearsal["lines"]:
+            proven.setdefault(line["id"], set()).update(name.partition("(")[0] for name in line["proven_by"])
+    text = (REPOSITORY / "docs" / page).read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
     listed = {row[1].strip(" `"): {*_names([row[2]])} for row in rows if len(row) == 3 and _names([row[1]])}
     assert {line: checks for line, checks in listed.items() if line in proven} == proven
 
@@ -302,7 +416,7 @@ def test_the_workflow_is_red_without_a_sign_off(rehearsed, tmp_path):
     steps = yaml.safe_load(workflow.text)["jobs"]["rehearsal"]["steps"]
     commands = [step["run"] for step in steps if "run" in step]
     gate = commands[commands.index(FULL_RUN) + 1]
-    for root, code in ((rehearsed.root, 0), (tmp_path, 1)):
+    for root, code in ((rehearsed(FAMILY).root, 0), (tmp_path, 1)):
         project = Project(root)
         project.run(gate)
         assert project.last_exit == code

@@ -76,6 +76,9 @@ class ReconcileSummary(CamelDocument):
         ):
             shown[key] = row[key]
         shown.update({key: row[key] for key in _OPTIONAL if row[key] is not None})
+        if self.rolled_back_from is not None:
+            # The original's key says "from" and holds the opposite. It stays for the scripts that read it.
+            shown["rolledBackTo"] = self.rolled_back_from
         shown["diagnosticsCount"] = len(self.diagnostics)
         shown["diagnostics"] = row["diagnostics"]
         return shown
