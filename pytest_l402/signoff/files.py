@@ -57,8 +57,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 def move_aside(signoff_folder: Path, *, keep: str | None = None) -> tuple[Path, ...]:
     """Move every ended run of `output/signoff/` to `output/signoff/previous/`; return where they are now.
 
-    A folder without a document stays: its run is still going on, or died before it came to a verdict. `keep` names the folder of the current run, which stays. A name that is taken there gets a number:
-    nothing is overwritten. Raises `OSError`.
+    A folder without a document stays: its run is still going on, or died before it came to a verdict. `keep`
+    names the folder of the current run, which stays. A name that is taken there gets a number: nothing is
+    overwritten. Raises `OSError`.
     """
     if not signoff_folder.is_dir():
         return ()

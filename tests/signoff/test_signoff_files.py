@@ -69,7 +69,8 @@ class TestMoveAside:
 
         previous = tmp_path / "previous"
         assert names(previous) == ["run", "run.2", "run.3"]
-        assert [(previous / name / "refusal.json").read_text() for name in names(previous)] == ["one", "two", "three"]
+        documents = [(previous / name / "refusal.json").read_text() for name in names(previous)]
+        assert documents == ["one", "two", "three"]
 
     def test_the_current_run_stays(self, tmp_path: Path) -> None:
         for name in ("old", "now"):
