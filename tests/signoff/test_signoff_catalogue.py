@@ -134,6 +134,12 @@ def test_a_wrong_catalogue_is_named_on_one_line(tmp_path: Path, old: str, new: s
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
+def test_nesting_without_end_is_named(tmp_path: Path, opening: str) -> None:
+    with pytest.raises(CatalogueError, match=r"line \d+: expected at most 100 levels of nesting, saw more"):
+        load(tmp_path, opening * 100_000)
+
+
 def test_runbooks_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(
         CatalogueError, match="runbooks: expected a mapping of runbook ids, saw an empty mapping"
