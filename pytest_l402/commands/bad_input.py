@@ -20,8 +20,9 @@ class BadInput(ValueError):  # noqa: N818 - the name of the condition
 
 
 class Failed(RuntimeError):  # noqa: N818 - the name of the condition
-    """What was asked for is not true, and there is no more to tell than a line; `code` is stable."""
+    """What was asked for is not true; `code` is stable, `more` are further keys of the document."""
 
-    def __init__(self, message: str, code: str) -> None:
+    def __init__(self, message: str, code: str, more: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.more = more or {}

@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple, NoReturn
 from pytest_l402 import __version__
 
 from .bad_input import BadInput
-from .modes import Mode, ascii_only
+from .modes import Mode
+from .outcome import plain
 
 
 class Command(NamedTuple):
@@ -47,7 +48,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise `BadInput` with one line."""
-        raise BadInput(f"{ascii_only(message)}; see {self.prog} --help", "invalid_arguments")
+        raise BadInput(f"{plain(message)}; see {self.prog} --help", "invalid_arguments")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -61,7 +62,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if name is not None and name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(COMMANDS)}"
-        raise BadInput(f"unknown command {ascii_only(repr(name[:60]))}; {hint}", "invalid_command")
+        raise BadInput(f"unknown command {plain(repr(name[:60]))}; {hint}", "invalid_command")
     parser = Parser(
         prog="pytest-l402",
         description="Operate paid APIs by their runbooks. Rehearsals run with: pytest -m rehearsal",
@@ -82,7 +83,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
             sub.set_defaults(run=module.run, fixed_mode=command.mode)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
-        given = ascii_only(" ".join(unknown)[:200])
+        given = plain(" ".join(unknown)[:200])
         raise BadInput(f"unknown arguments {given}; see pytest-l402 {name} --help", "invalid_arguments")
     return options
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_l402.contract import InputError
 from pytest_l402.live import (
     STATE_FOLDER,
     ControlPlaneForm,
@@ -17,9 +16,6 @@ from pytest_l402.live import (
 )
 from pytest_l402.live.delivered_history import deployment_arguments
 from pytest_l402.stack.clock import SystemClock
-from pytest_l402.stack.ops.deployment_ledger import LedgerError
-from pytest_l402.stack.ops.reconcile import ReconcileRefused
-from pytest_l402.stack.ops.reconcile_lock import ReconcileBusy
 
 from . import smoke_compile, smoke_security, smoke_staging
 from .artifacts import ArtifactFolder
@@ -27,7 +23,7 @@ from .bad_input import BadInput, Failed
 from .modes import Mode
 from .options import Options
 from .outcome import Outcome
-from .reconcile import Order, ReconcileJob, Tables
+from .reconcile import Order, ReconcileJob, Tables, usable_state
 
 if TYPE_CHECKING:
     from pytest_l402.stack.ops.deployments import Deployment
@@ -52,27 +48,22 @@ def live_system(options: Options, order: Order | None = None) -> Iterator[LiveSy
     """
     folder = order.state_dir if order is not None else None
     try:
-        with open_live_system(
-            options.environ,
-            folder=folder or options.artifact_dir / STATE_FOLDER,
-            allow_changes=options.allow_live_changes,
-            form=_FORMS.get(options.mode),
-            wait_s=0.0 if order is None else order.wait_s,
-        ) as system:
+        with (
+            usable_state(),
+            open_live_system(
+                options.environ,
+                folder=folder or options.artifact_dir / STATE_FOLDER,
+                allow_changes=options.allow_live_changes,
+                form=_FORMS.get(options.mode),
+                wait_s=0.0 if order is None else order.wait_s,
+            ) as system,
+        ):
             yield system
     except EnvironmentVariableError as error:
         raise BadInput(str(error), error.code) from None
     except LiveError as error:
         kind = Failed if error.code in _FAILURES else BadInput
         raise kind(str(error), error.code) from None
-    except InputError as error:
-        raise BadInput(str(error), "state_unusable") from None
-    except LedgerError as error:
-        raise BadInput(str(error), "state_unusable") from None
-    except ReconcileRefused as error:
-        raise BadInput(str(error), "reconcile_refused") from None
-    except ReconcileBusy as error:
-        raise BadInput(str(error), "reconcile_busy") from None
 
 
 def compile_live(options: Options) -> Outcome:
@@ -112,18 +103,23 @@ def security_live(options: Options) -> Outcome:
 
 def reconcile_live(options: Options, order: Order) -> Outcome:
     """Deploy what the control plane says, or put back what ran before."""
-    request_id = order.request_id or f"reconcile:{SystemClock().now_ms()}"
+    request_id = _named(order, "reconcile")
     return _deploy(options, order, "reconcile", request_id)
 
 
 def staging_live(options: Options, order: Order) -> Outcome:
     """Look whether the gateway runs what the control plane says; with permission, reconcile."""
-    request_id = order.request_id or f"{smoke_staging.REQUEST_ID}:{SystemClock().now_ms()}"
+    request_id = _named(order, smoke_staging.REQUEST_ID)
     if options.allow_live_changes:
         return _deploy(options, order, "staging", request_id)
     with live_system(options, order) as system:
         job = ReconcileJob(options, "staging", request_id, lambda: _tables(system, with_history=False))
         return job.leave(system.inspect(request_id), {"deployed": False})
+
+
+def _named(order: Order, prefix: str) -> str:
+    """Return the id that was asked for, else one of its own: the same id again would deploy nothing."""
+    return f"{prefix}:{SystemClock().now_ms()}" if order.request_id is None else order.request_id
 
 
 def _deploy(options: Options, order: Order, kind: str, request_id: str) -> Outcome:

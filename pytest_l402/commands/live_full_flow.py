@@ -12,7 +12,7 @@ from .live_commands import live_system
 from .modes import Mode
 from .options import Options
 from .outcome import Outcome
-from .smoke_full_flow import LOCAL_ARTIFACT, LocalSource, flow_outcome, prepared_folder, publish
+from .smoke_full_flow import LOCAL_ARTIFACT, LocalSource, flow_outcome, published
 
 
 def full_flow_live(options: Options, source: LocalSource) -> Outcome:
@@ -27,7 +27,6 @@ def full_flow_live(options: Options, source: LocalSource) -> Outcome:
     with live_system(options) as system:
         # Asked before anything is written: a control plane that cannot be reached is no failed flow.
         system.control_plane.paywalls(request_id=request_id)
-        folder = prepared_folder(options, request_id)
         stages = LiveFlowStages(
             system,
             gateway_access(options.environ),
@@ -38,10 +37,10 @@ def full_flow_live(options: Options, source: LocalSource) -> Outcome:
         )
         # The contract has no mode named khala.
         mode = FlowMode.LIVE if options.mode is Mode.KHALA else FlowMode(options.mode.value)
-        flow = Flow(stages, clock=clock, mode=mode, folder=folder, shown_folder=folder.as_posix())
-        try:
-            flow.run()
-        finally:
-            summary = flow.write()
-            publish(options, folder)
+        with published(options, request_id) as folder:
+            flow = Flow(stages, clock=clock, mode=mode, folder=folder, shown_folder=folder.as_posix())
+            try:
+                flow.run()
+            finally:
+                summary = flow.write()
     return flow_outcome(summary, tuple(flow.events))

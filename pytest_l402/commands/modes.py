@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from .bad_input import BadInput
+from .outcome import plain
 
 MODE_VARIABLE: Final = "OA_LIGHTNING_OPS_CONTROL_PLANE_MODE"
 
@@ -47,11 +48,4 @@ def resolve_mode(given: str | None, environ: Mapping[str, str]) -> Mode:
     close = difflib.get_close_matches(name.lower(), list(Mode), n=1, cutoff=0.5)
     seen = repr(name[:40]) if name else "a blank value"
     hint = f"did you mean {close[0]}?" if close else "take one of them"
-    raise BadInput(
-        f"{origin}: expected one of {', '.join(Mode)}, saw {ascii_only(seen)}; {hint}", "unknown_mode"
-    )
-
-
-def ascii_only(text: str) -> str:
-    """Return the text with everything beyond ASCII escaped."""
-    return text.encode("ascii", "backslashreplace").decode()
+    raise BadInput(f"{origin}: expected one of {', '.join(Mode)}, saw {plain(seen)}; {hint}", "unknown_mode")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .bad_input import BadInput
-from .modes import MODE_VARIABLE, Mode, ascii_only, resolve_mode
+from .modes import MODE_VARIABLE, Mode, resolve_mode
+from .outcome import plain
 
 DEFAULT_FOLDER = Path("output")
 
@@ -130,6 +131,6 @@ def check_folder(origin: str, folder: Path) -> None:
 
 
 def shown(value: object) -> str:
-    """Return a value from outside as a message may hold it: short, quoted, ASCII."""
+    """Return a value from outside as a message may hold it: short and quoted."""
     text = str(value)
-    return ascii_only(repr(text if len(text) <= 80 else text[:80] + "..."))
+    return plain(repr(text if len(text) <= 80 else text[:80] + "..."))

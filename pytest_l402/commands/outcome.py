@@ -26,7 +26,8 @@ class Outcome(NamedTuple):
 
 def refusal(code: str, message: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the document of a command that could not do its work."""
-    return {"ok": False, "failureCode": code, "error": message, **(more or {})}
+    told = {"ok": False, "failureCode": code, "error": message}
+    return told | {key: value for key, value in (more or {}).items() if key not in told}
 
 
 def tell(command: str, document: Mapping[str, Any], reason: str | None, *, as_json: bool) -> None:
@@ -50,7 +51,12 @@ def tell(command: str, document: Mapping[str, Any], reason: str | None, *, as_js
 def complain(command: str, reason: str) -> None:
     """Print one line on standard error, if there is one."""
     if sys.stderr is not None:
-        print(f"{' '.join(('pytest-l402', command)).strip()}: {reason}", file=sys.stderr)
+        print(f"{f'pytest-l402 {command}'.strip()}: {plain(reason)}", file=sys.stderr)
+
+
+def plain(text: str) -> str:
+    """Return the text on one line, with whatever could colour, hide or turn round what is shown escaped."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _compact(value: object) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -15,7 +16,6 @@ from .runner import carry_out
 
 if TYPE_CHECKING:
     from pytest_l402.stack.ops.deployment_ledger import DeploymentHistory
-    from pytest_l402.stack.ops.reconcile import Reconciler
     from pytest_l402.stack.ops.reconcile_summary import ReconcileSummary
 
 NOT_DEPLOYED: Final = "not_deployed"
@@ -84,11 +84,14 @@ def _work(options: Options, order: Order) -> Outcome:
     from .mock_stack import injected, mock_stack, read_faults
 
     faults = read_faults(options.faults)
-    with mock_stack(ops_folder=order.state_dir) as stack, injected(stack, faults):
-        request_id = order.request_id or f"reconcile:{stack.clock.tick()}"
+    with usable_state(), mock_stack(ops_folder=order.state_dir) as stack, injected(stack, faults):
+        at_ms = stack.clock.tick()
+        request_id = f"reconcile:{at_ms}" if order.request_id is None else order.request_id
         job = ReconcileJob(options, "reconcile", request_id, stack.tables)
         reconciler = stack.reconciler(wait_s=order.wait_s)
-        return job.run(lambda: reconcile(reconciler, request_id, order.image_digest), stack.ops.deployments)
+        return job.run(
+            lambda: reconciler.reconcile(request_id, image_digest=order.image_digest), stack.ops.deployments
+        )
 
 
 class ReconcileJob:
@@ -130,17 +133,19 @@ class ReconcileJob:
         return Outcome(self._folder.summary(document), None if summary.ok else _reason(summary))
 
 
-def reconcile(reconciler: Reconciler, request_id: str, image_digest: str | None) -> ReconcileSummary:
-    """Reconcile. Raises `BadInput` when nothing was begun."""
+@contextmanager
+def usable_state() -> Iterator[None]:
+    """Tell as the commands do why a reconcile was not begun. Raises `BadInput`."""
+    from pytest_l402.contract import InputError
     from pytest_l402.stack.ops.deployment_ledger import LedgerError
     from pytest_l402.stack.ops.reconcile import ReconcileRefused
     from pytest_l402.stack.ops.reconcile_lock import ReconcileBusy
 
     try:
-        return reconciler.reconcile(request_id, image_digest=image_digest)
+        yield
     except ReconcileRefused as error:
         raise BadInput(str(error), "reconcile_refused") from None
-    except LedgerError as error:
+    except (InputError, LedgerError) as error:
         raise BadInput(str(error), "state_unusable") from None
     except ReconcileBusy as error:
         raise BadInput(str(error), "reconcile_busy") from None

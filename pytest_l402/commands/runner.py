@@ -38,7 +38,7 @@ def carry_out(command: str, work: Callable[[], Outcome], *, as_json: bool) -> in
     except BadInput as error:
         document, reason, code = refusal(error.code, str(error), error.more), str(error), UNUSABLE
     except Failed as error:
-        document, reason, code = refusal(error.code, str(error)), str(error), FAILED
+        document, reason, code = refusal(error.code, str(error), error.more), str(error), FAILED
     except Interrupted as error:
         document, reason = refusal("interrupted", str(error)), str(error)
         code = _SIGNALLED + error.number

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .artifacts import BASE, SUMMARY
+from .artifacts import BASE, SUMMARY, writing
 from .bad_input import BadInput
 from .options import Options, add_shared_arguments, read_options, shown, usable_path
 from .outcome import Outcome
@@ -71,19 +73,16 @@ def _work(given: argparse.Namespace) -> Outcome:
     with mock_stack() as stack:
         request_id = f"smoke:full-flow:{stack.clock.tick()}"
         # The local artifact of this run is kept with it: the usual place may hold one of a real executor.
-        folder = stack.artifact_dir = prepared_folder(options, request_id)
-        try:
-            with injected(stack, faults):
-                flow = run_full_flow(
-                    stack,
-                    options.artifact_dir,
-                    source.path,
-                    source.allow_missing,
-                    request_id=request_id,
-                    relative_paths=False,
-                )
-        finally:
-            publish(options, folder)
+        with published(options, request_id) as folder, injected(stack, faults):
+            stack.artifact_dir = folder
+            flow = run_full_flow(
+                stack,
+                options.artifact_dir,
+                source.path,
+                source.allow_missing,
+                request_id=request_id,
+                relative_paths=False,
+            )
     return flow_outcome(flow.summary, flow.events)
 
 
@@ -109,33 +108,34 @@ def local_source(options: Options, given: str | None, allow_missing: bool) -> Lo
     return LocalSource(path, allow_missing)
 
 
-def prepared_folder(options: Options, request_id: str) -> Path:
-    """Return the folder of a run, without what an earlier one left: a killed run must leave none of it."""
+@contextmanager
+def published(options: Options, request_id: str) -> Iterator[Path]:
+    """Give the folder of a run, and leave its summary also where runbook observability redirects it to.
+
+    What an earlier run left is removed first: one that is killed must leave nothing that could be mistaken
+    for its own. In a folder that was named by `--artifact-dir` both files are left directly, too.
+
+    Raises:
+        Failed: a file could not be written.
+    """
     from pytest_l402.contract import folder_name
-
-    folder = options.artifact_dir / BASE / KIND / folder_name(request_id)
-    for path in (
-        folder / EVENTS,
-        folder / SUMMARY,
-        folder / LOCAL_ARTIFACT,
-        options.artifact_dir / HOSTED_SUMMARY,
-    ):
-        path.unlink(missing_ok=True)
-    return folder
-
-
-def publish(options: Options, folder: Path) -> None:
-    """Leave the summary where runbook observability redirects it; in a folder that was named, both files."""
     from pytest_l402.stack.artifact_files import write_text
 
-    if not (folder / SUMMARY).is_file():
-        return
-    summary = (folder / SUMMARY).read_text(encoding="utf-8")
-    write_text(options.artifact_dir / HOSTED_SUMMARY, summary)
-    if options.artifact_dir_given:
-        # There the original tool leaves them when the folder is named.
-        write_text(options.artifact_dir / SUMMARY, summary)
-        write_text(options.artifact_dir / EVENTS, (folder / EVENTS).read_text(encoding="utf-8"))
+    folder = options.artifact_dir / BASE / KIND / folder_name(request_id)
+    hosted = options.artifact_dir / HOSTED_SUMMARY
+    with writing(folder):
+        for path in (folder / EVENTS, folder / SUMMARY, folder / LOCAL_ARTIFACT, hosted):
+            path.unlink(missing_ok=True)
+        try:
+            yield folder
+        finally:
+            if (folder / SUMMARY).is_file():
+                summary = (folder / SUMMARY).read_text(encoding="utf-8")
+                write_text(hosted, summary)
+                if options.artifact_dir_given:
+                    # There the original tool leaves them when the folder is named.
+                    write_text(options.artifact_dir / SUMMARY, summary)
+                    write_text(options.artifact_dir / EVENTS, (folder / EVENTS).read_text(encoding="utf-8"))
 
 
 def flow_outcome(summary: FullFlowSummary, events: tuple[FlowEvent, ...]) -> Outcome:

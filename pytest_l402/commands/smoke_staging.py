@@ -6,7 +6,7 @@ import argparse
 
 from .options import Options, add_shared_arguments, read_options
 from .outcome import Outcome
-from .reconcile import Order, ReconcileJob, add_order_arguments, read_order, reconcile
+from .reconcile import Order, ReconcileJob, add_order_arguments, read_order, usable_state
 from .runner import carry_out
 
 REQUEST_ID = "smoke:staging"
@@ -39,16 +39,18 @@ def _work(options: Options, order: Order) -> Outcome:
     from .mock_stack import NEWS, WEATHER, injected, mock_stack, read_faults
 
     faults = read_faults(options.faults)
-    with mock_stack(WEATHER, ops_folder=order.state_dir) as stack:
+    with usable_state(), mock_stack(WEATHER, ops_folder=order.state_dir) as stack:
         reconciler = stack.reconciler(wait_s=order.wait_s)
-        previous = reconcile(reconciler, PREVIOUS_ID, None)
+        previous = reconciler.reconcile(PREVIOUS_ID)
         news = paywall_of(NEWS)
         assert news is not None
         stack.control_plane.create_paywall(news)
-        request_id = order.request_id or REQUEST_ID
+        request_id = REQUEST_ID if order.request_id is None else order.request_id
         job = ReconcileJob(options, "staging", request_id, stack.tables)
         more = {"previousConfigHash": previous.config_hash}
         with injected(stack, faults):
             return job.run(
-                lambda: reconcile(reconciler, request_id, order.image_digest), stack.ops.deployments, more
+                lambda: reconciler.reconcile(request_id, image_digest=order.image_digest),
+                stack.ops.deployments,
+                more,
             )
