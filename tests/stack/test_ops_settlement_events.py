@@ -168,9 +168,10 @@ def test_a_preimage_is_exactly_64_hex_digits(value: object) -> None:
 
 
 def test_another_proof_type_is_refused_by_its_own_code() -> None:
-    assert faults(settlement(paymentProofType="keysend")) == {
-        ("paymentProofType", "invalid_payment_proof_type")
-    }
+    (fault,) = decode_event(settlement(paymentProofType="keysend"), 0)  # type: ignore[misc]
+    assert isinstance(fault, Refusal)
+    assert (fault.field, fault.code) == ("paymentProofType", "invalid_payment_proof_type")
+    assert (fault.expected, fault.seen) == ("lightning_preimage", '"keysend"')
 
 
 @pytest.mark.parametrize("value", ["hash_smoke_1", "a" * 63, "g" * 64])
@@ -240,7 +241,14 @@ def test_a_refusal_names_place_field_and_subject() -> None:
         'events[7].paymentProofValue ("set_0"): expected 64 hex digits of a 32-byte preimage, '
         "saw text of 3 characters [invalid_preimage]"
     )
-    assert fault.to_row()["subjectId"] == "set_0"
+    assert fault.to_row() == {
+        "event": 7,
+        "subjectId": "set_0",
+        "code": "invalid_preimage",
+        "field": "paymentProofValue",
+        "expected": "64 hex digits of a 32-byte preimage",
+        "seen": "text of 3 characters",
+    }
 
 
 def test_a_batch_is_ordered_by_time_then_invoices_then_rank() -> None:

@@ -226,7 +226,7 @@ def test_a_lost_settlement_leaves_no_trace(books: Books) -> None:
 
 def test_a_delayed_settlement_arrives_when_it_is_released(books: Books) -> None:
     with books.faults.inject(SettlementDelayed(), request_id="req_1"):
-        books.store.ingest(event())
+        assert not books.store.ingest(event()).existed
     assert (books.store.rows("settlements"), books.store.delayed()) == ((), 1)
 
     books.clock.advance(60_000)
