@@ -26,7 +26,7 @@ class LiveGatewayOps:
 
     Reading what runs is always allowed; whatever else needs the permission of the run. The API has no way to
     take a first deployment away, so `withdraw` deploys a configuration without services, and a gateway that
-    runs this one runs nothing.
+    runs this one runs nothing. An undo whose answer is lost counts as done if the gateway says so afterwards.
     """
 
     def __init__(self, access: GatewayAccess, api: JsonApi, permission: Permission) -> None:
@@ -80,25 +80,35 @@ class LiveGatewayOps:
         self, *, request_id: str, deployment_id: str, target: ActiveDeployment
     ) -> ActiveDeployment | None:
         """Run `target` again, and return what runs then. Raises `GatewayOpsError`, `ChangeRefused`."""
-        return self._changed(
-            "/ops/rollback",
-            {
-                "requestId": request_id,
-                "deploymentId": deployment_id,
-                "targetConfigHash": target.config_hash,
-                "imageDigest": target.image_digest,
-            },
-        )
+        body = {
+            "requestId": request_id,
+            "deploymentId": deployment_id,
+            "targetConfigHash": target.config_hash,
+            "imageDigest": target.image_digest,
+        }
+        try:
+            return self._changed("/ops/rollback", body)
+        except GatewayOpsError:
+            active = self.active(request_id=request_id)
+            if active is None or active.config_hash != target.config_hash:
+                raise
+            return active
 
     def withdraw(self, *, request_id: str, deployment_id: str) -> None:
         """Sell nothing any more. Raises `GatewayOpsError`, `ChangeRefused`."""
-        self.apply(
-            request_id=request_id,
-            deployment_id=deployment_id,
-            config_hash=NOTHING_HASH,
-            aperture_yaml=NOTHING_YAML,
-            image_digest=None,
-        )
+        if self.active(request_id=request_id) is None:
+            return
+        try:
+            self.apply(
+                request_id=request_id,
+                deployment_id=deployment_id,
+                config_hash=NOTHING_HASH,
+                aperture_yaml=NOTHING_YAML,
+                image_digest=None,
+            )
+        except GatewayOpsError:
+            if self.active(request_id=request_id) is not None:
+                raise
 
     def _changed(self, path: str, body: Mapping[str, Any]) -> ActiveDeployment:
         url = f"{self._access.base_url}{path}"

@@ -117,7 +117,11 @@ class ServedStack:
 
     def _served(self, paywall: Paywall) -> Paywall:
         price = self.scenario.prices.get(paywall.paywall_id)
-        policy = paywall.policy if price is None else replace(paywall.policy, fixed_amount_msats=price)
+        policy = paywall.policy
+        if price is not None:
+            # The fraction of a sat is the fault `PaywallNotCompilable`: another price does not mend it.
+            fraction = policy.fixed_amount_msats % MSATS_PER_SAT
+            policy = replace(policy, fixed_amount_msats=price + fraction)
         routes = tuple(replace(route, host_pattern=LOOPBACK) for route in paywall.routes)
         metadata = {TOKEN_VALIDITY_KEY: PREPAID_VALIDITY_S, **paywall.metadata}
         return replace(paywall, policy=policy, routes=routes, metadata=metadata)
