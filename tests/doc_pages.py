@@ -178,3 +178,21 @@ def _alike(expected: tuple[str, ...], seen: tuple[str, ...]) -> bool:
 def _words(line: str) -> str:
     """A line without what a change of the rehearsals may change: numbers, ids, the width of a rule."""
     return re.sub(r"=+|\.+|[FE]+\b|\s+", " ", re.sub(r"[0-9a-f]{4,}|\d+", "#", line))
+
+
+def rows_of(page: str, after: str) -> list[list[str]]:
+    """Return the cells of the first table below a line that begins with `after`, without its head."""
+    lines = iter((REPOSITORY / "docs" / page).read_text(encoding="utf-8").splitlines())
+    next(line for line in lines if line.startswith(after))
+    table = []
+    for line in lines:
+        if line.startswith("|"):
+            table.append([cell.strip() for cell in line.strip("|").split("|")])
+        elif table:
+            break
+    return table[2:]
+
+
+def names_in(cells: list[str]) -> list[str]:
+    """Return what stands between backticks in the cells."""
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]

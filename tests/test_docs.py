@@ -5,10 +5,8 @@ To put changed answers into the pages, run `L402_DOCS=rewrite pytest tests/test_
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
-import inspect
 import json
 import os
 import re
@@ -18,23 +16,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 import yaml
-from doc_pages import PAGES, REPOSITORY, Command, Page, corrected, mismatch, read_page
+from doc_pages import PAGES, REPOSITORY, Command, Page, corrected, mismatch, names_in, read_page
 
 import pytest_l402
-from pytest_l402.commands.command_line import COMMANDS
-from pytest_l402.evidence import RULES, TABLES
-from pytest_l402.live import control_plane_access, gateway_access
-from pytest_l402.plugin import fixtures, live_fixtures
-from pytest_l402.plugin.options import OPTIONS
-from pytest_l402.signoff import SignOffDocument
-from pytest_l402.stack import Fault, faults
 
-PACKAGE = REPOSITORY / "pytest_l402"
 REWRITE = os.environ.get("L402_DOCS") == "rewrite"
 
 FAMILY = "observability"
@@ -275,128 +264,6 @@ def test_the_changelog_begins_with_this_version():
     assert re.findall(r"^## \[(\S+)\]", text, re.MULTILINE)[0] == pytest_l402.__version__
 
 
-def _rows(page: str, after: str) -> list[list[str]]:
-    """The cells of the first table below a line that begins with `after`, without its head."""
-    lines = iter((REPOSITORY / "docs" / page).read_text(encoding="utf-8").splitlines())
-    next(line for line in lines if line.startswith(after))
-    table = []
-    for line in lines:
-        if line.startswith("|"):
-            table.append([cell.strip() for cell in line.strip("|").split("|")])
-        elif table:
-            break
-    return table[2:]
-
-
-def _names(cells: list[str]) -> list[str]:
-    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
-
-
-def test_every_option_is_listed_by_all_its_names():
-    listed = [tuple(_names(row[:3])) for row in _rows("configuration.md", "## Options")]
-    assert listed == [
-        (f"{option.flag} {option.metavar or ''}".strip(), option.variable, option.name) for option in OPTIONS
-    ]
-
-
-def test_every_fixture_table_rule_and_fault_is_listed():
-    assert {*_names([row[0] for row in _rows("configuration.md", "## Fixtures")])} == {
-        name for module in (fixtures, live_fixtures) for name in vars(module) if name.startswith("l402_")
-    }
-    assert {*_names([row[0] for row in _rows("configuration.md", "## Evidence tables")])} == {*TABLES}
-    assert [tuple(_names(row)) for row in _rows("triage-an-incident.md", "<!-- rules -->")] == [
-        (rule.name, rule.domain, rule.field) for rule in RULES
-    ]
-    assert [row[0].strip("`") for row in _rows("rehearse-your-own-client.md", "## Faults")] == [
-        name
-        for name, kind in vars(faults).items()
-        if inspect.isclass(kind) and issubclass(kind, Fault) and kind is not Fault
-    ]
-
-
-def test_every_command_and_its_flags_are_listed():
-    page = "operator-commands.md"
-    assert [_names(row[:1])[0] for row in _rows(page, "# ")] == [
-        f"pytest-l402 {name}" for name in sorted(COMMANDS, key=_as_the_page_has_them)
-    ]
-    shared = _names([row[0] for row in _rows(page, "Every command but")])
-    more = {
-        ("reconcile", "smoke:staging"): _names([row[0] for row in _rows(page, "`reconcile` and")]),
-        ("smoke:full-flow",): _names([row[0] for row in _rows(page, "`smoke:full-flow` also takes")]),
-    }
-    for name in sorted({*COMMANDS} - {"triage", "serve"}):
-        own = [
-            flag for names, flags in more.items() if name.removesuffix(":convex") in names for flag in flags
-        ]
-        assert [flag.partition(" ")[0].partition("[")[0] for flag in [*shared, *own]] == _flags(name)
-
-
-def _as_the_page_has_them(name: str) -> bool:
-    return name in ("triage", "serve")
-
-
-def test_every_variable_of_live_mode_is_listed_and_in_the_example():
-    listed = _names([row[0] for row in _rows("rehearse-staging.md", "## The environment")])
-    modules = (PACKAGE / "live" / "environment.py", PACKAGE / "commands" / "modes.py")
-    sources = "".join(path.read_text(encoding="utf-8") for path in modules)
-    read = {
-        f"OA_LIGHTNING_OPS_{name}" for name in re.findall(r'"(?:OA_LIGHTNING_OPS_|\{PREFIX\})(\w+)"', sources)
-    }
-    assert {*listed} == read
-    example = (REPOSITORY / "env.example").read_text(encoding="utf-8")
-    assert sorted(re.findall(r"^#?(OA_\w+)=", example, re.MULTILINE)) == sorted(listed)
-
-
-def test_the_example_of_the_environment_is_one_that_live_mode_takes():
-    example = (REPOSITORY / "env.example").read_text(encoding="utf-8")
-    environ = dict(line.split("=", 1) for line in example.splitlines() if line.startswith("OA_"))
-    assert control_plane_access(environ).url == environ["OA_LIGHTNING_OPS_KHALA_URL"]
-    assert gateway_access(environ).challenge_url == "https://l402.openagents.com/staging"
-
-
-def test_every_flag_of_serve_is_listed():
-    listed = _names([row[0] for row in _rows("rehearse-staging.md", "## More of serve")])
-    assert [flag.partition(" ")[0].partition("[")[0] for flag in listed] == _flags("serve")
-
-
-def test_every_command_is_told_for_live_mode():
-    listed = _names([row[0] for row in _rows("rehearse-staging.md", "## What each command does")])
-    assert {*listed} == {name for name, command in COMMANDS.items() if command.mode is None} - {
-        "triage",
-        "serve",
-    } | {"pytest --l402-mode=live"}
-
-
-def _flags(command: str) -> list[str]:
-    parser = argparse.ArgumentParser(add_help=False)
-    import_module(f"pytest_l402.commands.{COMMANDS[command].module}").add_arguments(parser)
-    return [action.option_strings[0] for action in parser._actions]
-
-
-def test_every_defect_has_a_test_that_exists():
-    rows = _rows("defects-of-the-original-tools.md", "# ")
-    assert [row[0] for row in rows] == [str(number) for number in range(1, 15)]
-    for row in rows:
-        named = [name.split("::") for name in _names(row[3:])]
-        assert named, f"defect {row[0]} names no test"
-        assert all(_is_test(*name) for name in named), row[0]
-
-
-def _is_test(file: str, name: str) -> bool:
-    return re.search(rf"^def {re.escape(name)}\(", (REPOSITORY / file).read_text(), re.MULTILINE) is not None
-
-
-def test_every_test_that_runbook_2_names_exists():
-    rows = _rows("runbook-2-staging-reconcile.md", "## What no rehearsal shows")
-    assert rows
-    assert all(_is_test(*_names(row[1:])[0].split("::")) for row in rows)
-
-
-def test_every_key_of_the_document_is_listed():
-    listed = _names([row[0] for row in _rows("read-a-sign-off.md", "## The document")])
-    assert {*listed, "schema_version"} == {*SignOffDocument.model_fields}
-
-
 @pytest.mark.parametrize(("family", "page"), RUNBOOK_PAGES.items(), ids=[*RUNBOOK_PAGES])
 def test_the_runbook_page_names_the_checks_that_proved_each_line(family, page, rehearsed):
     (document,) = rehearsed(family).root.glob("output/signoff/*/signoff.json")
@@ -406,7 +273,9 @@ def test_the_runbook_page_names_the_checks_that_proved_each_line(family, page, r
             proven.setdefault(line["id"], set()).update(name.partition("(")[0] for name in line["proven_by"])
     text = (REPOSITORY / "docs" / page).read_text(encoding="utf-8")
     rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
-    listed = {row[1].strip(" `"): {*_names([row[2]])} for row in rows if len(row) == 3 and _names([row[1]])}
+    listed = {
+        row[1].strip(" `"): {*names_in([row[2]])} for row in rows if len(row) == 3 and names_in([row[1]])
+    }
     assert {line: checks for line, checks in listed.items() if line in proven} == proven
 
 
