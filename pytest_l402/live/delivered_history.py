@@ -99,10 +99,9 @@ class DeliveredHistory(DeploymentHistory):
         )
 
     def _behind(self, table: str, time_key: str) -> Iterator[_Row]:
-        for number, row in enumerate(self.rows(table)):
-            if number >= self._delivered[table]:
-                rank = _RANKS.get(str(row.get("status")), 1)
-                yield _Row(row[time_key], rank, number, table, row)
+        delivered = self._delivered[table]
+        for number, row in enumerate(self.rows(table, skip=delivered), delivered):
+            yield _Row(row[time_key], _RANKS.get(str(row.get("status")), 1), number, table, row)
 
     def _read(self) -> dict[str, int]:
         if not self._delivered_path.exists():

@@ -156,7 +156,8 @@ DRILL = mutations(
 )
 
 
-@pytest.mark.parametrize("name", SIGNALS)
+# SIGINT takes the way of SIGTERM, as the reconciles above show.
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", DRILL)
 def test_a_drill_that_is_cut_off_at_any_change(

@@ -97,14 +97,17 @@ class DeploymentHistory:
         """Close the file; nothing is answered afterwards. May be called twice."""
         self._db.close()
 
-    def rows(self, table: str) -> tuple[dict[str, Any], ...]:
+    def rows(self, table: str, *, skip: int = 0) -> tuple[dict[str, Any], ...]:
         """Return the rows of `deployments` or `gateway_events` in the order in which they were appended.
+
+        The first `skip` of them are left out.
 
         Raises:
             KeyError: no such table.
         """
         model = _MODELS[table]
-        found = self._all(f"SELECT * FROM {EVIDENCE_TABLES[table]} ORDER BY sequence")  # noqa: S608 - no input
+        sql = f"SELECT * FROM {EVIDENCE_TABLES[table]} ORDER BY sequence LIMIT -1 OFFSET ?"  # noqa: S608
+        found = self._all(sql, skip)
         return tuple(model.decode(_decoded(row)).to_row() for row in found)
 
     def begin(self, intent: Intent, pending: Deployment | None) -> None:
@@ -266,7 +269,7 @@ class DeploymentHistory:
             (request_id, step, deployment_id, config_hash, _as_json(payload)),
         )
 
-    def _all(self, sql: str, *parameters: str) -> list[sqlite3.Row]:
+    def _all(self, sql: str, *parameters: str | int) -> list[sqlite3.Row]:
         with self._lock:
             return self._db.execute(sql, parameters).fetchall()
 
