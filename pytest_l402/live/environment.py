@@ -172,7 +172,7 @@ def _base_url(value: str) -> str:
 def _resource_url(value: str) -> str:
     try:
         parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         with_user = parts.username is not None or bool(parts.fragment)
         httpx.URL(value)
     except (ValueError, httpx.InvalidURL):
