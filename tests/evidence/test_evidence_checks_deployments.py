@@ -9,6 +9,7 @@ import pytest
 from pytest_l402.evidence import (
     Check,
     Evidence,
+    checks,
     deployment_persisted,
     events_persisted,
     gateway_challenged,
@@ -109,3 +110,8 @@ def test_a_summary_that_the_history_contradicts(reconciled: Evidence) -> None:
 def test_events_must_be_named() -> None:
     with pytest.raises(ValueError, match="at least one event type"):
         events_persisted("good")
+
+
+def test_every_check_of_the_module_is_tried() -> None:
+    public = {name for name in checks.__all__ if getattr(checks, name).__module__.endswith(".deployments")}
+    assert {check.name.partition("(")[0] for check in HOLDING} == public

@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_l402.evidence import Check, Evidence, no_row, result_shows, run_check, same_in_every_row, some_row
+from pytest_l402.evidence import (
+    Check,
+    Evidence,
+    checks,
+    no_row,
+    result_shows,
+    run_check,
+    same_in_every_row,
+    some_row,
+)
 
 EVIDENCE = Evidence(
     {
@@ -17,16 +26,15 @@ EVIDENCE = Evidence(
 )
 
 
-@pytest.mark.parametrize(
-    "check",
-    [
-        result_shows("drill", ok=True, error=None, gate__allowed=False, gate__code="paused"),
-        same_in_every_row("runs", "hash"),
-        some_row("rules", id="two"),
-        no_row("rules", witness="rules", id="three"),
-    ],
-    ids=lambda check: check.name,
-)
+HOLDING = [
+    result_shows("drill", ok=True, error=None, gate__allowed=False, gate__code="paused"),
+    same_in_every_row("runs", "hash"),
+    some_row("rules", id="two"),
+    no_row("rules", witness="rules", id="three"),
+]
+
+
+@pytest.mark.parametrize("check", HOLDING, ids=lambda check: check.name)
 def test_holds_and_notices_every_mutant(check: Check) -> None:
     result = run_check(check, EVIDENCE)
     assert result.passed, result.render()
@@ -68,3 +76,8 @@ def test_is_violated(check: Check, seen: str) -> None:
 def test_a_check_of_nothing_is_refused(make: Callable[[], Check]) -> None:
     with pytest.raises(ValueError, match="expected"):
         make()
+
+
+def test_every_check_of_the_module_is_tried() -> None:
+    public = {name for name in checks.__all__ if getattr(checks, name).__module__.endswith(".results")}
+    assert {check.name.partition("(")[0] for check in HOLDING} == public
