@@ -134,11 +134,10 @@ _REMEDIES: Final = {
 
 
 def _target(response: httpx.Response) -> str:
-    try:
-        host = urlsplit(response.headers.get("location", "")).hostname
-    except ValueError:
-        host = "a place that is no URL"
-    return quoted(host or "another path")
+    location = response.headers.get("location")
+    if not location:
+        return "a place it does not name"
+    return quoted(urlsplit(location).hostname or "another path")
 
 
 def _document(where: str, response: httpx.Response) -> Any:
