@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
@@ -45,6 +44,8 @@ def resolve_mode(given: str | None, environ: Mapping[str, str]) -> Mode:
         return Mode.MOCK
     if name in tuple(Mode):
         return Mode(name)
+    import difflib
+
     close = difflib.get_close_matches(name.lower(), list(Mode), n=1, cutoff=0.5)
     seen = repr(name[:40]) if name else "a blank value"
     hint = f"did you mean {close[0]}?" if close else "take one of them"

@@ -28,12 +28,10 @@ def _one_of(fault: Fault, words: object, seen: str) -> None:
         raise ValueError(f"{fault.name}: expected one of {', '.join(get_args(words))}, saw {seen!r}")
 
 
-@dataclass(frozen=True)
 class GatewayDown(Fault):
     """The gateway's host refuses connections; it sees nothing and records nothing."""
 
 
-@dataclass(frozen=True)
 class ChallengeFailure(Fault):
     """The seller's node creates no invoice, so the gateway cannot challenge (500 `challenge failure`)."""
 
@@ -49,42 +47,34 @@ class UpstreamFailure(Fault):
             raise ValueError(f"UpstreamFailure: expected an error status 400..599, saw {self.status}")
 
 
-@dataclass(frozen=True)
 class UpstreamDown(Fault):
     """The seller's API refuses connections (Aperture: 502, empty body)."""
 
 
-@dataclass(frozen=True)
 class SettlementLost(Fault):
     """A settlement event is dropped before it is stored: paid, but nowhere to be found."""
 
 
-@dataclass(frozen=True)
 class SettlementDelayed(Fault):
     """A settlement event is queued and stored only when it is released."""
 
 
-@dataclass(frozen=True)
 class SettlementProofMismatch(Fault):
     """The settlement store keeps another proof reference than the one that was paid with."""
 
 
-@dataclass(frozen=True)
 class ProjectionStale(Fault):
     """The user interface is not told about the settlement."""
 
 
-@dataclass(frozen=True)
 class ProjectionProofMismatch(Fault):
     """The user interface shows another proof reference than the settlement store holds."""
 
 
-@dataclass(frozen=True)
 class PaymentFailure(Fault):
     """The payment fails on its way; no money moves, no preimage comes back."""
 
 
-@dataclass(frozen=True)
 class PaymentPending(Fault):
     """The payment neither succeeds nor fails yet; it is resolved later."""
 
@@ -100,17 +90,14 @@ class PaymentSlow(Fault):
             raise ValueError(f"PaymentSlow: expected milliseconds >= 0, saw {self.ms}")
 
 
-@dataclass(frozen=True)
 class PreimageMissing(Fault):
     """The payment succeeds, but the wallet hands no preimage over."""
 
 
-@dataclass(frozen=True)
 class WalletLocked(Fault):
     """The wallet is locked and pays nothing."""
 
 
-@dataclass(frozen=True)
 class NodeDegraded(Fault):
     """The buyer's node reports itself degraded; payments may still succeed."""
 
@@ -125,17 +112,14 @@ class ExecutorStops(Fault):
         _one_of(self, StopPoint, self.at)
 
 
-@dataclass(frozen=True)
 class HeartbeatStopped(Fault):
     """The buyer's executor lives, but its heartbeats no longer arrive."""
 
 
-@dataclass(frozen=True)
 class PaywallNotCompilable(Fault):
     """The control plane holds a price that no gateway can ask for: a fraction of a sat."""
 
 
-@dataclass(frozen=True)
 class ActiveLookupFailure(Fault):
     """The gateway's operations do not say what it runs."""
 
@@ -150,7 +134,6 @@ class DeployFailure(Fault):
         _one_of(self, DeployTrouble, self.how)
 
 
-@dataclass(frozen=True)
 class DeployedUnhealthy(Fault):
     """What a deploy brings up answers its health path with 503."""
 
@@ -165,7 +148,6 @@ class DeployedChallengeWrong(Fault):
         _one_of(self, ChallengeTrouble, self.how)
 
 
-@dataclass(frozen=True)
 class DeployedUpstreamUnreachable(Fault):
     """What a deploy brings up takes the money, but its seller's API cannot be reached."""
 
