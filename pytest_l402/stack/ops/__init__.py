@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from .aperture_config import render_aperture_yaml, service_of
 from .compile import Compilation, compile_paywalls
+from .decode_paywalls import PaywallDecodeError, decode_paywalls
 from .deployment_ledger import DeploymentHistory, LedgerError
 from .deployments import Deployment, GatewayEvent
 from .diagnostics import Diagnostic, DiagnosticCode, Severity
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
         credentials_from_environment,
         validate_credentials,
     )
-    from .decode_paywalls import PaywallDecodeError, decode_paywalls
     from .security_drill import SecurityDrillRefused, SecurityDrillResidue, run_security_drill
     from .security_summary import SecurityDrill
     from .settlement_ingest import IngestRefused, SettlementIngest, ingest_settlements
@@ -50,7 +50,6 @@ _ON_DEMAND = {
     "CredentialRoles": ".credential_roles",
     "CredentialValidationError": ".credential_validation",
     "IngestRefused": ".settlement_ingest",
-    "PaywallDecodeError": ".decode_paywalls",
     "RoleCredentials": ".credential_validation",
     "RoleState": ".credential_roles",
     "RoleStatus": ".credential_roles",
@@ -59,7 +58,6 @@ _ON_DEMAND = {
     "SecurityDrillResidue": ".security_drill",
     "SettlementIngest": ".settlement_ingest",
     "credentials_from_environment": ".credential_validation",
-    "decode_paywalls": ".decode_paywalls",
     "ingest_settlements": ".settlement_ingest",
     "run_security_drill": ".security_drill",
     "smoke_events": ".settlement_smoke",
