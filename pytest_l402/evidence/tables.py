@@ -106,11 +106,7 @@ class Evidence:
         if not isinstance(other, Evidence):
             return NotImplemented
         return self.names == other.names and all(
-            len(rows) == len(other._tables[name])
-            and all(
-                ours is theirs or _line(ours) == _line(theirs)
-                for ours, theirs in zip(rows, other._tables[name], strict=True)
-            )
+            rows is other._tables[name] or _same_rows(rows, other._tables[name])
             for name, rows in self._tables.items()
         )
 
@@ -173,8 +169,19 @@ def read_evidence(folder: Path) -> Evidence:
     return Evidence(tables)
 
 
+def _same_rows(some: tuple[Row, ...], others: tuple[Row, ...]) -> bool:
+    return len(some) == len(others) and all(
+        ours is theirs or _line(ours) == _line(theirs) for ours, theirs in zip(some, others, strict=True)
+    )
+
+
+_PLAIN = frozenset({int, bool, type(None)})
+
+_TO_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
 def _line(row: Row) -> bytes:
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    return _TO_JSON(row).encode() + b"\n"
 
 
 def _table_name(name: str) -> str:
@@ -191,7 +198,7 @@ def _plain_rows(
         if known and id(row) in known:
             plain.append(known[id(row)])
             continue
-        if not isinstance(row, Mapping):
+        if type(row) is not dict and not isinstance(row, Mapping):
             raise EvidenceError(
                 f"{table}[{index}]: expected a row, saw {type(row).__name__}; record a mapping"
             )
@@ -200,7 +207,11 @@ def _plain_rows(
 
 
 def _plain(value: Any, table: str, index: int) -> Any:
-    if value is None or isinstance(value, bool):
+    # By exact type first: nearly every value is plain already, and `isinstance` of a Mapping is slow.
+    kind = type(value)
+    if kind is str:
+        return value if value.isascii() else _text(value, table, index)
+    if kind in _PLAIN:
         return value
     if isinstance(value, str):
         return _text(value, table, index)
@@ -208,7 +219,7 @@ def _plain(value: Any, table: str, index: int) -> Any:
         return int(value)
     if isinstance(value, float) and math.isfinite(value):
         return float(value)
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         return {_text(key, table, index): _plain(item, table, index) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, table, index) for item in value]

@@ -28,6 +28,9 @@ def clean_text(text: str) -> str:
     A secret that is broken up by colour codes or invisible characters is looked for in the text without
     them. Applying it twice changes nothing more.
     """
+    if len(text) <= MAX_WIDTH and text.isascii() and text.isprintable():
+        # Nearly every text: on one line, with nothing hidden in it.
+        return printable(redact_text(text), MAX_WIDTH)
     bare = _visible(text)
     redacted_bare = redact_text(bare)
     redacted = redacted_bare if redacted_bare != bare else redact_text(text)
