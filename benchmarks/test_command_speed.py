@@ -1,8 +1,8 @@
 """What one `smoke:full-flow --json` costs as a whole: start of Python, imports, the flow, its files.
 
 Run with ``pytest benchmarks/test_command_speed.py -s``. CPU seconds of a process of its own, user and system,
-best and median of ten, with the bytecode cached as it is after an installation. The budget is 0.6 s. Beside it
-stands what the same machine takes at the same time for Python alone and for the three libraries that the
+best and median of ten, with the bytecode cached as it is after an installation. The budget is 0.6 s. Beside
+it stands what the same machine takes at the same time for Python alone and for the three libraries that the
 command cannot do without, so that a busy machine is not taken for a slow command.
 """
 

@@ -8,11 +8,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pytest_l402.contract import TaskStatus
+
 from .control_plane_api import ControlPlaneApi
+from .executor import DEFAULT_USER
+from .executor_policy import DEFAULT_CAP_MSATS
 from .faults import Fault, GatewayDown
 from .l402_client import read_quote
 from .loopback import LoopbackServer
-from .network import REQUEST_ID_HEADER, App, Network, NetworkUnreachable, Request, Response
+from .network import REQUEST_ID_HEADER, TASK_ID_HEADER, App, Network, NetworkUnreachable, Request, Response
 from .ops.compile import compile_paywalls
 from .ops.paywall import Paywall
 from .ops.terms import MSATS_PER_SAT, TOKEN_VALIDITY_KEY
@@ -141,14 +145,20 @@ class ServedStack:
             aperture_yaml=compilation.aperture_yaml,
             image_digest=None,
         )
-        request = Request(
-            "GET", LOOPBACK, self._stack.paywalls[0].path, headers=((REQUEST_ID_HEADER, _REQUEST_ID),)
+        plane, path = self._stack.control_plane, self._stack.paywalls[0].path
+        # Bought for a task, as every purchase of the platform's users is: the settlement then names it.
+        task = plane.create_task(
+            _REQUEST_ID, DEFAULT_USER, f"https://{LOOPBACK}{path}", DEFAULT_CAP_MSATS, LOOPBACK
         )
+        headers = ((REQUEST_ID_HEADER, _REQUEST_ID), (TASK_ID_HEADER, task.task_id))
+        request = Request("GET", LOOPBACK, path, headers=headers)
         quote = read_quote(self._stack.edge.handle(request).headers_of("WWW-Authenticate"))
         payment = self._stack.wallet.pay_invoice(quote.invoice, max_msats=quote.amount_msats)
         proof = quote.authorization(payment.preimage)
         # Presented once, so that the settlement is in the books as after any purchase.
-        self._stack.edge.handle(replace(request, headers=(*request.headers, ("Authorization", proof))))
+        self._stack.edge.handle(replace(request, headers=(*headers, ("Authorization", proof))))
+        for status in (TaskStatus.RUNNING, TaskStatus.PAID, TaskStatus.COMPLETED):
+            plane.transition(task.task_id, status, _REQUEST_ID, "gateway")
         if not self._previous:
             deployer.withdraw(request_id=_REQUEST_ID, deployment_id="dep_previous")
         return proof

@@ -187,15 +187,16 @@ def test_full_flow_shows_what_it_can_and_says_what_it_cannot(run: Run, deployed:
     told = run("smoke:full-flow", "--json", "--mode", "live", "--allow-missing-local-artifact")
     document = told.document
     assert told.code == 1
-    assert "policy_deny" in document["coverage"]["failedChecks"]
+    assert document["coverage"]["failedChecks"] == ["policy_deny"]
     reasons = {entry["check"]: entry["reason"] for entry in document["failures"]}
     assert "--allow-live-changes" in reasons["policy_deny"]
     assert document["paidRequest"]["status"] == "paid"
     assert document["paidRequest"]["settlementId"] in document["settlementCorrelation"]["settlementIds"]
     assert document["gatewayReconcile"]["deploymentStatus"] == "applied"
     allowed = run("smoke:full-flow", "--json", "--mode", "live", "--allow-missing-local-artifact", *ALLOWED)
+    assert (allowed.code, allowed.document["ok"]) == (0, True)
+    assert allowed.document["mode"] == "live"
     assert allowed.document["policyDeniedRequest"]["denyReasonCode"] == "global_pause_active"
-    assert "policy_deny" not in allowed.document["coverage"]["failedChecks"]
     state = deployed.stack.control_plane.security_state()
     assert (state.global_pause, state.killed_owners) == (False, ())
 
