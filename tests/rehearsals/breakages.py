@@ -31,6 +31,7 @@ from pytest_l402.stack import (
     projection,
     purchase_run,
     security_gate,
+    settlement_books,
     settlement_store,
     stack,
     task_board,
@@ -224,7 +225,7 @@ def _(patch: Patch) -> None:
         original(self, *arguments)
         self._failed.clear()
 
-    around(patch, full_flow._Flow, "_take", take)
+    around(patch, full_flow.Flow, "_take", take)
     patch.setattr(gateway.Gateway, "handle", _ungated(gateway.Gateway.handle))
 
 
@@ -333,44 +334,39 @@ def _(patch: Patch) -> None:
 
 @breakage("a replay is stored as a new settlement", "3.idempotent-replay")
 def _(patch: Patch) -> None:
-    schema = settlement_store._SCHEMA.replace("paymentHash TEXT NOT NULL UNIQUE", "paymentHash TEXT NOT NULL")
-    patch.setattr(settlement_store, "_SCHEMA", schema)
+    schema = settlement_books._SCHEMA.replace("paymentHash TEXT NOT NULL UNIQUE", "paymentHash TEXT NOT NULL")
+    patch.setattr(settlement_books, "_SCHEMA", schema)
+    patch.setattr(settlement_books.SettlementBooks, "contradictions", lambda self, fact: ())
     count = iter(range(10_000))
-
-    def one(original: Any, self: Any, sql: str, *parameters: str) -> Any:
-        return None if "FROM settlements" in sql else original(self, sql, *parameters)
 
     def store(original: Any, self: Any, event: Any, proof: str) -> bool:
         return original(self, replace(event, settlement_id=f"{event.settlement_id}-{next(count)}"), proof)
 
-    around(patch, settlement_store.SettlementStore, "_one", one)
     around(patch, settlement_store.SettlementStore, "_store", store)
 
 
 @breakage("the store keeps another amount than was paid", "1.one-story")
 def _(patch: Patch) -> None:
-    def insert(original: Any, self: Any, event: Any, *rest: Any) -> Any:
-        return original(self, replace(event, amount_msats=event.amount_msats - 1), *rest)
-
-    around(patch, settlement_store.SettlementStore, "_insert", insert)
+    _kept_otherwise(patch, lambda fact: {"amount_msats": fact.amount_msats - 1})
 
 
 @breakage("the store keeps another proof than was paid with", "correlate.proof")
 def _(patch: Patch) -> None:
-    def insert(original: Any, self: Any, event: Any, proof: str, *rest: Any) -> Any:
-        return original(self, event, proof[:-2] + ("00" if proof[-2:] != "00" else "11"), *rest)
+    _kept_otherwise(patch, lambda fact: {"proof_reference": fact.proof_reference[:-4] + "beef"})
 
-    around(patch, settlement_store.SettlementStore, "_insert", insert)
+
+def _kept_otherwise(patch: Patch, change: Callable[[Any], dict[str, Any]]) -> None:
+    around(
+        patch,
+        settlement_books.SettlementBooks,
+        "_enter_settlement",
+        lambda original, self, fact: original(self, replace(fact, **change(fact))),
+    )
 
 
 @breakage("a paid invoice stays open in the store", "1.one-story")
 def _(patch: Patch) -> None:
-    def insert(original: Any, self: Any, event: Any, proof: str, invoice: Any, at_ms: int) -> Any:
-        row = original(self, event, proof, invoice, at_ms)
-        self._db.execute("UPDATE invoices SET status = 'open', settledAtMs = NULL")
-        return row
-
-    around(patch, settlement_store.SettlementStore, "_insert", insert)
+    patch.setattr(settlement_books.SettlementBooks, "_settle_invoice", nothing)
 
 
 @breakage("the buyer pays again when told 401", "3.no-second-payment")
