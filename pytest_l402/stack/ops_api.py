@@ -13,6 +13,7 @@ from .network import REQUEST_ID_HEADER, App, Request, Response
 from .ops.reconcile_ports import ActiveDeployment, GatewayOps, GatewayOpsError
 
 PREFIX = "/ops/"
+_CODE = re.compile(r"[a-z]+(?:_[a-z]+)*")
 _STATUS = re.compile(r"status_([45][0-9]{2})")
 
 
@@ -41,9 +42,7 @@ class GatewayOpsApi:
             return _answer(refused.status, {"error": {"code": refused.code}})
         except GatewayOpsError as error:
             status = _STATUS.fullmatch(error.reason)
-            # Reasons may name what was sent; their code alone is the API's business.
-            code = "unavailable" if status else re.sub(r"[^a-z_].*", "", error.reason) or "refused"
-            return _answer(int(status[1]) if status else 422, {"error": {"code": code}})
+            return _answer(int(status[1]) if status else 422, {"error": {"code": _code_of(error.reason)}})
 
     def _deployment(self, request: Request) -> dict[str, Any] | None:
         operation = f"{request.method} {request.path}"
@@ -94,6 +93,14 @@ class _Body:
         if not isinstance(value, str) or not value:
             raise _Refused(422, f"missing_{key}")
         return value
+
+
+def _code_of(reason: str) -> str:
+    """Return the code of a reason, which may name what was sent: that is not the API's to repeat."""
+    for start, code in (("status_", "unavailable"), ("unknown_config_", "unknown_config")):
+        if reason.startswith(start):
+            return code
+    return reason if _CODE.fullmatch(reason) else "invalid_config"
 
 
 def _row(deployment: ActiveDeployment | None) -> dict[str, Any] | None:

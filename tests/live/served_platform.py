@@ -28,6 +28,7 @@ class Platform:
         self.folder = folder
         self.told = told
         self.environment: dict[str, str] = dict(told["environment"])
+        self.ended = False
         self._price = 30_000
 
     @property
@@ -104,7 +105,7 @@ def served(folder: Path, *arguments: str) -> Iterator[Platform]:
     try:
         platform = Platform(process, folder, json.loads(first_line(process)))
         yield platform
-        assert platform.end() == 0, process.stderr and process.stderr.read()
+        assert platform.ended or platform.end() == 0, process.stderr and process.stderr.read()
     finally:
         if process.poll() is None:
             process.kill()
