@@ -140,8 +140,8 @@ def test_settings_cross_the_wire_unchanged() -> None:
 
 BAD_VALUES = {
     "unknown mode": (
-        ["--l402-mode=live"],
-        "--l402-mode: expected one of: mock, saw 'live'; rehearse against the stand-in stack",
+        ["--l402-mode=life"],
+        "--l402-mode: expected one of: mock, live, saw 'life'; take one of them",
     ),
     "seed": (
         ["--l402-seed=1.5"],
@@ -291,3 +291,12 @@ def test_path_after_a_space_that_pytest_takes_for_its_root(
     assert f"expected --l402-artifact-dir={elsewhere}, saw a space" in end.output
     assert project.run_quietly(*MARKED, f"--l402-artifact-dir={elsewhere}").exit == 0
     assert len(list((elsewhere / "signoff").glob("*/signoff.json"))) == 1
+
+
+def test_live_changes_are_allowed_by_hand_only(project: Project) -> None:
+    assert not settings_of(project).allow_live_changes
+    assert settings_of(project, "--l402-allow-live-changes").allow_live_changes
+    assert settings_of(project, PYTEST_L402_ALLOW_LIVE_CHANGES="1").allow_live_changes
+    project.replace("pyproject.toml", "testpaths", "l402_allow_live_changes = true\ntestpaths")
+    with pytest.raises(pytest.UsageError, match="give --l402-allow-live-changes by hand"):
+        settings_of(project)

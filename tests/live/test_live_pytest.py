@@ -1,0 +1,214 @@
+"""`pytest --l402-mode=live`: what runs live does, the rest says why not, and the system is as it was."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served_platform import START_S, Platform
+
+from pytest_l402.live import STATE_FOLDER, LiveError
+
+TOP = Path(__file__).parents[2]
+RUN = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+
+
+def rehearse(
+    platform: Platform, output: Path, *arguments: str, **environment: str
+) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """Run all rehearsals of the project live, and return what was said and the document of the verdict."""
+    ran = subprocess.run(
+        [
+            *(*RUN, "-m", "rehearsal", f"--rootdir={TOP}", str(TOP / "rehearsals")),
+            *("--l402-mode=live", f"--l402-artifact-dir={output}", *arguments),
+        ],
+        env={**os.environ, **platform.environment, **environment},
+        capture_output=True,
+        text=True,
+        timeout=10 * START_S,
+    )
+    documents = list((output / "signoff").glob("2*/*.json"))
+    assert len(documents) == 1, ran.stdout + ran.stderr
+    return ran, json.loads(documents[0].read_text())
+
+
+def states(document: dict[str, Any]) -> dict[str, str]:
+    return {entry["id"]: entry["state"] for entry in document["rehearsals"]}
+
+
+def reasons(document: dict[str, Any], rehearsal: str) -> str:
+    return json.dumps([entry["reasons"] for entry in document["rehearsals"] if entry["id"] == rehearsal])
+
+
+def test_a_read_only_run_is_incomplete_and_says_why(platform: Platform, state: Path, tmp_path: Path) -> None:
+    with platform.live(state, allow_changes=True) as live:
+        assert live.reconcile("deployed").ok
+    before = len(platform.changes())
+    ran, document = rehearse(platform, tmp_path / "output")
+    assert ran.returncode == 1
+    assert document["verdict"] == "INCOMPLETE"
+    assert document["run"]["mode"] == "live"
+    found = states(document)
+    assert found["staging-inspected"] == "PASSED"
+    assert set(found.values()) <= {"PASSED", "NOT_RUN", "INCOMPLETE"}
+    assert found["reconcile-applied"] == "NOT_RUN"
+    assert "--l402-allow-live-changes" in reasons(document, "reconcile-applied")
+    assert found["cache-reuse"] == "NOT_RUN"
+    assert "stand-in stack only" in reasons(document, "cache-reuse")
+    assert len(platform.changes()) == before
+    for secret in platform.secrets:
+        assert secret not in ran.stdout + ran.stderr
+        for path in (tmp_path / "output").rglob("*"):
+            assert not path.is_file() or secret.encode() not in path.read_bytes()
+
+
+def test_a_run_with_permission_deploys_and_brings_back_what_ran(
+    platform: Platform, state: Path, tmp_path: Path
+) -> None:
+    with platform.live(state) as live:
+        before = live.gateway.active(request_id="look")
+    ran, document = rehearse(platform, tmp_path / "output", "--l402-allow-live-changes")
+    found = states(document)
+    assert found["reconcile-applied"] == "PASSED", ran.stdout
+    assert "live change at gateway" in ran.stderr
+    assert "what runs now runs again afterwards" in ran.stderr
+    deployed = [row for row in platform.changes() if row["path"] == "/ops/deploy"]
+    assert deployed
+    with platform.live(state) as live:
+        after = live.gateway.active(request_id="look")
+        assert after is not None
+        assert before is not None
+        assert after.config_hash == before.config_hash
+        assert live.probes.health(request_id="look").ok
+
+
+def test_the_second_run_does_not_return_the_outcome_of_the_first(platform: Platform, tmp_path: Path) -> None:
+    arguments = ("--l402-allow-live-changes", "--l402-required=staging-reconcile")
+    counts = []
+    for _ in range(2):
+        rehearse(platform, tmp_path / "output", *arguments)
+        counts.append(sum(row["path"] == "/ops/deploy" for row in platform.changes()))
+    assert 0 < counts[0] < counts[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("SECRET", "", "expected a value, saw it blank"),
+        ("API_BASE_URL", "plane", "expected an http or https URL"),
+        ("GATEWAY_HEALTH_PATH", "healthz", "expected a path"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_ends_the_run_before_it_begins(
+    name: str, value: str, text: str, shared: Platform, tmp_path: Path
+) -> None:
+    ran = subprocess.run(
+        [
+            *(*RUN, "-m", "rehearsal", f"--rootdir={TOP}", str(TOP / "rehearsals")),
+            *("--l402-mode=live", f"--l402-artifact-dir={tmp_path / 'output'}"),
+        ],
+        env={**os.environ, **shared.environment, f"OA_LIGHTNING_OPS_{name}": value},
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+    )
+    assert ran.returncode == 4
+    assert f"--l402-mode=live: OA_LIGHTNING_OPS_{name}: {text}" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not (tmp_path / "output").exists()
+
+
+def project(folder: Path, *tests: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "test_own.py").write_text("import os, signal\n\n" + "\n\n".join(tests) + "\n")
+    return folder
+
+
+def own_run(platform: Platform, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            *RUN,
+            f"--rootdir={folder}",
+            *arguments,
+            "--l402-mode=live",
+            "--l402-allow-live-changes",
+            str(folder),
+        ],
+        env={**os.environ, **platform.environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=5 * START_S,
+    )
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_a_run_that_is_interrupted_brings_back_what_ran(
+    name: str, platform: Platform, state: Path, tmp_path: Path
+) -> None:
+    with platform.live(state) as live:
+        before = live.gateway.active(request_id="look")
+        assert before is not None
+    folder = project(
+        tmp_path / "own",
+        f"""def test_cut(l402_reconcile):
+    assert l402_reconcile("cut").ok
+    os.kill(os.getpid(), signal.{name})
+    raise AssertionError("the signal did not come")""",
+    )
+    ran = own_run(platform, folder)
+    assert ran.returncode == (-signal.SIGKILL if name == "SIGKILL" else 2), ran.stdout + ran.stderr
+    assert "the signal did not come" not in ran.stdout
+    kept = folder / "output" / STATE_FOLDER
+    if name == "SIGKILL":
+        with pytest.raises(LiveError, match="deploy for the rehearsal cut") as caught, platform.live(kept):
+            pass
+        assert caught.value.code == "leftovers"
+        project(folder, "def test_next(l402_live):\n    pass")
+        after = own_run(platform, folder)
+        assert after.returncode == 0, after.stdout
+        assert "undo what an earlier run left" in after.stderr
+    with platform.live(kept) as live:
+        active = live.gateway.active(request_id="look")
+        assert active is not None
+        assert active.config_hash == before.config_hash
+
+
+def test_rehearsals_on_two_workers_take_turns(platform: Platform, tmp_path: Path) -> None:
+    tests = [
+        f"def test_{number}(l402_reconcile):\n    assert l402_reconcile('turn-{number}').ok"
+        for number in range(3)
+    ]
+    ran = own_run(platform, project(tmp_path / "own", *tests), "-n", "2")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    order = [row["requestId"].partition(":")[0] for row in platform.changes() if "/ops/" in row["path"]]
+    assert sorted(set(order)) == ["turn-0", "turn-1", "turn-2"]
+    # Deploy and rollback of one before those of the next.
+    assert order == [name for name in dict.fromkeys(order) for _ in range(order.count(name))]
+
+
+def test_trouble_with_the_system_fails_the_test_with_its_one_line(platform: Platform, tmp_path: Path) -> None:
+    folder = project(tmp_path / "own", "def test_it(l402_inspect):\n    l402_inspect('x')")
+    platform.environment["OA_LIGHTNING_OPS_SECRET"] = "not-the-secret"
+    ran = own_run(platform, folder)
+    assert ran.returncode == 1
+    assert "saw 401 invalid_ops_secret; check OA_LIGHTNING_OPS_SECRET" in ran.stdout
+    assert "Traceback" not in ran.stdout
+    assert "live_fixtures.py" not in ran.stdout
+
+
+def test_in_mock_mode_the_deployed_system_is_not_asked_for(platform: Platform, tmp_path: Path) -> None:
+    folder = project(tmp_path / "own", "def test_it(l402_live):\n    pass")
+    ran = subprocess.run(
+        [*RUN, f"--rootdir={folder}", "-rs", str(folder)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+    )
+    assert "rehearsed on a deployed system only (--l402-mode=live)" in ran.stdout
+    assert platform.requests() == []
