@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .artifacts import ArtifactFolder
-from .bad_input import BadInput
 from .options import Options, add_shared_arguments, read_options
 from .outcome import Outcome
 from .runner import carry_out
@@ -23,8 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared_arguments(
         parser,
         "Enter a batch of settlement events: a payment, its replay, a late event, an expired invoice;\n"
-        "then one that contradicts the books, which must be refused whole. Mock mode only: what is\n"
-        "entered into real books cannot be taken out again.",
+        "then one that contradicts the books, which must be refused whole.\n"
+        "Live: enters nothing, since it could not be taken out again; reads the settlements instead,\n"
+        "and checks that each is told once, with its proof.",
     )
 
 
@@ -35,10 +35,9 @@ def run(given: argparse.Namespace) -> int:
 
 def _work(options: Options) -> Outcome:
     if options.mode.is_live:
-        raise BadInput(
-            "--mode: expected mock, saw a live mode; made-up settlements never leave real books again",
-            "not_in_live_mode",
-        )
+        from .live_settlements import settlements_live
+
+        return settlements_live(options)
     from .mock_stack import injected, mock_stack, read_faults
 
     faults = read_faults(options.faults)

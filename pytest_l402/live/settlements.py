@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 from urllib.parse import quote
 
-from pytest_l402.contract import quoted
+from pytest_l402.contract import digest_reference, proof_join_key, quoted
 
 from .control_plane import either
 from .environment import SETTLEMENT_READ, ControlPlaneAccess, ControlPlaneForm
@@ -24,8 +24,8 @@ _MAX_SAFE_INTEGER: Final = 2**53 - 1
 class LiveSettlements:
     """Settlements as the worker API lists them, with the credential of the role that may read them.
 
-    Rows have the keys of the evidence table `settlements`; what the platform does not say is None. A control
-    plane in Convex's form has no such API.
+    Rows have the keys of the evidence table `settlements`; what the platform does not say is None, and of a
+    proof that is no reference there is but a digest. A control plane in Convex's form has no such API.
     """
 
     def __init__(self, access: ControlPlaneAccess, api: JsonApi) -> None:
@@ -73,6 +73,9 @@ def _row(where: str, value: object) -> dict[str, Any]:
         if not (isinstance(text, str) and text) and not (text is None and key in _OPTIONAL):
             raise _misshapen(where, f"text under {key}", text)
         row[key] = text
+    if proof_join_key(row["paymentProofRef"]) is None:
+        # No reference: it may be the preimage itself.
+        row["paymentProofRef"] = digest_reference(row["paymentProofRef"])
     row["amountMsats"] = _integer(where, "amountMsats", found("amountMsats"))
     times = [found(key) for key in _TIMES if found(key) is not None]
     row["occurredAtMs"] = _integer(where, " or ".join(_TIMES), times[0] if times else None)

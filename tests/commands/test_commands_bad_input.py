@@ -80,7 +80,6 @@ BAD = {
     "waiting for ever": (["reconcile", "--wait", "inf"], "invalid_arguments", "--wait"),
     "waiting backwards": (["reconcile", "--wait=-1"], "invalid_arguments", "--wait"),
     "waiting for what": (["reconcile", "--wait", "soon"], "invalid_arguments", "--wait"),
-    "settlements of a live system": (["smoke:settlement", "--mode", "live"], "not_in_live_mode", "mock"),
     "live without variables": (
         ["smoke:staging", "--mode", "live"],
         "configuration",

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from command_runs import Run
 
+from pytest_l402.commands.live_settlements import contradictions
 from pytest_l402.stack import LoopbackServer, Request, Response, Stack
 from pytest_l402.stack.clock import SystemClock
 from pytest_l402.stack.randomness import SeededRandomness
@@ -57,6 +58,7 @@ READ_ONLY = {
     "smoke:staging": (1, "not_deployed"),
     "smoke:observability": (1, "not_deployed"),
     "smoke:full-flow": (1, "gateway_reconcile"),
+    "smoke:settlement": (0, None),
     "smoke:security": (2, "change_refused"),
     "reconcile": (2, "change_refused"),
 }
@@ -215,6 +217,60 @@ def test_full_flow_without_a_usable_proof_is_no_paid_request(
     assert "paid_request_success" in told.document["coverage"]["failedChecks"]
     assert name in told.err
     assert "nonsense" not in told.out + told.err
+
+
+def test_settlements_are_read_and_none_is_entered(
+    run: Run, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = run("smoke:settlement", "--json", "--mode", "live", *ALLOWED)
+    (stored,) = deployed.stack.settlement_store.rows("settlements")
+    assert (told.code, told.document["processed"], told.document["entered"]) == (0, 1, 0)
+    assert told.document["settlementIds"] == [stored["settlementId"]]
+    assert told.document["paymentProofRefs"] == [stored["paymentProofRef"]]
+    assert told.document["correlationRefs"][0]["taskId"] == stored["taskId"]
+    assert {row["kind"] for row in deployed.requests()} == {"read"}
+    monkeypatch.delenv("OA_LIGHTNING_OPS_CRED_SETTLEMENT_READ")
+    blind = run("smoke:settlement", "--json", "--mode", "live")
+    assert (blind.code, blind.document["failureCode"]) == (2, "not_offered")
+
+
+@pytest.mark.parametrize(
+    ("changes", "codes"),
+    [
+        ([], ["no_settlements"]),
+        ([{}, {}], ["settlement_told_twice", "proof_used_twice"]),
+        ([{}, {"settlementId": "set_2"}], ["proof_used_twice"]),
+        ([{"paymentProofRef": "paid"}], ["proof_without_form"]),
+        ([{"amountMsats": 0}], ["amount_not_positive"]),
+        ([{}], []),
+    ],
+)
+def test_settlements_that_cannot_be_true_are_told(changes: list[dict[str, Any]], codes: list[str]) -> None:
+    row = {"settlementId": "set_1", "paymentProofRef": f"lightning_preimage:{'a' * 24}", "amountMsats": 1}
+    assert [code for code, _ in contradictions([row | change for change in changes])] == codes
+
+
+def test_a_platform_that_shows_a_preimage_leaks_it_no_further(
+    run: Run, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytest_l402.live import JsonApi
+
+    preimage, original = "ab" * 32, JsonApi.read
+
+    def careless(self: JsonApi, method: str, url: str, **more: Any) -> Any:
+        answer = original(self, method, url, **more)
+        for row in answer.get("settlements", ()):
+            row["paymentProofRef"] = preimage
+        return answer
+
+    monkeypatch.setattr(JsonApi, "read", careless)
+    told = run("smoke:settlement", "--json", "--mode", "live")
+    assert (told.code, told.document["failureCode"]) == (1, "proof_without_form")
+    observed = run("smoke:observability", "--json", "--mode", "live")
+    files = [path.read_text() for path in Path("output").rglob("*") if path.is_file()]
+    assert files
+    for text in (told.out, told.err, observed.out, observed.err, *files):
+        assert preimage[:32] not in text
 
 
 class Answering:
