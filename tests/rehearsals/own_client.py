@@ -1,49 +1,40 @@
-"""The client from the package index in the place of the executor, as a user's conftest.py puts it there."""
+"""The client from the package index in the place of the executor, as the page for its author puts it."""
 
-ADAPTER = '''\
-"""Rehearses l402-requests, as it comes from the package index."""
+from __future__ import annotations
 
-import pytest
-from l402_requests import BudgetController, L402Client
-from l402_requests.exceptions import BudgetExceededError
-from l402_requests.wallets import WalletBase
+import re
 
-from pytest_l402.stack import Answer
+from rehearsed_project import REPOSITORY
 
-
-class StackWallet(WalletBase):
-    def __init__(self, wallet):
-        self.wallet = wallet
-
-    async def pay_invoice(self, bolt11):
-        return self.wallet.pay_invoice(bolt11).preimage.hex()
+_PAGE = (REPOSITORY / "docs" / "rehearse-your-own-client.md").read_text()
+_CONFTEST = re.search(r"<!-- file: conftest\.py -->\n```python\n(.*?)```", _PAGE, re.DOTALL)
+assert _CONFTEST is not None
 
 
-class MyClient:
-    def __init__(self, wallet, base_url="https://gateway.l402.test"):
-        self.base_url = base_url
-        budget = BudgetController(max_sats_per_request=100)
-        self.client = L402Client(wallet=StackWallet(wallet), budget=budget)
-
-    def buy(self, path):
-        try:
-            response = self.client.get(self.base_url + path)
-        except BudgetExceededError:
-            return Answer(error_code="amount_over_cap")
-        return Answer(response.headers["x-oa-request-id"])
+def altered(text: str, *changes: tuple[str, str]) -> str:
+    """The text with each of these changes, every one of which must find its place."""
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
 
 
-@pytest.fixture
-def l402_executor(l402_stack, l402_wallet):
-    return l402_stack.attributed(MyClient(l402_wallet))
-'''
+ADAPTER = _CONFTEST[1]
 
-OVER_LOOPBACK = ADAPTER.replace(
-    """\
-    return l402_stack.attributed(MyClient(l402_wallet))
-""",
-    """\
-    with l402_stack.serve() as served:
-        yield l402_stack.attributed(MyClient(l402_wallet, served.gateway_url))
-""",
+OVER_LOOPBACK = altered(
+    ADAPTER,
+    ("https://gateway.l402.test", "{self.base_url}"),
+    (
+        "    def __init__(self, wallet):\n        self.purse",
+        "    def __init__(self, wallet, base_url):\n        self.base_url = base_url\n        self.purse",
+    ),
+    (
+        "    return l402_stack.attributed(MyClient(l402_wallet))",
+        "    with l402_stack.serve() as served:\n"
+        "        yield l402_stack.attributed(MyClient(l402_wallet, served.gateway_url))",
+    ),
 )
+
+FORGETFUL = altered(ADAPTER, ("answer = self.client.get", "answer = L402Client(wallet=self.purse).get"))
+
+WITHOUT_A_BUDGET = altered(ADAPTER, ("max_sats_per_request=100", "max_sats_per_request=10_000"))

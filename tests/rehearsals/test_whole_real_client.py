@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 import pytest
-from own_client import ADAPTER, OVER_LOOPBACK
+from own_client import ADAPTER, FORGETFUL, OVER_LOOPBACK, WITHOUT_A_BUDGET
 from rehearsed_project import Rehearsed, RehearsedProject
 
 pytest.importorskip("l402_requests")
@@ -55,19 +55,13 @@ def test_the_rehearsals_hold_for_it(rehearsals: RehearsedProject, conftest: str)
 
 
 def test_a_client_that_ignores_its_cache_is_found_out(rehearsals: RehearsedProject) -> None:
-    forgetful = ADAPTER.replace(
-        "response = self.client.get(", "self.__init__(self.wallet)\n            response = self.client.get("
-    ).replace(
-        "        self.base_url = base_url\n",
-        "        self.base_url = base_url\n        self.wallet = wallet\n",
-    )
-    run = rehearse(rehearsals, forgetful)
+    run = rehearse(rehearsals, FORGETFUL)
     assert run.exit == 1
     assert "(3.cache-hit)" in run.output
 
 
 def test_a_client_without_a_budget_is_found_out(rehearsals: RehearsedProject) -> None:
-    run = rehearse(rehearsals, ADAPTER.replace("max_sats_per_request=100", "max_sats_per_request=10_000"))
+    run = rehearse(rehearsals, WITHOUT_A_BUDGET)
     assert run.exit == 1
     assert "(4.before-payment)" in run.output
 
