@@ -74,12 +74,14 @@ class RehearsalNodes:
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Take the secrets out of a report, innermost of all hooks, so that no other one sees them."""
+        """Take secrets out of a report, innermost of all hooks; let a waived rehearsal fail as expected."""
         report = yield
         if MARK in item.stash or "l402_stack" in getattr(item, "funcargs", {}):
             from pytest_l402.plugin.failure_text import clean_report
 
             clean_report(report, item)
+        if report.failed and MARK in item.stash:
+            _expect_waived_failure(report, item)
         return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -159,6 +161,23 @@ def _judge_standing(collector: EvidenceCollector, failure: BaseException | None)
             raise
         failure.add_note(f"l402: the standing checks could not be run: {type(error).__name__}: {error}")
         return ""
+
+
+def _expect_waived_failure(report: pytest.TestReport, item: pytest.Item) -> None:
+    """Make the failure an expected one if a waiver covers the whole rehearsal; the sign-off tells of both."""
+    from pytest_l402.plugin.preparation import prepare
+    from pytest_l402.signoff.waivers import covering_waiver
+
+    mark, preparation = item.stash[MARK], prepare(item.config)
+    waiver = covering_waiver(
+        preparation.waivers, preparation.today, rehearsal=mark.rehearsal, runbook=mark.runbook
+    )
+    if waiver is not None:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        message = report.longreprtext if crash is None else crash.message
+        first = next((line.strip() for line in message.splitlines() if line.strip()), "no message")
+        report.outcome = "skipped"
+        report.wasxfail = f"waived by {waiver.owner} until {waiver.until}; in {report.when}: {first}"
 
 
 def _raise(failure: BaseException | None) -> None:

@@ -245,6 +245,49 @@ def test_waiver(project: Project, workers: int) -> None:
     assert "saw 7 msats" in json.dumps(end.document)
 
 
+BREAKING = {
+    "setup": ("def test_alpha(l402_evidence):", "def test_alpha(l402_evidence, l402_no_such_fixture):"),
+    "call": ('drill(l402_evidence, "1.free")', 'raise RuntimeError("the part is not there yet")'),
+    "teardown": (
+        "def test_alpha(",
+        "@pytest.fixture(autouse=True)\ndef broken():\n    yield\n    raise RuntimeError('the end')\n\n"
+        "def test_alpha(",
+    ),
+}
+
+
+@pytest.mark.parametrize("phase", BREAKING)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_rehearsal_that_breaks_under_a_waiver_is_an_expected_failure(
+    project: Project, phase: str, workers: int
+) -> None:
+    waive(project, days=3)
+    project.replace("rehearsals/test_alpha.py", *BREAKING[phase])
+    end = project.run(*MARKED, "--l402-waivers=waivers.yaml", workers=workers)
+    assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
+    alpha = next(entry for entry in end.document["rehearsals"] if entry["id"] == "alpha")
+    assert alpha["state"] == "WAIVED"
+    (told,) = (reason for reason in alpha["reasons"] if reason["code"] == "expected-failure")
+    assert told["waived_by"] == "rehearsal alpha"
+    assert f"; in {phase}: " in told["text"]
+
+
+def test_a_rehearsal_that_holds_under_a_waiver_has_passed(project: Project) -> None:
+    waive(project, days=3)
+    end = project.run(*MARKED, "--l402-waivers=waivers.yaml")
+    assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
+    assert {entry["state"] for entry in end.document["rehearsals"]} == {"PASSED"}
+    assert [waiver["effect"] for waiver in end.document["waivers"]] == ["unused"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_rehearsal_that_breaks_under_another_waiver_fails(project: Project, workers: int) -> None:
+    waive(project, days=3)
+    project.replace("rehearsals/test_beta.py", 'drill(l402_evidence, "2.free"', 'raise RuntimeError("no"')
+    end = project.run(*MARKED, "--l402-waivers=waivers.yaml", workers=workers)
+    assert (end.exit, end.verdict) == (1, "NOT_SIGNED_OFF"), end.output
+
+
 def test_waiver_that_has_ended(project: Project) -> None:
     waive(project, days=-1)
     end = project.run(*MARKED, "--l402-waivers=waivers.yaml")
