@@ -15,13 +15,15 @@ from pytest_l402.plugin.preparation import move_previous_aside, prepare
 from pytest_l402.plugin.publishing import publish_artifacts
 from pytest_l402.signoff import (
     RunFacts,
+    SignOff,
     SystemUnderRehearsal,
+    Verdict,
     build_document,
     find_evidence_faults,
     judge_run,
     write_run,
 )
-from pytest_l402.signoff.document import DocumentKind, SignOffDocument
+from pytest_l402.signoff.document import DocumentKind
 from pytest_l402.signoff.manifest import ManifestError
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 _SYSTEM = "pytest-l402 stand-in stack"
 
 
-def judge(config: pytest.Config, seen: Controller, exit_status: int) -> SignOffDocument:
+def judge(config: pytest.Config, seen: Controller, exit_status: int) -> SignOff:
     """Return the verdict on what the controller has seen; `exit_status` is pytest's own: a veto, no proof."""
     run = config.stash[RUN]
     preparation = prepare(config)
@@ -53,7 +55,7 @@ def judge(config: pytest.Config, seen: Controller, exit_status: int) -> SignOffD
         internal_errors=tuple(dict.fromkeys(map(_last_line, seen.internal_errors))),
         evidence_faults=(*faults, *find_evidence_faults(run.folder, nodes)),
     )
-    sign_off = judge_run(
+    return judge_run(
         catalogue=preparation.catalogue,
         families=preparation.families,
         nodes=nodes,
@@ -61,13 +63,11 @@ def judge(config: pytest.Config, seen: Controller, exit_status: int) -> SignOffD
         waivers=preparation.waivers,
         today=preparation.today,
     )
-    system = SystemUnderRehearsal(_SYSTEM, __version__, seen.commit)
-    return build_document(sign_off, system=system)
 
 
-def veto(session: pytest.Session, document: SignOffDocument) -> bool:
+def veto(session: pytest.Session, verdict: Verdict) -> bool:
     """Fail a run that was to sign off and did not; leave a drill, and any failure of pytest's own, alone."""
-    if document.kind is DocumentKind.REFUSAL and session.exitstatus == pytest.ExitCode.OK:
+    if DocumentKind.of(verdict) is DocumentKind.REFUSAL and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         return True
     return False
@@ -77,8 +77,9 @@ def conclude(session: pytest.Session, seen: Controller, exit_status: int) -> Non
     """Write the final word, say it, and see that the exit code agrees with it."""
     config = session.config
     run = config.stash[RUN]
-    document = judge(config, seen, exit_status)
-    veto(session, document)
+    sign_off = judge(config, seen, exit_status)
+    veto(session, sign_off.verdict)
+    document = build_document(sign_off, system=SystemUnderRehearsal(_SYSTEM, __version__, seen.commit))
     try:
         if document.kind is not DocumentKind.DRILL:
             move_previous_aside(run)

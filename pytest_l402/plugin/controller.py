@@ -16,7 +16,7 @@ from pytest_l402.plugin.selection import REHEARSAL_PROPERTY, Selection
 
 if TYPE_CHECKING:
     from pytest_l402.plugin.ledger import Ledger
-    from pytest_l402.signoff.document import SignOffDocument
+    from pytest_l402.signoff import Verdict
 
 _PHASES = ("setup", "call", "teardown")
 
@@ -31,7 +31,7 @@ class Controller:
         self._config = config
         self._run = config.stash[RUN]
         self._ledger: Ledger | None = None
-        self._document: SignOffDocument | None = None
+        self._verdict: Verdict | None = None
         self.started_at_ms = time.time_ns() // 1_000_000
         # What is told several times is kept once, by its key.
         self.collect_errors: dict[str, str] = {}
@@ -121,10 +121,10 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_json_modifyreport(self, json_report: dict[str, Any]) -> None:
         """Attach the verdict to the file of pytest-json-report."""
-        if self._document is not None:
+        if self._verdict is not None:
             from pytest_l402.plugin.outlets import attach_to_json_report
 
-            attach_to_json_report(json_report, self._document, self._run)
+            attach_to_json_report(json_report, self._verdict, self._run)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -134,8 +134,8 @@ class Controller:
             return (yield)
         from pytest_l402.plugin.conclusion import conclude, judge, veto
 
-        self._document = judge(self._config, self, own)
-        vetoed = veto(session, self._document)
+        self._verdict = judge(self._config, self, own).verdict
+        vetoed = veto(session, self._verdict)
         try:
             return (yield)
         except pytest.exit.Exception as stop:

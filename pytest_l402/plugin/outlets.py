@@ -12,7 +12,7 @@ import pytest
 from pytest_l402.plugin.run import Run
 
 if TYPE_CHECKING:
-    from pytest_l402.signoff import RunFiles
+    from pytest_l402.signoff import RunFiles, Verdict
     from pytest_l402.signoff.document import SignOffDocument
 
 TITLE: Final = "l402 sign-off"
@@ -63,11 +63,11 @@ def say_unwritten(config: pytest.Config, run: Run, error: Exception) -> None:
     _warn(config, f"{TITLE}: nothing was written to {run.folder}: {error}")
 
 
-def attach_to_json_report(json_report: dict[str, Any], document: SignOffDocument, run: Run) -> None:
+def attach_to_json_report(json_report: dict[str, Any], verdict: Verdict, run: Run) -> None:
     """Put what is known of the verdict under `l402`; that file is written before the exit status is final."""
     json_report["l402"] = {
         "run_id": run.run_id,
-        "provisional_verdict": str(document.verdict),
+        "provisional_verdict": str(verdict),
         "final_document": str(run.folder),
     }
 

@@ -89,18 +89,25 @@ def check_manifest(run_folder: Path) -> tuple[str, ...]:
 
 
 def _files(run_folder: Path) -> Iterator[str]:
-    for folder, folders, names in os.walk(run_folder):
-        here = Path(folder)
-        for name in (*folders, *names):
-            path = here / name
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                raise ManifestError(
-                    f"{path}: expected only files and folders in a run folder, saw a link or a device"
-                )
-        for name in names:
-            relative = (here / name).relative_to(run_folder).as_posix()
-            if relative != MANIFEST:
-                yield relative
+    yield from (name for name in _below(run_folder, "") if name != MANIFEST)
+
+
+def _below(folder: str | Path, prefix: str) -> Iterator[str]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise ManifestError(
+            f"{folder}: expected a readable folder, saw: {error.strerror or error}"
+        ) from error
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(entry.path, f"{prefix}{entry.name}/")
+        elif entry.is_file(follow_symlinks=False):
+            yield prefix + entry.name
+        else:
+            raise ManifestError(
+                f"{entry.path}: expected only files and folders in a run folder, saw a link or a device"
+            )
 
 
 def _unescape(name: str) -> str:

@@ -159,10 +159,6 @@ class Executor:
             generated_at_ms=self._clock.now_ms(), flows=tuple(trace.flow() for trace in self._traces)
         )
 
-    def has_local_evidence(self) -> bool:
-        """Whether any task was taken up, so that the artifact has a flow."""
-        return bool(self._traces)
-
     def write_local_artifact(self, path: Path) -> Path:
         """Write the artifact as it stands to `path`, whole or not at all, and return the path."""
         return write_document(path, self.local_artifact().to_row())
