@@ -131,7 +131,7 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     folder = run.folder / relative
     collector = item.stash.get(COLLECTOR, None)
     evidence = Evidence() if collector is None else collector.final()
-    write_evidence(evidence, folder)
+    digests = {file.path: (file.sha256, file.bytes) for file in write_evidence(evidence, folder)}
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RESULT_FILE)
     result = NodeResult(
         nodeid=item.nodeid,
@@ -142,7 +142,8 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
         request_ids=() if collector is None else collector.request_ids(evidence),
         shortfalls=tuple(NotedShortfall.from_row(row) for row in evidence.table("shortfalls")),
         evidence_files=tuple(
-            RecordedFile(path.relative_to(run.folder).as_posix(), *file_digest(path)) for path in files
+            RecordedFile(path.relative_to(run.folder).as_posix(), *(digests.get(path) or file_digest(path)))
+            for path in files
         ),
     )
     content = result.to_json().encode() + b"\n"

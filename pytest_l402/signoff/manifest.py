@@ -20,7 +20,8 @@ class ManifestError(ValueError):
 def file_digest(path: Path) -> tuple[str, int]:
     """Return the SHA-256 (lower hex) and the size in bytes of a file; raises `OSError`."""
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as stream:
+    # Unbuffered: the files of a run are many and small, and each is read in one piece.
+    with path.open("rb", buffering=0) as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
             size += len(chunk)
