@@ -43,6 +43,9 @@ filterwarnings = ["error"]
 # Other people's plugins, which cost more to start than a run takes, and a cache that nobody reads.
 ADDOPTS = "-p no:cacheprovider -p no:respx -p no:anyio -p no:hypothesispytest -p no:benchmark"
 
+# Where these are set, pytest and this plugin answer for somebody's build machine, in other words.
+OTHER_MACHINES = ("BUILD_NUMBER", "CI", "GITHUB_", "PYTEST_")
+
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _SECONDS = re.compile(r"\b\d+\.\d+s( \(\d+:\d\d:\d\d\))?")
 _RULE = re.compile(r"={3,}")
@@ -66,9 +69,7 @@ class Project:
             self.transcript += [f"$ {command}", *lines]
             return lines
         self.answered.clear()
-        environ = {
-            name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "PYTEST_"))
-        }
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(OTHER_MACHINES)}
         environ |= {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTEST_ADDOPTS": ADDOPTS,
