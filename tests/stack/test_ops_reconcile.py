@@ -25,6 +25,7 @@ from pytest_l402.stack.faults import (
     DeployedChallengeWrong,
     DeployedUnhealthy,
     DeployFailure,
+    Fault,
     GatewayDown,
     PaymentFailure,
     RollbackFailure,
@@ -134,14 +135,20 @@ def test_without_a_deployment_before_the_bad_one_is_withdrawn(fresh: Stack, code
     assert row["diagnostics"]["metadata"].get("rollback") == ({"withdrawn": True} if touched else None)
 
 
-def test_a_withdrawal_that_fails_is_no_withdrawal(fresh: Stack) -> None:
-    summary = reconcile(fresh, "bad", DeployedChallengeWrong("open"), RollbackFailure(silent=True))
-    assert (summary.failure_code, summary.original_failure_code) == (
-        "rollback_failed",
-        "challenge_check_failed",
-    )
+@pytest.mark.parametrize(
+    ("fault", "original", "reason"),
+    [
+        (DeployedChallengeWrong("open"), "challenge_check_failed", "withdrawn_but_open_status_200"),
+        (DeployedUnhealthy(), "health_check_failed", "withdrawn_but_health: "),
+    ],
+)
+def test_a_withdrawal_that_fails_is_no_withdrawal(
+    fresh: Stack, fault: Fault, original: str, reason: str
+) -> None:
+    summary = reconcile(fresh, "bad", fault, RollbackFailure(silent=True))
+    assert (summary.failure_code, summary.original_failure_code) == ("rollback_failed", original)
     assert summary.failure_reason is not None
-    assert summary.failure_reason.startswith("withdrawn_but_open_status_200")
+    assert summary.failure_reason.startswith(reason)
 
 
 @pytest.mark.parametrize(

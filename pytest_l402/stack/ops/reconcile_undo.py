@@ -7,7 +7,7 @@ from collections.abc import Callable
 from .deployments import Intent
 from .reconcile_ports import ActiveDeployment, GatewayOps, Probes, reason_of
 from .reconcile_probing import StageFailed, probe_stage
-from .reconcile_steps import PROBES, Failpoint
+from .reconcile_steps import PROBES, Failpoint, Stage
 
 
 class UndoFailed(Exception):  # noqa: N818 - an outcome of the run, not an error of it
@@ -40,7 +40,8 @@ def undo(intent: Intent, gateway: GatewayOps, probes: Probes, at: Callable[[Fail
     except UndoFailed:
         raise
     except StageFailed as failed:
-        raise UndoFailed(f"restored_but_{failed.stage.value}: {failed.reason}") from failed
+        done = "withdrawn" if intent.previous is None else "restored"
+        raise UndoFailed(f"{done}_but_{failed.stage.value}: {failed.reason}") from failed
     except Exception as error:
         raise UndoFailed(reason_of(error)) from error
 
@@ -69,6 +70,7 @@ def _withdraw(intent: Intent, gateway: GatewayOps, probes: Probes, at: Callable[
     active = gateway.active(request_id=intent.request_id)
     if active is not None:
         raise UndoFailed(f"active_is_{active.config_hash}")
+    probe_stage(probes, Stage.HEALTH, (), intent.request_id)
     for target in intent.targets:
         status = probes.challenge(target, request_id=intent.request_id).status_code
         if status is not None and 200 <= status < 300:
