@@ -7,9 +7,9 @@ Inside the stack and inside any HTTP client those hold credentials.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from _pytest._code.code import ReprEntry, ReprTraceback
 
 
 def clean_report(report: pytest.TestReport, item: pytest.Item) -> None:
@@ -29,11 +29,11 @@ def clean_report(report: pytest.TestReport, item: pytest.Item) -> None:
         for entry in traceback.reprentries:
             # Source lines are indented and show names; what was raised is not, and shows values.
             entry.lines = [line if line[:1] in (" ", ">") else redact_text(line) for line in entry.lines]
-            if isinstance(entry, ReprEntry):
+            if hasattr(entry, "reprlocals"):
                 _clean_values(entry, own)
 
 
-def _tracebacks(longrepr: object) -> list[ReprTraceback]:
+def _tracebacks(longrepr: object) -> list[Any]:
     chain = getattr(longrepr, "chain", None)
     if chain is not None:
         return [traceback for traceback, _, _ in chain]
@@ -41,7 +41,7 @@ def _tracebacks(longrepr: object) -> list[ReprTraceback]:
     return [] if single is None else [single]
 
 
-def _clean_values(entry: ReprEntry, root: Path) -> None:
+def _clean_values(entry: Any, root: Path) -> None:
     from pytest_l402.contract import redact_text
 
     if entry.reprfileloc is None or not _is_a_test(Path(entry.reprfileloc.path), root):
