@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -97,17 +98,22 @@ def verdict_sql() -> str:
 def triage_records(evidence: Evidence) -> list[dict[str, Any]]:
     """The records that triage reads: the table, then what only the local artifact has of them."""
     records = list(evidence.table("records"))
-    known = [dict(record) for record in records]
-    for artifact in evidence.table("local_artifact"):
+    artifacts = evidence.table("local_artifact")
+    known = {_content(record) for record in records} if artifacts else set()
+    for artifact in artifacts:
         flows = artifact.get("flows")
         for flow in flows if isinstance(flows, list) else []:
             inner = flow.get("observabilityRecords") if isinstance(flow, dict) else None
             for record in inner if isinstance(inner, list) else []:
                 # An unreadable one is kept as an empty row: it counts as a record that names no request.
                 row = record if isinstance(record, dict) else {}
-                if row not in known:
+                if _content(row) not in known:
                     records.append(row)
     return records
+
+
+def _content(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, sort_keys=True)
 
 
 def _wanted(
