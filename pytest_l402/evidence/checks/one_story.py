@@ -87,14 +87,19 @@ def _events(evidence: Evidence, summary: Row) -> Iterator[Finding]:
             if section in _WITH_REQUEST:
                 pairs.append(("requestId", _get(claimed, "requestId"), event.get("requestId")))
             for key, wanted, seen in pairs:
-                if wanted is None or wanted != seen:
+                if wanted is None:
+                    yield _left_out(f"{section}.{key}")
+                elif wanted != seen:
                     yield _apart(f"{section}.{key}", wanted, seen, at("flow_events", index))
 
 
 def _payment(evidence: Evidence, summary: Row) -> Iterator[Finding]:
     paid = summary.get("paidRequest")
     if not isinstance(paid, dict):
-        yield Finding("a paidRequest", "none", at("flow_summary", 0), _REMEDY)
+        yield _left_out("paidRequest")
+        return
+    if paid.get("settlementId") is None:
+        yield _left_out("paidRequest.settlementId")
         return
     stored = rows(evidence, "settlements", settlementId=paid.get("settlementId"))
     if len(stored) != 1:
@@ -120,8 +125,11 @@ def _payment(evidence: Evidence, summary: Row) -> Iterator[Finding]:
 def _denial(evidence: Evidence, summary: Row) -> Iterator[Finding]:
     denied = summary.get("policyDeniedRequest")
     request_id, code = _get(denied, "requestId"), _get(denied, "denyReasonCode")
+    if code is None:
+        yield _left_out("policyDeniedRequest.denyReasonCode")
+        return
     decisions = rows(evidence, "records", requestId=request_id, plane="control", executor="system")
-    if code is None or not any(record.get("denyReason") == code for _, record in decisions):
+    if not any(record.get("denyReason") == code for _, record in decisions):
         yield Finding(
             f"a control record of request {shown(request_id)} with denyReason {shown(code)}",
             listed(record.get("denyReason") for _, record in decisions),
@@ -165,6 +173,10 @@ def _correlation(evidence: Evidence, summary: Row) -> Iterator[Finding]:
 
 def _apart(path: str, wanted: Any, seen: Any, where: str) -> Finding:
     return Finding(f"{path} {shown(wanted)}, as summary.json says", shown(seen), where, _REMEDY)
+
+
+def _left_out(path: str) -> Finding:
+    return Finding(f"{path} in summary.json", "nothing", at("flow_summary", 0), _REMEDY)
 
 
 def _values(evidence: Evidence, key: str) -> set[Any]:
