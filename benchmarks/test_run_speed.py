@@ -1,0 +1,128 @@
+"""What a whole run costs: the rehearsals of one runbook, all of them, and a project that has none.
+
+Run with ``pytest benchmarks/test_run_speed.py -s``. Each row is a pytest process of its own, with the
+bytecode cached as it is after an installation: CPU seconds (user and system), wall seconds, and the highest
+resident memory. Rows are taken in turns, so that all of them meet the same neighbours. The first two rows are
+the floor: one empty test, without the plugin and with it. Their difference is what the plugin costs whoever
+does not use it.
+"""
+
+import json
+import os
+import shutil
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROUNDS = 7
+REHEARSALS = Path(__file__).parents[1] / "rehearsals"
+INI = '[tool.pytest]\ntestpaths = ["rehearsals"]\nfilterwarnings = ["error"]\n'
+# Other people's plugins, which a project that only rehearses does not have, and files that nobody reads.
+BARE = (
+    *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:respx", "-p", "no:anyio"),
+    *("-p", "no:hypothesispytest", "-p", "no:benchmark", "-p", "no:rerunfailures", "-p", "no:xdist"),
+)
+UNUSED_BUDGET_S = 0.010
+RUNBOOK_TEST_BUDGET_S = 0.5
+RUNBOOK_CPU_BUDGET_S = 2.0
+EVERYTHING_WALL_BUDGET_S = 30.0
+MEMORY_BUDGET_MIB = 200.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    cpu_s: float
+    wall_s: float
+    memory_mib: float
+    test_s: float
+
+
+def cost_of(arguments, folder, environment):
+    report = folder / "report.json"
+    started = time.monotonic()
+    with (folder / "printed.txt").open("wb") as printed:
+        streams = [(os.POSIX_SPAWN_DUP2, printed.fileno(), number) for number in (1, 2)]
+        command = [sys.executable, *BARE, *arguments]
+        # posix_spawn and wait4, as only they tell the memory of one child.
+        pid = os.posix_spawn(
+            "/usr/bin/env", ["env", "-C", str(folder), *command], environment, file_actions=streams
+        )
+        _, status, usage = os.wait4(pid, 0)
+    wall_s = time.monotonic() - started
+    assert status == 0, (folder / "printed.txt").read_text()
+    test_s = 0.0
+    if report.exists():
+        phases = ("setup", "call", "teardown")
+        tests = json.loads(report.read_text())["tests"]
+        test_s = sum(test[phase]["duration"] for test in tests for phase in phases)
+        report.unlink()
+    return Cost(usage.ru_utime + usage.ru_stime, wall_s, usage.ru_maxrss / 1024, test_s)
+
+
+@pytest.fixture
+def environment(tmp_path):
+    kept = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(tmp_path / "bytecode")}
+
+
+def project(folder, families):
+    """A project that rehearses these families and no other."""
+    catalogue = yaml.safe_load((REHEARSALS / "catalogue.yaml").read_text(encoding="utf-8"))
+    catalogue["runbooks"] = {family: catalogue["runbooks"][family] for family in families}
+    entries = catalogue["rehearsals"]
+    catalogue["rehearsals"] = [entry for entry in entries if entry["family"] in families]
+    shutil.copytree(REHEARSALS, folder / "rehearsals", ignore=shutil.ignore_patterns("__pycache__"))
+    for family in {entry["family"] for entry in entries} - set(families):
+        shutil.rmtree(folder / "rehearsals" / family.replace("-", "_"))
+    (folder / "rehearsals" / "catalogue.yaml").write_text(yaml.safe_dump(catalogue, sort_keys=False))
+    (folder / "pyproject.toml").write_text(INI)
+    return folder
+
+
+def empty(folder):
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text("[tool.pytest]\n")
+    (folder / "test_nothing.py").write_text("def test_nothing():\n    pass\n")
+    return folder
+
+
+def test_whole_runs(tmp_path, environment):
+    nothing = empty(tmp_path / "nothing")
+    families = yaml.safe_load((REHEARSALS / "catalogue.yaml").read_text(encoding="utf-8"))["runbooks"]
+    rehearse = ("-m", "rehearsal", "--json-report")
+    rows = {
+        "one empty test, -p no:pytest_l402": (("-p", "no:pytest_l402"), nothing),
+        "one empty test": ((), nothing),
+        "observability": (rehearse, project(tmp_path / "one", ["observability"])),
+        "every family": (rehearse, project(tmp_path / "all", list(families))),
+    }
+    taken = {name: [] for name in rows}
+    for arguments, folder in rows.values():
+        environment["PYTEST_ADDOPTS"] = f"--json-report-file={folder / 'report.json'}"
+        cost_of(arguments, folder, environment)
+    for _ in range(ROUNDS):
+        for name, (arguments, folder) in rows.items():
+            environment["PYTEST_ADDOPTS"] = f"--json-report-file={folder / 'report.json'}"
+            taken[name].append(cost_of(arguments, folder, environment))
+    print(f"\n{'':34} CPU best  median   wall best   tests best   memory")
+    for name, costs in taken.items():
+        cpu = [cost.cpu_s for cost in costs]
+        print(
+            f"{name:34} {min(cpu):6.3f} s {statistics.median(cpu):6.3f} s"
+            f" {min(cost.wall_s for cost in costs):9.3f} s"
+            f" {min(cost.test_s for cost in costs):10.3f} s"
+            f" {max(cost.memory_mib for cost in costs):6.0f} MiB"
+        )
+    without, unused, runbook, everything = taken.values()
+    idle_s = statistics.median(a.cpu_s - b.cpu_s for a, b in zip(unused, without, strict=True))
+    print(f"the plugin, unused: {idle_s * 1000:.1f} ms CPU")
+    assert min(cost.test_s for cost in runbook) < RUNBOOK_TEST_BUDGET_S
+    assert min(cost.cpu_s for cost in runbook) < RUNBOOK_CPU_BUDGET_S
+    assert min(cost.wall_s for cost in everything) < EVERYTHING_WALL_BUDGET_S
+    assert max(cost.memory_mib for cost in everything) < MEMORY_BUDGET_MIB
+    assert idle_s < UNUSED_BUDGET_S
