@@ -113,7 +113,8 @@ def write_run(run_folder: Path, document: SignOffDocument) -> RunFiles:
     are.
 
     A document of another kind that an earlier attempt left in the folder is removed first. The manifest is
-    written before the document, so that a sign-off that exists is always a sign-off that can be checked.
+    written before the document, and what it lists is on the disk by then, so that a sign-off that exists is
+    always a sign-off that can be checked.
     Raises `OSError`, and `ManifestError` for a folder that holds anything but files and folders.
     """
     files = RunFiles(
@@ -125,6 +126,9 @@ def write_run(run_folder: Path, document: SignOffDocument) -> RunFiles:
         for suffix in ("json", "md"):
             (run_folder / f"{kind}.{suffix}").unlink(missing_ok=True)
     data = document_bytes(document)
+    # Evidence first, and all of it with one call: hundreds of small files, flushed one by one, take a quarter
+    # of the time of the rehearsals.
+    os.sync()
     write_atomically(files.markdown, render_markdown(document).encode("utf-8"))
     write_atomically(files.manifest, manifest_bytes(run_folder, {files.document.name: data}))
     write_atomically(files.document, data)

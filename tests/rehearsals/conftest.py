@@ -20,4 +20,5 @@ def rehearsals(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Re
         monkeypatch.delenv(name, raising=False)
     # These runs end with the test: that their files outlast a power cut is not what is proven here.
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    monkeypatch.setattr(os, "sync", lambda: None)
     return RehearsedProject(pytester)

@@ -134,6 +134,16 @@ class TestWriteRun:
         assert read_signoff(tmp_path) == built
         assert check_manifest(tmp_path) == ()
 
+    def test_the_evidence_is_on_the_disk_before_anything_vouches_for_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        there: list[list[str]] = []
+        monkeypatch.setattr(os, "sync", lambda: there.append(names(tmp_path)))
+        (tmp_path / "records.jsonl").write_bytes(b"{}\n")
+        write_run(tmp_path, document())
+
+        assert there == [["records.jsonl"]]
+
     def test_evidence_is_in_the_manifest(self, tmp_path: Path) -> None:
         (tmp_path / "evidence").mkdir()
         (tmp_path / "evidence" / "records.jsonl").write_bytes(b"{}\n")
