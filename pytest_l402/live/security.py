@@ -31,9 +31,9 @@ _UNDONE: Final = "it is undone before the command ends"
 class LiveSecurityControls:
     """The switches, gate and roles of a deployed control plane (`stack.ops.security_controls`).
 
-    Each change is announced, and written down before it is made; what brings it back strikes it out. The
-    gate is decided here, from the state that the control plane reports, in the platform's order: its
-    operations API has no gate of its own.
+    Each change is announced, and written down before it is made; it is struck out once it is seen to be
+    undone: an answer alone does not show that. The gate is decided here, from the state that the control
+    plane reports, in the platform's order: its operations API has no gate of its own.
     """
 
     def __init__(self, plane: LiveControlPlane, notes: ChangeNotes, permission: Permission) -> None:
@@ -48,7 +48,7 @@ class LiveSecurityControls:
             self._begin(ChangeKind.GLOBAL_PAUSE, "pause every paywall of the platform", reason)
         arguments = {"active": active, "updatedBy": UPDATED_BY, "reason": reason}
         self._plane.mutation("lightning/security:setGlobalPause", _given(arguments))
-        if not active:
+        if not active and not self.security_state().global_pause:
             self._notes.end(ChangeKind.GLOBAL_PAUSE)
 
     def set_owner_kill_switch(self, owner_id: str, active: bool, reason: str | None = None) -> None:
@@ -58,7 +58,7 @@ class LiveSecurityControls:
             self._begin(ChangeKind.OWNER_KILL_SWITCH, what, reason, owner_id)
         arguments = {"ownerId": owner_id, "active": active, "updatedBy": UPDATED_BY, "reason": reason}
         self._plane.mutation("lightning/security:setOwnerKillSwitch", _given(arguments))
-        if not active:
+        if not active and owner_id not in self.security_state().killed_owners:
             self._notes.end(ChangeKind.OWNER_KILL_SWITCH, owner_id)
 
     def security_state(self) -> SecurityState:

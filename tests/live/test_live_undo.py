@@ -1,0 +1,37 @@
+"""What counts as undone: a note stays until the platform is seen to be as it was, whatever it answers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served_platform import Platform
+
+from pytest_l402.live import LiveError, LiveSystem
+
+SWITCHES: dict[str, Callable[[LiveSystem], None]] = {
+    "pause": lambda live: live.security.set_global_pause(True, "drill"),
+    "kill switch": lambda live: live.security.set_owner_kill_switch("owner_drilled", True, "drill"),
+}
+
+
+@pytest.mark.parametrize("switch_on", SWITCHES.values(), ids=SWITCHES.keys())
+def test_a_switch_that_stays_on_although_the_platform_says_yes_is_not_forgotten(
+    switch_on: Callable[[LiveSystem], None], platform: Platform, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def agreed(function: str, arguments: Any, request_id: str = "") -> dict[str, Any]:
+        return {"ok": True}
+
+    live = platform.live(state, allow_changes=True)
+    with pytest.raises(LiveError, match="keeps word of it") as caught, live:
+        before = live.security.security_state()
+        switch_on(live)
+        monkeypatch.setattr(live.control_plane, "mutation", agreed)
+    assert caught.value.code == "not_undone"
+    assert live.notes.path.exists()
+    with pytest.raises(LiveError) as refused, platform.live(state):
+        pass
+    assert refused.value.code == "leftovers"
+    with platform.live(state, allow_changes=True) as live:
+        assert live.security.security_state() == before
+    assert not live.notes.path.exists()
