@@ -66,10 +66,9 @@ class DeploymentRestorer:
             )
         request_id = str(change.subject)
         found = None if change.found is None else ActiveDeployment.decode(change.found)
-        before = None if found is None else found.config_hash
         try:
             active = self._gateway.active(request_id=request_id)
-            if active is not None and active.config_hash != before and self._is_ours(active):
+            if active is not None and not _runs(active, found) and self._is_ours(active):
                 if found is None:
                     self._gateway.withdraw(request_id=request_id, deployment_id=active.deployment_id)
                 else:
@@ -77,13 +76,13 @@ class DeploymentRestorer:
                         request_id=request_id, deployment_id=active.deployment_id, target=found
                     )
                 active = self._gateway.active(request_id=request_id)
-                if (None if active is None else active.config_hash) != before:
+                if not _runs(active, found):
                     raise GatewayOpsError("still_deployed")
         except GatewayOpsError as error:
             raise LiveError(
                 self._gateway.where,
                 code="not_undone",
-                expected=f"{before or 'nothing'} to run again",
+                expected=f"{'nothing' if found is None else found.config_hash} to run again",
                 seen=error.reason,
                 remedy=f"roll back by hand now; {self._notes.path} keeps word of it",
             ) from error
@@ -91,3 +90,11 @@ class DeploymentRestorer:
 
     def _is_ours(self, active: ActiveDeployment) -> bool:
         return self._history().targets_of(active.config_hash) is not None
+
+
+def _runs(active: ActiveDeployment | None, found: ActiveDeployment | None) -> bool:
+    """Whether the gateway runs the configuration that was found, under its image; ids differ after an undo."""
+    if active is None or found is None:
+        return active is found
+    same_image = found.image_digest in (None, active.image_digest)
+    return same_image and active.config_hash == found.config_hash
