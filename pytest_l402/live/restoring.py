@@ -93,7 +93,7 @@ class DeploymentRestorer:
 
 
 def _runs(active: ActiveDeployment | None, found: ActiveDeployment | None) -> bool:
-    """Whether the gateway runs the configuration that was found, under its image; ids differ after an undo."""
+    """Whether the gateway runs what was found, under the same image; its id differs after an undo."""
     if active is None or found is None:
         return active is found
     same_image = found.image_digest in (None, active.image_digest)

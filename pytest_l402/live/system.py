@@ -202,10 +202,12 @@ class LiveSystem:
         reconciler = self._reconciler()
         try:
             summary = reconciler.reconcile(request_id, image_digest=image_digest)
-        except LiveError:
-            # Begun, but the control plane did not take it: it goes no further, and is closed here already.
-            with suppress(Exception):
-                reconciler.recover()
+        except BaseException as error:
+            # Begun, but the control plane did not take it, or a signal came while it was told: it goes no
+            # further, and is closed here already.
+            if isinstance(error, LiveError) or not isinstance(error, Exception):
+                with suppress(Exception):
+                    reconciler.recover()
             raise
         self._deliver(summary)
         return summary

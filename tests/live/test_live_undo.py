@@ -1,11 +1,14 @@
 """What counts as undone: a note stays until the platform is seen to be as it was, whatever it answers."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from served_platform import Platform
+from relay import Relay
+from served_platform import START_S, Platform, started_client
 
 from pytest_l402.live import LiveError, LiveSystem
 
@@ -56,3 +59,28 @@ def test_another_image_of_the_same_configuration_is_brought_back_too(platform: P
         after = live.gateway.active(request_id="after")
         assert after is not None
         assert (after.config_hash, after.image_digest) == (before.config_hash, before.image_digest)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_the_intent_is_told_leaves_nothing_unfinished(
+    name: str, platform: Platform, state: Path
+) -> None:
+    clients: list[int] = []
+    relay = Relay(
+        platform.told["controlPlaneUrl"],
+        lambda _, body: b'"status":"pending"' in body,
+        "after",
+        lambda: os.kill(clients[0], signal.Signals[name]),
+    )
+    with relay.running():
+        environment = {"OA_LIGHTNING_OPS_API_BASE_URL": relay.url}
+        with started_client(platform, state, "reconcile", "told", **environment) as client:
+            clients.append(client.pid)
+            out, err = client.communicate(timeout=START_S)
+        assert (client.returncode, out) == (128 + signal.Signals[name], ""), err
+        with platform.live(state, **environment) as live:
+            assert live.history.open_intents() == ()
+    told = [row["status"] for row in platform.told_of("dep_reconcile_told")]
+    # At least once: the answer to the first was lost with the signal.
+    assert list(dict.fromkeys(told)) == ["pending", "failed"]
+    assert all(row["path"] != "/ops/deploy" for row in platform.changes())
