@@ -118,7 +118,8 @@ class GatewayDeployer:
             )
             self._disk.keep(config_hash, aperture_yaml)
             self._disk.activate(deployment)
-            ill = self._faults.active(DeployedUnhealthy, request_id) is not None
+            # A file without services takes a deployment away, and brings up nothing that could be ill.
+            ill = bool(services) and self._faults.active(DeployedUnhealthy, request_id) is not None
             self._load(self._as_it_comes_up(services, request_id), health_status=503 if ill else 200)
             if trouble is not None and trouble.how == "too_late":
                 raise GatewayOpsError("status_504")
