@@ -164,9 +164,11 @@ def _header_text(value: str) -> str:
 
 
 def _base_url(value: str) -> str:
-    if (parts := urlsplit(_resource_url(value))).query:
+    # As httpx writes it: two spellings would be two systems to the permission and to the locks.
+    url = httpx.URL(_resource_url(value))
+    if url.query:
         raise _UnusableError("expected a URL without query, saw one; give the part before it")
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+    return str(url.copy_with(query=None)).rstrip("/")
 
 
 def _resource_url(value: str) -> str:

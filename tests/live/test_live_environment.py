@@ -33,6 +33,22 @@ def test_the_three_names_of_the_control_plane(name: str, form: ControlPlaneForm)
     assert SECRET not in repr(access)
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("HTTPS://Plane.Example", "https://plane.example"),
+        ("https://plane.example:443/base/", "https://plane.example/base"),
+        ("http://plane.example:80", "http://plane.example"),
+        ("https://plane.example:8443/", "https://plane.example:8443"),
+        ("https://plane.example/a/../base?", "https://plane.example/base"),
+    ],
+)
+def test_a_base_url_is_the_same_however_it_is_written(written: str, meant: str) -> None:
+    """Two spellings would be two systems to the permission, and to the lock of who changes them."""
+    assert control_plane_access({**CONTROL, f"{P}KHALA_URL": written}).url == meant
+    assert gateway_access({f"{P}GATEWAY_BASE_URL": written}).base_url == meant
+
+
 def test_khala_and_convex_may_both_be_set_if_they_agree() -> None:
     both = {**CONTROL, f"{P}CONVEX_URL": "https://plane.example/"}
     assert control_plane_access(both).form is ControlPlaneForm.CONVEX
