@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 import httpcore
 import httpx
 
+from .environment import EnvironmentVariableError
+
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 10.0
 TOTAL_TIMEOUT_S: Final = 30.0
@@ -73,6 +75,7 @@ class BoundedTransport(httpx.BaseTransport):
 
         Raises:
             httpx.RequestError: the system did not answer, or not within the bounds.
+            EnvironmentVariableError: the certificates that `SSL_CERT_FILE` names cannot be used.
             Exception: whatever `permit` raises; nothing was sent then.
         """
         self._permit(request)
@@ -131,7 +134,7 @@ class BoundedTransport(httpx.BaseTransport):
     def _connections(self, is_tls: bool) -> httpcore.ConnectionPool:
         if is_tls not in self._pools:
             self._pools[is_tls] = httpcore.ConnectionPool(
-                ssl_context=httpx.create_ssl_context() if is_tls else _trusting_nobody(),
+                ssl_context=_trusting_the_usual() if is_tls else _trusting_nobody(),
                 network_backend=_Backend(self._deadline),
                 max_connections=1,
             )
@@ -224,6 +227,17 @@ class _Stream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+
+def _trusting_the_usual() -> ssl.SSLContext:
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        seen = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+        raise EnvironmentVariableError(
+            f"SSL_CERT_FILE: expected certificates in PEM in that file, saw {seen or 'none'}; correct it, or "
+            "unset it"
+        ) from None
 
 
 def _trusting_nobody() -> ssl.SSLContext:

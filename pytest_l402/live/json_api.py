@@ -137,7 +137,10 @@ def _target(response: httpx.Response) -> str:
     location = response.headers.get("location")
     if not location:
         return "a place it does not name"
-    return quoted(urlsplit(location).hostname or "another path")
+    try:
+        return quoted(urlsplit(location).hostname or "another path")
+    except ValueError:
+        return "no place that is a URL"
 
 
 def _document(where: str, response: httpx.Response) -> Any:

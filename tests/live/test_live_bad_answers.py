@@ -10,7 +10,7 @@ import pytest
 from hostile_server import Answer, Hostile, hostile, redirects, says
 from served_platform import Platform
 
-from pytest_l402.live import Bounds, LiveError, LiveSystem, open_live_system
+from pytest_l402.live import Bounds, EnvironmentVariableError, LiveError, LiveSystem, open_live_system
 from pytest_l402.stack.ops.reconcile_steps import FailureCode
 
 P = "OA_LIGHTNING_OPS_"
@@ -41,6 +41,11 @@ ANSWERS: dict[str, tuple[Answer | None, str, str]] = {
     "gzip bomb": (hostile_server.gzip_bomb, "not_json", 'bytes of "application/json"'),
     "redirect": (redirects("https://evil.example/login?next=x"), "redirected", '"evil.example"'),
     "redirect to no URL": (redirects("http://[::1"), "unreachable", "RemoteProtocolError"),
+    "redirect to what httpx alone takes for a URL": (
+        redirects("//[##"),
+        "redirected",
+        "no place that is a URL",
+    ),
     "redirect to a path": (redirects("/login"), "redirected", "another path"),
     "redirect without a place": (says(b"", status="302 Found"), "redirected", "a place it does not name"),
     "refused": (
@@ -266,6 +271,21 @@ def test_a_certificate_that_the_operator_vouches_for(tmp_path: Path, monkeypatch
         against(tmp_path, server.url, server.url) as live,
     ):
         assert live.control_plane.paywalls() == ()
+
+
+@pytest.mark.parametrize("certificates", ["missing.pem", "no.pem", "."])
+def test_certificates_that_cannot_be_read_are_named(
+    certificates: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "no.pem").write_text("no certificate")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / certificates))
+    with (
+        hostile(says(b"{}"), tls=True) as server,
+        against(tmp_path, server.url, server.url) as live,
+        pytest.raises(EnvironmentVariableError, match="SSL_CERT_FILE: expected certificates") as caught,
+    ):
+        live.control_plane.paywalls()
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_plain_http_where_tls_was_asked_for(tmp_path: Path) -> None:
