@@ -114,7 +114,8 @@ def staging_live(options: Options, order: Order) -> Outcome:
         return _deploy(options, order, "staging", request_id)
     with live_system(options, order) as system:
         job = ReconcileJob(options, "staging", request_id, lambda: _tables(system, with_history=False))
-        return job.leave(system.inspect(request_id), {"deployed": False})
+        summary = system.inspect(request_id, image_digest=order.image_digest)
+        return job.leave(summary, {"deployed": False})
 
 
 def _named(order: Order, prefix: str) -> str:

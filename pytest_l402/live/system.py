@@ -18,7 +18,7 @@ from pytest_l402.stack.journal import Journal, Row
 from pytest_l402.stack.ops.compile import compile_paywalls
 from pytest_l402.stack.ops.deployment_ledger import EVIDENCE_TABLES
 from pytest_l402.stack.ops.inspection import inspect
-from pytest_l402.stack.ops.reconcile import Reconciler
+from pytest_l402.stack.ops.reconcile import Reconciler, check_order
 from pytest_l402.stack.ops.reconcile_lock import ReconcileLock
 from pytest_l402.stack.ops.reconcile_steps import Failpoint
 from pytest_l402.stack.ops.reconcile_summary import ReconcileSummary
@@ -151,11 +151,16 @@ class LiveSystem:
             self._history = self._open.enter_context(DeliveredHistory(path, self.control_plane))
         return self._history
 
-    def inspect(self, request_id: str) -> ReconcileSummary:
-        """Return what a reconcile would find, without deploying anything. Raises `LiveError`.
+    def inspect(self, request_id: str, *, image_digest: str | None = None) -> ReconcileSummary:
+        """Return what a reconcile would find, without deploying anything.
 
         A reconcile that was cut off is undone first, where changes are allowed.
+
+        Raises:
+            ReconcileRefused: the id or digest cannot be used; nothing was asked.
+            LiveError: the control plane could not be asked.
         """
+        check_order(request_id, image_digest)
         self.recover()
         return inspect(
             self.control_plane,
@@ -165,6 +170,7 @@ class LiveSystem:
             targets=live_targets(self._gateway_access),
             clock=self._clock,
             witness=self.journal,
+            image_digest=image_digest,
         )
 
     def probed_price_msats(self, request_id: str = "") -> int | None:
@@ -194,6 +200,7 @@ class LiveSystem:
                 be written to the control plane: the next run delivers it.
         """
         self.permission.require(self.gateway.where, "a deploy")
+        check_order(request_id, image_digest)
         self._announce_reconcile(request_id, keep=keep)
         self._requests.add(request_id)
         self.history.deliver()

@@ -111,6 +111,33 @@ def test_staging_deploys_when_allowed_and_then_finds_it_deployed(
     assert look.document["configHash"] == document["configHash"]
 
 
+@pytest.mark.parametrize("allowed", [(), ALLOWED], ids=["read-only", "allowed"])
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("request-id", "a b"),
+        ("request-id", "a\nb"),
+        ("request-id", "\N{SNOWMAN}"),
+        ("image-digest", "latest"),
+    ],
+)
+def test_what_cannot_be_ordered_is_refused_with_and_without_permission(
+    run: Run, deployed: Deployed, flag: str, value: str, allowed: tuple[str, ...]
+) -> None:
+    told = run("smoke:staging", "--json", "--mode", "live", f"--{flag}={value}", *allowed)
+    assert (told.code, told.document["failureCode"]) == (2, "reconcile_refused")
+    assert deployed.record.read_text() == ""
+
+
+def test_a_look_tells_that_another_image_runs_than_the_one_asked_for(run: Run, deployed: Deployed) -> None:
+    deployed_image = run("reconcile", "--json", "--mode", "live", *ALLOWED).document["imageDigest"]
+    same = run("smoke:staging", "--json", "--mode", "live", "--image-digest", deployed_image)
+    assert (same.code, same.document["ok"]) == (0, True)
+    other = run("smoke:staging", "--json", "--mode", "live", "--image-digest", f"sha256:{'7' * 64}")
+    assert (other.code, other.document["failureCode"]) == (1, "not_deployed")
+    assert other.document["failureReason"] == f"image_digest_not_as_ordered: {deployed_image}"
+
+
 def test_a_mode_that_names_the_other_form_is_refused(run: Run, deployed: Deployed) -> None:
     told = run("smoke:staging", "--json", "--mode", "khala")
     assert (told.code, told.document["failureCode"]) == (2, "configuration")

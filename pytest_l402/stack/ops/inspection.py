@@ -10,6 +10,7 @@ from pytest_l402.stack.clock import Clock
 from .compile import Compilation, compile_paywalls
 from .deployments import deployment_id, is_pinned
 from .probe_targets import of_unknown_price
+from .reconcile import check_order
 from .reconcile_book import Witness
 from .reconcile_ports import (
     ActiveDeployment,
@@ -34,20 +35,23 @@ def inspect(
     targets: Callable[[Compilation], tuple[ProbeTarget, ...]],
     clock: Clock,
     witness: Witness,
+    image_digest: str | None = None,
 ) -> ReconcileSummary:
     """Return what a reconcile would find: the compiled configuration, what runs, and what the probes see.
 
-    `applied` means that the compiled configuration runs under a pinned image and passes all probes. `pending`
-    means that something else runs; it is probed, at any price. A probe that fails, a gateway that does not
-    say what it runs and paywalls that do not compile are `failed`, with the code of the reconcile. Every
-    probe is taken, also after one that failed; the witness is told what the planes say. Source: runbook
-    staging-reconcile sections 2 and 4.
+    `applied` means that the compiled configuration runs under a pinned image, that of `image_digest` unless
+    None, and passes all probes. `pending` means that something else runs; it is probed, at any price. A probe
+    that fails, a gateway that does not say what it runs and paywalls that do not compile are `failed`, with
+    the code of the reconcile. Every probe is taken, also after one that failed; the witness is told what the
+    planes say. Source: runbook staging-reconcile sections 2 and 4.
 
     Raises:
+        ReconcileRefused: the id or digest cannot be used; nothing was asked.
         Exception: whatever the source of the paywalls, or `targets`, raises.
     """
+    check_order(request_id, image_digest)
     compilation = compile_paywalls(tuple(source.paywalls(request_id=request_id)))
-    summary = _inspected(compilation, gateway, probes, request_id, targets)
+    summary = _inspected(compilation, gateway, probes, request_id, targets, image_digest)
     for record in observations(summary, clock.tick(), clock.tick()):
         witness.emit(record)
     return summary
@@ -59,6 +63,7 @@ def _inspected(
     probes: Probes,
     request_id: str,
     targets: Callable[[Compilation], tuple[ProbeTarget, ...]],
+    image_digest: str | None,
 ) -> ReconcileSummary:
     if not compilation.valid:
         code = step_of(Stage.COMPILE).code
@@ -73,7 +78,7 @@ def _inspected(
         return _summary(request_id, compilation, _probed(probes, wanted, request_id)[0], failure=unknown)
     is_deployed = active is not None and active.config_hash == compilation.config_hash
     passed, failure = _probed(probes, wanted if is_deployed else of_unknown_price(wanted), request_id)
-    reason = _what_is_wrong(active, compilation)
+    reason = _what_is_wrong(active, compilation, image_digest)
     return _summary(request_id, compilation, passed, active=active, failure=failure, reason=reason)
 
 
@@ -91,13 +96,17 @@ def _probed(
     return tuple(passed), failure
 
 
-def _what_is_wrong(active: ActiveDeployment | None, compilation: Compilation) -> str | None:
+def _what_is_wrong(
+    active: ActiveDeployment | None, compilation: Compilation, image_digest: str | None
+) -> str | None:
     if active is None:
         return "nothing_deployed"
     if active.config_hash != compilation.config_hash:
         return f"active_is_{printable(active.config_hash, 100)}"
     if not is_pinned(active.image_digest):
         return "image_digest_not_pinned"
+    if image_digest not in (None, active.image_digest):
+        return f"image_digest_not_as_ordered: {active.image_digest}"
     return None
 
 

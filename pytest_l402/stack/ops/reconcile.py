@@ -92,7 +92,7 @@ class Reconciler:
             Exception: whatever the source of paywalls raises, or the gateway when it does not say what it
                 runs as a run is to be taken up; nothing was changed.
         """
-        _check(request_id, image_digest)
+        check_order(request_id, image_digest)
         with self._lock.held(request_id, wait_s=self._wait_s):
             self._at(Failpoint.STARTED)
             self._settle_others(request_id)
@@ -297,7 +297,8 @@ class Reconciler:
         return self._ledger.intent(intent.request_id) or intent
 
 
-def _check(request_id: str, image_digest: str | None) -> None:
+def check_order(request_id: str, image_digest: str | None) -> None:
+    """Refuse what no reconcile can be asked. Raises `ReconcileRefused`."""
     if not is_usable_id(request_id):
         raise ReconcileRefused(
             "request id: expected 1 to 128 printable ASCII characters without blanks, saw "
