@@ -93,9 +93,7 @@ class _RefusedError(ValueError):
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise _RefusedError("each key once in an object", "the key twice", twice)
+        raise _RefusedError("each key once in an object", "the key twice")
     return result
 
 

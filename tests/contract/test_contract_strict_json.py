@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pytest_l402.contract import InputError, parse_json, read_json, read_json_lines
 from pytest_l402.contract.input_files import read_lines
 from pytest_l402.contract.json_positions import line_of, member_offsets, value_positions
+from pytest_l402.contract.strict_json import _without_duplicates
 
 UNICODE = st.text(st.characters(codec="utf-8"))
 NUMBERS = st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False)
@@ -49,6 +50,23 @@ def test_refusals_name_line_and_field(text, line, field, message):
     assert (caught.value.line, caught.value.field) == (line, field)
     assert str(caught.value).startswith(f"evidence.json:{line}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_key_twice_among_many_is_found_without_comparing_each_with_each():
+    """A reply of 1 MiB with one key twice at its end kept the parser busy for minutes."""
+
+    class Counted(str):
+        compared = 0
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            Counted.compared += 1
+            return str.__eq__(self, other)
+
+    pairs = [(Counted(number), None) for number in (*range(500), 499)]
+    with pytest.raises(ValueError, match="each key once"):
+        _without_duplicates(pairs)
+    assert Counted.compared < 2 * len(pairs)
 
 
 def test_surrogate_pairs_are_characters():
