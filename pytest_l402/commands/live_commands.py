@@ -88,15 +88,17 @@ def compile_live(options: Options) -> Outcome:
 
 def security_live(options: Options) -> Outcome:
     """Drill the security controls; without permission, say how they stand and that nothing was drilled."""
-    folder = ArtifactFolder(options.artifact_dir, "security", smoke_security.REQUEST_ID)
     with live_system(options) as system:
+        # Asked before anything is written: a control plane that cannot be asked is no drill.
+        snapshot = _security_snapshot(system)
         if not options.allow_live_changes:
             raise BadInput(
                 f"{system.control_plane.where}: expected permission to switch the global pause, a kill "
                 "switch and a credential role, saw a read-only run; allow it with --allow-live-changes",
                 "change_refused",
-                {"executionPath": "hosted-node", "statusSnapshot": _security_snapshot(system)},
+                {"executionPath": "hosted-node", "statusSnapshot": snapshot},
             )
+        folder = ArtifactFolder(options.artifact_dir, "security", smoke_security.REQUEST_ID)
         document, reason = smoke_security.drill(lambda: system.run_security_drill(smoke_security.REQUEST_ID))
     return Outcome(folder.summary(smoke_security.with_mode(options, document)), reason)
 

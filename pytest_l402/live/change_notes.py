@@ -71,14 +71,22 @@ class ChangeNotes:
 
         Raises:
             LiveError: another run holds them still after `wait_s` seconds.
-            InputError: the notes cannot be read; they must be looked at, not overwritten.
-            OSError: the folder cannot be written to.
+            InputError: the folder cannot be written to; or the notes cannot be read: they must be looked at,
+                not overwritten.
         """
         if not alone and not self._lock_path.exists():
             # Nobody ever changed anything from here, and who only reads leaves no trace.
             return
-        self._lock_path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._lock_path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise InputError.at(
+                self._lock_path,
+                expected="a folder in which changes can be noted before they are made",
+                seen=error.strerror or type(error).__name__,
+                remedy="name another artifact or state folder",
+            ) from None
         try:
             self._lock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH, wait_s)
             self._underway = self._read()

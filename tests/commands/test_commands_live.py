@@ -183,6 +183,30 @@ def test_security_drills_when_allowed_and_leaves_everything_off(run: Run, deploy
     assert not list(Path("output").rglob("live-changes.json"))
 
 
+@pytest.mark.parametrize("secret", ["  ", "not-the-secret"])
+@pytest.mark.parametrize("allowed", [(), ALLOWED], ids=["read-only", "allowed"])
+def test_a_drill_that_cannot_begin_leaves_the_artifacts_of_the_last_one(
+    run: Run, deployed: Deployed, monkeypatch: pytest.MonkeyPatch, secret: str, allowed: tuple[str, ...]
+) -> None:
+    summary = Path(run("smoke:security", "--json").document["artifacts"]["summaryPath"])
+    before = summary.read_text()
+    monkeypatch.setenv("OA_LIGHTNING_OPS_SECRET", secret)
+    assert run("smoke:security", "--json", "--mode", "live", *allowed).code == 2
+    assert summary.read_text() == before
+
+
+@pytest.mark.parametrize("command", ["smoke:compile", "smoke:security", "reconcile"])
+def test_notes_that_cannot_be_written_are_named_before_anything_is_sent(
+    run: Run, deployed: Deployed, command: str
+) -> None:
+    Path("output/lightning-ops").mkdir(parents=True)
+    Path("output/lightning-ops/state").write_text("a file where a folder has to be")
+    told = run(command, "--json", "--mode", "live", *ALLOWED)
+    assert (told.code, told.document["failureCode"]) == (2, "state_unusable")
+    assert "lightning-ops/state" in told.err
+    assert deployed.record.read_text() == ""
+
+
 def test_compile_records_its_intent_when_allowed(run: Run, deployed: Deployed) -> None:
     told = run("smoke:compile", "--json", "--mode", "live", *ALLOWED)
     assert (told.code, told.document["recorded"]) == (0, True)
