@@ -6,7 +6,6 @@ import fcntl
 import math
 import os
 import time
-from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -113,13 +112,16 @@ class ChangeNotes:
 
     def begin(self, change: Change) -> None:
         """Write a change down, before it is made."""
-        self._write((*(item for item in self._underway if item.key != change.key), change))
+        # Known before it is on the disk: who is interrupted in between strikes it out again.
+        self._underway = (*(item for item in self._underway if item.key != change.key), change)
+        self._write(self._underway)
 
     def end(self, kind: ChangeKind, subject: str | None = None) -> None:
         """Strike a change out, once it is undone; of no effect when there is no such note."""
         left = tuple(item for item in self._underway if item.key != (kind, subject))
         if left != self._underway:
             self._write(left)
+            self._underway = left
 
     def _lock(self, descriptor: int, kind: int, wait_s: float) -> None:
         # Counted, not timed: a frozen clock never reaches a deadline.
@@ -154,11 +156,9 @@ class ChangeNotes:
                 remedy=f"look at what it says, undo that at {self._where} by hand and delete the file",
             ) from None
 
-    def _write(self, changes: Iterable[Change]) -> None:
+    def _write(self, changes: tuple[Change, ...]) -> None:
         assert self._descriptor is not None
-        changes = tuple(changes)
         if changes:
             write_document(self._path, {"changes": [change.to_row() for change in changes]})
         else:
             self._path.unlink(missing_ok=True)
-        self._underway = changes

@@ -139,6 +139,12 @@ class LiveSystem:
     ) -> None:
         try:
             self._undo_notes()
+        except LiveError:
+            raise
+        except BaseException:
+            # The first signal came as an undo began or had ended; there is no second.
+            self._undo_notes()
+            raise
         finally:
             self._open.close()
 

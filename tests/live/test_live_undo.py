@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,9 @@ import pytest
 from relay import Relay
 from served_platform import START_S, Platform, started_client
 
-from pytest_l402.live import LiveError, LiveSystem
+from pytest_l402.live import LiveError, LiveSystem, change_notes
+from pytest_l402.stack.artifact_files import write_document
+from pytest_l402.stack.ops.undo import Undo
 
 SWITCHES: dict[str, Callable[[LiveSystem], None]] = {
     "pause": lambda live: live.security.set_global_pause(True, "drill"),
@@ -84,3 +86,47 @@ def test_a_signal_while_the_intent_is_told_leaves_nothing_unfinished(
     # At least once: the answer to the first was lost with the signal.
     assert list(dict.fromkeys(told)) == ["pending", "failed"]
     assert all(row["path"] != "/ops/deploy" for row in platform.changes())
+
+
+def test_an_interrupt_while_a_note_is_written_leaves_no_note(
+    platform: Platform, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The note is on the disk, and the run does not get to know it."""
+
+    def interrupted(path: Path, document: Mapping[str, Any]) -> Path:
+        monkeypatch.undo()
+        write_document(path, document)
+        raise KeyboardInterrupt
+
+    live = platform.live(state, allow_changes=True)
+
+    def pause() -> None:
+        with live:
+            monkeypatch.setattr(change_notes, "write_document", interrupted)
+            live.security.set_global_pause(True, "drill")
+
+    with pytest.raises(KeyboardInterrupt):
+        pause()
+    assert not live.notes.path.exists()
+    assert platform.changes() == []
+
+
+def test_a_first_signal_as_the_undo_begins_does_not_keep_it_from_being_done(
+    platform: Platform, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    live = platform.live(state, allow_changes=True)
+
+    def pause() -> None:
+        with live:
+            live.security.set_global_pause(True, "drill")
+            monkeypatch.setattr(Undo, "__enter__", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        pause()
+    assert not live.notes.path.exists()
+    with platform.live(state) as after:
+        assert not after.security.security_state().global_pause
