@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 import pytest
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pytest_l402.plugin.evidence_fixture import EvidenceCollector
     from pytest_l402.stack import Stack
     from pytest_l402.stack.ops.reconcile_summary import ReconcileSummary
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 WAIT_S: Final = 120.0
 """How long a rehearsal waits for another one, in another process, that changes the same system."""
@@ -35,7 +38,7 @@ def l402_live(request: pytest.FixtureRequest, l402_evidence: EvidenceCollector) 
     run: Run = request.config.stash[RUN]
     if run.settings.mode != LIVE:
         pytest.skip("rehearsed on a deployed system only (--l402-mode=live)")
-    from pytest_l402.live import STATE_FOLDER, LiveError, open_live_system
+    from pytest_l402.live import STATE_FOLDER, open_live_system
     from pytest_l402.plugin.node import RehearsalNodes
 
     RehearsalNodes.watch(request.config)
@@ -50,7 +53,7 @@ def l402_live(request: pytest.FixtureRequest, l402_evidence: EvidenceCollector) 
         with system:
             l402_evidence.attach(system.tables)
             yield system
-    except LiveError as error:
+    except _troubles() as error:
         pytest.fail(str(error), pytrace=False)
 
 
@@ -119,22 +122,29 @@ def l402_probed_price_msats(request: pytest.FixtureRequest) -> int:
         stack: Stack = request.getfixturevalue("l402_stack")
         return stack.paywalls[0].price_msats
     live: LiveSystem = request.getfixturevalue("l402_live")
-    price_msats = live.probed_price_msats()
+    price_msats = _without_traceback(live.probed_price_msats)
     if price_msats is None:
         pytest.fail("the control plane sells nothing: there is no price to be asked", pytrace=False)
     return price_msats
 
 
-def _without_traceback(procedure: Callable[[str], ReconcileSummary], request_id: str) -> ReconcileSummary:
+def _without_traceback(procedure: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """Let trouble with a deployed system fail the test with its one line."""
     if "pytest_l402.live" not in sys.modules:
-        return procedure(request_id)
-    from pytest_l402.live import LiveError
-
+        return procedure(*arguments, **named)
     try:
-        return procedure(request_id)
-    except LiveError as error:
+        return procedure(*arguments, **named)
+    except _troubles() as error:
         pytest.fail(str(error), pytrace=False)
+
+
+def _troubles() -> tuple[type[Exception], ...]:
+    """What a deployed system, its environment, or the notes and history of it can raise; each is one line."""
+    from pytest_l402.contract import InputError
+    from pytest_l402.live import EnvironmentVariableError, LiveError
+    from pytest_l402.stack.ops.deployment_ledger import LedgerError
+
+    return LiveError, EnvironmentVariableError, InputError, LedgerError
 
 
 def _announce(config: pytest.Config, text: str) -> None:

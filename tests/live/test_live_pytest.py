@@ -203,6 +203,28 @@ def test_trouble_with_the_system_fails_the_test_with_its_one_line(platform: Plat
     assert "live_fixtures.py" not in ran.stdout
 
 
+def test_a_price_that_cannot_be_read_is_one_line_too(platform: Platform, tmp_path: Path) -> None:
+    folder = project(tmp_path / "own", "def test_it(l402_probed_price_msats):\n    pass")
+    platform.environment["OA_LIGHTNING_OPS_SECRET"] = "not-the-secret"
+    ran = own_run(platform, folder)
+    assert ran.returncode == 1
+    assert "saw 401 invalid_ops_secret; check OA_LIGHTNING_OPS_SECRET" in ran.stdout
+    assert "live_fixtures.py" not in ran.stdout
+
+
+def test_notes_that_cannot_be_read_are_one_line_and_stay(platform: Platform, tmp_path: Path) -> None:
+    folder = project(tmp_path / "own", "def test_it(l402_live):\n    pass")
+    assert own_run(platform, folder).returncode == 0
+    (lock,) = (folder / "output" / STATE_FOLDER).glob("*/live-changes.lock")
+    notes = lock.with_name("live-changes.json")
+    notes.write_text("{")
+    ran = own_run(platform, folder)
+    assert ran.returncode == 1
+    assert "live-changes.json" in ran.stdout
+    assert "live_fixtures.py" not in ran.stdout
+    assert notes.read_text() == "{"
+
+
 def test_in_mock_mode_the_deployed_system_is_not_asked_for(platform: Platform, tmp_path: Path) -> None:
     folder = project(tmp_path / "own", "def test_it(l402_live):\n    pass")
     ran = subprocess.run(
