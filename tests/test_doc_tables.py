@@ -17,7 +17,10 @@ from pytest_l402.evidence import RULES, TABLES
 from pytest_l402.plugin import fixtures, live_fixtures
 from pytest_l402.plugin.options import OPTIONS
 from pytest_l402.signoff import SignOffDocument
-from pytest_l402.stack import Fault, faults
+from pytest_l402.stack import Fault, Stack, faults
+from pytest_l402.stack.clock import SystemClock
+from pytest_l402.stack.randomness import SeededRandomness
+from pytest_l402.stack.served import ServedStack
 
 PACKAGE = REPOSITORY / "pytest_l402"
 
@@ -67,6 +70,28 @@ def test_every_key_of_a_document_is_listed(row, tmp_path, monkeypatch, capsys):
     command, *keys = names_in(row)
     assert main([command, "--json"]) == 0
     assert [*json.loads(capsys.readouterr().out)] == ["ok", "mode", *keys, "artifacts"]
+
+
+LIVE_KEYS = {row[0]: row[1:] for row in rows_of("operator-commands.md", "In live mode these keys differ")}
+
+
+@pytest.mark.parametrize("row", rows_of("operator-commands.md", "## The document"), ids=lambda row: row[0])
+def test_every_key_that_differs_in_live_mode_is_listed(row, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command, *keys = names_in(row)
+    more, less = (names_in([cell]) for cell in LIVE_KEYS.get(row[0], ("", "")))
+    with (
+        Stack(clock=SystemClock(), randomness=SeededRandomness("documents")) as stack,
+        ServedStack(stack, previous=True).serving() as platform,
+    ):
+        for name, value in platform.environment.items():
+            monkeypatch.setenv(name, value)
+        given = ["--allow-missing-local-artifact"] if command == "smoke:full-flow" else []
+        assert main(["reconcile", "--mode", "live", "--allow-live-changes"]) == 0
+        capsys.readouterr()
+        assert main([command, "--json", "--mode", "live", "--allow-live-changes", *given]) == 0
+    told = {*json.loads(capsys.readouterr().out)}
+    assert told == {"ok", "mode", *keys, *more, "artifacts"} - {*less}
 
 
 def _as_the_page_has_them(name: str) -> bool:
