@@ -7,12 +7,19 @@ tables hold only numbers, enums and escaped text of the catalogue.
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pytest_l402.signoff.cleaning import flat
-from pytest_l402.signoff.document_model import CheckEntry, NodeEntry, RehearsalEntry, SignOffDocument
+from pytest_l402.signoff.document_model import (
+    CheckEntry,
+    FileEntry,
+    NodeEntry,
+    RehearsalEntry,
+    SignOffDocument,
+)
 from pytest_l402.signoff.manifest import MANIFEST
 from pytest_l402.signoff.outcome import RehearsalState
 from pytest_l402.signoff.wording import (
@@ -129,15 +136,21 @@ def _node(node: NodeEntry) -> Iterator[str]:
     for noted in node.shortfalls:
         yield f"- falls short of {code(noted.line.id)}: {code(noted.seen)}, in {code(noted.where)}"
         yield f"  - do {code(noted.remedy)}"
-    for recorded in node.evidence:
-        yield f"- evidence {code(recorded.path)}: {plural(recorded.bytes, 'byte')}, sha256 {recorded.sha256}"
+    if node.evidence:
+        yield f"- evidence: {_files(node.evidence)}"
     yield ""
+
+
+def _files(recorded: Sequence[FileEntry]) -> str:
+    folder = posixpath.commonpath(posixpath.dirname(file.path) for file in recorded)
+    total = sum(file.bytes for file in recorded)
+    return f"{plural(len(recorded), 'file')} in {code(folder)}, {plural(total, 'byte')}"
 
 
 def _check(check: CheckEntry) -> Iterator[str]:
     cited = f" for {code(check.line.id)}" if check.line else ""
-    killed = ", ".join(code(name) for name in check.mutants_killed) or "none"
-    yield f"- {check.state} {code(check.name)}{cited}, {plural(check.rows, 'row')}, mutants killed: {killed}"
+    killed = plural(len(check.mutants_killed), "mutant")
+    yield f"- {check.state} {code(check.name)}{cited}, {plural(check.rows, 'row')}, {killed} killed"
     for violation in check.violations:
         yield f"  - expected {code(violation.expected)}"
         yield f"  - seen {code(violation.seen)}"
@@ -151,7 +164,8 @@ def _tail(document: SignOffDocument) -> Iterator[str]:
     yield "## Evidence\n"
     counts = document.counts
     yield f"{plural(counts.evidence_files, 'evidence file')}, {plural(counts.evidence_bytes, 'byte')}. "
-    yield "This page is a view; the JSON beside it is the record. To see that nothing was changed since:\n"
+    yield "This page is a view; the JSON beside it is the record, and names every mutant and file."
+    yield "To see that nothing was changed since:\n"
     yield f"```sh\nsha256sum -c {MANIFEST}\n```\n"
     yield f"Versions: {', '.join(f'{name} {code(version)}' for name, version in document.versions.items())}"
     yield ""

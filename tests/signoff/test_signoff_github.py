@@ -6,7 +6,7 @@ from pathlib import Path
 
 from signoff_samples import GREEN, document, facts, failed_node, node, violated, waiver
 
-from pytest_l402.signoff import RecordedFile, WaiverTarget, annotation_lines, append_step_summary
+from pytest_l402.signoff import WaiverTarget, annotation_lines, append_step_summary
 from pytest_l402.signoff.github import SUMMARY_LIMIT
 
 
@@ -74,10 +74,10 @@ def test_a_drill_is_a_notice_and_errors_only_for_what_ran() -> None:
 
 
 def test_the_summary_is_appended_and_capped(tmp_path: Path) -> None:
-    many = tuple(RecordedFile(f"evidence/{index}.jsonl", "a" * 64, 1) for index in range(2000))
+    many = tuple(f"request-{index}-{'a' * 100}" for index in range(10_000))
     summary = tmp_path / "summary.md"
     summary.write_text("before\n", encoding="utf-8")
-    append_step_summary(summary, document((node("success"), node("reuse", evidence_files=many))))
+    append_step_summary(summary, document((node("success"), node("reuse", request_ids=many))))
 
     written = summary.read_text(encoding="utf-8")
     assert written.startswith("before\n# L402 sign-off: SIGNED OFF\n")

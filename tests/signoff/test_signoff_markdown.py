@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from signoff_samples import GREEN, document, facts, failed_node, held, node, violation, waiver
 
 from pytest_l402.evidence.check import CheckResult, MutantResult
-from pytest_l402.signoff import RecordedFile, WaiverTarget, render_markdown
+from pytest_l402.signoff import WaiverTarget, render_markdown
 from pytest_l402.signoff.markdown import code, prose
 
 NASTY = [
@@ -96,7 +96,7 @@ def test_the_verdict_comes_first_and_the_way_to_check_last() -> None:
     assert "| reuse | observability | 2 | PASSED | 1 of 1 line proven, 2 checks, 4 mutants killed |" in lines
     assert "- PROVEN `2.hit` (section 2): a record has cacheHit=true, by `check 2.hit`" in lines
     assert "- request ids: `req-reuse`" in lines
-    assert f"- evidence `evidence/reuse/records.jsonl`: 10 bytes, sha256 {'a' * 64}" in lines
+    assert "- evidence: 1 file in `evidence/reuse`, 10 bytes" in lines
 
 
 def test_a_refusal_says_why_before_anything_else() -> None:
@@ -116,8 +116,8 @@ def test_a_drill_says_that_it_is_none() -> None:
 
 
 def test_a_limit_leaves_out_what_passed_first_and_names_it() -> None:
-    many = tuple(RecordedFile(f"evidence/{index}.jsonl", "a" * 64, 1) for index in range(200))
-    nodes = (failed_node("success"), node("reuse", evidence_files=many))
+    many = tuple(f"request-{index}-{'a' * 100}" for index in range(100))
+    nodes = (failed_node("success"), node("reuse", request_ids=many))
     built = document(nodes, facts(nodes, exit_status=1))
     whole = render_markdown(built)
     cut = render_markdown(built, limit=8000)
@@ -135,7 +135,7 @@ def test_a_mutant_that_survived_and_a_waiver_are_shown() -> None:
     nodes = (node("success"), node("reuse", checks=(sleepy,)))
     text = render_markdown(document(nodes, None, (waiver(WaiverTarget.CHECK, "sleepy"),)))
 
-    assert "- TOOTHLESS `sleepy` for `2.hit`, 3 rows, mutants killed: none" in text
+    assert "- TOOTHLESS `sleepy` for `2.hit`, 3 rows, 0 mutants killed" in text
     assert "  - mutant not noticed: `key dropped` (`saw nothing`)" in text
     assert "- mutant-survived: `sleepy did not notice: key dropped` (waived by `check sleepy`)" in text
     assert "1 of 2 required rehearsals passed, 1 only by waiver; 4 checks held and killed 8 mutants." in text
