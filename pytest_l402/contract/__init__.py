@@ -49,6 +49,7 @@ from .snapshot import Snapshot
 from .strict_json import parse_json, read_json, read_json_lines
 from .task_graph import TRANSITIONS, UNFINISHED, TaskStatus, is_allowed
 from .text_safety import folder_name, printable, quoted, tagless
+from .whole_files import flush_folder, write_whole
 
 __all__ = [
     "CHECK_NAMES",
@@ -102,6 +103,7 @@ __all__ = [
     "WalletState",
     "decode_record",
     "digest_reference",
+    "flush_folder",
     "folder_name",
     "hosted_proof_reference",
     "is_allowed",
@@ -119,4 +121,5 @@ __all__ = [
     "redact_values",
     "stage_order_faults",
     "tagless",
+    "write_whole",
 ]

@@ -122,8 +122,9 @@ def case_of(item: pytest.Item) -> str:
 
 def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     """Write the item's evidence and what was said of it; return what the result property is to hold."""
+    from pytest_l402.contract import write_whole
     from pytest_l402.evidence import Evidence, write_evidence
-    from pytest_l402.signoff import NodeResult, NotedShortfall, RecordedFile, write_atomically
+    from pytest_l402.signoff import NodeResult, NotedShortfall, RecordedFile
     from pytest_l402.signoff.manifest import file_digest
 
     run: Run = item.config.stash[RUN]
@@ -147,7 +148,7 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
         ),
     )
     content = result.to_json().encode() + b"\n"
-    write_atomically(folder / RESULT_FILE, content)
+    write_whole(folder / RESULT_FILE, content)
     return f"{(relative / RESULT_FILE).as_posix()} sha256:{hashlib.sha256(content).hexdigest()}"
 
 

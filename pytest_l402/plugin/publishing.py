@@ -18,7 +18,7 @@ def publish_artifacts(run_folder: Path, document: SignOffDocument, artifact_dir:
     path the first one's is taken, with everything else in its folder, so that no folder mixes two stories.
     Returns the paths written. Raises `OSError`.
     """
-    from pytest_l402.signoff import write_atomically
+    from pytest_l402.contract import write_whole
 
     owners: dict[PurePosixPath, str] = {}
     written = []
@@ -34,6 +34,6 @@ def publish_artifacts(run_folder: Path, document: SignOffDocument, artifact_dir:
                 if owners.setdefault(story, node.nodeid) != node.nodeid:
                     continue
                 target = artifact_dir / inside
-                write_atomically(target, (run_folder / path).read_bytes())
+                write_whole(target, (run_folder / path).read_bytes())
                 written.append(target)
     return tuple(written)

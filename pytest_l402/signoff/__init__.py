@@ -11,7 +11,7 @@ from pytest_l402.signoff.document import (
     read_signoff,
 )
 from pytest_l402.signoff.document_model import DocumentKind
-from pytest_l402.signoff.files import RunFiles, find_evidence_faults, move_aside, write_atomically, write_run
+from pytest_l402.signoff.files import RunFiles, find_evidence_faults, move_aside, write_run
 from pytest_l402.signoff.github import annotation_lines, append_step_summary
 from pytest_l402.signoff.manifest import ManifestError, check_manifest
 from pytest_l402.signoff.markdown import render_markdown
@@ -69,6 +69,5 @@ __all__ = [
     "read_signoff",
     "render_markdown",
     "terminal_lines",
-    "write_atomically",
     "write_run",
 ]

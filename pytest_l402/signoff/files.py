@@ -8,12 +8,12 @@ looks for the file cannot be fooled. A full run that is refused leaves `refusal.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pytest_l402.contract.whole_files import flush_folder, write_whole
 from pytest_l402.signoff.document import DocumentKind, SignOffDocument, document_bytes
 from pytest_l402.signoff.manifest import MANIFEST, file_digest, manifest_bytes
 from pytest_l402.signoff.markdown import render_markdown
@@ -30,28 +30,6 @@ class RunFiles:
     document: Path
     markdown: Path
     manifest: Path
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to a temporary name in the same folder, fsync, rename, fsync the folder; creates the
-    folder.
-
-    Raises `OSError`, and then leaves what was there before, and no temporary file.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
 
 
 def move_aside(signoff_folder: Path, *, keep: str | None = None) -> tuple[Path, ...]:
@@ -79,8 +57,8 @@ def move_aside(signoff_folder: Path, *, keep: str | None = None) -> tuple[Path, 
         run.rename(target)
         moved.append(target)
     if moved:
-        _sync_folder(previous)
-        _sync_folder(signoff_folder)
+        flush_folder(previous)
+        flush_folder(signoff_folder)
     return tuple(moved)
 
 
@@ -129,19 +107,11 @@ def write_run(run_folder: Path, document: SignOffDocument) -> RunFiles:
     # Evidence first, and all of it with one call: hundreds of small files, flushed one by one, take a quarter
     # of the time of the rehearsals.
     os.sync()
-    write_atomically(files.markdown, render_markdown(document).encode("utf-8"))
-    write_atomically(files.manifest, manifest_bytes(run_folder, {files.document.name: data}))
-    write_atomically(files.document, data)
+    write_whole(files.markdown, render_markdown(document).encode("utf-8"))
+    write_whole(files.manifest, manifest_bytes(run_folder, {files.document.name: data}))
+    write_whole(files.document, data)
     return files
 
 
 def _has_ended(run_folder: Path) -> bool:
     return any((run_folder / f"{kind}.json").is_file() for kind in DocumentKind)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

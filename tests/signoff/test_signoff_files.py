@@ -15,7 +15,6 @@ from pytest_l402.signoff import (
     find_evidence_faults,
     move_aside,
     read_signoff,
-    write_atomically,
     write_run,
 )
 from pytest_l402.signoff.manifest import file_digest
@@ -23,31 +22,6 @@ from pytest_l402.signoff.manifest import file_digest
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-class TestAtomicWrite:
-    def test_it_makes_the_folder_and_replaces_what_was_there(self, tmp_path: Path) -> None:
-        path = tmp_path / "a" / "b.json"
-        write_atomically(path, b"one")
-        write_atomically(path, b"two")
-
-        assert path.read_bytes() == b"two"
-        assert names(path.parent) == ["b.json"]
-        assert path.stat().st_mode & 0o777 == 0o644
-
-    def test_what_was_there_survives_a_failure(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        path = tmp_path / "b.json"
-        write_atomically(path, b"one")
-
-        def full(descriptor: int) -> None:
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
-            write_atomically(path, b"two")
-
-        assert path.read_bytes() == b"one"
-        assert names(tmp_path) == ["b.json"]
 
 
 class TestMoveAside:
