@@ -288,6 +288,33 @@ def test_certificates_that_cannot_be_read_are_named(
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("answer", [hostile_server.drips_its_body, hostile_server.drips_its_headers])
+def test_a_reply_that_never_ends_ends_behind_tls_too(
+    answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(hostile_server.CERTIFICATE))
+    with (
+        hostile(answer, tls=True) as server,
+        against(tmp_path, server.url, server.url, bounds=ENDLESS) as live,
+        pytest.raises(LiveError, match=r"not over after 1.5 s") as caught,
+    ):
+        live.control_plane.paywalls()
+    assert caught.value.code == "timeout"
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a_proxy_of_the_environment_sees_nothing(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with hostile(says(b"{}")) as proxy, hostile(says(b'{"ok":true,"paywalls":[]}')) as server:
+        monkeypatch.setenv(variable, proxy.url)
+        with against(tmp_path, server.url, server.url) as live:
+            assert live.control_plane.paywalls() == ()
+        assert proxy.requests == []
+
+
 def test_plain_http_where_tls_was_asked_for(tmp_path: Path) -> None:
     with hostile(says(b"{}")) as server:
         url = server.url.replace("http:", "https:")

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from relay import Relay
-from served_platform import START_S, Platform, started_client
+from served_platform import START_S, Platform, run_client, started_client
 
 from pytest_l402.live import LiveError, LiveSystem, change_notes
 from pytest_l402.stack.artifact_files import write_document
+from pytest_l402.stack.ops.reconcile_ports import ActiveDeployment
+from pytest_l402.stack.ops.reconcile_steps import Failpoint
 from pytest_l402.stack.ops.undo import Undo
 
 SWITCHES: dict[str, Callable[[LiveSystem], None]] = {
@@ -130,3 +132,45 @@ def test_a_first_signal_as_the_undo_begins_does_not_keep_it_from_being_done(
     assert not live.notes.path.exists()
     with platform.live(state) as after:
         assert not after.security.security_state().global_pause
+
+
+def test_a_rollback_that_only_says_it_was_done_is_not_forgotten(
+    platform: Platform, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def agreed(*, request_id: str, deployment_id: str, target: ActiveDeployment) -> ActiveDeployment:
+        return target
+
+    live = platform.live(state, allow_changes=True)
+
+    def rehearse() -> None:
+        with live:
+            assert live.reconcile("rehearsed", keep=False).ok
+            monkeypatch.setattr(live.gateway, "rollback", agreed)
+
+    with pytest.raises(LiveError, match="still_deployed") as caught:
+        rehearse()
+    assert caught.value.code == "not_undone"
+    assert live.notes.path.exists()
+
+
+def test_a_pause_that_somebody_else_has_set_meanwhile_stays(platform: Platform, state: Path) -> None:
+    with platform.live(state, allow_changes=True) as live:
+        live.security.set_global_pause(True, "drill")
+        live.control_plane.mutation(
+            "lightning/security:setGlobalPause", {"active": True, "reason": "an incident"}
+        )
+    assert not live.notes.path.exists()
+    with platform.live(state) as after:
+        assert after.security.security_state().global_reason == "an incident"
+
+
+def test_a_terminal_that_is_closed_undoes_as_any_signal_does(platform: Platform, state: Path) -> None:
+    with platform.live(state) as live:
+        before = live.gateway.active(request_id="before")
+    cut = run_client(platform, state, "reconcile", "cut", Failpoint.APPLIED, "SIGHUP")
+    assert cut.returncode == 128 + signal.SIGHUP, cut.stderr
+    with platform.live(state) as live:
+        after = live.gateway.active(request_id="after")
+        assert before is not None
+        assert after is not None
+        assert after.config_hash == before.config_hash
