@@ -183,6 +183,26 @@ def test_security_drills_when_allowed_and_leaves_everything_off(run: Run, deploy
     assert not list(Path("output").rglob("live-changes.json"))
 
 
+def test_what_could_not_be_undone_is_a_failure_and_named(
+    run: Run, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytest_l402.live import LiveControlPlane
+
+    original = LiveControlPlane.mutation
+
+    def deaf(self: LiveControlPlane, function: str, arguments: Any, request_id: str = "") -> dict[str, Any]:
+        if arguments.get("active") is False:
+            return {"ok": True}
+        return original(self, function, arguments, request_id)
+
+    monkeypatch.setattr(LiveControlPlane, "mutation", deaf)
+    told = run("smoke:security", "--json", "--mode", "live", *ALLOWED)
+    assert (told.code, told.document["failureCode"]) == (1, "not_undone")
+    assert "pause every paywall of the platform" in told.document["error"]
+    assert deployed.stack.control_plane.security_state().global_pause
+    assert list(Path("output").rglob("live-changes.json"))
+
+
 @pytest.mark.parametrize("secret", ["  ", "not-the-secret"])
 @pytest.mark.parametrize("allowed", [(), ALLOWED], ids=["read-only", "allowed"])
 def test_a_drill_that_cannot_begin_leaves_the_artifacts_of_the_last_one(
