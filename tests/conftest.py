@@ -1,4 +1,4 @@
-"""Decides what the tests of every room may ask for."""
+"""Decides what every test may rely on, wherever the suite is started."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast a machine is proves nothing: no test is timed.
+settings.register_profile("not timed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("not timed")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def signals_as_in_a_terminal() -> Iterator[None]:
     """Heed the signals that who is started in the background, or with nohup, ignores; so do its children."""
     heeded = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}

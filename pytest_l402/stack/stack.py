@@ -144,7 +144,11 @@ class Stack:
         )
         if ops_folder is not None:
             # A gateway with a disk starts with what it ran when its process ended.
-            _ = self.ops
+            try:
+                _ = self.ops
+            except BaseException:
+                self.close()
+                raise
         self.executor.start()
 
     def __enter__(self) -> Self:

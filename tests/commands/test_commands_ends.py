@@ -17,8 +17,6 @@ from command_runs import Run
 from pytest_l402.commands.outcome import Outcome
 from pytest_l402.commands.runner import Interrupted, carry_out, interruptible
 
-pytestmark = pytest.mark.usefixtures("signals_as_in_a_terminal")
-
 COMMAND = "import sys; from pytest_l402.cli import main; sys.exit(main(sys.argv[1:]))"
 
 

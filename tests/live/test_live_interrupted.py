@@ -14,8 +14,6 @@ from pytest_l402.contract import DeploymentStatus
 from pytest_l402.live import ChangeKind, LiveError, LiveSystem
 from pytest_l402.stack.ops.reconcile_steps import Failpoint
 
-pytestmark = pytest.mark.usefixtures("signals_as_in_a_terminal")
-
 SIGNALS = ("SIGINT", "SIGTERM", "SIGKILL")
 ON_THE_WAY_BACK = (Failpoint.UNDO_WRITTEN, Failpoint.UNDONE, Failpoint.UNDO_VERIFIED)
 BEFORE_THE_INTENT = (Failpoint.STARTED, Failpoint.COMPILED)

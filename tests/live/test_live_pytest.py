@@ -13,8 +13,6 @@ from served_platform import START_S, Platform
 
 from pytest_l402.live import STATE_FOLDER, LiveError
 
-pytestmark = pytest.mark.usefixtures("signals_as_in_a_terminal")
-
 TOP = Path(__file__).parents[2]
 RUN = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 

@@ -11,8 +11,6 @@ import httpx
 import pytest
 from served_platform import ENTRY, START_S, Platform, first_line, served
 
-pytestmark = pytest.mark.usefixtures("signals_as_in_a_terminal")
-
 
 def test_it_says_where_it_is_for_a_program(platform: Platform) -> None:
     told = platform.told

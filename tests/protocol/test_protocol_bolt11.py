@@ -76,7 +76,7 @@ def test_specification_counterexamples_are_refused(case):
     include_payee=st.booleans(),
     other_fields=st.lists(st.builds(TaggedField, st.sampled_from("qfrm2"), WORDS), max_size=3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_round_trip(**arguments):
     text = encoded(**arguments)
     for form in (text, text.upper()):
@@ -116,7 +116,7 @@ def test_amount_is_written_with_the_largest_multiplier(msats, text):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_altered_character_is_accepted(data):
     text = encoded(amount_msats=21_000)
     at = data.draw(st.integers(0, len(text) - 1))
@@ -125,7 +125,7 @@ def test_no_altered_character_is_accepted(data):
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_altered_content_with_a_repaired_checksum_has_another_payee_or_none(data):
     prefix, words = room_bech32.decode(encoded(amount_msats=21_000))
     changed = bytearray(words)

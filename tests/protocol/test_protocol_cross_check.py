@@ -32,7 +32,7 @@ def bolt11():
 
 
 @given(root_key=BINARY, identifier=BINARY, caveats=st.lists(st.text("abc=:,0", min_size=1), max_size=4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_pymacaroons_makes_the_same_macaroon(pymacaroons, root_key, identifier, caveats):
     theirs = pymacaroons.Macaroon(
         location="lsat", identifier=identifier, key=root_key, version=pymacaroons.MACAROON_V2
@@ -61,7 +61,7 @@ def test_pymacaroons_version_1_is_read(pymacaroons):
     expiry_s=st.integers(1, 10**6),
     payment_secret=st.binary(min_size=32, max_size=32),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_bolt11_reads_what_is_written(bolt11, amount_msats, description, expiry_s, payment_secret):
     payment_hash = PaymentHash(payment_secret[::-1])
     text = encode_invoice(

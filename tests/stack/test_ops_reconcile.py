@@ -25,7 +25,6 @@ from pytest_l402.stack.faults import (
     DeployedChallengeWrong,
     DeployedUnhealthy,
     DeployFailure,
-    Fault,
     GatewayDown,
     PaymentFailure,
     RollbackFailure,
@@ -135,20 +134,22 @@ def test_without_a_deployment_before_the_bad_one_is_withdrawn(fresh: Stack, code
     assert row["diagnostics"]["metadata"].get("rollback") == ({"withdrawn": True} if touched else None)
 
 
-@pytest.mark.parametrize(
-    ("fault", "original", "reason"),
-    [
-        (DeployedChallengeWrong("open"), "challenge_check_failed", "withdrawn_but_open_status_200"),
-        (DeployedUnhealthy(), "health_check_failed", "withdrawn_but_health: "),
-    ],
-)
-def test_a_withdrawal_that_fails_is_no_withdrawal(
-    fresh: Stack, fault: Fault, original: str, reason: str
-) -> None:
-    summary = reconcile(fresh, "bad", fault, RollbackFailure(silent=True))
-    assert (summary.failure_code, summary.original_failure_code) == ("rollback_failed", original)
+def test_a_withdrawal_that_fails_is_no_withdrawal(fresh: Stack) -> None:
+    summary = reconcile(fresh, "bad", DeployedChallengeWrong("open"), RollbackFailure(silent=True))
+    assert (summary.failure_code, summary.original_failure_code) == (
+        "rollback_failed",
+        "challenge_check_failed",
+    )
     assert summary.failure_reason is not None
-    assert summary.failure_reason.startswith(reason)
+    assert summary.failure_reason.startswith("withdrawn_but_open_status_200")
+
+
+def test_a_gateway_that_is_still_unhealthy_after_a_withdrawal_is_told_of(fresh: Stack) -> None:
+    summary = reconcile(fresh, "bad", DeployedUnhealthy(), RollbackFailure(silent=True))
+    assert summary.failure_code == "health_check_failed"
+    undone = {"withdrawn": True, "stillUnhealthy": summary.failure_reason}
+    assert fresh.ops.deployments.rows("deployments")[-1]["diagnostics"]["metadata"]["rollback"] == undone
+    assert fresh.ops.deployments.rows("gateway_events")[-1]["metadata"]["details"].items() >= undone.items()
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,9 @@ class World:
     calls: list[tuple[object, ...]] = field(default_factory=list)
     ledger: DeploymentHistory = field(default_factory=DeploymentHistory)
 
+    def __del__(self) -> None:
+        self.ledger.close()
+
     def paywalls(self, *, request_id: str) -> Sequence[Paywall]:
         self._call("paywalls")
         return list(self.state)
@@ -147,14 +150,13 @@ def test_every_failure_of_the_runbook_belongs_to_one_step() -> None:
 def test_whatever_a_port_raises_is_the_failure_of_its_stage(call: str, error: Exception) -> None:
     world = World(broken={call: error})
     summary = world.reconciler().reconcile("bad")
-    if call in ("health", "challenge"):
-        # Whether the gateway is well again can then not be asked either.
+    if call == "challenge":
+        # Whether the route is still open can then not be asked either.
         assert summary.failure_code == "rollback_failed"
-        assert summary.original_failure_code == f"{call}_check_failed"
+        assert summary.original_failure_code == "challenge_check_failed"
     else:
         assert summary.failure_stage == ("active_lookup" if call == "active" else call)
-    undone = "withdrawn_but_health: " if call == "health" else ""
-    assert summary.failure_reason == undone + reason_of(error)
+    assert summary.failure_reason == reason_of(error)
     assert ("withdraw" in world.names()) == (call != "active")
 
 
@@ -345,7 +347,7 @@ def test_probes_that_passed_before_the_cut_count_for_nothing_after_it() -> None:
     world.broken["health"] = ProbeOutcome("health_status_500", 500)
     summary = world.reconciler().reconcile("cut")
     assert (summary.health_ok, summary.challenge_ok, summary.proxy_ok) == (False, False, False)
-    assert summary.original_failure_code == "health_check_failed"
+    assert summary.failure_code == "health_check_failed"
 
 
 def test_what_was_decided_is_not_asked_again() -> None:

@@ -43,6 +43,9 @@ from pytest_l402.stack.faults import (
     UpstreamFailure,
     WalletLocked,
 )
+from pytest_l402.stack.ops.deployment_ledger import LedgerError
+from pytest_l402.stack.ops.stack_ops import LEDGER_NAME
+from pytest_l402.stack.settlement_store import SettlementStore
 
 EVERY_FAULT: tuple[Fault, ...] = (
     GatewayDown(),
@@ -87,6 +90,18 @@ def told(tables: Tables, request_id: str) -> list[tuple[str, str, str | None]]:
 def proofs(tables: Tables, request_id: str, plane: str) -> set[str | None]:
     rows = of(tables, "records", requestId=request_id, plane=plane, executionPath="hosted-node")
     return {row["paymentProofRef"] for row in rows if row["paymentProofRef"]}
+
+
+def test_a_stack_that_cannot_start_lets_go_of_its_databases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+    close = SettlementStore.close
+    monkeypatch.setattr(SettlementStore, "close", lambda store: closed.append(close(store)))
+    (tmp_path / LEDGER_NAME).write_text("somebody's notes")
+    with pytest.raises(LedgerError):
+        Stack(ops_folder=tmp_path)
+    assert closed == [None]
 
 
 def test_a_purchase_is_one_story_in_every_table(stack: Stack) -> None:

@@ -284,13 +284,14 @@ class Reconciler:
         assert intent.undoing is not None
         failure, previous = intent.undoing, intent.previous
         try:
-            undo(intent, self._gateway, self._probes, self._at)
+            unhealthy = undo(intent, self._gateway, self._probes, self._at)
         except UndoFailed as failed:
             last = Failure(code=FailureCode.ROLLBACK_FAILED, stage=Stage.ROLLBACK, reason=failed.reason)
             return self._book.failed(intent, last, original=failure)
         self._at(Failpoint.UNDO_VERIFIED)
         if previous is None:
-            return self._book.failed(intent, failure, undone={"withdrawn": True})
+            undone = {"withdrawn": True} | ({} if unhealthy is None else {"stillUnhealthy": unhealthy})
+            return self._book.failed(intent, failure, undone=undone)
         return self._book.rolled_back(intent, failure, previous)
 
     def _known(self, intent: Intent) -> Intent:

@@ -26,22 +26,24 @@ def is_superseded(intent: Intent, active: ActiveDeployment | None) -> bool:
     return active.config_hash not in (intent.config_hash, before)
 
 
-def undo(intent: Intent, gateway: GatewayOps, probes: Probes, at: Callable[[Failpoint], None]) -> None:
+def undo(intent: Intent, gateway: GatewayOps, probes: Probes, at: Callable[[Failpoint], None]) -> str | None:
     """Put back what ran before, or take the deployment away, and see for oneself that it worked.
 
+    Returns why the gateway is still unhealthy after a withdrawal, None if it is not. It may have been so
+    before it was ever deployed to, so that is told, and is no failure of the withdrawal.
+
     Raises:
-        UndoFailed: it did not, or that cannot be seen.
+        UndoFailed: it did not work, or that cannot be seen.
     """
     try:
         if intent.previous is None:
-            _withdraw(intent, gateway, probes, at)
-        else:
-            _roll_back(intent, intent.previous, gateway, probes, at)
+            return _withdraw(intent, gateway, probes, at)
+        _roll_back(intent, intent.previous, gateway, probes, at)
+        return None
     except UndoFailed:
         raise
     except StageFailed as failed:
-        done = "withdrawn" if intent.previous is None else "restored"
-        raise UndoFailed(f"{done}_but_{failed.stage.value}: {failed.reason}") from failed
+        raise UndoFailed(f"restored_but_{failed.stage.value}: {failed.reason}") from failed
     except Exception as error:
         raise UndoFailed(reason_of(error)) from error
 
@@ -64,14 +66,20 @@ def _roll_back(
         probe_stage(probes, stage, intent.previous_targets, intent.request_id, formerly=intent.targets)
 
 
-def _withdraw(intent: Intent, gateway: GatewayOps, probes: Probes, at: Callable[[Failpoint], None]) -> None:
+def _withdraw(
+    intent: Intent, gateway: GatewayOps, probes: Probes, at: Callable[[Failpoint], None]
+) -> str | None:
     gateway.withdraw(request_id=intent.request_id, deployment_id=intent.deployment_id)
     at(Failpoint.UNDONE)
     active = gateway.active(request_id=intent.request_id)
     if active is not None:
         raise UndoFailed(f"active_is_{active.config_hash}")
-    probe_stage(probes, Stage.HEALTH, (), intent.request_id)
     for target in intent.targets:
         status = probes.challenge(target, request_id=intent.request_id).status_code
         if status is not None and 200 <= status < 300:
             raise UndoFailed(f"withdrawn_but_open_status_{status} at {target.rule_id}")
+    try:
+        probe_stage(probes, Stage.HEALTH, (), intent.request_id)
+    except StageFailed as failed:
+        return failed.reason
+    return None
