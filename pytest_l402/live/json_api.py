@@ -19,6 +19,8 @@ from .live_error import LiveError
 _AGAIN: Final = frozenset({"unreachable", "timeout", "status_502", "status_503", "status_504"})
 _CODE: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 _CODE_LIMIT: Final = 60
+# As with credentials of roles: what is shorter may be a word of any answer.
+_SECRET_LENGTH: Final = 16
 
 
 class JsonApi:
@@ -113,6 +115,15 @@ class JsonApi:
                 expected="status 2xx",
                 seen=f"{response.status_code}{self._error_code(response)}",
                 remedy=_REMEDIES.get(response.status_code, "see the system's own log for this request"),
+            )
+        if any(secret in response.text.lower() for secret in self._secrets if len(secret) >= _SECRET_LENGTH):
+            # What it holds would reach messages and artifacts.
+            raise LiveError(
+                where,
+                code="secret_repeated",
+                expected="an answer of the system",
+                seen="one with a secret of ours in it",
+                remedy="check the URL: something there repeats what it is sent",
             )
         return _document(where, response)
 

@@ -9,8 +9,8 @@ class LiveError(RuntimeError):
     """A deployed system could not be asked, or answered something else; the text is one line without secrets.
 
     `code` is stable: `unreachable`, `tls`, `timeout`, `reply_too_large`, `not_json`, `redirected`,
-    `status_503`, `refused`, `wrong_schema`, `change_refused`, `leftovers`, `busy`, `not_undone`,
-    `missing_probe_route`, `history_not_delivered`, `not_offered`, …
+    `status_503`, `refused`, `secret_repeated`, `wrong_schema`, `change_refused`, `leftovers`, `busy`,
+    `not_undone`, `missing_probe_route`, `history_not_delivered`, `not_offered`, …
     """
 
     def __init__(self, where: str, *, code: str, expected: str, seen: str, remedy: str) -> None:

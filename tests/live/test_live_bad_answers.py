@@ -54,6 +54,12 @@ ANSWERS: dict[str, tuple[Answer | None, str, str]] = {
         "401 invalid_ops_secret",
     ),
     "secret in the error": (hostile_server.echoes, "status_401", "401;"),
+    "secret as a key": (says(b'{"%s":1}' % SECRET.encode()), "secret_repeated", "a secret of ours"),
+    "secret as a value": (
+        says(b'{"ok":true,"paywalls":[{"paywallId":"p","status":"%s"}]}' % SECRET.encode()),
+        "secret_repeated",
+        "a secret of ours",
+    ),
     "server error": (says(b"oops", status="500 Oops"), "status_500", "500;"),
     "unavailable": (says(b"", status="503 Later"), "status_503", "503;"),
     "array": (says(b"[]"), "wrong_schema", "list"),
@@ -132,7 +138,7 @@ def test_a_bad_control_plane_is_told_in_one_line_and_nothing_is_begun(
     ("body", "code"),
     [
         (b'{"status":"error","errorMessage":"forbidden"}', "refused"),
-        (b'{"status":"error","errorMessage":"supersecretopsvalue is wrong"}', "refused"),
+        (b'{"status":"error","errorMessage":"supersecretopsvalue is wrong"}', "secret_repeated"),
         (b'{"status":"error"}', "refused"),
         (b'{"status":"success"}', "wrong_schema"),
         (b'{"value":{"ok":true,"paywalls":[]}}', "wrong_schema"),
