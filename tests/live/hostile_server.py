@@ -77,7 +77,9 @@ def hostile(answer: Answer | None, *, tls: bool = False) -> Iterator[Hostile]:
 
 def says(body: bytes, *headers: str, status: str = "200 OK", kind: str = "application/json") -> Answer:
     """Answer with these bytes."""
-    head = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(body)}", *headers]
+    # One answer a connection, and the client is told so: it must not take up one that is about to end.
+    kept = ("Connection: close", f"Content-Type: {kind}", f"Content-Length: {len(body)}")
+    head = [f"HTTP/1.1 {status}", *kept, *headers]
 
     def answer(connection: socket.socket, over: threading.Event, request: bytes) -> None:
         connection.sendall("\r\n".join([*head, "", ""]).encode() + body)
