@@ -101,9 +101,9 @@ class _Sent:
 class Wallet:
     """The buyer's wallet: one balance in msats, no routing fees, a row in `payments` for every pay call.
 
-    It checks the invoice's signature and expiry itself. A payment hash is paid once: a failed payment may be
-    tried again, one that succeeded or is pending may not. Faults: `WalletLocked`, `PaymentFailure`,
-    `PaymentPending`, `PaymentSlow`, `PreimageMissing`.
+    It checks the invoice's signature, its signer and its expiry itself. A payment hash is paid once: a failed
+    payment may be tried again, one that succeeded or is pending may not. Faults: `WalletLocked`,
+    `PaymentFailure`, `PaymentPending`, `PaymentSlow`, `PreimageMissing`.
     """
 
     def __init__(
@@ -226,6 +226,11 @@ class Wallet:
             return PaymentFailed(
                 f"the balance is {self._balance_msats} msats, the invoice asks for {amount_msats} msats",
                 payment_hash,
+            )
+        if invoice.payee.hex() != self._node.node_id:
+            # Only the node's own signature binds the amount to a payment hash that it would settle.
+            return PaymentFailed(
+                f"payment {payment_hash[:16]}… found no route to the invoice's signer", payment_hash
             )
         return None
 

@@ -121,6 +121,20 @@ def test_an_invoice_of_an_unknown_node_finds_no_route(shop):
     assert shop.wallet.balance_msats == 100_000_000
 
 
+def test_an_invoice_that_another_key_signed_over_a_known_payment_hash_finds_no_route(shop):
+    invoice = shop.node.create_invoice(21_000)
+    cheaper = encode_invoice(
+        private_key=b"\x01" * 32,
+        payment_hash=invoice.payment_hash,
+        timestamp_s=shop.clock.now_s(),
+        amount_msats=1,
+        description="any",
+    )
+    with pytest.raises(PaymentFailed, match="no route"):
+        shop.wallet.pay_invoice(cheaper)
+    assert_nothing_moved(shop, invoice)
+
+
 def test_an_invoice_without_an_amount_is_not_paid(shop):
     bolt11 = encode_invoice(
         private_key=b"\x01" * 32,
