@@ -12,8 +12,9 @@ from pytest_l402.protocol.errors import CredentialError, MacaroonError, Preimage
 from pytest_l402.protocol.macaroon import Macaroon
 from pytest_l402.protocol.preimage import Preimage
 
-# Unanchored, case-sensitive and with one space on purpose: this is what the deployed proxy matches.
-_APERTURE = re.compile(r"(LSAT|L402) (.*?):([a-f0-9]{64})")
+# Unanchored, case-sensitive and with one space on purpose: this is what the deployed proxy matches. Atomic,
+# since where no preimage follows the first scheme, none follows a later one, and a header may be all schemes.
+_APERTURE = re.compile(r"(?>.*?(LSAT|L402) )(.*?):([a-f0-9]{64})")
 _SPEC = re.compile(r"(LSAT|L402) +([^:\s]+):([^:\s]+) *", re.IGNORECASE)
 _SPEC_SCHEME = re.compile(r" *(LSAT|L402)(?![^\s])", re.IGNORECASE)
 _MACAROON_HEADERS: Final = ("grpc-metadata-macaroon", "macaroon")
@@ -79,7 +80,7 @@ def parse_credential(
 
 
 def _aperture(line: str) -> Credential:
-    match = _APERTURE.search(line)
+    match = _APERTURE.match(line)
     if match is None:
         raise _refusal(
             CredentialReason.HEADER_MALFORMED,

@@ -94,6 +94,16 @@ def test_dialects_differ_where_the_specification_differs(line, aperture, spec):
             assert refused(authorization(line), dialect) == reason
 
 
+@pytest.mark.parametrize("repeated", ["L402 ", "L402 :", "LSAT L402:"])
+def test_a_header_that_repeats_the_scheme_is_read_once(repeated):
+    # Not timed: if every repetition were tried to the end, this would take an hour.
+    assert refused(authorization(repeated * 300_000)) is CredentialReason.HEADER_MALFORMED
+
+
+def test_the_first_scheme_decides_for_the_proxy():
+    assert refused(authorization(f"L402 LSAT {TEXT}:{HEX}")) is CredentialReason.MACAROON_ENCODING
+
+
 def test_several_macaroons_are_for_the_specification_only():
     headers = authorization(f"L402 {TEXT},{OTHER.to_base64()}:{HEX}")
     assert refused(headers) == CredentialReason.MACAROON_ENCODING
