@@ -201,12 +201,16 @@ class Executor:
         return cached
 
     def _ask(self, run: PurchaseRun, authorization: str | None) -> httpx.Response:
-        headers = {REQUEST_ID_HEADER: run.request_id, TASK_ID_HEADER: run.task_id}
+        request = self._client.build_request(
+            "GET", run.url, headers={REQUEST_ID_HEADER: run.request_id, TASK_ID_HEADER: run.task_id}
+        )
         if authorization is not None:
-            headers["Authorization"] = authorization
+            request.headers["Authorization"] = authorization
+        # A login of the client's or of the URL's would take the credential's place.
+        login = httpx.USE_CLIENT_DEFAULT if authorization is None else httpx.Auth()
         run.http_status = None
         try:
-            response = self._client.get(run.url, headers=headers, follow_redirects=False)
+            response = self._client.send(request, auth=login, follow_redirects=False)
         except httpx.RequestError as error:
             run.gateway_failed("gateway_unreachable", f"{type(error).__name__} from {run.host}")
         run.http_status = response.status_code

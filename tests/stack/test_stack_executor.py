@@ -498,6 +498,22 @@ def test_a_credential_is_not_carried_to_where_a_redirect_points(stack: Stack) ->
     assert asked == ["https://odd.test/premium"]
 
 
+@pytest.mark.parametrize(
+    ("login", "url"),
+    [(("user", "hunter2"), "/premium"), (None, "https://user:hunter2@gateway.l402.test/premium")],
+    ids=["of the client", "in the URL"],
+)
+def test_a_login_does_not_take_the_place_of_the_credential(
+    stack: Stack, login: tuple[str, str] | None, url: str
+) -> None:
+    with httpx.Client(base_url="https://gateway.l402.test", auth=login) as client:
+        executor = stack.executor_at(client)
+        executor.start()
+        first, second = executor.buy(url), executor.buy(url)
+    assert (first.status, second.status) == (PurchaseStatus.PAID, PurchaseStatus.CACHED)
+    assert len(rows(stack, "payments")) == 1
+
+
 def test_a_stop_point_that_is_not_reached_stops_nothing(stack: Stack) -> None:
     stack.executor.buy("/premium")
     with stack.faults.inject(ExecutorStops("before_payment")):
