@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from pytest_l402.contract.scalars import MAX_SAFE_INTEGER
 from pytest_l402.protocol import (
     InvoiceError,
     Macaroon,
@@ -49,8 +50,8 @@ def read_quote(www_authenticate: Iterable[str]) -> Quote:
     """Return what the challenge asks for; L402 is preferred to LSAT, other schemes are passed over.
 
     Raises:
-        UnreadableQuote: no readable challenge, an invoice that does not decode, or one without an amount (a
-            buyer with a cap does not pay an open amount).
+        UnreadableQuote: no readable challenge, an invoice that does not decode, one without an amount (a
+            buyer with a cap does not pay an open amount), or with one that evidence cannot state.
     """
     try:
         challenge = preferred(parse_challenges(www_authenticate))
@@ -60,6 +61,8 @@ def read_quote(www_authenticate: Iterable[str]) -> Quote:
         raise UnreadableQuote(code, f"expected {error.expected}, saw {error.seen}") from None
     if invoice.amount_msats is None:
         raise UnreadableQuote("challenge_amount_missing", "the invoice names no amount")
+    if invoice.amount_msats > MAX_SAFE_INTEGER:
+        raise UnreadableQuote("challenge_amount_too_large", "the invoice names more msats than a record can")
     return Quote(
         amount_msats=invoice.amount_msats,
         payment_hash=str(invoice.payment_hash),

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from pytest_l402.contract import LocalNodeArtifact, TaskStatus, record_faults
+from pytest_l402.protocol import PaymentHash, encode_invoice, format_challenge
 from pytest_l402.stack import (
     SPEC,
     BuyerPolicy,
@@ -613,6 +614,24 @@ def test_a_402_that_cannot_be_read_is_not_paid(stack: Stack, headers: dict[str, 
     assert bought.error_code == code
     assert rows(stack, "payments") == []
     assert local(stack, bought.request_id)[0]["plane"] == "gateway"
+
+
+def test_an_amount_that_no_record_holds_is_not_paid(stack: Stack) -> None:
+    invoice = encode_invoice(
+        private_key=b"\x01" * 32,
+        payment_hash=PaymentHash(b"\x02" * 32),
+        timestamp_s=stack.clock.now_s(),
+        amount_msats=2**53,
+        description="any",
+    )
+    answer = httpx.Response(402, headers={"WWW-Authenticate": format_challenge("AA==", invoice)})
+    with httpx.Client(base_url="https://odd.test", transport=httpx.MockTransport(lambda _: answer)) as client:
+        executor = stack.executor_at(client)
+        executor.start()
+        bought = executor.buy("/premium")
+    assert bought.error_code == "gateway_challenge_amount_too_large"
+    assert rows(stack, "payments") == []
+    assert statuses(stack, bought.task_id)[-1] == "failed"
 
 
 def test_misuse_raises_and_leaves_no_task(stack: Stack) -> None:
