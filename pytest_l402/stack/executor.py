@@ -114,8 +114,10 @@ class Executor:
         if not url.host:
             raise ValueError(f"expected a URL, or a path and a client with a base URL; saw {path_or_url!r}")
         host = url.netloc.decode("ascii").rpartition("@")[2]
-        # Query and user part may hold tokens; evidence names the resource without them.
-        endpoint = f"{url.scheme}://{host}{url.path}"
+        # Query and user part may hold tokens; evidence names the resource without them, and as it is sent:
+        # decoded, a path may hold line breaks and question marks.
+        path = url.raw_path.decode("ascii").partition("?")[0]
+        endpoint = f"{url.scheme}://{host}{path}"
         cap_msats = self.policy.cap_msats(max_spend_msats)
         request_id = f"desktop-{self._randomness.uuid('purchase request id')}"
         task = self._control_plane.create_task(request_id, self.user_id, endpoint, cap_msats, host)
@@ -140,7 +142,7 @@ class Executor:
             desktop_session_id=self._session,
             endpoint=endpoint,
             cap_msats=cap_msats,
-            path=url.path,
+            path=path,
         )
         run = PurchaseRun(
             request_id, task.task_id, str(url), endpoint, host, cap_msats, trace, self._control_plane

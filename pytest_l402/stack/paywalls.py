@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 HOST_BLOCKED = "host_blocked"
 HOST_NOT_ALLOWLISTED = "host_not_allowlisted"
+_FINAL_DOT = re.compile(r"\.(?=(?::[0-9]*)?\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Paywall:
 
     def covers(self, endpoint: str) -> bool:
         """Return whether a path or URL is behind this paywall."""
-        path = urlsplit(endpoint).path or "/"
+        path = unquote(urlsplit(endpoint).path) or "/"
         if self.path.endswith("/*"):
             return path.startswith(self.path[:-1])
         return path == self.path
@@ -42,11 +44,17 @@ class Paywall:
 def host_denial(host: str, blocked: Collection[str], allowed: Collection[str]) -> str | None:
     """Return why a host may not be bought from: `host_blocked` first, then `host_not_allowlisted`, else None.
 
-    Hosts compare in lower case and with their port; an empty allowlist allows every host.
+    Hosts compare in lower case, without the dot of a full name and with their port; an empty allowlist allows
+    every host.
     """
-    name = host.lower()
-    if name in {entry.lower() for entry in blocked}:
+    name = _compared(host)
+    if name in map(_compared, blocked):
         return HOST_BLOCKED
-    if allowed and name not in {entry.lower() for entry in allowed}:
+    if allowed and name not in map(_compared, allowed):
         return HOST_NOT_ALLOWLISTED
     return None
+
+
+def _compared(host: str) -> str:
+    # `shop.test.` is looked up as `shop.test`: it must not be a way round the list.
+    return _FINAL_DOT.sub("", host.lower())

@@ -155,6 +155,9 @@ def test_a_paused_platform_creates_the_task_blocked(office: Office) -> None:
         (("shop.test",), (), "shop.test:8443", "host_not_allowlisted"),
         (("other.test",), (), "shop.test", "host_not_allowlisted"),
         (("shop.test",), ("Shop.Test",), "shop.test", "host_blocked"),
+        ((), ("shop.test",), "shop.test.", "host_blocked"),
+        ((), ("shop.test.:8443",), "shop.test:8443", "host_blocked"),
+        (("shop.test",), (), "shop.test.", None),
     ],
 )
 def test_the_hosts_of_the_paywall_decide(
@@ -201,6 +204,8 @@ def test_paths_are_covered_exactly_or_below(office: Office) -> None:
     assert below.covers("https://h/a/b?x=/premium")
     assert not below.covers("https://h/a")
     assert PAYWALL.covers("/premium")
+    assert PAYWALL.covers("https://h/%70remium")
+    assert not PAYWALL.covers("https://h/premium%3Fpage")
     assert not PAYWALL.covers("https://h/premium/x")
 
 

@@ -650,6 +650,16 @@ def test_what_a_url_hides_stays_hidden(stack: Stack) -> None:
     assert "hunter2" not in kept
 
 
+def test_evidence_names_the_path_as_it_was_sent(stack: Stack) -> None:
+    bought = stack.executor.buy("/premium%0Aoa_req=another%3Fpage")
+    assert bought.url == "https://gateway.l402.test/premium%0Aoa_req=another%3Fpage"
+    (task,) = rows(stack, "tasks")
+    assert task["endpoint"] == bought.url
+    flow = flow_of(stack, bought.request_id)
+    assert flow is not None
+    assert flow["sellerCalls"][0]["path"] == "/premium%0Aoa_req=another%3Fpage"
+
+
 def test_it_buys_from_any_gateway_its_client_points_at(stack: Stack) -> None:
     with stack.serve() as served, httpx.Client(base_url=served.gateway_url, trust_env=False) as client:
         executor = stack.executor_at(client, user_id="user_other")
