@@ -49,9 +49,12 @@ def recover(message: bytes, signature: bytes) -> bytes | None:
 
 
 def verify(message: bytes, signature: bytes, key: bytes) -> bool:
-    """Whether r and s of ``signature`` are by the compressed public ``key``, whatever its recovery id."""
+    """Whether r and s of ``signature`` are by the compressed public ``key``, whatever its recovery id.
+
+    Only a low s counts: BOLT11 wants a high one refused where the key is named.
+    """
     normal = _low_s(signature[:64] + b"\x00")
-    if normal is None:
+    if normal is None or normal[:64] != signature[:64]:
         return False
     try:
         point = _backend.ec_pubkey_parse(key)
@@ -64,7 +67,8 @@ def verify(message: bytes, signature: bytes, key: bytes) -> bool:
 def _low_s(signature: bytes) -> bytes | None:
     """Return the form of r, s and recovery id that every backend takes, or None for numbers out of range.
 
-    Both forms of s are valid, but embit's Python takes only the low. Negating s mirrors the point behind r.
+    A high s leads to the key too, but embit's Python takes only a low one. To negate s mirrors the point
+    behind r.
     """
     r, s, recovery_id = signature[:32], int.from_bytes(signature[32:64]), signature[64]
     if not (0 < int.from_bytes(r) < _ORDER and 0 < s < _ORDER and recovery_id < 4):

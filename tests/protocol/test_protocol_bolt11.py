@@ -148,21 +148,26 @@ def test_named_payee_must_have_signed():
     assert refusal(decode_invoice, odd).reason == "invoice_signature"
 
 
-def resigned(change):
+def resigned(change, **changes):
     """An invoice whose 65 signature bytes went through ``change``, with a fitting checksum."""
-    prefix, words = room_bech32.decode(encoded())
+    prefix, words = room_bech32.decode(encoded(**changes))
     signature = bytes(bech32.convertbits(words[-104:], 5, 8, False))
     return room_bech32.encode(prefix, words[:-104] + bytes(bech32.convertbits(change(signature), 8, 5)))
 
 
-def test_high_s_signature_recovers_the_same_payee():
+def mirrored(signature):
     order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+    s = order - int.from_bytes(signature[32:64])
+    return signature[:32] + s.to_bytes(32) + bytes([signature[64] ^ 1])
 
-    def mirrored(signature):
-        s = order - int.from_bytes(signature[32:64])
-        return signature[:32] + s.to_bytes(32) + bytes([signature[64] ^ 1])
 
+def test_high_s_signature_recovers_the_same_payee():
     assert decode_invoice(resigned(mirrored)).payee == public_key(KEY)
+
+
+def test_high_s_signature_is_refused_where_the_payee_is_named():
+    assert decode_invoice(resigned(bytes, include_payee=True)).payee == public_key(KEY)
+    assert refusal(decode_invoice, resigned(mirrored, include_payee=True)).reason == "invoice_signature"
 
 
 @pytest.mark.parametrize(

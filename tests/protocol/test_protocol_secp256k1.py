@@ -42,14 +42,14 @@ def test_signature_leads_back_to_its_key():
 
 
 @pytest.mark.usefixtures("backend")
-def test_mirrored_signature_leads_to_the_same_key():
+def test_mirrored_signature_leads_to_the_same_key_and_is_not_taken_for_a_named_one():
     recovery_ids = set()
     for message in (b"a", b"b", b"c", b"d"):
         signature = curve.sign(message, KEYS[1])
         s = (ORDER - int.from_bytes(signature[32:64])).to_bytes(32)
         mirrored = signature[:32] + s + bytes([signature[64] ^ 1])
         assert curve.recover(message, mirrored) == curve.public_key(KEYS[1])
-        assert curve.verify(message, mirrored, curve.public_key(KEYS[1]))
+        assert not curve.verify(message, mirrored, curve.public_key(KEYS[1]))
         recovery_ids.add(signature[64])
     assert recovery_ids == {0, 1}
 
