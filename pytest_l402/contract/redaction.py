@@ -10,7 +10,8 @@ REDACTED = "[redacted]"
 _NOT_YET = r"(?!\\?[\"']?\[redacted\])"
 _WORDS = r"(?:macaroon|secret|token|passw(?:or)?d|(?:api|root|private)[_-]?key|mnemonic)"
 _NAMED_KEY = rf"\b[\w-]{{0,40}}{_WORDS}"
-_PREIMAGE_KEY = r"\b[\w-]{0,40}preimage(?:[_-]?hex)?"
+# The second is the settlement event's own name for it.
+_PREIMAGE_KEY = r"\b[\w-]{0,40}(?:preimage(?:[_-]?hex)?|payment[_-]?proof[_-]?value)"
 # A quoted value, also one quoted inside quoted JSON, or one cut off before its closing quote.
 _QUOTED = r"(\\?[\"'])(?:(?!\2)(?:\\.|[^\n]))*(?:\2|(?=\n)|$)"
 _WORD = r"[^\s,;\"'&}\]]+"
@@ -19,7 +20,7 @@ _NAMED = (
     # `preimage=…` and `"preimage": …` hold the secret; `preimage:<16 hex>` bare is a proof reference.
     rf"({_PREIMAGE_KEY}\\?[\"']?\s*[:=]\s*){_NOT_YET}{_QUOTED}",
     rf"({_PREIMAGE_KEY}(?:\\?[\"']?\s*=|\\?[\"']\s*:)\s*)(){_NOT_YET}{_WORD}",
-    rf"({_PREIMAGE_KEY}\s*:\s*)()[0-9a-f]{{25,}}",
+    rf"({_PREIMAGE_KEY}(?:\s*:\s*|\s+))()(?:[0-9a-f]{{25,}}|[\w+/-]{{43}}=)",
     rf"({_NAMED_KEY}\\?[\"']?\s*[:=]\s*){_NOT_YET}{_QUOTED}",
     rf"({_NAMED_KEY}(?:\\?[\"']?\s*=|\\?[\"']\s*:)\s*)(){_NOT_YET}{_WORD}",
     rf"({_NAMED_KEY}\s*:\s*)()[\w+/=.~-]{{16,}}",
@@ -31,9 +32,10 @@ _NAMED = (
     r"(\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@]+:)()[^\s/@]+(?=@)",
 )
 _BARE = (
-    # A macaroon with no name before it: V2 begins 0x02 0x01, V1 with a packet length in hex digits.
-    r"(?<![\w+/-])(?-i:AgE|MDA)[\w+/-]{40,}={0,2}",
-    r"(?<![0-9a-z])0201[0-9a-f]{80,}",
+    # A macaroon with no name before it, and a preimage behind it: V2 begins 0x02 0x01, without a location
+    # 0x02 0x02, V1 with a packet length in hex digits.
+    r"(?<![\w+/-])(?-i:Ag[EIJ]|MDA)[\w+/-]{40,}={0,2}(?::[0-9a-f]{25,})?",
+    r"(?<![0-9a-z])020[12][0-9a-f]{80,}(?::[0-9a-f]{25,})?",
     r"\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*",
 )
 _NAMED_PATTERNS = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _NAMED)
@@ -48,7 +50,9 @@ _HINTS: tuple[tuple[str, re.Pattern[str] | None], ...] = (
     ("mnemonic", None),
     ("eyj", None),
     ("0201", None),
-    ("preimage", re.compile(r"preimage(?!:[0-9a-f]{16,24}(?![0-9a-f]))")),
+    ("0202", None),
+    ("proof", re.compile(r"proof[_-]?value")),
+    ("preimage", re.compile(r"preimage(?!:[0-9a-f]{16,24}(?![\w+/-]))")),
     ("l402", re.compile(r"l402\s")),
     ("lsat", re.compile(r"lsat\s")),
     ("bearer", re.compile(r"bearer\s")),
@@ -85,7 +89,7 @@ def is_digest_reference(value: str) -> bool:
 
 
 def _may_hold_secret(text: str) -> bool:
-    if "AgE" in text or "MDA" in text:
+    if "MDA" in text or "AgE" in text or "AgI" in text or "AgJ" in text:
         return True
     lowered = text.lower()
     for word, pattern in _HINTS:

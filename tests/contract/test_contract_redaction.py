@@ -9,6 +9,8 @@ from pytest_l402.contract import redaction as redaction_module
 
 HEX = "0a" * 32
 MACAROON = "AgEEbHNhdAJC" + "AAECAwQFBgcICQ" * 6 + "=="
+WITHOUT_LOCATION = "AgJC" + "AAECAwQFBgcICQ" * 6
+BASE64 = "q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s="
 
 SECRETS = [
     f'L402 macaroon="{MACAROON}", preimage="{HEX}"',
@@ -38,6 +40,16 @@ SECRETS = [
     f"postgres://user:{HEX}@host/db",
     f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3.{HEX}",
     f'preimage="{HEX}',
+    f'{{"paymentProofType":"lightning_preimage","paymentProofValue":"{HEX}"}}',
+    f"payment_proof_value={HEX}",
+    f"payment-proof-value: {HEX}",
+    f"the gateway refused preimage {HEX}",
+    f"preimage: {BASE64}",
+    f"preimage {BASE64}",
+    f"seen {MACAROON}:{HEX} alone",
+    f"seen {WITHOUT_LOCATION} in a header",
+    "02024200" + HEX * 3,
+    "02010004" + "0b" * 60 + f":{HEX}",
 ]
 
 
@@ -46,6 +58,8 @@ def test_secrets_go(text):
     redacted = redact_text(text)
     assert HEX not in redacted.lower()
     assert MACAROON not in redacted
+    assert WITHOUT_LOCATION not in redacted
+    assert BASE64 not in redacted
     assert REDACTED in redacted
     assert redact_text(redacted) == redacted
 
@@ -64,6 +78,9 @@ def test_secrets_go(text):
         "the token expired; tokenCount: 5",
         "authorization: missing",
         "L402 challenge",
+        f"no preimage for {HEX}",
+        "preimage mismatch",
+        "paymentProofValue: expected 64 hex digits of a 32-byte preimage",
         "openagents.com/home#l402-transactions",
         "Quoted invoice amount exceeds configured spend cap",
     ],
