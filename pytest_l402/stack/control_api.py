@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import httpx
+
 from pytest_l402.contract import TaskStatus, parse_json
 
 from .control_plane import ControlPlane
@@ -83,8 +85,12 @@ class ControlApi:
 
     def _create_task(self, request: Request, request_id: str) -> dict[str, Any]:
         body = _body(request)
-        endpoint = _text(body, "endpoint")
-        host = urlsplit(endpoint).netloc.rpartition("@")[2]
+        try:
+            # Read as buyers read it, so that a host is one host however it is spelled.
+            endpoint = str(httpx.URL(_text(body, "endpoint")))
+            host = urlsplit(endpoint).netloc.rpartition("@")[2]
+        except (httpx.InvalidURL, ValueError):
+            raise _Answer(400, "invalid_input") from None
         if not host:
             raise _Answer(400, "invalid_input")
         cap = body.get("maxSpendMsats")

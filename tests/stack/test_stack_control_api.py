@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pytest_l402.stack import Stack
+from pytest_l402.stack import Paywall, Stack
 
 TASKS = "/api/lightning/l402/tasks"
 ENDPOINT = "https://gateway.l402.test/premium"
@@ -71,6 +71,42 @@ def test_the_request_id_is_echoed_or_made(stack: Stack, api: httpx.Client) -> No
         TASKS, json={"endpoint": ENDPOINT, "maxSpendMsats": 1}, headers={"x-oa-request-id": "mine-2"}
     ).json()["task"]
     assert task["requestId"] == "mine-2"
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://[::1/premium",
+        "https://gateway.l402.test:x/",
+        "https://h/a\noa_req=other",
+        "https:///a",
+        "/a",
+    ],
+)
+def test_an_endpoint_that_is_no_url_is_bad_input(stack: Stack, api: httpx.Client, endpoint: str) -> None:
+    answer = api.post(TASKS, json={"endpoint": endpoint, "maxSpendMsats": 1})
+    assert (answer.status_code, answer.json()) == (400, {"ok": False, "error": "invalid_input"})
+    assert "tasks" not in stack.tables()
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "https://closed.test:443",
+        "http://closed.test:80",
+        "https://CLOSED.test.",
+        "https://closed\u3002test",
+        "https://u@closed.test",
+    ],
+)
+def test_a_blocked_host_is_blocked_however_it_is_spelled(
+    stack: Stack, api: httpx.Client, spelling: str
+) -> None:
+    hosts = frozenset({"closed.test"})
+    stack.control_plane.create_paywall(
+        Paywall("pw_closed", "owner", "route", "Closed", "/closed", 1, blocked_hosts=hosts)
+    )
+    assert created(api, endpoint=f"{spelling}/closed")["lastErrorCode"] == "host_blocked"
 
 
 @pytest.mark.parametrize(
