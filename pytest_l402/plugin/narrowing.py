@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from pytest_l402.plugin.marker import MARKER
+
+_LAST_FAILED: Final = "--last-failed"
 
 
 def asks_for_rehearsals(config: pytest.Config) -> bool:
@@ -38,7 +40,7 @@ def narrowed_by_options(config: pytest.Config, catalogue: Path) -> tuple[str, ..
     ]
     found += [
         flag
-        for flag, option in (("--last-failed", "lf"), ("--stepwise", "stepwise"))
+        for flag, option in ((_LAST_FAILED, "lf"), ("--stepwise", "stepwise"))
         if config.getoption(option, False)
     ]
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS and not _holds_catalogue(
@@ -46,6 +48,16 @@ def narrowed_by_options(config: pytest.Config, catalogue: Path) -> tuple[str, ..
     ):
         found += [_as_given(config, argument) for argument in config.args]
     return tuple(found)
+
+
+def may_leave_out_cases(narrowed_by: tuple[str, ...]) -> bool:
+    """Whether one case of a rehearsal may be missing without having been deselected.
+
+    What is not named, or did not fail the last time, is not even collected.
+    """
+    return any(
+        words == _LAST_FAILED or ("::" in words and not words.startswith("-")) for words in narrowed_by
+    )
 
 
 def _values(value: Any) -> list[str]:

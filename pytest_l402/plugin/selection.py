@@ -9,7 +9,7 @@ import pytest
 
 from pytest_l402.plugin.keys import MARK, RUN, SELECTION, USAGE_ERROR
 from pytest_l402.plugin.marker import MARKER, RehearsalMark, check_one_module_each, is_rehearsal, read_mark
-from pytest_l402.plugin.narrowing import narrowed_by_options
+from pytest_l402.plugin.narrowing import may_leave_out_cases, narrowed_by_options
 
 if TYPE_CHECKING:
     from pytest_l402.plugin.preparation import Preparation
@@ -52,7 +52,9 @@ class RehearsalSelection:
         """Compare the rehearsals before and after all other hooks, so that none is lost unseen."""
         collected = [item for item in items if is_rehearsal(item)]
         yield
-        kept = {id(item) for item in items}
+        known, kept = {id(item) for item in collected}, {id(item) for item in items}
+        # A conftest.py may have marked what the modules do not.
+        collected += [item for item in items if id(item) not in known and is_rehearsal(item)]
         if not any(id(item) in kept for item in collected):
             return
         try:
@@ -95,7 +97,7 @@ def _narrowed_by(
     missing = set(preparation.required) - set(selected.values())
     options = narrowed_by_options(config, config.stash[RUN].settings.catalogue)
     if not deselected:
-        return options if missing else ()
+        return options if missing or may_leave_out_cases(options) else ()
     expression = (config.getoption("markexpr", "") or "").strip()
     marked = () if expression in ("", MARKER) else (f"-m {expression}",)
     count = f"{len(deselected)} rehearsal test{'s' if len(deselected) > 1 else ''} deselected"

@@ -78,6 +78,11 @@ ROWS = [
         plain_only=True,
     ),
     Row("node id", drill(0, MISSING), args=(f"{ALPHA}::test_alpha",), plain_only=True),
+    Row(
+        "node ids that name every rehearsal, and not every case",
+        drill(0),
+        args=(f"{ALPHA}::test_alpha", f"{BETA}::test_beta[one]"),
+    ),
     Row("path", drill(0, MISSING), args=(ALPHA,)),
     Row("--deselect", drill(0, MISSING), args=(*MARKED, "--deselect", ALPHA)),
     Row("--ignore", drill(0, MISSING), args=(*MARKED, "--ignore", ALPHA), plain_only=True),
@@ -104,6 +109,20 @@ ROWS = [
         def pytest_collection_modifyitems(items):
             items[:] = [item for item in items if item.name != "test_beta[two]"]
     """,
+    ),
+    Row(
+        "a conftest marks what the module does not",
+        SIGNED_OFF,
+        edits=((ALPHA, "pytestmark", "unused"),),
+        conftest="""
+        import pytest
+
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                if item.name == "test_alpha":
+                    item.add_marker(pytest.mark.rehearsal("alpha", runbook="book", section="1"))
+    """,
+        args=(),
     ),
     # A full run in which something required did not happen, or not as it must.
     Row(
