@@ -9,6 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_l402.plugin.evidence_fixture import EvidenceCollector
     from pytest_l402.plugin.marker import RehearsalMark
+    from pytest_l402.plugin.node import Attempts
     from pytest_l402.plugin.preparation import Preparation
     from pytest_l402.plugin.run import Run
     from pytest_l402.plugin.selection import Selection
@@ -27,6 +28,9 @@ USAGE_ERROR: Final[pytest.StashKey[str]] = pytest.StashKey()
 
 MARK: Final[pytest.StashKey[RehearsalMark]] = pytest.StashKey()
 """On an item: which rehearsal it belongs to."""
+
+ATTEMPTS: Final[pytest.StashKey[Attempts]] = pytest.StashKey()
+"""On an item: how often it was run, and how the last attempt ended, whatever is reported of it."""
 
 COLLECTOR: Final[pytest.StashKey[EvidenceCollector]] = pytest.StashKey()
 """On an item: the evidence of the attempt that is running."""

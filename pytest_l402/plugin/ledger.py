@@ -71,13 +71,13 @@ class Ledger:
             results.append(
                 replace(
                     base,
-                    phases=dict(node.phases),
+                    phases=_phases(node, base),
                     skipped=node.skipped,
                     xfail=node.xfail,
-                    reran=max(node.reruns, node.setups - 1, 0),
+                    reran=max(node.reruns, node.setups - 1, base.reran),
                     failed_subtests=node.failed_subtests,
                     skipped_subtests=node.skipped_subtests,
-                    failure=node.failure,
+                    failure=base.failure if node.failure is None else node.failure,
                     file=node.file,
                     line=node.line,
                 )
@@ -99,6 +99,14 @@ def _add_phase(node: _Node, report: pytest.TestReport) -> None:
         node.skipped = _skip_reason(report)
     if report.outcome not in ("passed", "skipped") and node.failure is None:
         node.failure = _crash_message(report)
+
+
+def _phases(node: _Node, own: NodeResult) -> dict[str, str]:
+    """Return what was reported; a call that is reported as passed must have been seen to pass as well."""
+    phases = dict(node.phases)
+    if own.checks and phases.get("call") == "passed" and own.phases.get("call") != "passed":
+        phases["call"] = "failed"
+    return phases
 
 
 def _skip_reason(report: pytest.TestReport) -> str:

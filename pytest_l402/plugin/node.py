@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pytest_l402.plugin.keys import COLLECTOR, MARK, RUN
+from pytest_l402.plugin.keys import ATTEMPTS, COLLECTOR, MARK, RUN
 from pytest_l402.plugin.run import Run
 
 if TYPE_CHECKING:
@@ -28,6 +29,16 @@ ARTIFACTS: Final = "artifacts"
 """The folder of a node's artifacts; its inside mirrors the artifact folder (`output/`)."""
 
 
+@dataclass
+class Attempts:
+    """What was seen of an item while it ran: other plugins may repeat it, or rewrite its reports."""
+
+    setups: int = 0
+    calls: int = 0
+    passed: bool = False
+    failure: str | None = None
+
+
 class RehearsalNodes:
     """The hooks around each item that carries a rehearsal mark or uses the stack; others pass through."""
 
@@ -43,6 +54,7 @@ class RehearsalNodes:
         if MARK in item.stash:
             if COLLECTOR in item.stash:
                 del item.stash[COLLECTOR]
+            _attempts(item).setups += 1
             item.user_properties[:] = [entry for entry in item.user_properties if entry[0] != RESULT_PROPERTY]
             _unhandled_exceptions_are_errors()
         return (yield)
@@ -54,6 +66,9 @@ class RehearsalNodes:
         mark = item.stash.get(MARK, None)
         if mark is None:
             return (yield)
+        attempts = _attempts(item)
+        attempts.calls += 1
+        attempts.passed, attempts.failure = False, None
         collector = item.stash.get(COLLECTOR, None)
         failure: BaseException | None = None
         result = None
@@ -61,13 +76,17 @@ class RehearsalNodes:
             result = yield
         except (Exception, pytest.fail.Exception) as error:
             failure = error
+            attempts.failure = str(error) or type(error).__name__
         if collector is None or not collector.checks:
             _raise(failure)
             pytest.fail(_nothing_verified(item, mark), pytrace=False)
+        # Caught by the test, a refusal is one still: it is what the checks said.
+        failure = failure or collector.refusal
         standing = _judge_standing(collector, failure)
         if standing and failure is collector.refusal:
             pytest.fail(f"{failure}\n\n{standing}" if failure else standing, pytrace=False)
         _raise(failure)
+        attempts.passed = True
         return result
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -134,10 +153,14 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     evidence = Evidence() if collector is None else collector.final()
     digests = {file.path: (file.sha256, file.bytes) for file in write_evidence(evidence, folder)}
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RESULT_FILE)
+    attempts = _attempts(item)
     result = NodeResult(
         nodeid=item.nodeid,
         rehearsal=mark.rehearsal,
         case=case_of(item),
+        phases={"call": "passed"} if attempts.passed else {},
+        reran=max(attempts.setups, attempts.calls, 1) - 1,
+        failure=attempts.failure,
         checks=() if collector is None else collector.checks,
         standing=() if collector is None else collector.standing,
         request_ids=() if collector is None else collector.request_ids(evidence),
@@ -150,6 +173,10 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     content = result.to_json().encode() + b"\n"
     write_whole(folder / RESULT_FILE, content)
     return f"{(relative / RESULT_FILE).as_posix()} sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _attempts(item: pytest.Item) -> Attempts:
+    return item.stash.setdefault(ATTEMPTS, Attempts())
 
 
 def _judge_standing(collector: EvidenceCollector, failure: BaseException | None) -> str:

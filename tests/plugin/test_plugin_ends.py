@@ -77,6 +77,12 @@ ROWS = [
         edits=((ALPHA, *FAILING),),
         plain_only=True,
     ),
+    Row(
+        "-k, failing, and the test catches it",
+        drill(1, FAILED, MISSING),
+        args=("-k", "alpha"),
+        edits=((ALPHA, FAILING[0], f"try:\n        {FAILING[1]}\n    except BaseException:\n        pass"),),
+    ),
     Row("node id", drill(0, MISSING), args=(f"{ALPHA}::test_alpha",), plain_only=True),
     Row(
         "node ids that name every rehearsal, and not every case",
@@ -250,6 +256,54 @@ ROWS = [
             then("attempts.append(1)\nassert len(attempts) == 2"),
         ),
     ),
+    Row(
+        "repeated by a plugin that reports the last attempt alone",
+        refused(1, FAILED),
+        edits=(
+            (ALPHA, "def test_alpha", "attempts = []\n\ndef test_alpha"),
+            then("attempts.append(1)\nassert len(attempts) == 2"),
+        ),
+        conftest="""
+        from _pytest.runner import runtestprotocol
+
+        def pytest_runtest_protocol(item, nextitem):
+            reports = runtestprotocol(item, log=False, nextitem=nextitem)
+            while any(report.failed for report in reports):
+                reports = runtestprotocol(item, log=False, nextitem=nextitem)
+            for report in reports:
+                item.ihook.pytest_runtest_logreport(report=report)
+            return True
+    """,
+    ),
+    Row(
+        "a plugin reports a failure as passed",
+        refused(1, FAILED),
+        edits=(then("assert False"),),
+        conftest="""
+        import pytest
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_makereport():
+            report = yield
+            report.outcome, report.longrepr = "passed", None
+            return report
+    """,
+    ),
+    Row(
+        "a plugin swallows what a test raises",
+        refused(1, FAILED),
+        edits=(then("assert False"),),
+        conftest="""
+        import pytest
+
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_runtest_call():
+            try:
+                return (yield)
+            except AssertionError:
+                return None
+    """,
+    ),
     Row("SystemExit in a test", refused(1, FAILED), edits=(then("raise SystemExit(0)"),), plain_only=True),
     # An exception that nobody catches is not a warning.
     Row(
@@ -352,6 +406,16 @@ ROWS = [
     """,
         workers=refused(9, "exit-status"),
         plain_only=True,
+    ),
+    Row(
+        "another plugin takes back that the run failed",
+        refused(1, "exit-status"),
+        args=(),
+        edits=(("tests/test_unit.py", "pass", "assert False"),),
+        conftest="""
+        def pytest_sessionfinish(session):
+            session.exitstatus = 0
+    """,
     ),
     Row(
         "--max-warnings exceeded",
