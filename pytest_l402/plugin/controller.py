@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator
 from functools import cached_property
@@ -30,6 +31,8 @@ class Controller:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._run = config.stash[RUN]
+        # A child that a test forks and does not end comes to the end of the session too.
+        self._pid = os.getpid()
         self._ledger: Ledger | None = None
         self._verdict: Verdict | None = None
         self.started_at_ms = time.time_ns() // 1_000_000
@@ -130,7 +133,7 @@ class Controller:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
         """Judge before every other end of session, and again after it, when the exit status is final."""
         own = int(session.exitstatus)
-        if not self._concerns_rehearsals(own):
+        if os.getpid() != self._pid or not self._concerns_rehearsals(own):
             return (yield)
         from pytest_l402.plugin.conclusion import conclude, judge, veto
 
@@ -148,7 +151,9 @@ class Controller:
             raise
         finally:
             final = int(session.exitstatus)
-            conclude(session, self, own if vetoed and final == pytest.ExitCode.TESTS_FAILED else final)
+            # Another plugin may set it back to 0: what failed before has failed all the same.
+            ours = vetoed and final == pytest.ExitCode.TESTS_FAILED
+            conclude(session, self, own if ours or final == pytest.ExitCode.OK else final)
 
     def _wants_everything(self) -> bool:
         asked = asks_for_rehearsals(self._config) and self._run.settings.catalogue.is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import pytest
@@ -139,6 +140,36 @@ def test_last_failed_is_a_drill(project: Project, workers: int) -> None:
     end = project.end_of_second(first, *MARKED, "--lf", workers=workers)
     assert end.exit == 0, end.output
     assert end.verdict == "DRILL"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_last_failed_is_a_drill_also_with_a_case_of_every_rehearsal(project: Project, workers: int) -> None:
+    project.replace("pyproject.toml", '"-p", "no:cacheprovider",\n', "")
+    failed = {f"{ALPHA}::test_alpha": True, f"{BETA}::test_beta[one]": True}
+    project.write(".pytest_cache/v/cache/lastfailed", json.dumps(failed))
+    end = project.run(*MARKED, "--lf", workers=workers)
+    assert (end.exit, end.verdict, end.codes) == (0, "DRILL", {"narrowed"}), end.output
+
+
+def test_a_child_that_a_test_forks_has_no_say(project: Project) -> None:
+    # It comes to the end of the session too, with a test that passed, after its parent has concluded.
+    project.write("forked.py", "import os\n\nparent_ended, parent_runs = os.pipe()\nchild = None\n")
+    project.pytester.makeconftest("""
+        import os, forked
+
+        def pytest_unconfigure():
+            if forked.child:
+                os.close(forked.parent_runs)
+                os.waitpid(forked.child, 0)
+    """)
+    project.replace(
+        ALPHA,
+        DRILL,
+        f"import os, forked\n    {DRILL}\n    forked.child = os.fork()\n"
+        "    assert not forked.child\n    os.close(forked.parent_runs)\n    os.read(forked.parent_ended, 1)",
+    )
+    end = project.run_process(*MARKED)
+    assert (end.exit, end.verdict, end.codes) == (1, "NOT_SIGNED_OFF", {"rehearsal-failed"}), end.output
 
 
 @pytest.mark.parametrize("args", [MARKED, ()], ids=["-m rehearsal", "all"])
