@@ -103,6 +103,16 @@ class RehearsalNodes:
             _expect_waived_failure(report, item)
         return report
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """Take secrets out of a warning before anybody shows it: it is no part of a report."""
+        from pytest_l402.contract import redact_text
+
+        said = str(warning_message.message)
+        cleaned = redact_text(said)
+        if cleaned != said:
+            warning_message.message = cleaned
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
         """Write the evidence while the stack still stands, whatever became of the test."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ SECRET = "c0ffee" * 10 + "beef"
 
 OWN = f"""\
 import logging
+import warnings
 import pytest
 from drilling import drill
 
@@ -27,6 +29,7 @@ def test_alpha(l402_evidence):
     drill(l402_evidence, "1.free")
     print("preimage=" + "{SECRET}")
     logging.getLogger("client").warning("token=%s", "{SECRET}")
+    warnings.warn("preimage=" + "{SECRET}")
     pay(21_000, "{SECRET}"[:])
 """
 
@@ -37,7 +40,8 @@ MARK = 'pytest.mark.rehearsal("alpha", runbook="book", section="1")'
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_rehearsal_shows_its_values_without_its_secrets(project: Project, style: str, workers: int) -> None:
     project.write("rehearsals/test_alpha.py", OWN.replace("MARK", MARK))
-    end = project.run("-m", "rehearsal", "-l", f"--tb={style}", "--junitxml=junit.xml", workers=workers)
+    written = ("--junitxml=junit.xml", "--json-report", "--json-report-file=report.json")
+    end = project.run("-m", "rehearsal", "-l", f"--tb={style}", *written, workers=workers)
     assert (end.exit, end.verdict) == (1, "NOT_SIGNED_OFF")
     assert "not paid with preimage=[redacted]" in end.output
     # The test's source has the secret in it, and source is shown as it is.
@@ -47,6 +51,11 @@ def test_a_rehearsal_shows_its_values_without_its_secrets(project: Project, styl
         assert "amount_msats = 21000" in end.output
     if style != "line":
         assert "preimage=[redacted]" in (project.root / "junit.xml").read_text()
+    assert "UserWarning: preimage=[redacted]" in end.output
+    report = json.loads((project.root / "report.json").read_text())
+    (test,) = (test for test in report["tests"] if test["outcome"] == "failed")
+    assert SECRET not in json.dumps([report["warnings"], test["call"]["stdout"], test["call"]["log"]])
+    assert test["call"]["log"][0]["msg"] == "token=[redacted]"
 
 
 def test_a_test_that_is_no_rehearsal_is_left_alone(project: Project) -> None:
