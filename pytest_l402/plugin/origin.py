@@ -8,6 +8,7 @@ from pathlib import Path
 def commit_of(folder: Path) -> str | None:
     """Return "git:<commit>" of a clean working tree; None without git, a repository, or with changes.
 
+    A module that is in no commit is a change: pytest imports whatever lies there.
     A changed tree has no name, and a commit that was not what ran would be worse than none.
     """
     import subprocess
@@ -20,6 +21,8 @@ def commit_of(folder: Path) -> str | None:
 
     try:
         commit = git("rev-parse", "--verify", "HEAD")
-        return None if git("status", "--porcelain", "--untracked-files=no") else f"git:{commit}"
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        added = git("ls-files", "--others", "--exclude-standard", "--", "*.py")
+        return None if changed or added else f"git:{commit}"
     except (OSError, subprocess.SubprocessError):
         return None

@@ -173,6 +173,10 @@ def test_commit_of_a_clean_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert commit_of(tmp_path) == f"git:{git(tmp_path, 'rev-parse', 'HEAD')}"
     (tmp_path / "new").write_text("untracked, as evidence is")
     assert commit_of(tmp_path) is not None
+    module = tmp_path / "conftest.py"
+    module.write_text("# untracked, and imported all the same")
+    assert commit_of(tmp_path) is None
+    module.unlink()
     (tmp_path / "file").write_text("two")
     assert commit_of(tmp_path) is None
 
