@@ -107,6 +107,16 @@ def test_a_summary_that_the_history_contradicts(reconciled: Evidence) -> None:
     assert [violation.expected for violation in result.violations] == ["configHash as it was persisted"]
 
 
+def test_a_rollback_names_what_was_applied_before(reconciled: Evidence) -> None:
+    rows = [
+        {**row, "rolledBackFrom": row["rolledBackFrom"] and row["configHash"]}
+        for row in reconciled.table("deployments")
+    ]
+    check = deployment_persisted("bad", "rolled_back", rolled_back=True)
+    (violation,) = run_check(check, reconciled.with_table("deployments", rows)).violations
+    assert violation.expected.endswith("the configuration that was applied before")
+
+
 def test_events_must_be_named() -> None:
     with pytest.raises(ValueError, match="at least one event type"):
         events_persisted("good")

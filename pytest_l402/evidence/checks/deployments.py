@@ -63,7 +63,8 @@ def reconcile_reported(request_id: str, **fields: Any) -> Check:
 def deployment_persisted(request_id: str, status: str, *, rolled_back: bool = False) -> Check:
     """The deployment's history ends in this status, pending row kept, correlated, hosted-node (section 3).
 
-    `rolled_back`: its last row names in `rolledBackFrom` the configuration that runs again.
+    `rolled_back`: its last row names in `rolledBackFrom` the configuration that runs again, which is the last
+    one that was applied before.
     """
     where = {"requestId": request_id}
     last = {"requestId": request_id, "status": status}
@@ -91,9 +92,12 @@ def deployment_persisted(request_id: str, status: str, *, rolled_back: bool = Fa
                     at("deployments", index),
                     "pin the Aperture image of the rollout (runbook staging-reconcile section 5)",
                 )
-            if rolled_back != isinstance(row.get("rolledBackFrom"), str):
+            before = _last_applied(evidence, index) if rolled_back else None
+            if row.get("rolledBackFrom") != before or (rolled_back and before is None):
                 yield _finding(
-                    "rolledBackFrom " + ("that names a configuration" if rolled_back else "null"),
+                    f"rolledBackFrom {shown(before)}, the configuration that was applied before"
+                    if rolled_back
+                    else "rolledBackFrom null",
                     shown(row.get("rolledBackFrom")),
                     at("deployments", index),
                     "compare with the gateway's active deployment",
@@ -110,8 +114,7 @@ def deployment_persisted(request_id: str, status: str, *, rolled_back: bool = Fa
         mutants += [set_value("deployments", "imageDigest", "aperture:latest", last)]
     if rolled_back:
         mutants += [null_value("deployments", "rolledBackFrom", last)]
-    else:
-        mutants += [set_value("deployments", "rolledBackFrom", "cfg_" + "0" * 64, last)]
+    mutants += [set_value("deployments", "rolledBackFrom", "cfg_" + "0" * 64, last)]
     return Check(f"deployment_persisted({request_id}, {status})", judge, tuple(mutants), ("deployments",))
 
 
@@ -215,6 +218,12 @@ def gateway_delivered(request_id: str) -> Check:
 
 def _is_success(status: object) -> bool:
     return isinstance(status, int) and 200 <= status < 300
+
+
+def _last_applied(evidence: Evidence, index: int) -> Any:
+    """The configuration that ran before the deployment of this row: the last one that was applied."""
+    applied = rows(evidence, "deployments", status="applied")
+    return next((row.get("configHash") for place, row in reversed(applied) if place < index), None)
 
 
 def _is_deployed(found: list[tuple[int, dict[str, Any]]]) -> bool:
