@@ -163,6 +163,11 @@ def _(patch: Patch) -> None:
     )
 
 
+@breakage("the user interface names a proof and no amount", "contract.planes-agree")
+def _(patch: Patch) -> None:
+    every_record(patch, lambda row: {**row, "paidAmountMsats": None} if row["plane"] == "ui" else row)
+
+
 @breakage("the user interface shows sats for msats", "contract.planes-agree")
 def _(patch: Patch) -> None:
     def show(original: Any, self: Any, row: Any, *arguments: Any, **named: Any) -> None:
@@ -257,6 +262,17 @@ def _(patch: Patch) -> None:
 @breakage("the gateway ignores the security gate", "1.ok", "4.control-plane")
 def _(patch: Patch) -> None:
     patch.setattr(gateway.Gateway, "handle", _ungated(gateway.Gateway.handle))
+
+
+@breakage("the gateway asks for payment after the security gate has denied it", "4.before-payment")
+def _(patch: Patch) -> None:
+    ungated = _ungated(gateway.Gateway.handle)
+
+    def answer(original: Any, self: Any, request: Any) -> Any:
+        answered = original(self, request)
+        return ungated(self, request) if answered.status == 403 else answered
+
+    around(patch, gateway.Gateway, "handle", answer)
 
 
 def _ungated(handle: Any) -> Any:
@@ -464,6 +480,18 @@ def _(patch: Patch) -> None:
             self, payment_hash, amount, replace(service, timeout_s=0), now_s
         ),
     )
+
+
+@breakage("the buyer pays in another request when told 401", "3.no-second-payment")
+def _(patch: Patch) -> None:
+    def buy(original: Any, self: Any, path: str, **named: Any) -> Any:
+        bought = original(self, path, **named)
+        if bought.http_status == 401:
+            self._cache.clear()
+            original(self, path, **named)
+        return bought
+
+    around(patch, executor.Executor, "buy", buy)
 
 
 # Policy

@@ -20,7 +20,8 @@ from pytest_l402.evidence.checks.selecting import (
 from pytest_l402.evidence.mutants import Mutant, duplicate_row, insert_row, remove_rows, set_value
 from pytest_l402.evidence.tables import Evidence
 
-_MOVED = ("succeeded", "pending")
+MOVED = ("succeeded", "pending")
+"""The states of a payment in which money may have left the wallet."""
 _FORGED_HASH = "f" * 64
 
 
@@ -216,7 +217,7 @@ def payments_of(evidence: Evidence, request_id: str) -> Iterator[Finding]:
     hashes = hashes_of(evidence, request_id)
     remedy = "money moved for a request that was to move none: find out who paid (wallet log) and pay it back"
     for index, row in enumerate(evidence.table("payments")):
-        if row.get("paymentHash") in hashes and row.get("status") in _MOVED:
+        if row.get("paymentHash") in hashes and row.get("status") in MOVED:
             yield Finding(
                 expected=f"no payment for request {request_id}",
                 seen=f"{shown(row.get('amountMsats'))} msats, {shown(row.get('status'))}",

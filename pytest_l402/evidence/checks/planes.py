@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pytest_l402.evidence.check import Check, Finding
@@ -46,6 +46,8 @@ def planes_agree(expected_faulty: frozenset[str] = frozenset()) -> Check:
         alone = _forged(plane)
         other_proof = _told_otherwise(plane, "paymentProofRef", expected_faulty)
         mutants += [alone, either(other_proof.named(f"records: plane {plane} names another proof"), alone)]
+        no_amount = _told_otherwise(plane, "paidAmountMsats", expected_faulty, lambda amount: None)
+        mutants.append(either(no_amount.named(f"records: plane {plane} names no amount"), alone))
     for plane in ("settlement", "ui"):
         amount = _told_otherwise(plane, "paidAmountMsats", expected_faulty)
         mutants.append(either(amount.named(f"records: plane {plane} names another amount"), _forged(plane)))
@@ -90,6 +92,8 @@ def _one_payment(evidence: Evidence, key: str, spoken: list[tuple[int, dict[str,
     hosted = [(i, r) for i, r in spoken if r.get("executor") in PLATFORM]
     places = at("records", *(index for index, _ in spoken))
     amounts = {r["paidAmountMsats"] for _, r in spoken if r.get("paidAmountMsats") is not None}
+    # Who names a payment of the hosted path knows its amount; a buyer that was cut off need not.
+    amounts |= {r.get("paidAmountMsats") for _, r in hosted}
     amounts |= {row.get("amountMsats") for _, row in (*stored, *paid)}
     if len(amounts) > 1:
         yield Finding(
@@ -147,7 +151,9 @@ def _keys_of(evidence: Evidence, request_ids: frozenset[str]) -> set[str]:
     return {key for key in map(proof_key, found) if key is not None}
 
 
-def _told_otherwise(plane: str, key: str, faulty: frozenset[str]) -> Mutant:
+def _told_otherwise(
+    plane: str, key: str, faulty: frozenset[str], otherwise: Callable[[Any], Any] = other_value
+) -> Mutant:
     """The first record of this plane that counts tells of its payment with another value."""
 
     def apply(evidence: Evidence) -> Evidence:
@@ -158,7 +164,7 @@ def _told_otherwise(plane: str, key: str, faulty: frozenset[str]) -> Mutant:
             mine = row.get("plane") == plane and row.get("executor") in PLATFORM and row.get(key) is not None
             return mine and proof is not None and proof not in left_out and row.get("requestId") not in faulty
 
-        return set_value("records", key, lambda row: other_value(row[key]), counts).apply(evidence)
+        return set_value("records", key, lambda row: otherwise(row[key]), counts).apply(evidence)
 
     return altered(f"records: plane {plane} has another {key}", apply)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_l402.evidence.check import Check, Finding
-from pytest_l402.evidence.checks.payments import payment_mutants, payments_of
+from pytest_l402.evidence.checks.payments import MOVED, payment_mutants, payments_of
 from pytest_l402.evidence.checks.selecting import (
     PLATFORM,
     Bought,
@@ -148,7 +148,9 @@ def not_reused(first: Bought, second: Bought) -> Check:
 
 
 def no_second_payment(first: Bought, second: Bought) -> Check:
-    """Told 401 for the first purchase's credential, the buyer did not pay for the second request."""
+    """Told 401 for the first purchase's credential, the buyer did not pay again: not for the second request,
+    nor in another one for what that paywall sells.
+    """
     one, two = request_id_of(first), request_id_of(second)
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
@@ -160,6 +162,13 @@ def no_second_payment(first: Bought, second: Bought) -> Check:
                 "without a refusal nothing was rehearsed: see what the gateway answered instead",
             )
         yield from payments_of(evidence, two)
+        for index, request_id in _paid_elsewhere(evidence, one, two):
+            yield Finding(
+                expected=f"no payment of that paywall after the 401 to request {two}",
+                seen=f"one for request {shown(request_id)}",
+                where=at("payments", index),
+                remedy="the buyer asked anew under another request id: see why it took a 401 for a price",
+            )
         if not rows(evidence, "settlements", requestId=one):
             yield _missing(
                 "settlements", f"a settlement of request {one}", "the first purchase must be a paid one"
@@ -170,6 +179,7 @@ def no_second_payment(first: Bought, second: Bought) -> Check:
         set_value("exchanges", "status", 402, where, every=True),
         set_value("exchanges", "credential", "absent", where, every=True),
         *payment_mutants(two),
+        altered("payments: another request was paid instead", lambda e: _pay_elsewhere(e, one)),
         remove_rows("settlements", _is_of(one)),
     )
     return Check(f"no_second_payment({one}, {two})", judge, mutants, ("exchanges", "settlements"))
@@ -289,6 +299,32 @@ def settlement_conflict(settlement_id: str, field: str) -> Check:
     return Check(
         f"settlement_conflict({settlement_id}, {field})", judge, mutants, ("conflicts", "settlements")
     )
+
+
+def _paid_elsewhere(evidence: Evidence, one: str, two: str) -> Iterator[tuple[int, Any]]:
+    """Each payment of the first request's paywall for an invoice that another request got after the 401."""
+    paywalls = {row.get("paywallId") for _, row in rows(evidence, "invoices", requestId=one)}
+    refused = [row["atMs"] for _, row in rows(evidence, "exchanges", requestId=two, status=401)]
+    later = {
+        row.get("paymentHash"): row.get("requestId")
+        for row in evidence.table("invoices")
+        if row.get("requestId") not in (one, two)
+        and row.get("paywallId") in paywalls
+        and row["createdAtMs"] >= min(refused, default=0)
+    }
+    for index, row in enumerate(evidence.table("payments")):
+        if row.get("paymentHash") in later and row.get("status") in MOVED:
+            yield index, later[row.get("paymentHash")]
+
+
+def _pay_elsewhere(evidence: Evidence, one: str) -> Evidence:
+    for _, row in rows(evidence, "invoices", requestId=one):
+        forged = {"requestId": "request-forged", "paymentHash": "f" * 64, "createdAtMs": 2**53 - 1}
+        invoice = {**row, **forged}
+        payment = {"paymentHash": "f" * 64, "amountMsats": row.get("amountMsats"), "status": "succeeded"}
+        evidence = evidence.with_table("invoices", [*evidence.table("invoices"), invoice])
+        return evidence.with_table("payments", [*evidence.table("payments"), payment])
+    return evidence
 
 
 def _accepted(evidence: Evidence, request_id: str) -> list[tuple[int, dict[str, Any]]]:
