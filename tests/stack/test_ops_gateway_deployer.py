@@ -232,7 +232,17 @@ def test_a_route_that_is_held_closed_is_answered_401_without_an_invoice() -> Non
         ("services:\n- name: a\n  authskipinvoicecreationpaths: x", "expected a list of texts"),
         ("services:\n- {}", "services[0]: "),
         ("!!python/object/apply:os.system [ls]", "expected YAML"),
+        ("services: " + "[" * 100_000, "levels of nesting"),
+        ("services:\n" + "- " * 1_000, "levels of nesting"),
+        (f"services:\n- price: {'9' * 5_000}", "expected YAML"),
+        ("services:\n- price: 2026-13-45", "expected YAML"),
+        ("services:\n- price: !!timestamp soon", "expected YAML"),
+        ("services:\n- price: !!bool perhaps", "expected YAML"),
+        ("services:\n- price: !!float ''", "expected YAML"),
+        # Not timed: compared each with each, these keys would take a minute.
+        ("services:\n- " + "".join(f"k{number}: 1\n  " for number in range(40_000)), "fields of a service"),
     ],
+    ids=lambda text: text[:40],
 )
 def test_a_file_that_no_gateway_starts_with_is_refused_in_one_line(text: str, named: str) -> None:
     with pytest.raises(ApertureConfigError, match=re.escape(named)) as refused:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import yaml
@@ -20,6 +20,7 @@ _NUMBERS = ("price", "timeout")
 _KNOWN = {*_TEXTS, *_NUMBERS, "rewrite", "authskipinvoicecreationpaths"}
 _CLOSED = "closed."
 _CODE = re.compile(r"(?:~[0-9a-f]{2})+")
+_DEEPEST = 100
 
 
 class ApertureConfigError(ValueError):
@@ -30,14 +31,34 @@ class ApertureConfigError(ValueError):
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+# Besides its own errors PyYAML lets through what a value of a known kind fails with: `!!bool perhaps`.
+_NOT_READABLE = (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError)
+
+
 class _Loader(_SafeLoader):  # type: ignore[misc]
-    """Refuses a key that occurs twice, as Aperture's own reader does."""
+    """Refuses a key that occurs twice, as Aperture's own reader does, and what is nested too deeply."""
+
+    _depth = 0
+
+    def descend_resolver(self, node: yaml.Node | None, index: Any) -> None:
+        # Called for each node on the way down. libyaml would go on until the process has no stack left.
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise yaml.composer.ComposerError(None, None, f"more than {_DEEPEST} levels of nesting")
+        super().descend_resolver(node, index)
+
+    def ascend_resolver(self) -> None:
+        self._depth -= 1
+        super().ascend_resolver()
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} twice", node.start_mark)
+        seen: set[Hashable] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable):
+                if key in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"key {key!r} twice", node.start_mark)
+                seen.add(key)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
 
@@ -50,7 +71,7 @@ def load_services(text: str, owner_of: Callable[[str], str | None]) -> tuple[Ser
     """
     try:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, RecursionError) as error:
+    except _NOT_READABLE as error:
         problem = getattr(error, "problem", None) or type(error).__name__
         raise ApertureConfigError(f"aperture.yaml: expected YAML, saw {quoted(str(problem))}") from None
     if not isinstance(document, dict) or set(document) != {"services"}:
