@@ -63,7 +63,8 @@ def read_yaml(path: Path) -> tuple[Any, bytes]:
         ) from error
     except yaml.YAMLError as error:
         raise YamlError(f"expected YAML, saw: {clean_text(' '.join(str(error).split()))}") from error
-    except (RecursionError, ValueError, TypeError) as error:
+    # What PyYAML lets through where a value is not of the kind that its tag says: `!!bool perhaps`.
+    except (RecursionError, AttributeError, LookupError, ValueError, TypeError) as error:
         if isinstance(error, YamlError):
             raise
         raise YamlError(f"expected YAML of plain values, saw: {clean_text(str(error))}") from error
