@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import unquote
 
+from pytest_l402.contract.scalars import MAX_SAFE_INTEGER
 from pytest_l402.protocol import caveat
 
 from .network import Request
@@ -85,9 +86,9 @@ class Service:
             raise ValueError(
                 f"services[].name: expected text without blank, colon, comma, =; saw {self.name!r}"
             )
-        if self.price_msats < 0 or self.timeout_s < 0:
+        if not 0 <= self.price_msats <= MAX_SAFE_INTEGER or self.timeout_s < 0:
             raise ValueError(
-                f"service {self.name}: expected price_msats >= 0 and timeout_s >= 0, "
+                f"service {self.name}: expected price_msats from 0 to 2^53-1 and timeout_s >= 0, "
                 f"saw {self.price_msats} and {self.timeout_s}"
             )
         if not _AUTH.fullmatch(self.auth):
@@ -116,6 +117,8 @@ class Service:
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
+        # What cannot be minted is refused here, not at the first challenge.
+        self.caveats(0)
 
     @property
     def freebies(self) -> int:

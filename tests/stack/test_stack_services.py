@@ -71,6 +71,8 @@ def test_auth_says_which_requests_are_paid():
         ({"name": ""}, "name"),
         ({"name": "a:b"}, "name"),
         ({"price_msats": -1}, "price_msats"),
+        ({"price_msats": 2**53}, "price_msats"),
+        ({"constraints": {"a=b": "1"}}, "equals sign"),
         ({"timeout_s": -1}, "timeout_s"),
         ({"auth": "maybe"}, "'maybe'"),
         ({"auth": "freebie 0"}, "freebie"),
