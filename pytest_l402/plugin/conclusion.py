@@ -84,11 +84,11 @@ def conclude(session: pytest.Session, seen: Controller, exit_status: int) -> Non
         if document.kind is not DocumentKind.DRILL:
             move_previous_aside(run)
         files = write_run(run.folder, document)
-        publish_artifacts(run.folder, document, run.settings.artifact_dir)
+        publish_artifacts(run.folder, document, run.settings)
     except (OSError, ManifestError, pytest.UsageError) as error:
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        say_unwritten(config, run, error)
+        say_unwritten(config, run, error, document)
         return
     say(config, document, files)
 

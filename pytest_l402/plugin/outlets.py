@@ -58,9 +58,11 @@ def say(
             _warn(config, f"GITHUB_STEP_SUMMARY could not be written: {error}")
 
 
-def say_unwritten(config: pytest.Config, run: Run, error: Exception) -> None:
-    """Say that there is no document of this run, so that nobody looks for one."""
+def say_unwritten(config: pytest.Config, run: Run, error: Exception, document: SignOffDocument) -> None:
+    """Say that there is no document of this run, so that nobody looks for one; and what was wrong besides."""
     _warn(config, f"{TITLE}: nothing was written to {run.folder}: {error}")
+    for reason in document.reasons:
+        _warn(config, f"{TITLE}: {reason.text}")
 
 
 def attach_to_json_report(json_report: dict[str, Any], verdict: Verdict, run: Run) -> None:

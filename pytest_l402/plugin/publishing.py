@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 from pytest_l402.plugin.node import ARTIFACTS
 
 if TYPE_CHECKING:
+    from pytest_l402.plugin.settings import Settings
     from pytest_l402.signoff.document import SignOffDocument
 
 
-def publish_artifacts(run_folder: Path, document: SignOffDocument, artifact_dir: Path) -> tuple[Path, ...]:
+def publish_artifacts(run_folder: Path, document: SignOffDocument, settings: Settings) -> tuple[Path, ...]:
     """Copy each node's `artifacts/**` to the artifact folder, file by file through a temporary name.
 
     The copy is made once, by one process, in the order of the catalogue. Of two nodes that leave the same
     path the first one's is taken, with everything else in its folder, so that no folder mixes two stories.
+    Nothing is copied to where verdicts are: those no test writes.
     Returns the paths written. Raises `OSError`.
     """
     from pytest_l402.contract import write_whole
@@ -33,7 +35,9 @@ def publish_artifacts(run_folder: Path, document: SignOffDocument, artifact_dir:
                 story = inside if len(inside.parts) == 1 else inside.parent
                 if owners.setdefault(story, node.nodeid) != node.nodeid:
                     continue
-                target = artifact_dir / inside
+                target = settings.artifact_dir / inside
+                if target.is_relative_to(settings.signoff_dir):
+                    continue
                 write_whole(target, (run_folder / path).read_bytes())
                 written.append(target)
     return tuple(written)

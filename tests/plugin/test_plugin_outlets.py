@@ -282,3 +282,17 @@ def test_artifacts_are_copied_to_where_the_runbook_looks(project: Project, worke
         "summary.json": "1.free",
         "req.json": "1.free",
     }
+
+
+def test_an_artifact_is_no_sign_off(project: Project) -> None:
+    project.replace(
+        "drilling.py",
+        "    evidence.record",
+        "    place = evidence.artifact_dir / 'signoff' / '20990101T000000Z-00000000'\n"
+        "    place.mkdir(parents=True)\n"
+        "    (place / 'signoff.json').write_text('{}')\n"
+        "    evidence.record",
+    )
+    end = project.run(*MARKED)
+    assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
+    assert project.run_folders() == [end.folder]

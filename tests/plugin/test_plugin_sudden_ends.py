@@ -220,9 +220,11 @@ def test_run_folder_cannot_be_written_at_the_end(project: Project) -> None:
             (folder,) = (session.config.rootpath / "output/signoff").glob("2*Z-*")
             os.symlink("/", folder / "evidence" / "link")
     """)
+    project.replace(ALPHA, DRILL, "pytest.skip('not today')")
     end = project.run(*MARKED)
     assert (end.exit, end.verdict) == (1, None), end.output
     assert "l402 sign-off: nothing was written to" in end.output
+    assert "l402 sign-off: alpha did not run: rehearsals/test_alpha.py::test_alpha was skipped" in end.output
 
 
 def test_plugin_switched_off(project: Project) -> None:
