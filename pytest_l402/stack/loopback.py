@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         try:
-            body = self._read_body()
+            request = self._request(self._read_body())
         except _Refused as refused:
             self.close_connection = True
             self.send_error(refused.status)
@@ -163,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         try:
-            response = self.server.answer(self._request(body))
+            response = self.server.answer(request)
         except NetworkUnreachable:
             self.close_connection = True
             return
@@ -177,7 +177,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _request(self, body: bytes) -> Request:
         target = self.path
         if not target.startswith("/"):
-            parts = urlsplit(target)
+            try:
+                parts = urlsplit(target)
+            except ValueError:
+                raise _Refused(HTTPStatus.BAD_REQUEST) from None
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         path, _, query = target.partition("?")
         return Request(
@@ -195,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             return self._read_chunks()
         length = self.headers.get("Content-Length", "0")
-        if not (length.isascii() and length.isdigit()):
+        if not (length.isascii() and length.isdigit() and len(length) < 20):
             raise _Refused(HTTPStatus.BAD_REQUEST)
         return self._read_exactly(int(length), MAX_BODY_BYTES)
 

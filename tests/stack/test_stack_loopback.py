@@ -118,6 +118,7 @@ def test_a_chunked_body_is_put_together(echo):
         (f"Content-Length: {MAX_BODY_BYTES + 1}\r\n\r\n", 413),
         ("Content-Length: -1\r\n\r\n", 400),
         ("Content-Length: ten\r\n\r\n", 400),
+        (f"Content-Length: {'9' * 5_000}\r\n\r\n", 400),
         (f"Transfer-Encoding: chunked\r\n\r\n{MAX_BODY_BYTES + 1:x}\r\n", 413),
         ("Transfer-Encoding: chunked\r\n\r\n-5\r\n", 413),
         ("Transfer-Encoding: chunked\r\n\r\nnothex\r\n", 400),
@@ -131,6 +132,13 @@ def test_what_is_too_large_or_malformed_is_refused_without_reaching_the_app(echo
         assert answer.startswith(f"HTTP/1.1 {status} ".encode())
         assert raw(server.url, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200")
     assert [request.method for request in echo.seen] == ["GET"]
+
+
+def test_a_target_that_is_no_url_is_refused_and_fails_no_server(echo):
+    with LoopbackServer(echo) as server:
+        answer = raw(server.url, b"GET http://[ HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert echo.seen == []
 
 
 def test_a_client_that_hangs_up_in_the_middle_is_no_failure(echo):
