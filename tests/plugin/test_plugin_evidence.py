@@ -146,13 +146,21 @@ def test_a_line_that_the_runbook_lacks_is_named_with_the_nearest(tmp_path: Path)
 
 def test_a_waived_check_does_not_fail_but_is_kept(tmp_path: Path) -> None:
     evidence = collector(tmp_path, waived=lambda result: result.name == "at_most(1)")
-    evidence.record("records", RECORD)
+    evidence.attach(dict)
     evidence.record("counts", {"count": 3})
     (result,) = evidence.verify(at_most(1))
     assert not result.passed
     assert evidence.checks == (result,)
     assert evidence.nothing_stands
     evidence.verify(at_most(5))
+    assert not evidence.nothing_stands
+
+
+def test_a_waived_check_does_not_spare_what_was_recorded(tmp_path: Path) -> None:
+    evidence = collector(tmp_path, waived=lambda result: result.name == "at_most(1)")
+    evidence.record("records", RECORD)
+    evidence.record("counts", {"count": 3})
+    evidence.verify(at_most(1))
     assert not evidence.nothing_stands
 
 
@@ -243,6 +251,16 @@ def test_waiver(project: Project, workers: int) -> None:
     assert [waiver["effect"] for waiver in end.document["waivers"]] == ["waived"]
     # What is wrong is still told.
     assert "saw 7 msats" in json.dumps(end.document)
+
+
+def test_a_waiver_of_a_line_covers_no_incomplete_record(project: Project) -> None:
+    waive(project, days=3)
+    project.replace("waivers.yaml", "rehearsal: alpha", 'line: "book/1.free"')
+    incomplete = "l402_evidence.record('records', {'requestId': 'req-2', 'paidAmountMsats': None})"
+    project.replace("rehearsals/test_alpha.py", FAILING[0], f"{incomplete}\n    {FAILING[1]}")
+    end = project.run(*MARKED, "--l402-waivers=waivers.yaml")
+    assert (end.exit, end.verdict) == (1, "NOT_SIGNED_OFF"), end.output
+    assert "records_complete()" in end.output
 
 
 BREAKING = {
