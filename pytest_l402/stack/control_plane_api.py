@@ -181,7 +181,7 @@ class ControlPlaneApi:
 
     def _ingest(self, kind: str, arguments: Arguments, request_id: str) -> dict[str, Any]:
         try:
-            event = {"kind": kind, **arguments}
+            event = {**arguments, "kind": kind}
             return ingest_settlements(self._books, [event], request_id=request_id or kind).to_row()
         except IngestRefused as refused:
             raise FunctionRefused(422, refused.code) from None

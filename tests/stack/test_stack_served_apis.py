@@ -62,6 +62,27 @@ def posted(api: Any, path: str, body: Any, *headers: tuple[str, str]) -> tuple[i
     return response.status, json.loads(response.body)
 
 
+@pytest.mark.parametrize("function", ["ingestInvoiceLifecycle", "ingestSettlement"])
+def test_the_function_says_what_is_ingested_whatever_its_arguments_call_it(
+    stack: Stack, api: ControlPlaneApi, function: str
+) -> None:
+    invoice = {"invoiceId": "inv_1", "status": "settled"}
+    settlement = {
+        "settlementId": "set_1",
+        "paymentProofType": "lightning_preimage",
+        "paymentProofValue": "ab" * 32,
+    }
+    of_both = {"occurredAtMs": 1, "paywallId": "pw", "ownerId": "owner", "amountMsats": 5}
+    other = "settlement" if function == "ingestInvoiceLifecycle" else "invoice_lifecycle"
+    arguments = of_both | (invoice if other == "invoice_lifecycle" else settlement)
+    body = {
+        "functionName": f"lightning/settlements:{function}",
+        "args": {"secret": SECRET, "kind": other, **arguments},
+    }
+    assert posted(api, f"{API}mutation", body)[0] == 422
+    assert stack.settlement_store.rows("invoices") == stack.settlement_store.rows("settlements") == ()
+
+
 def test_the_paywalls_are_those_that_were_asked_for(api: ControlPlaneApi) -> None:
     function = "lightning/ops:listPaywallControlPlaneState"
     status, answer = call(api, "query", function, statuses=["active", "paused"])
