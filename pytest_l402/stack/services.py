@@ -14,6 +14,8 @@ from pytest_l402.protocol import caveat
 from .network import Request
 
 DEFAULT_PRICE_MSATS = 1_000
+# Escapes and classes may hold a dollar sign that is none; `python_pattern` writes the end of a line so.
+_DOLLAR = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?m:\$\)|\$", re.DOTALL)
 _AUTH = re.compile(r"(?:on|off|freebie [1-9][0-9]*)")
 
 
@@ -161,6 +163,10 @@ def match_service(services: Iterable[Service], host: str, path: str) -> Service 
 
 def _compiled(where: str, pattern: str) -> re.Pattern[str]:
     try:
-        return re.compile(pattern)
+        compiled = re.compile(pattern)
+        if compiled.flags & re.MULTILINE:
+            return compiled
+        # To Go a dollar sign is the end of the text alone, to Python also a line break before that.
+        return re.compile(_DOLLAR.sub(lambda found: r"\Z" if found[0] == "$" else found[0], pattern))
     except re.error as error:
         raise ValueError(f"{where}: expected a regular expression, {pattern!r} is none: {error}") from error

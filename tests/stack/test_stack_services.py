@@ -24,6 +24,18 @@ def test_patterns_match_anywhere_unless_they_are_anchored():
     assert not Service("s", pathregexp="^/x$").matches("h", "/x/b")
 
 
+def test_the_end_of_a_pattern_is_the_end_of_the_path_as_it_is_to_aperture():
+    service = Service("s", pathregexp=r"^/[$a\$]\$?$|^/b$", authwhitelistpaths=("^/free$",))
+    assert [path for path in ("/b", "/$", "/a$", "/b\n", "/$\n", "/a$\n") if service.matches("h", path)] == [
+        "/b",
+        "/$",
+        "/a$",
+    ]
+    assert not service.is_paid("/free")
+    assert service.is_paid(decoded_path(Request("GET", "h", "/free%0A")))
+    assert Service("s", pathregexp="(?m)^/b$").matches("h", "/b\n/c")
+
+
 def test_the_path_is_matched_decoded_so_that_encoding_does_not_bypass_a_pattern():
     assert decoded_path(Request("GET", "h", "/%70aid/x")) == "/paid/x"
     assert decoded_path(Request("GET", "h", "/%2570aid")) == "/%70aid"
