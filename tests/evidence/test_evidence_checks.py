@@ -340,6 +340,14 @@ def test_misuse_is_refused_when_the_check_is_made(misuse, error, says):
         misuse()
 
 
+def test_a_payment_that_is_pending_beside_the_one_that_succeeded(story):
+    told = story("success")
+    (row,) = (row for row in told.evidence.table("payments") if row["status"] == "succeeded")
+    twice = told.evidence.with_table("payments", [row, {**row, "status": "pending"}])
+    (violation,) = run_check(paid_exactly_once(told.first), twice).violations
+    assert violation.seen == "1, and 1 pending"
+
+
 def test_nothing_in_a_result_is_a_secret(story):
     # Everything that the checks print comes from rows, which hold references and digests only.
     for name in ("success", "refused", "mismatch"):

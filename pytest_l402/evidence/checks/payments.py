@@ -41,11 +41,12 @@ def paid_exactly_once(purchase: Bought) -> Check:
             )
             return
         paid = rows(evidence, "payments", **where)
-        if len(paid) != 1:
+        pending = rows(evidence, "payments", paymentHash=payment_hash, status="pending")
+        if len(paid) != 1 or pending:
             yield Finding(
-                expected=f"one succeeded payment of {short(payment_hash)}",
-                seen=f"{len(paid)}",
-                where=at("payments", *(index for index, _ in paid)),
+                expected=f"one succeeded payment of {short(payment_hash)}, and none that is pending",
+                seen=f"{len(paid)}, and {len(pending)} pending",
+                where=at("payments", *(index for index, _ in (*paid, *pending))),
                 remedy="none: see why the wallet did not pay; more: the buyer lost its credential, ask the "
                 "seller for the second amount back",
             )
@@ -68,6 +69,7 @@ def paid_exactly_once(purchase: Bought) -> Check:
 
     mutants = (
         duplicate_row("payments", where),
+        duplicate_row("payments", where, status="pending"),
         remove_rows("payments", where),
         set_value("payments", "status", "failed", where),
         set_value("payments", "paymentHash", _FORGED_HASH, where),
