@@ -77,18 +77,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Serve until told to end, and return the exit code."""
-    # Before any thread starts: who waits for a signal must be the only one to get it.
+    """Serve until told to end, and return the exit code, with which the process is to end."""
+    # Before any thread starts: who waits for a signal must be the only one to get it. It stays so to the end
+    # of the process: told twice is told once, and a second signal must not kill what is ending well.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         return _serve(given)
     except BadInput as error:
-        return deliver("serve", refusal(error.code, str(error)), str(error), UNUSABLE, as_json=given.json)
-    finally:
-        # Told twice is told once: a second signal must not kill what is ending well.
-        while signal.sigpending() & set(_ENDING):
-            signal.sigwait(_ENDING)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return deliver("serve", refusal(error.code, str(error)), str(error), UNUSABLE, as_json=given.json)
 
 
 def _serve(given: argparse.Namespace) -> int:
