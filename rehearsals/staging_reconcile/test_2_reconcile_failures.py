@@ -9,6 +9,7 @@ from pytest_l402.evidence import (
     deployment_persisted,
     events_persisted,
     gateway_challenged,
+    gateway_delivered,
     reconcile_reported,
     recovered,
     result_shows,
@@ -102,6 +103,7 @@ def test_rolls_back(
         ).proves(line),
         deployment_persisted(BAD, "rolled_back", rolled_back=True).proves("4.rollback"),
         gateway_challenged(BAD, 21_000).proves("4.rollback"),
+        gateway_delivered(BAD).proves("4.rollback"),
         *_found_by_the_on_call(code),
     )
     _verify_selling(l402_executor, l402_evidence)
