@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from pytest_l402.contract import digest_reference, proof_join_key, quoted
+from pytest_l402.contract.scalars import MAX_SAFE_INTEGER
 
 from .control_plane import either
 from .environment import SETTLEMENT_READ, ControlPlaneAccess, ControlPlaneForm
@@ -18,7 +19,6 @@ _OPTIONAL: Final = ("invoiceId", "paymentHash", "requestId", "taskId", "routeId"
 _NUMBERS: Final = ("amountMsats",)
 _TIMES: Final = ("occurredAtMs", "createdAtMs")
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])[A-Z]")
-_MAX_SAFE_INTEGER: Final = 2**53 - 1
 
 
 class LiveSettlements:
@@ -86,7 +86,7 @@ def _integer(where: str, key: str, value: object) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         value = int(value)
     is_integer = isinstance(value, int) and not isinstance(value, bool)
-    if not is_integer or not 0 <= value <= _MAX_SAFE_INTEGER:  # type: ignore[operator]
+    if not is_integer or not 0 <= value <= MAX_SAFE_INTEGER:  # type: ignore[operator]
         raise _misshapen(where, f"an integer from 0 to 2^53-1 under {key}", value)
     return value  # type: ignore[return-value]
 

@@ -70,10 +70,12 @@ def attach_to_json_report(json_report: dict[str, Any], verdict: Verdict, run: Ru
 
     It has output and log lines that are not taken from the reports, so secrets are taken out of it once more.
     """
+    from pytest_l402.contract import redact_values
+
     for test in json_report.get("tests", ()):
         for phase in ("setup", "call", "teardown"):
             if phase in test:
-                test[phase] = _without_secrets(test[phase])
+                test[phase] = redact_values(test[phase])
     json_report["l402"] = {
         "run_id": run.run_id,
         "provisional_verdict": str(verdict),
@@ -85,20 +87,6 @@ def shown_path(config: pytest.Config, path: Path) -> str:
     """Return a path as it can be pasted into the shell that pytest was started from."""
     here = config.invocation_params.dir
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
-
-
-def _without_secrets(plain: Any) -> Any:
-    from pytest_l402.contract import redact_text
-
-    match plain:
-        case str():
-            return redact_text(plain)
-        case dict():
-            return {key: _without_secrets(value) for key, value in plain.items()}
-        case list():
-            return [_without_secrets(value) for value in plain]
-        case _:
-            return plain
 
 
 def _warn(config: pytest.Config, text: str) -> None:

@@ -8,24 +8,19 @@ from typing import Any
 
 import yaml
 
+from pytest_l402.contract.bounded_yaml import DEEPEST, UNREADABLE, BoundedLoader, TooDeeplyNestedError
 from pytest_l402.signoff.catalogue import suggestion
 from pytest_l402.signoff.cleaning import clean_text
 
 LIMIT = 1_048_576
 """How many bytes a hand-written YAML file may have."""
 
-_DEEPEST = 100
-
 
 class YamlError(ValueError):
     """A place in a YAML file and what is wrong there; callers turn it into their own error."""
 
 
-# A catalogue takes a twentieth of the time to read where libyaml is built in, as it is in PyYAML's wheels.
-_FastestSafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_FastestSafeLoader):  # type: ignore[misc]
+class _Loader(BoundedLoader):
     """Safe loading that refuses a second value for the same key."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -50,11 +45,12 @@ def read_yaml(path: Path) -> tuple[Any, bytes]:
     if len(data) > LIMIT:
         raise YamlError(f"expected at most {LIMIT} bytes, saw more")
     try:
-        document = data.decode("utf-8")
-        _refuse_depth(document)
-        return yaml.load(document, Loader=_Loader), data  # noqa: S506 (a SafeLoader)
+        return yaml.load(data.decode("utf-8"), Loader=_Loader), data  # noqa: S506 (a SafeLoader)
     except UnicodeDecodeError as error:
         raise YamlError(f"expected UTF-8, saw another byte at offset {error.start}") from error
+    except TooDeeplyNestedError as error:
+        where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise YamlError(f"{where}expected at most {DEEPEST} levels of nesting, saw more") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -63,24 +59,10 @@ def read_yaml(path: Path) -> tuple[Any, bytes]:
         ) from error
     except yaml.YAMLError as error:
         raise YamlError(f"expected YAML, saw: {clean_text(' '.join(str(error).split()))}") from error
-    # What PyYAML lets through where a value is not of the kind that its tag says: `!!bool perhaps`.
-    except (RecursionError, AttributeError, LookupError, ValueError, TypeError) as error:
+    except UNREADABLE as error:
         if isinstance(error, YamlError):
             raise
         raise YamlError(f"expected YAML of plain values, saw: {clean_text(str(error))}") from error
-
-
-def _refuse_depth(document: str) -> None:
-    """Raise `YamlError` for what is nested deeper than any file here: libyaml would take it to a crash."""
-    depth = 0
-    for event in yaml.parse(document, Loader=_FastestSafeLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > _DEEPEST:
-                where = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
-                raise YamlError(f"{where}expected at most {_DEEPEST} levels of nesting, saw more")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
 
 
 def mapping(

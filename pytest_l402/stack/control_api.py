@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import httpx
 
 from pytest_l402.contract import TaskStatus, parse_json
+from pytest_l402.contract.scalars import MAX_SAFE_INTEGER
 
 from .control_plane import ControlPlane
 from .gateway_evidence import is_usable_id
@@ -23,7 +24,6 @@ from .task_board import InvalidTransition, Task, UnknownTask
 USER_HEADER = "x-oa-user-id"
 _DEFAULT_LIMIT = 50
 _MAX_LIMIT = 500
-_MAX_SAFE_INTEGER = 2**53 - 1
 
 
 class _Answer(Exception):  # noqa: N818 - an answer, not an error of ours
@@ -94,7 +94,7 @@ class ControlApi:
         if not host:
             raise _Answer(400, "invalid_input")
         cap = body.get("maxSpendMsats")
-        if isinstance(cap, bool) or not isinstance(cap, int) or not 0 <= cap <= _MAX_SAFE_INTEGER:
+        if isinstance(cap, bool) or not isinstance(cap, int) or not 0 <= cap <= MAX_SAFE_INTEGER:
             raise _Answer(400, "invalid_input")
         return {
             "task": self._control_plane.create_task(request_id, _user(request), endpoint, cap, host).to_row()

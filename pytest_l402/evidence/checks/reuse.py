@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pytest_l402.contract.scalars import MAX_SAFE_INTEGER
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.payments import MOVED, payment_mutants, payments_of
 from pytest_l402.evidence.checks.selecting import (
@@ -319,7 +320,7 @@ def _paid_elsewhere(evidence: Evidence, one: str, two: str) -> Iterator[tuple[in
 
 def _pay_elsewhere(evidence: Evidence, one: str) -> Evidence:
     for _, row in rows(evidence, "invoices", requestId=one):
-        forged = {"requestId": "request-forged", "paymentHash": "f" * 64, "createdAtMs": 2**53 - 1}
+        forged = {"requestId": "request-forged", "paymentHash": "f" * 64, "createdAtMs": MAX_SAFE_INTEGER}
         invoice = {**row, **forged}
         payment = {"paymentHash": "f" * 64, "amountMsats": row.get("amountMsats"), "status": "succeeded"}
         evidence = evidence.with_table("invoices", [*evidence.table("invoices"), invoice])

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from pytest_l402.contract import quoted
+from pytest_l402.contract.bounded_yaml import UNREADABLE, BoundedLoader
 from pytest_l402.stack.services import Service
 
 from .python_regexp import python_pattern
@@ -20,36 +21,14 @@ _NUMBERS = ("price", "timeout")
 _KNOWN = {*_TEXTS, *_NUMBERS, "rewrite", "authskipinvoicecreationpaths"}
 _CLOSED = "closed."
 _CODE = re.compile(r"(?:~[0-9a-f]{2})+")
-_DEEPEST = 100
 
 
 class ApertureConfigError(ValueError):
     """A file that no gateway starts with; one line that names the field."""
 
 
-# libyaml's where there is one: a file of thousands of services takes seconds otherwise.
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-# Besides its own errors PyYAML lets through what a value of a known kind fails with: `!!bool perhaps`.
-_NOT_READABLE = (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError)
-
-
-class _Loader(_SafeLoader):  # type: ignore[misc]
-    """Refuses a key that occurs twice, as Aperture's own reader does, and what is nested too deeply."""
-
-    _depth = 0
-
-    def descend_resolver(self, node: yaml.Node | None, index: Any) -> None:
-        # Called for each node on the way down. libyaml would go on until the process has no stack left.
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise yaml.composer.ComposerError(None, None, f"more than {_DEEPEST} levels of nesting")
-        super().descend_resolver(node, index)
-
-    def ascend_resolver(self) -> None:
-        self._depth -= 1
-        super().ascend_resolver()
+class _Loader(BoundedLoader):
+    """Refuses a key that occurs twice, as Aperture's own reader does."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Hashable] = set()
@@ -71,7 +50,7 @@ def load_services(text: str, owner_of: Callable[[str], str | None]) -> tuple[Ser
     """
     try:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
-    except _NOT_READABLE as error:
+    except UNREADABLE as error:
         problem = getattr(error, "problem", None) or type(error).__name__
         raise ApertureConfigError(f"aperture.yaml: expected YAML, saw {quoted(str(problem))}") from None
     if not isinstance(document, dict) or set(document) != {"services"}:

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeGuard, TypeVar
 
 from pytest_l402.contract import quoted, redact_text
+from pytest_l402.contract.scalars import MAX_SAFE_INTEGER
 
 from .paywall import Paywall, PaywallStatus, Policy, Route
 
-_MAX_SAFE_INTEGER = 2**53 - 1
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,15}")
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]")
 _SOURCE = "lightning-ops, listPaywallControlPlaneState"
@@ -168,7 +168,7 @@ def _integer(value: object, where: str) -> int:
     # JSON has one kind of number: 1.0 is the integer 1. A bool is none.
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_SAFE_INTEGER:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SAFE_INTEGER:
         raise PaywallDecodeError(where, expected, _seen(value))
     return value
 
