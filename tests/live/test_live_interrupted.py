@@ -52,15 +52,21 @@ def assert_whole(live: LiveSystem, request_id: str, before: str | None) -> None:
     assert live.probes.health(request_id="look").ok
 
 
+def with_a_change_to_deploy(platform: Platform, history: Path) -> str | None:
+    """Settle what another test has cut off, change a price, and return the hash of what runs."""
+    with platform.live(history, allow_changes=True) as live:
+        live.recover()
+        before = active_hash(live)
+    platform.change_price()
+    return before
+
+
 @pytest.mark.parametrize(("failpoint", "name"), list(product(Failpoint, SIGNALS)))
 def test_a_reconcile_that_is_cut_off_anywhere(
     failpoint: Failpoint, name: str, shared: Platform, history: Path
 ) -> None:
     request_id = f"cut-{failpoint}-{name}"
-    with shared.live(history, allow_changes=True) as live:
-        live.recover()
-        before = active_hash(live)
-    shared.change_price()
+    before = with_a_change_to_deploy(shared, history)
     if failpoint in ON_THE_WAY_BACK:
         shared.play({"fault": "DeployedUnhealthy", "requestId": request_id})
     cut = run_client(shared, history, "reconcile", request_id, failpoint, name)
@@ -109,10 +115,7 @@ def test_a_signal_while_the_deploy_is_under_way(
     when: When, name: str, shared: Platform, history: Path
 ) -> None:
     request_id = f"in-flight-{when}-{name}"
-    with shared.live(history, allow_changes=True) as live:
-        live.recover()
-        before = active_hash(live)
-    shared.change_price()
+    before = with_a_change_to_deploy(shared, history)
     clients: list[int] = []
     relay = Relay(
         shared.told["gatewayUrl"],
@@ -198,10 +201,7 @@ def test_a_drill_that_is_cut_off_at_any_change(
 
 
 def test_a_second_signal_does_not_cut_the_undo_off(shared: Platform, history: Path) -> None:
-    with shared.live(history, allow_changes=True) as live:
-        live.recover()
-        before = active_hash(live)
-    shared.change_price()
+    before = with_a_change_to_deploy(shared, history)
     clients: list[int] = []
     # The first signal comes as the deploy has taken effect, the second while it is being undone.
     undoing = Relay(

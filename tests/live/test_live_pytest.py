@@ -191,22 +191,20 @@ def test_rehearsals_on_two_workers_take_turns(platform: Platform, tmp_path: Path
     assert order == [name for name in dict.fromkeys(order) for _ in range(order.count(name))]
 
 
-def test_trouble_with_the_system_fails_the_test_with_its_one_line(platform: Platform, tmp_path: Path) -> None:
-    folder = project(tmp_path / "own", "def test_it(l402_inspect):\n    l402_inspect('x')")
+@pytest.mark.parametrize(
+    "test",
+    ["def test_it(l402_inspect):\n    l402_inspect('x')", "def test_it(l402_probed_price_msats):\n    pass"],
+    ids=["inspection", "price"],
+)
+def test_trouble_with_the_system_fails_the_test_with_its_one_line(
+    test: str, platform: Platform, tmp_path: Path
+) -> None:
+    folder = project(tmp_path / "own", test)
     platform.environment["OA_LIGHTNING_OPS_SECRET"] = "not-the-secret"
     ran = own_run(platform, folder)
     assert ran.returncode == 1
     assert "saw 401 invalid_ops_secret; check OA_LIGHTNING_OPS_SECRET" in ran.stdout
     assert "Traceback" not in ran.stdout
-    assert "live_fixtures.py" not in ran.stdout
-
-
-def test_a_price_that_cannot_be_read_is_one_line_too(platform: Platform, tmp_path: Path) -> None:
-    folder = project(tmp_path / "own", "def test_it(l402_probed_price_msats):\n    pass")
-    platform.environment["OA_LIGHTNING_OPS_SECRET"] = "not-the-secret"
-    ran = own_run(platform, folder)
-    assert ran.returncode == 1
-    assert "saw 401 invalid_ops_secret; check OA_LIGHTNING_OPS_SECRET" in ran.stdout
     assert "live_fixtures.py" not in ran.stdout
 
 
