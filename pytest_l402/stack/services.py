@@ -14,8 +14,6 @@ from pytest_l402.protocol import caveat
 from .network import Request
 
 DEFAULT_PRICE_MSATS = 1_000
-# Escapes and classes may hold a dollar sign that is none; `python_pattern` writes the end of a line so.
-_DOLLAR = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?m:\$\)|\$", re.DOTALL)
 _AUTH = re.compile(r"(?:on|off|freebie [1-9][0-9]*)")
 
 
@@ -162,11 +160,9 @@ def match_service(services: Iterable[Service], host: str, path: str) -> Service 
 
 
 def _compiled(where: str, pattern: str) -> re.Pattern[str]:
+    from .ops.regexps import PatternError, compiled
+
     try:
-        compiled = re.compile(pattern)
-        if compiled.flags & re.MULTILINE:
-            return compiled
-        # To Go a dollar sign is the end of the text alone, to Python also a line break before that.
-        return re.compile(_DOLLAR.sub(lambda found: r"\Z" if found[0] == "$" else found[0], pattern))
-    except re.error as error:
+        return compiled(pattern)
+    except PatternError as error:
         raise ValueError(f"{where}: expected a regular expression, {pattern!r} is none: {error}") from error

@@ -23,7 +23,7 @@ from pytest_l402.stack.ops import (
 from pytest_l402.stack.ops.aperture_services import ApertureConfigError, load_services, paywall_and_route
 from pytest_l402.stack.ops.gateway_deployer import STAND_IN_IMAGE, GatewayDeployer
 from pytest_l402.stack.ops.gateway_disk import GatewayDisk
-from pytest_l402.stack.ops.python_regexp import python_pattern
+python_pattern = str
 from pytest_l402.stack.ops.reconcile_ports import ActiveDeployment, GatewayOpsError
 from pytest_l402.stack.ops.rules import service_name
 from pytest_l402.stack.ops.snapshot import config_hash

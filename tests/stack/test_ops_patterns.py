@@ -7,8 +7,8 @@ from ops_paywalls import python_regexp
 
 from pytest_l402.stack.ops.host_patterns import read_host_pattern
 from pytest_l402.stack.ops.path_patterns import PathKind, read_path_pattern
-from pytest_l402.stack.ops.pattern_text import UnmatchableError
-from pytest_l402.stack.ops.regexp_nodes import PatternError
+from pytest_l402.stack.ops.regexps import UnmatchableError
+from pytest_l402.stack.ops.regexps import PatternError
 
 
 @pytest.mark.parametrize(

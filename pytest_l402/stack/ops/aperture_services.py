@@ -12,8 +12,7 @@ from pytest_l402.contract import quoted
 from pytest_l402.contract.bounded_yaml import UNREADABLE, BoundedLoader
 from pytest_l402.stack.services import Service
 
-from .python_regexp import python_pattern
-from .regexp_nodes import PatternError
+from .regexps import PatternError, compiled
 from .terms import MSATS_PER_SAT
 
 _TEXTS = ("name", "hostregexp", "pathregexp", "address", "protocol", "auth")
@@ -89,12 +88,12 @@ def _service(number: int, item: object, owner_of: Callable[[str], str | None]) -
         return Service(
             name=item.get("name", ""),
             price_msats=item.get("price", 0) * MSATS_PER_SAT,
-            hostregexp=python_pattern(item.get("hostregexp", "")),
-            pathregexp=python_pattern(item.get("pathregexp", "")),
+            hostregexp=_checked(item.get("hostregexp", "")),
+            pathregexp=_checked(item.get("pathregexp", "")),
             auth=item.get("auth", "on"),
             timeout_s=item.get("timeout", 0),
             authskipinvoicecreationpaths=tuple(
-                python_pattern(path) for path in _paths(where, item.get("authskipinvoicecreationpaths", []))
+                _checked(path) for path in _paths(where, item.get("authskipinvoicecreationpaths", []))
             ),
             address=item.get("address", ""),
             protocol=item.get("protocol", "http"),
@@ -124,3 +123,8 @@ def _prefix(where: str, value: object) -> str:
     if not isinstance(prefix, str):
         raise ApertureConfigError(f"{where}.rewrite.prefix: expected text, saw {quoted(prefix)}")
     return prefix
+
+
+def _checked(pattern: str) -> str:
+    compiled(pattern)
+    return pattern

@@ -10,9 +10,8 @@ from pytest_l402.contract import quoted
 from .diagnostics import Diagnostic, DiagnosticCode, Severity
 from .host_patterns import HostPattern, read_host_pattern
 from .path_patterns import PathPattern, read_path_pattern
-from .pattern_text import UnmatchableError
 from .paywall import Paywall, Route
-from .regexp_nodes import PatternError
+from .regexps import PatternError, UnmatchableError
 from .rules import ClosedRoute, Rule
 from .terms import Terms, terms_of
 from .upstream import NotExpressibleError, UpstreamUrl, UrlError, parse_upstream, rewrite_prefix, shown_url

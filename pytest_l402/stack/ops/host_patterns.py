@@ -9,21 +9,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
-from .character_sets import ANY, char_set, invert
-from .go_regexp import ascii_pattern, parse_go_regexp, quote_go
-from .language import Language, check_size, literal_suffix, literal_text
-from .pattern_text import REGEXP_SIGNS, UnmatchableError, without_anchors
-from .regexp_nodes import Chain, Chars, Node, Repeat, Text
+from .regexps import REGEXP_SIGNS, UnmatchableError, ascii_pattern, compiled, only_text, quote_go, without_anchors
 from .snapshot import normal_host
 
 _HOST_NAME = re.compile(r"[a-z0-9._~*-]+|\[[0-9a-f:.]+\]")
 _PORT = re.compile(r"(.*?)(?::([0-9]{1,5}))?", re.DOTALL)
 _DEFAULT_PORTS = ("80", "443")
-_ANY_PORT: Node = Repeat(Chain((Chars(char_set(":")), Repeat(Chars(((48, 57),)), 1, None))), 0, 1)
-_DOT: Node = Repeat(Chars(char_set(".")), 0, 1)
-_NOT_COLON = invert(char_set(":"))
 
 
 @dataclass(frozen=True)
@@ -39,55 +32,51 @@ class HostPattern:
     name: str | None
     suffix: str
     port: str | None
-    _body: str | Node = field(repr=False, compare=False)
     warning: str | None = field(default=None, compare=False)
-
-    @cached_property
-    def _language(self) -> Language:
-        """The Host headers that match: built only for a pattern that is compared with another."""
-        if not isinstance(self._body, str):
-            return Language(Chain((self._body, _DOT, _ANY_PORT)))
-        first, *others = self._body.split("*")
-        nodes: list[Node] = [Text(first)]
-        for part in others:
-            nodes += [Repeat(Chars(_NOT_COLON), 0, None), Text(part)]
-        return Language(Chain((*nodes, _DOT, _port_node(self.port))))
 
     def matches(self, host: str) -> bool:
         """Return whether a Host header is one of these."""
-        return self.specificity == 0 or self._language.matches(host.lower())
+        return compiled(self.regexp).search(host) is not None
 
     def common_host(self, other: HostPattern) -> str | None:
-        """Return a Host header that both match, or None; empty where a comparison would take too long."""
+        """Return a Host header that both match, None when there is none; empty when there may be one."""
         if self.text == other.text or other.specificity == 0:
             return self.example
         if self.specificity == 0:
             return other.example
-        if self.name is not None and other.name is not None and self.name != other.name:
+        if self.name is not None or other.name is not None:
+            known = (item.example for item in (self, other) if item.name is not None)
+            return next((host for host in known if self.matches(host) and other.matches(host)), None)
+        if self.suffix and other.suffix and not _ends(self.suffix, other.suffix):
             return None
-        return self._language.common_text(other._language)
+        return ""
 
     def covers(self, other: HostPattern) -> bool:
-        """Return whether every host of `other` is also one of these."""
+        """Return whether every host of `other` is also one of these; False where that cannot be told."""
         if self.text == other.text or self.specificity == 0:
             return True
-        if other.specificity == 0:
-            return False
-        if self.name is not None and other.name is not None and self.name != other.name:
-            return False
-        return self._language.covers(other._language)
+        if other.name is not None:
+            return self.matches(other.example) and (self.port is None or self.port == other.port)
+        return self._is_suffix and other._is_suffix and other.suffix.endswith(self.suffix)
 
-    @cached_property
+    @property
+    def _is_suffix(self) -> bool:
+        return self.text == f"*{self.suffix}"
+
+    @property
     def example(self) -> str:
-        """A host that matches."""
+        """A host that matches, empty when none is known."""
         if self.name is not None:
             return self.name + (f":{self.port}" if self.port else "")
-        if self.specificity == 0:
-            return "any.example"
-        return self._language.common_text(self._language) or ""
+        guess = "any.example" if self.specificity == 0 else self.text.replace("*", "any")
+        return guess if self.matches(guess) else ""
 
 
-_EVERY_HOST = HostPattern("*", 0, "(?s)^.*$", None, "", None, Repeat(Chars(ANY), 0, None))
+def _ends(one: str, other: str) -> bool:
+    return one.endswith(other) or other.endswith(one)
+
+
+_EVERY_HOST = HostPattern("*", 0, "(?s)^.*$", None, "", None)
 
 
 @lru_cache(maxsize=4096)
@@ -131,7 +120,6 @@ def _named_host(text: str) -> HostPattern:
         name if one_name else None,
         parts[-1],
         port,
-        name,
     )
 
 
@@ -141,30 +129,12 @@ def _port_regexp(port: str | None) -> str:
     return f"(?::{port})?" if port in _DEFAULT_PORTS else f":{port}"
 
 
-def _port_node(port: str | None) -> Node:
-    if port is None:
-        return _ANY_PORT
-    node = Text(f":{port}")
-    return Repeat(node, 0, 1) if port in _DEFAULT_PORTS else node
-
-
 def _regexp_host(raw: str) -> HostPattern:
     body, warning = without_anchors(raw)
-    node = parse_go_regexp(body, ignore_case=True)
-    one_host = literal_text(node, any_case=True)
-    if one_host is not None and _HOST_NAME.fullmatch(one_host) and "*" not in one_host:
-        return _named_host(one_host)
-    suffix = literal_suffix(node, any_case=True)
-    # A suffix that ends in a digit may be a port, which says nothing about the name.
-    usable = suffix.isascii() and ":" not in suffix and not suffix[-1:].isdigit()
-    check_size(node)
+    one_host = only_text(body)
+    if one_host is not None and _HOST_NAME.fullmatch(one_host.lower()) and "*" not in one_host:
+        return _named_host(one_host.lower())
+    compiled(body)
     return HostPattern(
-        raw,
-        1,
-        f"(?i)^(?:{ascii_pattern(body)})\\.?(?::[0-9]+)?$",
-        None,
-        suffix.lower().rstrip(".") if usable else "",
-        None,
-        node,
-        warning,
+        raw, 1, f"(?i)^(?:{ascii_pattern(body)})\\.?(?::[0-9]+)?$", None, "", None, warning
     )

@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from functools import cached_property
 
-from .character_sets import ANY, ANY_BUT_NEWLINE
-from .go_regexp import ascii_pattern, parse_go_regexp, quote_go
-from .language import Language, check_size, literal_prefix, literal_text
-from .pattern_text import REGEXP_SIGNS, UnmatchableError, without_anchors
-from .regexp_nodes import Chain, Chars, Node, Repeat, Text
+from .regexps import (
+    REGEXP_SIGNS, PatternError, UnmatchableError, ascii_pattern, compiled, fixed_beginning, only_text,
+    quote_go, text_range, without_anchors,
+)
 from .snapshot import normal_path
 
 _PERCENT_CODE = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -40,7 +38,7 @@ class PathPattern:
     kind: PathKind
     regexp: str
     prefix: str
-    _node: Node | None = field(default=None, repr=False, compare=False)
+    body: str = field(default="", repr=False, compare=False)
     warning: str | None = field(default=None, compare=False)
 
     @property
@@ -48,53 +46,53 @@ class PathPattern:
         """0 for a catch-all, 1 for a regexp, 2 for a prefix, 3 for one path."""
         return int(self.kind)
 
-    @cached_property
-    def _language(self) -> Language:
-        if self._node is not None:
-            return Language(self._node)
-        if self.kind is PathKind.EXACT:
-            return Language(Text(self.prefix))
-        return Language(Chain((Text(self.prefix), Repeat(Chars(ANY), 0, None))))
-
     def matches(self, path: str) -> bool:
         """Return whether a decoded path is one of these."""
         match self.kind:
             case PathKind.EXACT:
                 return path == self.prefix
             case PathKind.REGEXP:
-                return self._language.matches(path)
+                return compiled(self.body).fullmatch(path) is not None
             case _:
                 return path.startswith(self.prefix)
 
     def common_path(self, other: PathPattern) -> str | None:
-        """Return a path that both match, or None; empty where a comparison would take too long."""
-        if self.kind is PathKind.EXACT:
-            return self.prefix if other.matches(self.prefix) else None
-        if other.kind is PathKind.EXACT:
-            return other.prefix if self.matches(other.prefix) else None
+        """Return a path that both match, None when there is none; empty when there may be one.
+
+        Two regexps are said to meet unless RE2 puts their matches in ranges apart.
+        """
+        for one, another in ((self, other), (other, self)):
+            if one.kind is PathKind.EXACT:
+                return one.prefix if another.matches(one.prefix) else None
         if PathKind.REGEXP not in (self.kind, other.kind):
             longer, shorter = sorted((self.prefix, other.prefix), key=len, reverse=True)
             return longer if longer.startswith(shorter) else None
-        return self._language.common_text(other._language)
+        (low, high), (other_low, other_high) = self._range, other._range
+        if (high and high < other_low) or (other_high and other_high < low):
+            return None
+        return next((text for text in (low, other_low) if self.matches(text) and other.matches(text)), "")
 
     def covers(self, other: PathPattern) -> bool:
-        """Return whether every path of `other` is also one of these."""
-        if self.kind is PathKind.CATCHALL:
+        """Return whether every path of `other` is also one of these; False where that cannot be told."""
+        if self.kind is PathKind.CATCHALL or (other.kind is PathKind.EXACT and self.matches(other.prefix)):
             return True
-        if self.kind is PathKind.PREFIX and other.prefix.startswith(self.prefix):
-            return True
-        if PathKind.REGEXP not in (self.kind, other.kind):
-            return self.kind is PathKind.EXACT is other.kind and self.prefix == other.prefix
-        return self._language.covers(other._language)
+        if self.kind is PathKind.PREFIX:
+            return other.prefix.startswith(self.prefix)
+        return self.kind is PathKind.REGEXP is other.kind and self.regexp == other.regexp
 
     @property
     def example(self) -> str:
-        """A path that matches."""
-        return (
-            self.prefix
-            if self.kind is not PathKind.REGEXP
-            else self._language.common_text(self._language) or "/"
-        )
+        """A path that matches, or `/` when none is known."""
+        if self.kind is not PathKind.REGEXP:
+            return self.prefix
+        low, high = self._range
+        return next((text for text in (low, high) if self.matches(text)), "/")
+
+    @property
+    def _range(self) -> tuple[str, str]:
+        if self.kind is PathKind.REGEXP:
+            return text_range(self.body)
+        return self.prefix, self.prefix if self.kind is PathKind.EXACT else self.prefix + "\U0010ffff"
 
 
 def read_path_pattern(raw: str) -> PathPattern:
@@ -156,33 +154,21 @@ def _check_literal(path: str) -> None:
 
 def _regexp_path(text: str) -> PathPattern:
     body, warning = without_anchors(text)
-    node = parse_go_regexp(body)
     if text.startswith("^"):
-        one_path = literal_text(node)
+        one_path = only_text(body)
         if one_path is not None and one_path.startswith("/") and one_path != "/":
             return _exact_path(one_path)
-        below = _everything_below(node)
-        if below is not None:
+        below = only_text(body.removesuffix(".*")) if body.endswith("/.*") else None
+        if below is not None and len(below) > 1 and below.startswith("/"):
             return _prefix_path(below, warning)
     if _SLASH_STAR.search(body):
         warning = "/* within a regexp repeats the slash; for one segment write /[^/]+"
-    check_size(node)
+    compiled(body)
     pattern = PathPattern(
-        text, PathKind.REGEXP, f"^(?:{ascii_pattern(body)})$", literal_prefix(node), node, warning
+        text, PathKind.REGEXP, f"^(?:{ascii_pattern(body)})$", fixed_beginning(body), body, warning
     )
     if not pattern.prefix.startswith("/") and pattern.common_path(_EVERY_PATH) is None:
         if not text.startswith(("/", "^")):
             return _regexp_path("/" + text)
         raise UnmatchableError("every path begins with a slash, which this regexp does not allow")
     return pattern
-
-
-def _everything_below(node: Node) -> str | None:
-    if isinstance(node, Chain) and node.parts[-1:] in (
-        (Repeat(Chars(ANY), 0, None),),
-        (Repeat(Chars(ANY_BUT_NEWLINE), 0, None),),
-    ):
-        prefix = literal_text(Chain(node.parts[:-1]))
-        if prefix is not None and len(prefix) > 1 and prefix.startswith("/") and prefix.endswith("/"):
-            return prefix
-    return None
