@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from pytest_l402.stack.ops import Paywall, Policy, Route, compile_paywalls
+from pytest_l402.ops.compile.compilation import compile_paywalls
+from pytest_l402.ops.compile.paywall import Paywall, Policy, Route
 
 SIZES = (1_250, 2_500, 5_000, 10_000)
 MAX_EXPONENT = 1.4

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from pytest_l402.harness.network import Request
 from pytest_l402.protocol import format_credential, parse_challenges, preferred
-from pytest_l402.stack.network import Request
+from pytest_l402.stack.buyer.wallet import Wallet
 from pytest_l402.stack.stack import GATEWAY_HOST, Stack
-from pytest_l402.stack.wallet import Wallet
 
 PATH = "/premium"
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["pytester", "stories"]
+
 # How fast a machine is proves nothing: no test is timed.
 settings.register_profile("not timed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("not timed")

@@ -13,14 +13,15 @@ from doc_pages import REPOSITORY, names_in, rows_of
 
 from pytest_l402.cli import main
 from pytest_l402.commands.command_line import COMMANDS
-from pytest_l402.evidence import RULES, TABLES
+from pytest_l402.evidence import TABLES
+from pytest_l402.harness.clock import SystemClock
+from pytest_l402.harness.randomness import SeededRandomness
 from pytest_l402.plugin import fixtures, live_fixtures
 from pytest_l402.plugin.options import OPTIONS
 from pytest_l402.signoff import SignOffDocument
 from pytest_l402.stack import Fault, Stack, faults
-from pytest_l402.stack.clock import SystemClock
-from pytest_l402.stack.randomness import SeededRandomness
-from pytest_l402.stack.served import ServedStack
+from pytest_l402.stack.served.served import ServedStack
+from pytest_l402.triage.rules import RULES
 
 PACKAGE = REPOSITORY / "pytest_l402"
 

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from pytest_l402.boundary import read_json
 from pytest_l402.cli import main
-from pytest_l402.contract import REQUIRED_KEYS, parity, proof_join_key, read_json
-from pytest_l402.evidence import triage
-from pytest_l402.evidence.incident import read_incident
+from pytest_l402.contract import REQUIRED_KEYS, parity, proof_join_key
+from pytest_l402.harness.clock import SystemClock
+from pytest_l402.harness.randomness import SeededRandomness
 from pytest_l402.live import (
     Change,
     ChangeKind,
@@ -28,9 +29,9 @@ from pytest_l402.live import (
     open_live_system,
 )
 from pytest_l402.stack import Stack
-from pytest_l402.stack.clock import SystemClock
-from pytest_l402.stack.randomness import SeededRandomness
-from pytest_l402.stack.served import ServedStack
+from pytest_l402.stack.served.served import ServedStack
+from pytest_l402.triage.diagnosis import triage
+from pytest_l402.triage.incident import read_incident
 
 ORIGINAL_ARTIFACT = Path(__file__).parent / "contract" / "vectors" / "local-node-artifact.json"
 
@@ -182,7 +183,7 @@ def test_8_a_success_on_a_degraded_node_is_one() -> None:
     success, blocked = artifact["flows"]
     assert success["taskId"] == blocked["taskId"]
     assert success["observabilityRecords"][0]["nodeSyncStatus"] == "degraded"
-    domains = {found.request_id: found.domain.value for found in triage(incident.evidence())}
+    domains = {found.request_id: found.domain.value for found in triage(incident)}
     for flow, domain in ((success, "healthy"), (blocked, "policy")):
         ids = {record["requestId"] for record in flow["observabilityRecords"]}
         assert {domains[request_id] for request_id in ids if request_id in domains} == {domain}

@@ -8,10 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_l402.contract import folder_name
-
-from .bad_input import Failed
-from .options import shown
+from pytest_l402.boundary import folder_name
+from pytest_l402.commands.bad_input import Failed
+from pytest_l402.commands.options import shown
 
 BASE: Final = "lightning-ops"
 SUMMARY: Final = "summary.json"
@@ -35,13 +34,13 @@ class ArtifactFolder:
 
     def lines(self, key: str, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Let a file of JSON Lines be written, whose path the document names by `key`."""
-        from pytest_l402.stack.artifact_files import write_lines
+        from pytest_l402.boundary.artifact_files import write_lines
 
         self._writes.append(partial(write_lines, self._noted(key, name), tuple(rows)))
 
     def text(self, key: str, name: str, value: str) -> None:
         """Let a text be written as it is, whose path the document names by `key`."""
-        from pytest_l402.stack.artifact_files import write_text
+        from pytest_l402.boundary.artifact_files import write_text
 
         self._writes.append(partial(write_text, self._noted(key, name), value))
 
@@ -51,7 +50,7 @@ class ArtifactFolder:
         Raises:
             Failed: a file could not be written; the document is told all the same.
         """
-        from pytest_l402.stack.artifact_files import write_document
+        from pytest_l402.boundary.artifact_files import write_document
 
         path = self._noted("summaryPath", SUMMARY)
         whole = {**value, "artifacts": self._paths}

@@ -9,10 +9,9 @@ from importlib import import_module
 from typing import Any, Final, NamedTuple, NoReturn
 
 from pytest_l402 import __version__
-
-from .bad_input import BadInput
-from .modes import Mode
-from .outcome import plain
+from pytest_l402.commands.bad_input import BadInput
+from pytest_l402.commands.modes import Mode
+from pytest_l402.commands.outcome import plain
 
 
 class Command(NamedTuple):

@@ -6,6 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_l402.commands import smoke_compile, smoke_security, smoke_staging
+from pytest_l402.commands.artifacts import ArtifactFolder
+from pytest_l402.commands.bad_input import BadInput, Failed
+from pytest_l402.commands.modes import Mode
+from pytest_l402.commands.options import Options
+from pytest_l402.commands.outcome import Outcome
+from pytest_l402.commands.reconcile import Order, ReconcileJob, Tables, usable_state
+from pytest_l402.harness.clock import SystemClock
 from pytest_l402.live import (
     STATE_FOLDER,
     ControlPlaneForm,
@@ -15,19 +23,10 @@ from pytest_l402.live import (
     open_live_system,
 )
 from pytest_l402.live.delivered_history import deployment_arguments
-from pytest_l402.stack.clock import SystemClock
-
-from . import smoke_compile, smoke_security, smoke_staging
-from .artifacts import ArtifactFolder
-from .bad_input import BadInput, Failed
-from .modes import Mode
-from .options import Options
-from .outcome import Outcome
-from .reconcile import Order, ReconcileJob, Tables, usable_state
 
 if TYPE_CHECKING:
-    from pytest_l402.stack.ops.deployments import Deployment
-    from pytest_l402.stack.ops.reconcile_summary import ReconcileSummary
+    from pytest_l402.ops.reconcile.deployments import Deployment
+    from pytest_l402.ops.reconcile.summary import ReconcileSummary
 
 _FORMS: Final = {
     Mode.CONVEX: ControlPlaneForm.CONVEX,

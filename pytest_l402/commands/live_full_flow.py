@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from pytest_l402.commands.live_commands import live_system
+from pytest_l402.commands.modes import Mode
+from pytest_l402.commands.options import Options
+from pytest_l402.commands.outcome import Outcome
+from pytest_l402.commands.smoke_full_flow import LOCAL_ARTIFACT, LocalSource, flow_outcome, published
 from pytest_l402.contract import FlowMode
+from pytest_l402.harness.clock import SystemClock
 from pytest_l402.live import gateway_access
 from pytest_l402.live.flow_stages import LiveFlowStages
-from pytest_l402.stack.clock import SystemClock
-from pytest_l402.stack.full_flow import Flow
-
-from .live_commands import live_system
-from .modes import Mode
-from .options import Options
-from .outcome import Outcome
-from .smoke_full_flow import LOCAL_ARTIFACT, LocalSource, flow_outcome, published
+from pytest_l402.ops.full_flow.flow import Flow
 
 
 def full_flow_live(options: Options, source: LocalSource) -> Outcome:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_l402.commands.artifacts import ArtifactFolder
+from pytest_l402.commands.live_commands import live_system
+from pytest_l402.commands.options import Options
+from pytest_l402.commands.outcome import Outcome
+from pytest_l402.commands.reconcile import NOT_DEPLOYED
+from pytest_l402.commands.smoke_observability import judged, record_faults_in
+from pytest_l402.harness.clock import SystemClock
 from pytest_l402.live import LiveError, LiveSystem, gateway_access, live_targets
 from pytest_l402.live.observing import observe_gate, observe_settlements
-from pytest_l402.stack.clock import SystemClock
-from pytest_l402.stack.ops.compile import compile_paywalls
-
-from .artifacts import ArtifactFolder
-from .live_commands import live_system
-from .options import Options
-from .outcome import Outcome
-from .reconcile import NOT_DEPLOYED
-from .smoke_observability import judged, record_faults_in
+from pytest_l402.ops.compile.compilation import compile_paywalls
 
 _NOT_OBSERVED = ("cacheHit", "denyReason of a denied request")
 

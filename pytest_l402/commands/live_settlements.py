@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_l402.commands.artifacts import ArtifactFolder
+from pytest_l402.commands.live_commands import live_system
+from pytest_l402.commands.options import Options
+from pytest_l402.commands.outcome import Outcome
+from pytest_l402.commands.smoke_settlement import REQUEST_ID
 from pytest_l402.contract import proof_join_key
-
-from .artifacts import ArtifactFolder
-from .live_commands import live_system
-from .options import Options
-from .outcome import Outcome
-from .smoke_settlement import REQUEST_ID
 
 _REFERENCES = ("settlementId", "paymentProofRef", "requestId", "taskId", "routeId")
 

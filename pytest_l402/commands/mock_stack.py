@@ -8,14 +8,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+from pytest_l402.commands.bad_input import BadInput
+from pytest_l402.commands.options import shown
+from pytest_l402.harness.faults import Fault
 from pytest_l402.stack.fault_names import FAULTS, FaultNameError, fault_named
-from pytest_l402.stack.faults import Fault
-from pytest_l402.stack.services import Service
+from pytest_l402.stack.gateway.services import Service
 from pytest_l402.stack.shop import SELLER_HOST, STATUS_PATH
 from pytest_l402.stack.stack import Stack
-
-from .bad_input import BadInput
-from .options import shown
 
 # The paywalls of the original tool, as Aperture can sell them: whole sats (2 500 and 1 800 msats are none),
 # and the seller's own path (Aperture can put a prefix before a path, but not replace it).

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from .bad_input import BadInput
-from .outcome import plain
+from pytest_l402.commands.bad_input import BadInput
+from pytest_l402.commands.outcome import plain
 
 MODE_VARIABLE: Final = "OA_LIGHTNING_OPS_CONTROL_PLANE_MODE"
 

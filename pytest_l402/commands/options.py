@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from .bad_input import BadInput
-from .modes import MODE_VARIABLE, Mode, resolve_mode
-from .outcome import plain
+from pytest_l402.commands.bad_input import BadInput
+from pytest_l402.commands.modes import MODE_VARIABLE, Mode, resolve_mode
+from pytest_l402.commands.outcome import plain
 
 DEFAULT_FOLDER = Path("output")
 

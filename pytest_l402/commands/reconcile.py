@@ -8,15 +8,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from .artifacts import ArtifactFolder
-from .bad_input import BadInput
-from .options import Options, add_shared_arguments, check_folder, read_options, usable_path
-from .outcome import Outcome
-from .runner import carry_out
+from pytest_l402.commands.artifacts import ArtifactFolder
+from pytest_l402.commands.bad_input import BadInput
+from pytest_l402.commands.options import (
+    Options,
+    add_shared_arguments,
+    check_folder,
+    read_options,
+    usable_path,
+)
+from pytest_l402.commands.outcome import Outcome
+from pytest_l402.commands.runner import carry_out
 
 if TYPE_CHECKING:
-    from pytest_l402.stack.ops.deployment_ledger import DeploymentHistory
-    from pytest_l402.stack.ops.reconcile_summary import ReconcileSummary
+    from pytest_l402.ops.reconcile.ledger import DeploymentHistory
+    from pytest_l402.ops.reconcile.summary import ReconcileSummary
 
 NOT_DEPLOYED: Final = "not_deployed"
 Tables: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -78,10 +84,10 @@ def run(given: argparse.Namespace) -> int:
 
 def _work(options: Options, order: Order) -> Outcome:
     if options.mode.is_live:
-        from .live_commands import reconcile_live
+        from pytest_l402.commands.live_commands import reconcile_live
 
         return reconcile_live(options, order)
-    from .mock_stack import injected, mock_stack, read_faults
+    from pytest_l402.commands.mock_stack import injected, mock_stack, read_faults
 
     faults = read_faults(options.faults)
     with usable_state(), mock_stack(ops_folder=order.state_dir) as stack, injected(stack, faults):
@@ -136,10 +142,10 @@ class ReconcileJob:
 @contextmanager
 def usable_state() -> Iterator[None]:
     """Tell as the commands do why a reconcile was not begun. Raises `BadInput`."""
-    from pytest_l402.contract import InputError
-    from pytest_l402.stack.ops.deployment_ledger import LedgerError
-    from pytest_l402.stack.ops.reconcile import ReconcileRefused
-    from pytest_l402.stack.ops.reconcile_lock import ReconcileBusy
+    from pytest_l402.boundary import InputError
+    from pytest_l402.ops.reconcile.ledger import LedgerError
+    from pytest_l402.ops.reconcile.lock import ReconcileBusy
+    from pytest_l402.ops.reconcile.reconciler import ReconcileRefused
 
     try:
         yield

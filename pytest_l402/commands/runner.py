@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from .bad_input import BadInput, Failed
-from .outcome import FAILED, UNUSABLE, Outcome, complain, refusal, tell
+from pytest_l402.commands.bad_input import BadInput, Failed
+from pytest_l402.commands.outcome import FAILED, UNUSABLE, Outcome, complain, refusal, tell
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SIGNALLED: Final = 128
@@ -91,7 +91,7 @@ def interruptible() -> Iterator[None]:
 
 
 def _internal(error: Exception) -> str:
-    from pytest_l402.contract import printable, redact_text
+    from pytest_l402.boundary import printable, redact_text
 
     shown = redact_text(printable(f"{type(error).__name__}: {error}", 400))
     return f"internal error: {shown}; this is a defect of pytest-l402, please report it"

@@ -12,13 +12,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .bad_input import BadInput
-from .options import usable_path
-from .outcome import FAILED, OK, UNUSABLE, refusal
-from .runner import deliver
+from pytest_l402.commands.bad_input import BadInput
+from pytest_l402.commands.options import usable_path
+from pytest_l402.commands.outcome import FAILED, OK, UNUSABLE, refusal
+from pytest_l402.commands.runner import deliver
 
 if TYPE_CHECKING:
-    from pytest_l402.stack.served import ServedPlatform, ServedStack
+    from pytest_l402.stack.served.served import ServedPlatform, ServedStack
 
 _DESCRIPTION: Final = """\
 Serve the stack on two ports of this machine, until SIGINT or SIGTERM: a gateway with its operations
@@ -89,7 +89,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _serve(given: argparse.Namespace) -> int:
-    from pytest_l402.contract import InputError, printable
+    from pytest_l402.boundary import InputError, printable
 
     code = OK
     with ExitStack() as block:
@@ -111,12 +111,11 @@ def _serve(given: argparse.Namespace) -> int:
 
 
 def _served(given: argparse.Namespace, block: ExitStack) -> ServedStack:
-    from pytest_l402.stack.clock import SystemClock
-    from pytest_l402.stack.randomness import SeededRandomness, SystemRandomness
-    from pytest_l402.stack.served import ServedStack
+    from pytest_l402.commands.mock_stack import read_faults
+    from pytest_l402.harness.clock import SystemClock
+    from pytest_l402.harness.randomness import SeededRandomness, SystemRandomness
+    from pytest_l402.stack.served.served import ServedStack
     from pytest_l402.stack.stack import Stack
-
-    from .mock_stack import read_faults
 
     randomness: Any = SystemRandomness() if given.seed is None else SeededRandomness(given.seed)
     stack = block.enter_context(Stack(clock=SystemClock(), randomness=randomness))

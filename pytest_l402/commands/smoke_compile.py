@@ -6,14 +6,15 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .artifacts import ArtifactFolder
-from .options import Options, add_shared_arguments, read_options
-from .outcome import Outcome
-from .runner import carry_out
+from pytest_l402.commands.artifacts import ArtifactFolder
+from pytest_l402.commands.options import Options, add_shared_arguments, read_options
+from pytest_l402.commands.outcome import Outcome
+from pytest_l402.commands.runner import carry_out
 
 if TYPE_CHECKING:
-    from pytest_l402.stack.ops import Compilation, Paywall
-    from pytest_l402.stack.ops.deployments import Deployment
+    from pytest_l402.ops.compile.compilation import Compilation
+    from pytest_l402.ops.compile.paywall import Paywall
+    from pytest_l402.ops.reconcile.deployments import Deployment
 
 REQUEST_ID = "smoke:compile"
 
@@ -34,10 +35,10 @@ def run(given: argparse.Namespace) -> int:
 
 def _work(options: Options) -> Outcome:
     if options.mode.is_live:
-        from .live_commands import compile_live
+        from pytest_l402.commands.live_commands import compile_live
 
         return compile_live(options)
-    from .mock_stack import injected, mock_stack, read_faults
+    from pytest_l402.commands.mock_stack import injected, mock_stack, read_faults
 
     faults = read_faults(options.faults)
     with mock_stack() as stack, injected(stack, faults):
@@ -55,7 +56,7 @@ def compiled(
 
     `record` is given the row that records the intent, and says what else is to be told of that.
     """
-    from pytest_l402.stack.ops import compile_paywalls
+    from pytest_l402.ops.compile.compilation import compile_paywalls
 
     compilation = compile_paywalls(paywalls)
     intent = _intent(compilation, now_ms)
@@ -88,7 +89,7 @@ def compiled(
 
 def _intent(compilation: Compilation, now_ms: int) -> Deployment:
     from pytest_l402.contract import DeploymentStatus, ExecutionPath
-    from pytest_l402.stack.ops.deployments import COMPILED, Deployment, deployment_id
+    from pytest_l402.ops.reconcile.deployments import COMPILED, Deployment, deployment_id
 
     hosted = ExecutionPath.HOSTED_NODE
     return Deployment(

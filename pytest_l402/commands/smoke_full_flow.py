@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .artifacts import BASE, SUMMARY, writing
-from .bad_input import BadInput
-from .options import Options, add_shared_arguments, read_options, shown, usable_path
-from .outcome import Outcome
-from .runner import carry_out
+from pytest_l402.commands.artifacts import BASE, SUMMARY, writing
+from pytest_l402.commands.bad_input import BadInput
+from pytest_l402.commands.options import Options, add_shared_arguments, read_options, shown, usable_path
+from pytest_l402.commands.outcome import Outcome
+from pytest_l402.commands.runner import carry_out
 
 if TYPE_CHECKING:
     from pytest_l402.contract import FlowEvent, FullFlowSummary
@@ -62,12 +62,11 @@ def _work(given: argparse.Namespace) -> Outcome:
     options = read_options(given)
     source = local_source(options, given.local_artifact, given.allow_missing_local_artifact)
     if options.mode.is_live:
-        from .live_full_flow import full_flow_live
+        from pytest_l402.commands.live_full_flow import full_flow_live
 
         return full_flow_live(options, source)
-    from pytest_l402.stack.full_flow import run_full_flow
-
-    from .mock_stack import injected, mock_stack, read_faults
+    from pytest_l402.commands.mock_stack import injected, mock_stack, read_faults
+    from pytest_l402.stack.full_flow.run import run_full_flow
 
     faults = read_faults(options.faults)
     with mock_stack() as stack:
@@ -92,7 +91,8 @@ def local_source(options: Options, given: str | None, allow_missing: bool) -> Lo
     Raises:
         BadInput: the file is no local-node artifact.
     """
-    from pytest_l402.contract import DocumentError, InputError, LocalNodeArtifact, read_json
+    from pytest_l402.boundary import InputError, read_json
+    from pytest_l402.contract import DocumentError, LocalNodeArtifact
 
     path = usable_path("--local-artifact", given)
     if path is None:
@@ -118,8 +118,8 @@ def published(options: Options, request_id: str) -> Iterator[Path]:
     Raises:
         Failed: a file could not be written.
     """
-    from pytest_l402.contract import folder_name
-    from pytest_l402.stack.artifact_files import write_text
+    from pytest_l402.boundary import folder_name
+    from pytest_l402.boundary.artifact_files import write_text
 
     folder = options.artifact_dir / BASE / KIND / folder_name(request_id)
     hosted = options.artifact_dir / HOSTED_SUMMARY

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .artifacts import ArtifactFolder
-from .options import Options, add_shared_arguments, read_options
-from .outcome import Outcome
-from .runner import carry_out
+from pytest_l402.commands.artifacts import ArtifactFolder
+from pytest_l402.commands.options import Options, add_shared_arguments, read_options
+from pytest_l402.commands.outcome import Outcome
+from pytest_l402.commands.runner import carry_out
 
 if TYPE_CHECKING:
     from pytest_l402.stack.stack import Stack
@@ -35,10 +35,10 @@ def run(given: argparse.Namespace) -> int:
 
 def _work(options: Options) -> Outcome:
     if options.mode.is_live:
-        from .live_observability import observability_live
+        from pytest_l402.commands.live_observability import observability_live
 
         return observability_live(options)
-    from .mock_stack import injected, mock_stack, read_faults
+    from pytest_l402.commands.mock_stack import injected, mock_stack, read_faults
 
     faults = read_faults(options.faults)
     with mock_stack() as stack:
@@ -82,7 +82,7 @@ def judged(
     more: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Write the artifacts, and return the outcome: ok only if nothing was `found` (code and reason each)."""
-    from pytest_l402.stack.flow_verification import observability_section
+    from pytest_l402.ops.full_flow.verification import observability_section
 
     document: dict[str, Any] = {
         "ok": not found,
@@ -102,7 +102,7 @@ def judged(
 
 def record_faults_in(records: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     """Yield code and reason of what makes the records incomplete: a key, a value, a plane that is silent."""
-    from pytest_l402.stack.flow_verification import observability_failures
+    from pytest_l402.ops.full_flow.verification import observability_failures
 
     for reason in observability_failures(records):
         yield "records_incomplete", reason

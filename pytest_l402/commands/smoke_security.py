@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .artifacts import ArtifactFolder
-from .options import Options, add_shared_arguments, read_options
-from .outcome import Outcome
-from .runner import carry_out
+from pytest_l402.commands.artifacts import ArtifactFolder
+from pytest_l402.commands.options import Options, add_shared_arguments, read_options
+from pytest_l402.commands.outcome import Outcome
+from pytest_l402.commands.runner import carry_out
 
 if TYPE_CHECKING:
-    from pytest_l402.stack.ops.security_summary import SecurityDrill
+    from pytest_l402.ops.security.summary import SecurityDrill
 
 REQUEST_ID = "smoke:security"
 
@@ -34,12 +34,11 @@ def run(given: argparse.Namespace) -> int:
 
 def _work(options: Options) -> Outcome:
     if options.mode.is_live:
-        from .live_commands import security_live
+        from pytest_l402.commands.live_commands import security_live
 
         return security_live(options)
-    from pytest_l402.stack.ops.security_drill import run_security_drill
-
-    from .mock_stack import injected, mock_stack, read_faults
+    from pytest_l402.commands.mock_stack import injected, mock_stack, read_faults
+    from pytest_l402.ops.security.drill import run_security_drill
 
     faults = read_faults(options.faults)
     folder = ArtifactFolder(options.artifact_dir, "security", REQUEST_ID)
@@ -53,7 +52,7 @@ def _work(options: Options) -> Outcome:
 
 def drill(work: Callable[[], SecurityDrill]) -> tuple[dict[str, Any], str | None]:
     """Drill, and return what is printed and in one line why it failed, None when all held."""
-    from pytest_l402.stack.ops.security_drill import SecurityDrillRefused, SecurityDrillResidue
+    from pytest_l402.ops.security.drill import SecurityDrillRefused, SecurityDrillResidue
 
     try:
         held = work()

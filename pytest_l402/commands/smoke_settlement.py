@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .artifacts import ArtifactFolder
-from .options import Options, add_shared_arguments, read_options
-from .outcome import Outcome
-from .runner import carry_out
+from pytest_l402.commands.artifacts import ArtifactFolder
+from pytest_l402.commands.options import Options, add_shared_arguments, read_options
+from pytest_l402.commands.outcome import Outcome
+from pytest_l402.commands.runner import carry_out
 
 if TYPE_CHECKING:
-    from pytest_l402.stack.settlement_store import SettlementStore
+    from pytest_l402.stack.books.store import SettlementStore
 
 REQUEST_ID = "smoke:settlement"
 
@@ -35,10 +35,10 @@ def run(given: argparse.Namespace) -> int:
 
 def _work(options: Options) -> Outcome:
     if options.mode.is_live:
-        from .live_settlements import settlements_live
+        from pytest_l402.commands.live_settlements import settlements_live
 
         return settlements_live(options)
-    from .mock_stack import injected, mock_stack, read_faults
+    from pytest_l402.commands.mock_stack import injected, mock_stack, read_faults
 
     faults = read_faults(options.faults)
     folder = ArtifactFolder(options.artifact_dir, "settlement", REQUEST_ID)
@@ -53,8 +53,8 @@ def _work(options: Options) -> Outcome:
 
 def rehearse_books(store: SettlementStore) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Send the batches, and return what is printed and the codes of what does not hold."""
-    from pytest_l402.stack.ops.settlement_ingest import IngestRefused, ingest_settlements
-    from pytest_l402.stack.ops.settlement_smoke import smoke_events
+    from pytest_l402.ops.settlement.ingest import IngestRefused, ingest_settlements
+    from pytest_l402.ops.settlement.smoke import smoke_events
 
     events = smoke_events()
     try:
@@ -85,7 +85,7 @@ def rehearse_books(store: SettlementStore) -> tuple[dict[str, Any], tuple[str, .
 
 def _contradict(store: SettlementStore, settled: Mapping[str, Any]) -> tuple[str, ...]:
     """Report the settlement again with another amount, after one that is new; return why it was refused."""
-    from pytest_l402.stack.ops.settlement_ingest import IngestRefused, ingest_settlements
+    from pytest_l402.ops.settlement.ingest import IngestRefused, ingest_settlements
 
     batch = (
         {

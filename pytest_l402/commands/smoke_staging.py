@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from .options import Options, add_shared_arguments, read_options
-from .outcome import Outcome
-from .reconcile import Order, ReconcileJob, add_order_arguments, read_order, usable_state
-from .runner import carry_out
+from pytest_l402.commands.options import Options, add_shared_arguments, read_options
+from pytest_l402.commands.outcome import Outcome
+from pytest_l402.commands.reconcile import Order, ReconcileJob, add_order_arguments, read_order, usable_state
+from pytest_l402.commands.runner import carry_out
 
 REQUEST_ID = "smoke:staging"
 PREVIOUS_ID = "smoke:staging:previous"
@@ -31,12 +31,11 @@ def run(given: argparse.Namespace) -> int:
 
 def _work(options: Options, order: Order) -> Outcome:
     if options.mode.is_live:
-        from .live_commands import staging_live
+        from pytest_l402.commands.live_commands import staging_live
 
         return staging_live(options, order)
+    from pytest_l402.commands.mock_stack import NEWS, WEATHER, injected, mock_stack, read_faults
     from pytest_l402.stack.shop import paywall_of
-
-    from .mock_stack import NEWS, WEATHER, injected, mock_stack, read_faults
 
     faults = read_faults(options.faults)
     with usable_state(), mock_stack(WEATHER, ops_folder=order.state_dir) as stack:

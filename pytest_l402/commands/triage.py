@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the diagnoses and return the exit code."""
     # Imported here: --help must not wait for models and engines.
-    from pytest_l402.evidence.incident import read_incident
-    from pytest_l402.evidence.triage_report import EXIT_CODES, triage_report
+    from pytest_l402.triage.incident import read_incident
+    from pytest_l402.triage.report import EXIT_CODES, triage_report
 
     report = triage_report(read_incident(*options.files), options.request_id)
     if options.json:

@@ -1,8 +1,8 @@
-"""What a record and an artifact must be: keys, values, documents, and how they are read and shown safely."""
+"""What a record and an artifact must be: keys, values, documents, settlements."""
 
-from .camel_document import CamelDocument, DocumentError
-from .faults import FaultKind, RecordFault
-from .full_flow import (
+from pytest_l402.contract.camel_document import CamelDocument, DocumentError
+from pytest_l402.contract.faults import FaultKind, RecordFault
+from pytest_l402.contract.full_flow import (
     CHECK_NAMES,
     FLOW_STAGES,
     Correlation,
@@ -25,11 +25,16 @@ from .full_flow import (
     SettlementCorrelation,
     stage_order_faults,
 )
-from .input_error import InputError
-from .local_artifact import LocalFlow, LocalFlowKind, LocalNodeArtifact, SellerCall, redact_values
-from .parity import PARITY_KEYS, KeyParity, ParityReport, ParityState, parity
-from .proof_reference import hosted_proof_reference, local_proof_reference, proof_join_key
-from .record import (
+from pytest_l402.contract.local_artifact import (
+    LocalFlow,
+    LocalFlowKind,
+    LocalNodeArtifact,
+    SellerCall,
+    redact_values,
+)
+from pytest_l402.contract.parity import PARITY_KEYS, KeyParity, ParityReport, ParityState, parity
+from pytest_l402.contract.proof_reference import hosted_proof_reference, local_proof_reference, proof_join_key
+from pytest_l402.contract.record import (
     ENUM_VALUES,
     NULLABLE_KEYS,
     REQUIRED_KEYS,
@@ -44,12 +49,8 @@ from .record import (
     decode_record,
     record_faults,
 )
-from .redaction import REDACTED, digest_reference, is_digest_reference, redact_text
-from .snapshot import Snapshot
-from .strict_json import parse_json, read_json, read_json_lines
-from .task_graph import TRANSITIONS, UNFINISHED, TaskStatus, is_allowed
-from .text_safety import folder_name, printable, quoted, tagless
-from .whole_files import flush_folder, write_whole
+from pytest_l402.contract.snapshot import Snapshot
+from pytest_l402.contract.task_graph import TRANSITIONS, UNFINISHED, TaskStatus, is_allowed
 
 __all__ = [
     "CHECK_NAMES",
@@ -57,7 +58,6 @@ __all__ = [
     "FLOW_STAGES",
     "NULLABLE_KEYS",
     "PARITY_KEYS",
-    "REDACTED",
     "REQUIRED_KEYS",
     "TRANSITIONS",
     "UNFINISHED",
@@ -78,7 +78,6 @@ __all__ = [
     "FlowStage",
     "FullFlowSummary",
     "GatewayReconcile",
-    "InputError",
     "KeyParity",
     "LocalFlow",
     "LocalFlowKind",
@@ -102,24 +101,12 @@ __all__ = [
     "TaskStatus",
     "WalletState",
     "decode_record",
-    "digest_reference",
-    "flush_folder",
-    "folder_name",
     "hosted_proof_reference",
     "is_allowed",
-    "is_digest_reference",
     "local_proof_reference",
     "parity",
-    "parse_json",
-    "printable",
     "proof_join_key",
-    "quoted",
-    "read_json",
-    "read_json_lines",
     "record_faults",
-    "redact_text",
     "redact_values",
     "stage_order_faults",
-    "tagless",
-    "write_whole",
 ]

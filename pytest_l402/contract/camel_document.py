@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from .faults import RecordFault, faults_of
+from pytest_l402.contract.faults import RecordFault, faults_of
 
 
 class DocumentError(ValueError):

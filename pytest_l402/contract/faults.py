@@ -9,8 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .redaction import redact_text
-from .text_safety import quoted
+from pytest_l402.boundary.text_safety import seen
 
 ABSENT = "absent"
 
@@ -42,18 +41,6 @@ class RecordFault:
     def __str__(self) -> str:
         where = f"{self.field}: " if self.field else ""
         return f"{where}expected {self.expected}, saw {self.seen}"
-
-
-def seen(value: object) -> str:
-    """Return `value` as it may be shown: a JSON literal, secrets redacted, safe in terminal and HTML.
-
-    Of arrays and objects only the size is shown, since a secret may lie anywhere in them.
-    """
-    if isinstance(value, Mapping):
-        return f"an object of {len(value)} keys"
-    if isinstance(value, list | tuple):
-        return f"an array of {len(value)}"
-    return quoted(redact_text(value) if isinstance(value, str) else value)
 
 
 def faults_of(error: ValidationError) -> tuple[RecordFault, ...]:

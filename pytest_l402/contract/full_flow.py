@@ -9,9 +9,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import model_validator
 
-from .camel_document import CamelDocument
-from .record import REQUIRED_KEYS, ExecutionPath
-from .scalars import AnyText, Count, EpochMs, Flag, Msats, Text, member_of
+from pytest_l402.contract.camel_document import CamelDocument
+from pytest_l402.contract.record import REQUIRED_KEYS, ExecutionPath
+from pytest_l402.contract.scalars import AnyText, Count, EpochMs, Flag, Msats, Text, member_of
 
 CHECK_NAMES: tuple[str, ...] = (
     "paywall_creation",

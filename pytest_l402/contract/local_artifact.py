@@ -7,11 +7,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
-from .camel_document import CamelDocument
-from .record import ObservabilityRecord
-from .redaction import digest_reference, is_digest_reference, redact_text
-from .scalars import AnyText, Count, EpochMs, Text, member_of
-from .task_graph import TaskStatus
+from pytest_l402.boundary.redaction import digest_reference, is_digest_reference, redact_text
+from pytest_l402.contract.camel_document import CamelDocument
+from pytest_l402.contract.record import ObservabilityRecord
+from pytest_l402.contract.scalars import AnyText, Count, EpochMs, Text, member_of
+from pytest_l402.contract.task_graph import TaskStatus
 
 
 class LocalFlowKind(StrEnum):

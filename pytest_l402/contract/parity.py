@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from .proof_reference import proof_join_key
-from .record import ExecutionPath
+from pytest_l402.contract.proof_reference import proof_join_key
+from pytest_l402.contract.record import ExecutionPath
 
 PARITY_KEYS: tuple[str, ...] = ("executionPath", "requestId", "taskId", "paymentProofRef")
 """The keys that both paths must hold. Source: runbook observability section 1, "artifact parity keys"."""

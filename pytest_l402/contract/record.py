@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, get_args
 
-from .camel_document import CamelDocument, DocumentError
-from .faults import FaultKind, RecordFault, seen
-from .scalars import AnyText, EpochMs, Flag, Msats, Text, member_of
+from pytest_l402.boundary.text_safety import seen
+from pytest_l402.contract.camel_document import CamelDocument, DocumentError
+from pytest_l402.contract.faults import FaultKind, RecordFault
+from pytest_l402.contract.scalars import AnyText, EpochMs, Flag, Msats, Text, member_of
 
 
 class Executor(StrEnum):

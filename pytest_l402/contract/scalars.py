@@ -9,8 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-MAX_SAFE_INTEGER = 2**53 - 1
-"""The greatest integer that every reader of JSON holds exactly."""
+from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
 
 E = TypeVar("E", bound=StrEnum)
 

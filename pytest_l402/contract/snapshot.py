@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .camel_document import CamelDocument
-from .record import ObservabilityRecord
-from .scalars import EpochMs
+from pytest_l402.contract.camel_document import CamelDocument
+from pytest_l402.contract.record import ObservabilityRecord
+from pytest_l402.contract.scalars import EpochMs
 
 
 class Snapshot(CamelDocument):

@@ -1,64 +1,70 @@
-"""Evidence and what is concluded from it: tables of rows, checks with teeth, correlation and triage."""
+"""Evidence and what is concluded from it: tables of rows, and checks with teeth."""
 
 from pytest_l402.evidence.check import Check, CheckResult, Finding, MutantResult, Violation, run_check
-from pytest_l402.evidence.checks import (
-    artifact_lacks,
-    artifact_shows,
-    artifacts_written,
-    cached_request,
-    denial_recorded,
-    denied_before_payment,
+from pytest_l402.evidence.checks.deployments import (
     deployment_persisted,
     events_persisted,
-    forgeries_refused,
-    found_in_logs,
     gateway_challenged,
     gateway_delivered,
-    idempotent_replay,
-    local_artifact_join,
-    local_parity,
-    no_record,
-    no_row,
-    no_second_payment,
-    not_reused,
-    nothing_reached,
-    one_story,
+    reconcile_reported,
+)
+from pytest_l402.evidence.checks.forgeries import forgeries_refused
+from pytest_l402.evidence.checks.full_flow import (
+    artifacts_written,
     paid_and_denied_present,
-    paid_exactly_once,
-    paid_nothing,
     parity_keys_present,
-    payments_agree,
-    planes_agree,
     probes_ok,
+    summary_ok,
+)
+from pytest_l402.evidence.checks.incidents import (
+    recovered,
+    steady_state_restored,
+    success_despite,
+    triaged_as,
+)
+from pytest_l402.evidence.checks.joins import (
+    found_in_logs,
     proof_absent,
     proof_differs,
     proof_join,
-    reconcile_reported,
-    records_complete,
-    recovered,
-    reference_artifact_holds,
     response_header_joins,
-    result_shows,
-    same_in_every_row,
-    same_value,
-    settlement_conflict,
-    some_record,
-    some_row,
-    standing_checks,
-    steady_state_restored,
-    success_despite,
-    summary_ok,
     task_settlement_join,
-    triaged_as,
     ui_join,
+)
+from pytest_l402.evidence.checks.local_node import (
+    artifact_lacks,
+    artifact_shows,
+    local_artifact_join,
+    local_parity,
+    reference_artifact_holds,
+)
+from pytest_l402.evidence.checks.one_story import one_story
+from pytest_l402.evidence.checks.payments import (
+    denied_before_payment,
+    nothing_reached,
+    paid_exactly_once,
+    paid_nothing,
+    payments_agree,
+)
+from pytest_l402.evidence.checks.planes import planes_agree, standing_checks
+from pytest_l402.evidence.checks.records import (
+    denial_recorded,
+    no_record,
+    records_complete,
+    same_value,
+    some_record,
     values_listed,
 )
-from pytest_l402.evidence.correlation import Correlation, InvalidRecord, correlate, correlation_sql
-from pytest_l402.evidence.incident import read_incident
-from pytest_l402.evidence.incident_rows import Incident
+from pytest_l402.evidence.checks.results import no_row, result_shows, same_in_every_row, some_row
+from pytest_l402.evidence.checks.reuse import (
+    cached_request,
+    idempotent_replay,
+    no_second_payment,
+    not_reused,
+    settlement_conflict,
+)
 from pytest_l402.evidence.mutants import Mutant
 from pytest_l402.evidence.runbook import RunbookLine
-from pytest_l402.evidence.shortfalls import Shortfall, shortfalls
 from pytest_l402.evidence.tables import (
     TABLES,
     Evidence,
@@ -68,35 +74,24 @@ from pytest_l402.evidence.tables import (
     read_evidence,
     write_evidence,
 )
-from pytest_l402.evidence.triage import Diagnosis, triage, triage_records, verdict_sql
-from pytest_l402.evidence.triage_rules import RULES, Domain
 
 __all__ = [
-    "RULES",
     "TABLES",
     "Check",
     "CheckResult",
-    "Correlation",
-    "Diagnosis",
-    "Domain",
     "Evidence",
     "EvidenceError",
     "EvidenceFile",
     "Finding",
-    "Incident",
-    "InvalidRecord",
     "Mutant",
     "MutantResult",
     "Row",
     "RunbookLine",
-    "Shortfall",
     "Violation",
     "artifact_lacks",
     "artifact_shows",
     "artifacts_written",
     "cached_request",
-    "correlate",
-    "correlation_sql",
     "denial_recorded",
     "denied_before_payment",
     "deployment_persisted",
@@ -125,7 +120,6 @@ __all__ = [
     "proof_differs",
     "proof_join",
     "read_evidence",
-    "read_incident",
     "reconcile_reported",
     "records_complete",
     "recovered",
@@ -136,7 +130,6 @@ __all__ = [
     "same_in_every_row",
     "same_value",
     "settlement_conflict",
-    "shortfalls",
     "some_record",
     "some_row",
     "standing_checks",
@@ -144,11 +137,8 @@ __all__ = [
     "success_despite",
     "summary_ok",
     "task_settlement_join",
-    "triage",
-    "triage_records",
     "triaged_as",
     "ui_join",
     "values_listed",
-    "verdict_sql",
     "write_evidence",
 ]

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-Row: TypeAlias = Mapping[str, Any]
+from pytest_l402.contract.rows import Row as Row
 
 TABLES = (
     "records",
@@ -150,7 +150,7 @@ def read_evidence(folder: Path) -> Evidence:
     Raises `EvidenceError` when the folder is missing or holds no table, and `contract.InputError` for a line
     that is not one JSON object.
     """
-    from pytest_l402.contract.strict_json import InputError, read_json_lines
+    from pytest_l402.boundary.strict_json import InputError, read_json_lines
 
     paths = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
     if not paths:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 import httpcore
 import httpx
 
-from .environment import EnvironmentVariableError
+from pytest_l402.live.environment import EnvironmentVariableError
 
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 10.0

@@ -10,11 +10,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pytest_l402.contract import CamelDocument, DocumentError, InputError, printable, read_json
+from pytest_l402.boundary import InputError, printable, read_json
+from pytest_l402.boundary.artifact_files import write_document
+from pytest_l402.contract import CamelDocument, DocumentError
 from pytest_l402.contract.scalars import Text, member_of
-from pytest_l402.stack.artifact_files import write_document
-
-from .live_error import LiveError
+from pytest_l402.live.live_error import LiveError
 
 NOTES_NAME: Final = "live-changes.json"
 LOCK_NAME: Final = "live-changes.lock"

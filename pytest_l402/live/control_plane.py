@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pytest_l402.contract import quoted
-from pytest_l402.stack.network import REQUEST_ID_HEADER
-from pytest_l402.stack.ops.decode_paywalls import PaywallDecodeError, decode_paywalls
-from pytest_l402.stack.ops.paywall import Paywall
-
-from .environment import ControlPlaneAccess, ControlPlaneForm
-from .json_api import JsonApi
-from .live_error import LiveError
-from .permission import Permission, Queries
+from pytest_l402.boundary import quoted
+from pytest_l402.harness.network import REQUEST_ID_HEADER
+from pytest_l402.live.environment import ControlPlaneAccess, ControlPlaneForm
+from pytest_l402.live.json_api import JsonApi
+from pytest_l402.live.live_error import LiveError
+from pytest_l402.live.permission import Permission, Queries
+from pytest_l402.ops.compile.decode_paywalls import PaywallDecodeError, decode_paywalls
+from pytest_l402.ops.compile.paywall import Paywall
 
 NAME: Final = "control plane"
 LIST_PAYWALLS: Final = "lightning/ops:listPaywallControlPlaneState"

@@ -8,14 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pytest_l402.contract import InputError, read_json
-from pytest_l402.stack.artifact_files import write_document
-from pytest_l402.stack.ops.deployment_ledger import DeploymentHistory
-from pytest_l402.stack.ops.deployments import Deployment, GatewayEvent, Intent
-from pytest_l402.stack.ops.reconcile_summary import ReconcileSummary
-
-from .control_plane import LiveControlPlane
-from .live_error import LiveError
+from pytest_l402.boundary import InputError, read_json
+from pytest_l402.boundary.artifact_files import write_document
+from pytest_l402.live.control_plane import LiveControlPlane
+from pytest_l402.live.live_error import LiveError
+from pytest_l402.ops.reconcile.deployments import Deployment, GatewayEvent, Intent
+from pytest_l402.ops.reconcile.ledger import DeploymentHistory
+from pytest_l402.ops.reconcile.summary import ReconcileSummary
 
 DELIVERED_NAME: Final = "delivered.json"
 _FUNCTIONS: Final = {

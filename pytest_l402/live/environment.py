@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from pytest_l402.contract import quoted
+from pytest_l402.boundary import quoted
 
 PREFIX: Final = "OA_LIGHTNING_OPS_"
 DEFAULT_GATEWAY: Final = "https://l402.openagents.com"

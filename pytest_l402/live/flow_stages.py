@@ -18,17 +18,20 @@ from pytest_l402.contract import (
     SettlementCorrelation,
     hosted_proof_reference,
 )
+from pytest_l402.harness.clock import Clock
+from pytest_l402.live.environment import PREFIX, GatewayAccess
+from pytest_l402.live.observing import observe_settlements
+from pytest_l402.live.probes import live_targets
+from pytest_l402.live.system import LiveSystem
+from pytest_l402.ops.compile.compilation import compile_paywalls
+from pytest_l402.ops.full_flow.stages import Sections, Stage
+from pytest_l402.ops.full_flow.verification import (
+    compare_paths,
+    observability_failures,
+    observability_section,
+)
+from pytest_l402.ops.reconcile.ports import ProbeTarget
 from pytest_l402.protocol import ProtocolError, parse_credential
-from pytest_l402.stack.clock import Clock
-from pytest_l402.stack.flow_stages import Sections, Stage
-from pytest_l402.stack.flow_verification import compare_paths, observability_failures, observability_section
-from pytest_l402.stack.ops.compile import compile_paywalls
-from pytest_l402.stack.ops.reconcile_ports import ProbeTarget
-
-from .environment import PREFIX, GatewayAccess
-from .observing import observe_settlements
-from .probes import live_targets
-from .system import LiveSystem
 
 
 @dataclass(slots=True)

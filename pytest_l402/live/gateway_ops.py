@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pytest_l402.stack.network import REQUEST_ID_HEADER
-from pytest_l402.stack.ops.aperture_config import render_aperture_yaml
-from pytest_l402.stack.ops.reconcile_ports import ActiveDeployment, GatewayOpsError
-from pytest_l402.stack.ops.snapshot import config_hash as hash_of
-
-from .environment import GatewayAccess
-from .json_api import JsonApi
-from .live_error import ChangeRefused, LiveError
-from .permission import Permission
+from pytest_l402.harness.network import REQUEST_ID_HEADER
+from pytest_l402.live.environment import GatewayAccess
+from pytest_l402.live.json_api import JsonApi
+from pytest_l402.live.live_error import ChangeRefused, LiveError
+from pytest_l402.live.permission import Permission
+from pytest_l402.ops.compile.aperture_writer import render_aperture_yaml
+from pytest_l402.ops.compile.hashes import config_hash as hash_of
+from pytest_l402.ops.reconcile.ports import ActiveDeployment, GatewayOpsError
 
 NAME: Final = "gateway"
 NOTHING_YAML: Final = render_aperture_yaml([])

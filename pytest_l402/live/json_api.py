@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from pytest_l402.contract import InputError, parse_json, quoted
-
-from .bounded_transport import Bounds, ReplyTooLarge, ReplyTooSlow
-from .live_error import LiveError
+from pytest_l402.boundary import InputError, parse_json, quoted
+from pytest_l402.live.bounded_transport import Bounds, ReplyTooLarge, ReplyTooSlow
+from pytest_l402.live.live_error import LiveError
 
 _AGAIN: Final = frozenset({"unreachable", "timeout", "status_502", "status_503", "status_504"})
 _CODE: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")

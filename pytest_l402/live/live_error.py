@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_l402.contract import printable, redact_text
+from pytest_l402.boundary import printable, redact_text
 
 
 class LiveError(RuntimeError):

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pytest_l402.contract import ExecutionPath, Executor, Plane
-from pytest_l402.stack.clock import Clock
-from pytest_l402.stack.observation import GATE_ENDPOINT, UI_ENDPOINT, observation
-
-from .system import LiveSystem
+from pytest_l402.harness.clock import Clock
+from pytest_l402.harness.observation import GATE_ENDPOINT, UI_ENDPOINT, observation
+from pytest_l402.live.system import LiveSystem
 
 SHOWN_SETTLEMENTS: Final = 20
 """How many of the newest settlements of a paywall are told of."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from .live_error import ChangeNotAnnounced, ChangeRefused
+from pytest_l402.live.live_error import ChangeNotAnnounced, ChangeRefused
 
 Announce = Callable[[str], None]
 

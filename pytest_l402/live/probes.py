@@ -8,18 +8,17 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from pytest_l402.contract import digest_reference
-from pytest_l402.stack.clock import Clock
-from pytest_l402.stack.journal import Journal
-from pytest_l402.stack.l402_client import Quote
-from pytest_l402.stack.ops.compile import Compilation
-from pytest_l402.stack.ops.probe_targets import probe_targets
-from pytest_l402.stack.ops.reconcile_ports import ProbeOutcome, ProbeTarget
-from pytest_l402.stack.probes import GatewayProbes
-
-from .bounded_transport import READ_TIMEOUT_S
-from .environment import PREFIX, GatewayAccess
-from .live_error import LiveError
+from pytest_l402.boundary import digest_reference
+from pytest_l402.harness.clock import Clock
+from pytest_l402.harness.journal import Journal
+from pytest_l402.live.bounded_transport import READ_TIMEOUT_S
+from pytest_l402.live.environment import PREFIX, GatewayAccess
+from pytest_l402.live.live_error import LiveError
+from pytest_l402.ops.compile.compilation import Compilation
+from pytest_l402.ops.reconcile.gateway_probes import GatewayProbes
+from pytest_l402.ops.reconcile.ports import ProbeOutcome, ProbeTarget
+from pytest_l402.ops.reconcile.probe_targets import probe_targets
+from pytest_l402.protocol.quote import Quote
 
 MISSING_AUTHORIZATION: Final = "missing_proxy_authorization_header"
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pytest_l402.stack.ops.deployment_ledger import DeploymentHistory
-from pytest_l402.stack.ops.reconcile_ports import ActiveDeployment, GatewayOpsError
-
-from .change_notes import Change, ChangeKind, ChangeNotes
-from .gateway_ops import LiveGatewayOps
-from .live_error import LiveError
+from pytest_l402.live.change_notes import Change, ChangeKind, ChangeNotes
+from pytest_l402.live.gateway_ops import LiveGatewayOps
+from pytest_l402.live.live_error import LiveError
+from pytest_l402.ops.reconcile.ledger import DeploymentHistory
+from pytest_l402.ops.reconcile.ports import ActiveDeployment, GatewayOpsError
 
 
 class DeploymentRestorer:

@@ -5,24 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pytest_l402.stack.ops.credential_roles import (
-    RoleOperation,
-    RoleState,
-    RoleStatus,
-    way_back,
-)
-from pytest_l402.stack.ops.credential_validation import CredentialRole
-from pytest_l402.stack.security_gate import (
+from pytest_l402.live.change_notes import Change, ChangeKind, ChangeNotes
+from pytest_l402.live.control_plane import SECURITY_STATE, LiveControlPlane, either
+from pytest_l402.live.live_error import LiveError
+from pytest_l402.live.permission import Permission
+from pytest_l402.ops.security.controls import (
     GLOBAL_PAUSE_ACTIVE,
     OWNER_KILL_SWITCH_ACTIVE,
     GateDecision,
     SecurityState,
 )
-
-from .change_notes import Change, ChangeKind, ChangeNotes
-from .control_plane import SECURITY_STATE, LiveControlPlane, either
-from .live_error import LiveError
-from .permission import Permission
+from pytest_l402.ops.security.credentials import CredentialRole
+from pytest_l402.ops.security.roles import RoleOperation, RoleState, RoleStatus, way_back
 
 UPDATED_BY: Final = "pytest-l402"
 _UNDONE: Final = "it is undone before the command ends"

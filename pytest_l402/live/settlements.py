@@ -6,13 +6,13 @@ import re
 from typing import Any, Final
 from urllib.parse import quote
 
-from pytest_l402.contract import digest_reference, proof_join_key, quoted
-from pytest_l402.contract.scalars import MAX_SAFE_INTEGER
-
-from .control_plane import either
-from .environment import SETTLEMENT_READ, ControlPlaneAccess, ControlPlaneForm
-from .json_api import JsonApi
-from .live_error import LiveError
+from pytest_l402.boundary import digest_reference, quoted
+from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
+from pytest_l402.contract import proof_join_key
+from pytest_l402.live.control_plane import either
+from pytest_l402.live.environment import SETTLEMENT_READ, ControlPlaneAccess, ControlPlaneForm
+from pytest_l402.live.json_api import JsonApi
+from pytest_l402.live.live_error import LiveError
 
 _TEXTS: Final = ("settlementId", "paywallId", "ownerId", "paymentProofRef")
 _OPTIONAL: Final = ("invoiceId", "paymentHash", "requestId", "taskId", "routeId")

@@ -12,25 +12,14 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from pytest_l402.contract import folder_name, printable
-from pytest_l402.stack.clock import SystemClock
-from pytest_l402.stack.journal import Journal, Row
-from pytest_l402.stack.ops.compile import compile_paywalls
-from pytest_l402.stack.ops.deployment_ledger import EVIDENCE_TABLES
-from pytest_l402.stack.ops.inspection import inspect
-from pytest_l402.stack.ops.reconcile import Reconciler, check_order
-from pytest_l402.stack.ops.reconcile_lock import ReconcileLock
-from pytest_l402.stack.ops.reconcile_steps import Failpoint
-from pytest_l402.stack.ops.reconcile_summary import ReconcileSummary
-from pytest_l402.stack.ops.security_drill import run_security_drill
-from pytest_l402.stack.ops.security_summary import SecurityDrill
-from pytest_l402.stack.ops.undo import NotUndone, Undo
-
-from . import control_plane, gateway_ops
-from .bounded_transport import Bounds, bounded_client
-from .change_notes import ChangeKind, ChangeNotes
-from .delivered_history import DeliveredHistory
-from .environment import (
+from pytest_l402.boundary import folder_name, printable
+from pytest_l402.harness.clock import SystemClock
+from pytest_l402.harness.journal import Journal, Row
+from pytest_l402.live import control_plane, gateway_ops
+from pytest_l402.live.bounded_transport import Bounds, bounded_client
+from pytest_l402.live.change_notes import ChangeKind, ChangeNotes
+from pytest_l402.live.delivered_history import DeliveredHistory
+from pytest_l402.live.environment import (
     ControlPlaneAccess,
     ControlPlaneForm,
     EnvironmentVariableError,
@@ -38,14 +27,24 @@ from .environment import (
     control_plane_access,
     gateway_access,
 )
-from .interruption import undoing_when_interrupted
-from .json_api import JsonApi
-from .live_error import LiveError
-from .permission import Announce, Permission
-from .probes import LiveProbes, live_targets
-from .restoring import DeploymentRestorer
-from .security import LiveSecurityControls
-from .settlements import LiveSettlements
+from pytest_l402.live.interruption import undoing_when_interrupted
+from pytest_l402.live.json_api import JsonApi
+from pytest_l402.live.live_error import LiveError
+from pytest_l402.live.permission import Announce, Permission
+from pytest_l402.live.probes import LiveProbes, live_targets
+from pytest_l402.live.restoring import DeploymentRestorer
+from pytest_l402.live.security import LiveSecurityControls
+from pytest_l402.live.settlements import LiveSettlements
+from pytest_l402.ops.compile.compilation import compile_paywalls
+from pytest_l402.ops.reconcile.inspection import inspect
+from pytest_l402.ops.reconcile.ledger import EVIDENCE_TABLES
+from pytest_l402.ops.reconcile.lock import ReconcileLock
+from pytest_l402.ops.reconcile.reconciler import Reconciler, check_order
+from pytest_l402.ops.reconcile.steps import Failpoint
+from pytest_l402.ops.reconcile.summary import ReconcileSummary
+from pytest_l402.ops.security.drill import run_security_drill
+from pytest_l402.ops.security.summary import SecurityDrill
+from pytest_l402.ops.security.undo import NotUndone, Undo
 
 DEPLOY_BOUNDS: Final = Bounds(read_s=120.0, total_s=180.0)
 """A deploy brings up a new revision, which takes longer than an answer."""

@@ -9,21 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import pytest
 
-from pytest_l402.evidence import (
-    Check,
-    CheckResult,
-    Evidence,
-    Row,
-    read_incident,
-    run_check,
-    shortfalls,
-    standing_checks,
-    triage,
-    triage_records,
-)
+from pytest_l402.evidence import Check, CheckResult, Evidence, Row, run_check, standing_checks
+from pytest_l402.triage.diagnosis import triage, triage_records
+from pytest_l402.triage.incident import read_incident
+from pytest_l402.triage.shortfalls import shortfalls
 
 if TYPE_CHECKING:
-    from pytest_l402.evidence import Diagnosis, RunbookLine
+    from pytest_l402.evidence import RunbookLine
+    from pytest_l402.triage.diagnosis import Diagnosis
 
 Tables: TypeAlias = Callable[[], Mapping[str, Iterable[Row]]]
 """Something that can say, at any moment, which rows it has left so far."""
@@ -236,7 +229,7 @@ class EvidenceCollector:
     def _refuse_unknown_line(self, check: Check) -> None:
         if self._lines is None or check.line is None or check.line in self._lines:
             return
-        from pytest_l402.signoff.catalogue import suggestion
+        from pytest_l402.boundary.text_safety import suggestion
 
         pytest.fail(
             f"{self._title}: {check.name} is to prove {check.line!r}, which is no line of the runbook"
@@ -250,6 +243,7 @@ def _request_id(purchase: Any) -> str:
 
 
 def _read_local_artifact(path: Path) -> Row:
-    from pytest_l402.contract import LocalNodeArtifact, read_json
+    from pytest_l402.boundary import read_json
+    from pytest_l402.contract import LocalNodeArtifact
 
     return LocalNodeArtifact.decode(read_json(path)).to_row()

@@ -14,7 +14,7 @@ import pytest
 
 def clean_report(report: pytest.TestReport, item: pytest.Item) -> None:
     """Take secrets out of a report before any other plugin sees it: traceback, message, captured output."""
-    from pytest_l402.contract import redact_text
+    from pytest_l402.boundary import redact_text
 
     report.sections = [(name, redact_text(text)) for name, text in report.sections]
     longrepr = report.longrepr
@@ -42,7 +42,7 @@ def _tracebacks(longrepr: object) -> list[Any]:
 
 
 def _clean_values(entry: Any, root: Path) -> None:
-    from pytest_l402.contract import redact_text
+    from pytest_l402.boundary import redact_text
 
     if entry.reprfileloc is None or not _is_a_test(Path(entry.reprfileloc.path), root):
         entry.reprfuncargs = entry.reprlocals = None

@@ -17,13 +17,14 @@ from pytest_l402.plugin.run import Run
 from pytest_l402.plugin.settings import MOCK
 
 if TYPE_CHECKING:
+    from pytest_l402.contract.payment import Wallet
     from pytest_l402.evidence import CheckResult
+    from pytest_l402.ops.reconcile.summary import ReconcileSummary
     from pytest_l402.plugin.evidence_fixture import EvidenceCollector
     from pytest_l402.plugin.marker import RehearsalMark
     from pytest_l402.plugin.preparation import Preparation
     from pytest_l402.stack import FullFlowRun, Stack
-    from pytest_l402.stack.ops.reconcile_summary import ReconcileSummary
-    from pytest_l402.stack.roles import Clock, ControlPlane, Executor, Gateway, SettlementStore, Wallet
+    from pytest_l402.stack.roles import Clock, ControlPlane, Executor, Gateway, SettlementStore
 
 ROLES: Final = ("gateway", "control_plane", "settlement_store", "wallet", "executor")
 """The parts that a user may put into the stack; the fixture of each is called `l402_<role>`."""
@@ -207,7 +208,8 @@ def seed_of(seed: int, rehearsal: str, case: str) -> str:
 
 
 def _add_local_artifact(evidence: EvidenceCollector, path: Path) -> None:
-    from pytest_l402.contract import DocumentError, InputError
+    from pytest_l402.boundary import InputError
+    from pytest_l402.contract import DocumentError
 
     try:
         evidence.add_local_artifact(path)

@@ -17,9 +17,9 @@ from pytest_l402.plugin.settings import LIVE
 
 if TYPE_CHECKING:
     from pytest_l402.live import LiveSystem
+    from pytest_l402.ops.reconcile.summary import ReconcileSummary
     from pytest_l402.plugin.evidence_fixture import EvidenceCollector
     from pytest_l402.stack import Stack
-    from pytest_l402.stack.ops.reconcile_summary import ReconcileSummary
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -140,9 +140,9 @@ def _without_traceback(procedure: Callable[P, T], *arguments: P.args, **named: P
 
 def _troubles() -> tuple[type[Exception], ...]:
     """What a deployed system, its environment, or the notes and history of it can raise; each is one line."""
-    from pytest_l402.contract import InputError
+    from pytest_l402.boundary import InputError
     from pytest_l402.live import EnvironmentVariableError, LiveError
-    from pytest_l402.stack.ops.deployment_ledger import LedgerError
+    from pytest_l402.ops.reconcile.ledger import LedgerError
 
     return LiveError, EnvironmentVariableError, InputError, LedgerError
 

@@ -106,7 +106,7 @@ class RehearsalNodes:
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
         """Take secrets out of a warning before anybody shows it: it is no part of a report."""
-        from pytest_l402.contract import redact_text
+        from pytest_l402.boundary import redact_text
 
         said = str(warning_message.message)
         cleaned = redact_text(said)
@@ -134,7 +134,7 @@ class RehearsalNodes:
 
 def node_folder(item: pytest.Item, mark: RehearsalMark) -> Path:
     """Return where one rehearsal test keeps its evidence, below the run folder."""
-    from pytest_l402.contract import folder_name
+    from pytest_l402.boundary import folder_name
 
     case = case_of(item)
     name = folder_name(case)
@@ -151,7 +151,7 @@ def case_of(item: pytest.Item) -> str:
 
 def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     """Write the item's evidence and what was said of it; return what the result property is to hold."""
-    from pytest_l402.contract import write_whole
+    from pytest_l402.boundary import write_whole
     from pytest_l402.evidence import Evidence, write_evidence
     from pytest_l402.signoff import NodeResult, NotedShortfall, RecordedFile
     from pytest_l402.signoff.manifest import file_digest

@@ -20,7 +20,7 @@ def publish_artifacts(run_folder: Path, document: SignOffDocument, settings: Set
     Nothing is copied to where verdicts are: those no test writes.
     Returns the paths written. Raises `OSError`.
     """
-    from pytest_l402.contract import write_whole
+    from pytest_l402.boundary import write_whole
 
     owners: dict[PurePosixPath, str] = {}
     written = []

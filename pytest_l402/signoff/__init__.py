@@ -1,7 +1,7 @@
 """Decides whether a run signs off, and writes down why."""
 
+from pytest_l402.boundary.cleaning import clean_text
 from pytest_l402.signoff.catalogue import Catalogue, CatalogueError, Rehearsal, Runbook
-from pytest_l402.signoff.cleaning import clean_text
 from pytest_l402.signoff.document import (
     SignOffDocument,
     SystemUnderRehearsal,
@@ -13,9 +13,9 @@ from pytest_l402.signoff.document import (
 from pytest_l402.signoff.document_model import DocumentKind
 from pytest_l402.signoff.files import RunFiles, find_evidence_faults, move_aside, write_run
 from pytest_l402.signoff.github import annotation_lines, append_step_summary
+from pytest_l402.signoff.judged import Reason, ReasonCode, RehearsalOutcome, RehearsalState, SignOff, Verdict
 from pytest_l402.signoff.manifest import ManifestError, check_manifest
 from pytest_l402.signoff.markdown import render_markdown
-from pytest_l402.signoff.outcome import Reason, ReasonCode, RehearsalOutcome, RehearsalState, SignOff, Verdict
 from pytest_l402.signoff.results import NodeResult, NotedShortfall, RecordedFile, ResultError, RunFacts
 from pytest_l402.signoff.terminal import TerminalLine, terminal_lines
 from pytest_l402.signoff.verdict import judge_run

@@ -10,7 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from pytest_l402.signoff._strict_yaml import YamlError, items, kind_of, mapping, read_yaml, text
+from pytest_l402.boundary.strict_yaml import YamlError, items, kind_of, mapping, read_yaml, text
+from pytest_l402.boundary.text_safety import suggestion
 from pytest_l402.signoff.catalogue import (
     Catalogue,
     CatalogueError,
@@ -20,7 +21,6 @@ from pytest_l402.signoff.catalogue import (
     RehearsalKind,
     Runbook,
     digest_of,
-    suggestion,
 )
 
 VERSION: Final = 1

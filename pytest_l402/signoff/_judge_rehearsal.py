@@ -11,7 +11,7 @@ from typing import Final
 
 from pytest_l402.evidence.check import CheckResult
 from pytest_l402.signoff.catalogue import Catalogue, Rehearsal
-from pytest_l402.signoff.outcome import LineProof, Reason, ReasonCode, RehearsalOutcome, RehearsalState
+from pytest_l402.signoff.judged import LineProof, Reason, ReasonCode, RehearsalOutcome, RehearsalState
 from pytest_l402.signoff.results import PHASES, NodeResult, RunFacts
 from pytest_l402.signoff.waivers import Waiver, covering_waiver
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 
+from pytest_l402.boundary.text_safety import closest_name, suggestion
 from pytest_l402.evidence.runbook import RunbookLine
 
 
@@ -129,17 +129,6 @@ class Catalogue:
                 )
         wanted = families or self.families
         return tuple(entry for entry in self.rehearsals if entry.required and entry.family in wanted)
-
-
-def closest_name(name: str, known: Sequence[str]) -> str | None:
-    """Return the entry of `known` that is spelled most like `name`, or None if none is near."""
-    return next(iter(get_close_matches(name, known, n=1, cutoff=0.5)), None)
-
-
-def suggestion(name: str, known: Sequence[str]) -> str:
-    """Return "; did you mean 'x'?" for the entry of `known` nearest to `name`, or "" if none is near."""
-    nearest = closest_name(name, known)
-    return "" if nearest is None else f"; did you mean {nearest!r}?"
 
 
 def digest_of(data: bytes) -> str:

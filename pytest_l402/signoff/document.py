@@ -13,12 +13,12 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
-from pytest_l402.contract.input_error import InputError
-from pytest_l402.contract.input_files import read_text
-from pytest_l402.contract.strict_json import parse_json
+from pytest_l402.boundary.cleaning import clean_text
+from pytest_l402.boundary.input_error import InputError
+from pytest_l402.boundary.input_files import read_text
+from pytest_l402.boundary.strict_json import parse_json
 from pytest_l402.evidence.check import CheckResult
 from pytest_l402.signoff.catalogue import Catalogue
-from pytest_l402.signoff.cleaning import clean_text
 from pytest_l402.signoff.document_model import (
     SCHEMA_VERSION,
     CatalogueEntry,
@@ -41,7 +41,7 @@ from pytest_l402.signoff.document_model import (
     WaiverEntry,
     count,
 )
-from pytest_l402.signoff.outcome import Reason, RehearsalOutcome, SignOff
+from pytest_l402.signoff.judged import Reason, RehearsalOutcome, SignOff
 from pytest_l402.signoff.results import NodeResult, RunFacts
 from pytest_l402.signoff.waivers import Waiver
 

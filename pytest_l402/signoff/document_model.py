@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from pytest_l402.signoff.catalogue import LineSource, RehearsalKind
-from pytest_l402.signoff.outcome import ReasonCode, RehearsalState, Verdict
+from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
 from pytest_l402.signoff.results import PHASES
 from pytest_l402.signoff.waivers import WaiverTarget
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pytest_l402.contract.whole_files import flush_folder, write_whole
+from pytest_l402.boundary.whole_files import flush_folder, write_whole
 from pytest_l402.signoff.document import DocumentKind, SignOffDocument, document_bytes
 from pytest_l402.signoff.manifest import MANIFEST, file_digest, manifest_bytes
 from pytest_l402.signoff.markdown import render_markdown

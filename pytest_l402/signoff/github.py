@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pytest_l402.signoff.cleaning import flat
+from pytest_l402.boundary.cleaning import flat
 from pytest_l402.signoff.document_model import RehearsalEntry, SignOffDocument
+from pytest_l402.signoff.judged import ReasonCode, Verdict
 from pytest_l402.signoff.markdown import render_markdown
-from pytest_l402.signoff.outcome import ReasonCode, Verdict
 from pytest_l402.signoff.wording import VERDICT_WORDS, sentence
 
 MAX_ANNOTATIONS: Final = 10

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from pytest_l402.signoff.cleaning import flat
+from pytest_l402.boundary.cleaning import flat
 from pytest_l402.signoff.document_model import (
     CheckEntry,
     FileEntry,
@@ -20,8 +20,8 @@ from pytest_l402.signoff.document_model import (
     RehearsalEntry,
     SignOffDocument,
 )
+from pytest_l402.signoff.judged import RehearsalState
 from pytest_l402.signoff.manifest import MANIFEST
-from pytest_l402.signoff.outcome import RehearsalState
 from pytest_l402.signoff.wording import (
     VERDICT_WORDS,
     instant,

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from pytest_l402.boundary.cleaning import clean_text
 from pytest_l402.evidence.check import CheckResult, MutantResult, Violation
-from pytest_l402.signoff.cleaning import clean_text
 
 PHASES: Final = ("setup", "call", "teardown")
 """The phases that a node must have passed, each exactly once."""

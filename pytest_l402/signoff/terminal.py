@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pytest_l402.signoff.cleaning import flat
+from pytest_l402.boundary.cleaning import flat
 from pytest_l402.signoff.document_model import RehearsalEntry, SignOffDocument
-from pytest_l402.signoff.outcome import ReasonCode, RehearsalState, Verdict
+from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
 from pytest_l402.signoff.wording import VERDICT_WORDS, plural, sentence, standing, tally, waiver_sentence
 
 Tone = Literal["good", "bad", "warn", "plain"]

@@ -12,7 +12,7 @@ from typing import Final
 
 from pytest_l402.signoff._judge_rehearsal import judge_rehearsal
 from pytest_l402.signoff.catalogue import Catalogue
-from pytest_l402.signoff.outcome import (
+from pytest_l402.signoff.judged import (
     LineProof,
     Reason,
     ReasonCode,

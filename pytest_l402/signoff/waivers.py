@@ -15,8 +15,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from pytest_l402.signoff._strict_yaml import YamlError, items, kind_of, mapping, read_yaml, text
-from pytest_l402.signoff.catalogue import Catalogue, suggestion
+from pytest_l402.boundary.strict_yaml import YamlError, items, kind_of, mapping, read_yaml, text
+from pytest_l402.boundary.text_safety import suggestion
+from pytest_l402.signoff.catalogue import Catalogue
 
 MAX_DAYS: Final = 30
 """How many days ahead a waiver may end."""

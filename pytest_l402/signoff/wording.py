@@ -13,7 +13,7 @@ from pytest_l402.signoff.document_model import (
     SignOffDocument,
     WaiverEntry,
 )
-from pytest_l402.signoff.outcome import RehearsalState, Verdict
+from pytest_l402.signoff.judged import RehearsalState, Verdict
 
 VERDICT_WORDS: Final = {
     Verdict.SIGNED_OFF: "SIGNED OFF",

@@ -7,10 +7,9 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_l402.contract import quoted
-
-from . import faults
-from .faults import Fault
+from pytest_l402.boundary import quoted
+from pytest_l402.harness.faults import Fault
+from pytest_l402.stack import faults
 
 FAULTS: dict[str, type[Fault]] = {
     name: kind

@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from .clock import Clock
-from .network import Request, Response
+from pytest_l402.contract.payment import PaidInvoice, Wallet
+from pytest_l402.harness.clock import Clock
+from pytest_l402.harness.network import Request, Response
 
 if TYPE_CHECKING:
     from pytest_l402.contract import TaskStatus
-    from pytest_l402.protocol import Preimage
-
-    from .paywalls import Paywall
-    from .security_gate import GateDecision
-    from .settlement_event import IngestOutcome, SettlementEvent
-    from .task_board import Actor, Task
+    from pytest_l402.contract.settlement_event import IngestOutcome, SettlementEvent
+    from pytest_l402.ops.security.controls import GateDecision
+    from pytest_l402.stack.control.paywalls import Paywall
+    from pytest_l402.stack.control.task_board import Actor, Task
 
 __all__ = [
     "BuyResult",
@@ -97,30 +96,6 @@ class SettlementStore(Protocol):
 
     def rows(self, table: str) -> tuple[Mapping[str, Any], ...]:
         """Return `invoices`, `settlements` or `conflicts` as they are stored, in order of arrival."""
-        ...
-
-
-class PaidInvoice(Protocol):
-    """What a wallet hands back for a payment that went through; `preimage` is a secret."""
-
-    @property
-    def amount_msats(self) -> int:
-        """What was paid, in msats."""
-        ...
-
-    @property
-    def preimage(self) -> Preimage:
-        """The proof of payment."""
-        ...
-
-
-class Wallet(Protocol):
-    """Pays BOLT11 invoices, each payment hash once."""
-
-    def pay_invoice(
-        self, bolt11: str, *, max_msats: int | None = None, host: str | None = None
-    ) -> PaidInvoice:
-        """Pay at most `max_msats`; raise a `PaymentError` when no preimage can be handed over."""
         ...
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from .paywalls import Paywall
-from .services import Service
+from pytest_l402.stack.control.paywalls import Paywall
+from pytest_l402.stack.gateway.services import Service
 
 GATEWAY_HOST = "gateway.l402.test"
 CONTROL_HOST = "control.l402.test"

@@ -11,37 +11,38 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import httpx
 
-from pytest_l402.contract import LocalFlow, LocalNodeArtifact, read_json, read_json_lines
-
-from . import roles
-from .attributed import AttributedExecutor, Buyer
-from .clock import Clock, StackClock
-from .control_api import ControlApi
-from .control_plane import ControlPlane
-from .edge import Edge
-from .executor import DEFAULT_USER, Executor
-from .executor_policy import BuyerPolicy
-from .faults import Faults, GatewayDown
-from .forger import Forger
-from .gateway import Gateway, SettlementSink
-from .gateway_profile import APERTURE, GatewayProfile
-from .journal import Journal, Row
-from .lightning_node import LightningNode
-from .network import App, Network
-from .network_transport import NetworkTransport
-from .projection import Projection
-from .randomness import Randomness, SeededRandomness
-from .services import Service
-from .settlement_store import SettlementStore
-from .shop import CONTROL_HOST, DEFAULT_SERVICES, GATEWAY_HOST, path_of, paywall_of
-from .steady_state import REQUEST_ID_PREFIX, When, steady_state
-from .upstream import Upstream
-from .wallet import Wallet
+from pytest_l402.boundary import read_json, read_json_lines
+from pytest_l402.contract import LocalFlow, LocalNodeArtifact
+from pytest_l402.harness.clock import Clock, StackClock
+from pytest_l402.harness.faults import Faults
+from pytest_l402.harness.journal import Journal, Row
+from pytest_l402.harness.network import App, Network
+from pytest_l402.harness.network_transport import NetworkTransport
+from pytest_l402.harness.randomness import Randomness, SeededRandomness
+from pytest_l402.stack import roles
+from pytest_l402.stack.books.projection import Projection
+from pytest_l402.stack.books.store import SettlementStore
+from pytest_l402.stack.buyer.attributed import AttributedExecutor, Buyer
+from pytest_l402.stack.buyer.executor import DEFAULT_USER, Executor
+from pytest_l402.stack.buyer.forger import Forger
+from pytest_l402.stack.buyer.policy import BuyerPolicy
+from pytest_l402.stack.buyer.wallet import Wallet
+from pytest_l402.stack.control.control_plane import ControlPlane
+from pytest_l402.stack.control.worker_api import ControlApi
+from pytest_l402.stack.faults import GatewayDown
+from pytest_l402.stack.full_flow.steady_state import REQUEST_ID_PREFIX, When, steady_state
+from pytest_l402.stack.gateway.edge import Edge
+from pytest_l402.stack.gateway.gateway import Gateway, SettlementSink
+from pytest_l402.stack.gateway.lightning_node import LightningNode
+from pytest_l402.stack.gateway.profile import APERTURE, GatewayProfile
+from pytest_l402.stack.gateway.seller import Upstream
+from pytest_l402.stack.gateway.services import Service
+from pytest_l402.stack.shop import CONTROL_HOST, DEFAULT_SERVICES, GATEWAY_HOST, path_of, paywall_of
 
 if TYPE_CHECKING:
-    from .ops.reconcile import Reconciler
-    from .ops.reconcile_steps import Failpoint
-    from .ops.stack_ops import StackOps
+    from pytest_l402.ops.reconcile.reconciler import Reconciler
+    from pytest_l402.ops.reconcile.steps import Failpoint
+    from pytest_l402.stack.operations import StackOps
 
 LOCAL_ARTIFACT_NAME = "l402-local-node-smoke-artifact.json"
 
@@ -173,7 +174,7 @@ class Stack:
     def online(self) -> Iterator[Self]:
         """Let every httpx client of this process, sync or async, reach the stack inside the block."""
         # Imported here: the stack's own client needs no patching, and respx brings a lot along.
-        from .respx_bridge import respx_router
+        from pytest_l402.harness.respx_bridge import respx_router
 
         with respx_router(self.network), self.connected():
             yield self
@@ -190,7 +191,7 @@ class Stack:
     @contextmanager
     def serve(self) -> Iterator[Served]:
         """Serve the gateway and the control plane on loopback ports inside the block."""
-        from .loopback import LoopbackServer
+        from pytest_l402.harness.loopback import LoopbackServer
 
         with ExitStack() as servers:
             gateway, control = (
@@ -242,7 +243,7 @@ class Stack:
         """The operations of the stack's own gateway: its deployer and the history of its deployments."""
         if self._ops is None:
             # Asked for by few rehearsals, and a compiler comes with it.
-            from .ops.stack_ops import StackOps
+            from pytest_l402.stack.operations import StackOps
 
             self._ops = StackOps(self, self._built_in_gateway, self._ops_folder)
         return self._ops

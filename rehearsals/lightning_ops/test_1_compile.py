@@ -6,8 +6,9 @@ from itertools import permutations
 import pytest
 
 from pytest_l402.evidence import no_row, result_shows, same_in_every_row, some_row
+from pytest_l402.ops.compile.compilation import Compilation, compile_paywalls
+from pytest_l402.ops.compile.paywall import Paywall, PaywallStatus, Policy, Route
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
-from pytest_l402.stack.ops import Compilation, Paywall, PaywallStatus, Policy, Route, compile_paywalls
 
 pytestmark = pytest.mark.rehearsal("compile", runbook="lightning-ops", section="Commands")
 

@@ -3,9 +3,9 @@
 import pytest
 
 from pytest_l402.evidence import denial_recorded, result_shows, some_row, steady_state_restored, triaged_as
+from pytest_l402.ops.security.drill import run_security_drill
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.stack import ControlPlane, Stack
-from pytest_l402.stack.ops.security_drill import run_security_drill
 
 pytestmark = pytest.mark.rehearsal("security", runbook="lightning-ops", section="Commands")
 

@@ -5,10 +5,10 @@ from contextlib import suppress
 import pytest
 
 from pytest_l402.evidence import no_row, result_shows, settlement_conflict, some_record, some_row
+from pytest_l402.ops.settlement.ingest import IngestRefused, ingest_settlements
+from pytest_l402.ops.settlement.smoke import smoke_events
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.stack import SettlementStore
-from pytest_l402.stack.ops.settlement_ingest import IngestRefused, ingest_settlements
-from pytest_l402.stack.ops.settlement_smoke import smoke_events
 
 pytestmark = pytest.mark.rehearsal("settlement", runbook="lightning-ops", section="Commands")
 

@@ -13,8 +13,8 @@ from command_runs import Run
 
 from pytest_l402.commands import COMMANDS
 from pytest_l402.contract import REQUIRED_KEYS, FlowEvent, FullFlowSummary, stage_order_faults
-from pytest_l402.evidence import triage
-from pytest_l402.evidence.incident import read_incident
+from pytest_l402.triage.diagnosis import triage
+from pytest_l402.triage.incident import read_incident
 
 SMOKES = tuple(name for name in COMMANDS if name.startswith("smoke:"))
 MOCKED = (*SMOKES, "reconcile")
@@ -166,7 +166,7 @@ def test_observability_records_are_whole_and_triage_reads_them(run: Run) -> None
     assert all(list(record) == list(REQUIRED_KEYS) for record in records)
     assert {record["executionPath"] for record in records} == {"hosted-node"}
     path = document["artifacts"]["recordsPath"]
-    domains = {found.request_id: found.domain.value for found in triage(read_incident(path).evidence())}
+    domains = {found.request_id: found.domain.value for found in triage(read_incident(path))}
     denied = {name for name, domain in domains.items() if domain == "policy"}
     assert denied == {f"{document['requestId']}:security"}
     assert {domain for name, domain in domains.items() if name not in denied} == {"healthy"}

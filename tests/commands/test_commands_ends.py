@@ -62,7 +62,7 @@ def test_who_started_us_with_nohup_is_heeded() -> None:
 def test_an_interrupted_full_flow_leaves_its_files_and_no_pause(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pytest_l402.stack.control_plane import ControlPlane
+    from pytest_l402.stack.control.control_plane import ControlPlane
 
     paused = []
     original = ControlPlane.create_task
@@ -86,7 +86,7 @@ def test_an_interrupted_full_flow_leaves_its_files_and_no_pause(
 
 
 def test_an_interrupted_reconcile_is_rolled_back_and_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pytest_l402.stack.ops.stack_ports import StackProbes
+    from pytest_l402.stack.operation_ports import StackProbes
 
     original = StackProbes.challenge
     asked = []
@@ -107,7 +107,7 @@ def test_an_interrupted_reconcile_is_rolled_back_and_told(run: Run, monkeypatch:
 
 
 def test_two_reconciles_do_not_interleave(run: Run, tmp_path: Path) -> None:
-    from pytest_l402.stack.ops.reconcile_lock import ReconcileLock
+    from pytest_l402.ops.reconcile.lock import ReconcileLock
 
     (tmp_path / "state").mkdir()
     with ReconcileLock(tmp_path / "state" / "reconcile.lock").held("another"):

@@ -12,9 +12,9 @@ from command_runs import Run
 
 from pytest_l402.commands import smoke_security, smoke_settlement
 from pytest_l402.commands.mock_stack import mock_stack
+from pytest_l402.ops.security.controls import GateDecision
+from pytest_l402.ops.security.drill import run_security_drill
 from pytest_l402.stack.fault_names import FAULTS
-from pytest_l402.stack.ops.security_drill import run_security_drill
-from pytest_l402.stack.security_gate import GateDecision
 
 RECONCILES = [
     # fault, status over an earlier deployment, status of a first one, code
@@ -220,7 +220,7 @@ def test_books_that_refuse_what_they_should_take_fail(run: Run, monkeypatch: pyt
         assert document["ok"]
         # The books now hold this payment; one for another amount contradicts them.
         store: Any = stack.settlement_store
-        from pytest_l402.stack.ops import settlement_smoke
+        from pytest_l402.ops.settlement import smoke as settlement_smoke
 
         changed = tuple({**event, "amountMsats": 1} for event in settlement_smoke.smoke_events())
         monkeypatch.setattr(settlement_smoke, "smoke_events", lambda: changed)
@@ -234,7 +234,7 @@ def test_a_defect_of_ours_is_one_line_and_never_a_pass(run: Run, monkeypatch: py
     def broken(*_: object, **__: object) -> None:
         raise KeyError("preimage=" + "ab" * 32)
 
-    monkeypatch.setattr("pytest_l402.stack.full_flow.run_full_flow", broken)
+    monkeypatch.setattr("pytest_l402.stack.full_flow.run.run_full_flow", broken)
     told = run("smoke:full-flow", "--json")
     assert (told.code, told.document["failureCode"]) == (1, "internal_error")
     assert told.err.count("\n") == 1
@@ -245,7 +245,7 @@ def test_artifacts_that_cannot_be_written_are_no_pass(run: Run, monkeypatch: pyt
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pytest_l402.stack.artifact_files.write_whole", full)
+    monkeypatch.setattr("pytest_l402.boundary.artifact_files.write_whole", full)
     for command in ("smoke:compile", "smoke:full-flow"):
         told = run(command, "--json")
         assert (told.code, told.document["ok"]) == (1, False)

@@ -11,10 +11,10 @@ import pytest
 from command_runs import Run
 
 from pytest_l402.commands.live_settlements import contradictions
+from pytest_l402.harness.clock import SystemClock
+from pytest_l402.harness.randomness import SeededRandomness
 from pytest_l402.stack import LoopbackServer, Request, Response, Stack
-from pytest_l402.stack.clock import SystemClock
-from pytest_l402.stack.randomness import SeededRandomness
-from pytest_l402.stack.served import ServedStack
+from pytest_l402.stack.served.served import ServedStack
 
 ALLOWED = ("--allow-live-changes",)
 

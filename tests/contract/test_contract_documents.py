@@ -4,6 +4,7 @@ from copy import deepcopy
 import pytest
 from contract_samples import VECTORS, paid_record, vector
 
+from pytest_l402.boundary import is_digest_reference
 from pytest_l402.contract import (
     CHECK_NAMES,
     FLOW_STAGES,
@@ -13,7 +14,6 @@ from pytest_l402.contract import (
     LocalFlow,
     LocalNodeArtifact,
     Snapshot,
-    is_digest_reference,
     stage_order_faults,
 )
 

@@ -1,12 +1,13 @@
 import pytest
 
 from pytest_l402 import evidence as room
-from pytest_l402.evidence import Evidence, checks, run_check
-from pytest_l402.evidence.checks import (
+from pytest_l402.evidence import (
+    Evidence,
     artifact_lacks,
     artifact_shows,
     artifacts_written,
     cached_request,
+    checks,
     denial_recorded,
     denied_before_payment,
     forgeries_refused,
@@ -33,6 +34,7 @@ from pytest_l402.evidence.checks import (
     recovered,
     reference_artifact_holds,
     response_header_joins,
+    run_check,
     same_value,
     settlement_conflict,
     some_record,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_l402.contract import InputError
+from pytest_l402.boundary import InputError
 from pytest_l402.evidence import Evidence, EvidenceError, read_evidence, write_evidence
 
 _SCALARS = (

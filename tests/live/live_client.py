@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from pytest_l402.live import Bounds, Interrupted, LiveSystem, control_plane_access, gateway_access
-from pytest_l402.stack.ops.reconcile_steps import Failpoint
+from pytest_l402.ops.reconcile.steps import Failpoint
 
 
 def main(state: str, action: str, *arguments: str) -> int:

@@ -11,7 +11,7 @@ from hostile_server import Answer, Hostile, hostile, redirects, says
 from served_platform import Platform
 
 from pytest_l402.live import Bounds, EnvironmentVariableError, LiveError, LiveSystem, open_live_system
-from pytest_l402.stack.ops.reconcile_steps import FailureCode
+from pytest_l402.ops.reconcile.steps import FailureCode
 
 P = "OA_LIGHTNING_OPS_"
 SECRET = "supersecretopsvalue"

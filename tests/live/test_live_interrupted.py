@@ -12,7 +12,7 @@ from served_platform import START_S, Platform, run_client, started_client
 
 from pytest_l402.contract import DeploymentStatus
 from pytest_l402.live import ChangeKind, LiveError, LiveSystem
-from pytest_l402.stack.ops.reconcile_steps import Failpoint
+from pytest_l402.ops.reconcile.steps import Failpoint
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGKILL")
 ON_THE_WAY_BACK = (Failpoint.UNDO_WRITTEN, Failpoint.UNDONE, Failpoint.UNDO_VERIFIED)

@@ -20,7 +20,7 @@ from pytest_l402.live import (
     Queries,
     bounded_client,
 )
-from pytest_l402.stack.ops.credential_validation import CredentialRole
+from pytest_l402.ops.security.credentials import CredentialRole
 
 ROOM = Path(pytest_l402.live.__file__).parent
 

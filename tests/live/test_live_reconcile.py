@@ -9,7 +9,7 @@ from served_platform import Platform, served
 from pytest_l402.contract import DeploymentStatus
 from pytest_l402.live import LiveError
 from pytest_l402.live.gateway_ops import NOTHING_HASH
-from pytest_l402.stack.ops.reconcile_steps import FailureCode
+from pytest_l402.ops.reconcile.steps import FailureCode
 
 Fault = dict[str, Any]
 UNHEALTHY: Fault = {"fault": "DeployedUnhealthy"}

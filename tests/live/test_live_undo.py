@@ -10,11 +10,11 @@ import pytest
 from relay import Relay
 from served_platform import START_S, Platform, run_client, started_client
 
+from pytest_l402.boundary.artifact_files import write_document
 from pytest_l402.live import LiveError, LiveSystem, change_notes
-from pytest_l402.stack.artifact_files import write_document
-from pytest_l402.stack.ops.reconcile_ports import ActiveDeployment
-from pytest_l402.stack.ops.reconcile_steps import Failpoint
-from pytest_l402.stack.ops.undo import Undo
+from pytest_l402.ops.reconcile.ports import ActiveDeployment
+from pytest_l402.ops.reconcile.steps import Failpoint
+from pytest_l402.ops.security.undo import Undo
 
 SWITCHES: dict[str, Callable[[LiveSystem], None]] = {
     "pause": lambda live: live.security.set_global_pause(True, "drill"),

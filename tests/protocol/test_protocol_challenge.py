@@ -2,13 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_l402.protocol import (
-    Challenge,
-    ChallengeError,
-    format_challenge,
-    parse_challenges,
-    preferred,
-)
+from pytest_l402.protocol import Challenge, ChallengeError, format_challenge, parse_challenges, preferred
 
 MACAROON = "AgEEbHNhdAJCAAA+/w=="
 INVOICE = "lnbcrt210n1pexample"

@@ -6,14 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_l402.protocol import (
-    Macaroon,
-    PaymentHash,
-    decode_invoice,
-    encode_invoice,
-    mint,
-    public_key,
-)
+from pytest_l402.protocol import Macaroon, PaymentHash, decode_invoice, encode_invoice, mint, public_key
 
 KEY = bytes.fromhex("e126f68f7eafcc8b74f54d269fe206be715000f94dac067d1c04a8ca3b2db734")
 BINARY = st.binary(min_size=1, max_size=80)

@@ -5,14 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_l402.protocol import (
-    Dialect,
-    Identifier,
-    IdentifierError,
-    PaymentHash,
-    Preimage,
-    PreimageError,
-)
+from pytest_l402.protocol import Dialect, Identifier, IdentifierError, PaymentHash, Preimage, PreimageError
 
 SECRET = bytes(range(32))
 

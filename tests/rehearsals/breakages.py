@@ -13,31 +13,22 @@ from typing import Any
 import pytest
 
 from pytest_l402.contract import NodeSyncStatus, Plane, TaskStatus, WalletState
-from pytest_l402.stack import (
-    control_plane,
-    credential_cache,
-    credential_mint,
-    executor,
-    executor_policy,
-    faults,
-    flow_stages,
-    full_flow,
-    gateway,
-    gateway_answers,
-    gateway_evidence,
-    journal,
-    lightning_node,
-    local_trace,
-    projection,
-    purchase_run,
-    security_gate,
-    settlement_books,
-    settlement_store,
-    stack,
-    task_board,
-    wallet,
-)
-from pytest_l402.stack.purchase import CacheStatus
+from pytest_l402.harness import journal
+from pytest_l402.stack import faults, stack
+from pytest_l402.stack.books import books as settlement_books
+from pytest_l402.stack.books import projection
+from pytest_l402.stack.books import store as settlement_store
+from pytest_l402.stack.buyer import credential_cache, executor, local_trace, purchase_run, wallet
+from pytest_l402.stack.buyer import policy as executor_policy
+from pytest_l402.stack.buyer.purchase import CacheStatus
+from pytest_l402.stack.control import control_plane, task_board
+from pytest_l402.stack.control import gate as security_gate
+from pytest_l402.stack.full_flow import run as full_flow
+from pytest_l402.stack.full_flow import stages as flow_stages
+from pytest_l402.stack.gateway import answers as gateway_answers
+from pytest_l402.stack.gateway import evidence as gateway_evidence
+from pytest_l402.stack.gateway import gateway, lightning_node
+from pytest_l402.stack.gateway import mint as credential_mint
 
 Patch = pytest.MonkeyPatch
 

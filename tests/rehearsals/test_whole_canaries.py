@@ -13,8 +13,10 @@ import pytest
 from breakages import around
 from rehearsed_project import Rehearsed, RehearsedProject
 
+from pytest_l402.harness import network, randomness
 from pytest_l402.protocol import Macaroon
-from pytest_l402.stack import credential_mint, network, randomness, upstream
+from pytest_l402.stack.gateway import mint as credential_mint
+from pytest_l402.stack.gateway import seller as upstream
 
 SECRET_PURPOSES = ("preimage", "root key", "node private key", "a preimage that proves nothing")
 

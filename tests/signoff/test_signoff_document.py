@@ -25,7 +25,7 @@ from signoff_samples import (
     waiver,
 )
 
-from pytest_l402.contract.strict_json import InputError
+from pytest_l402.boundary.strict_json import InputError
 from pytest_l402.evidence.check import CheckResult, MutantResult
 from pytest_l402.signoff import (
     RecordedFile,

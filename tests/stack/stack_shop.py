@@ -6,20 +6,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pytest_l402.contract import hosted_proof_reference
+from pytest_l402.contract.settlement_event import IngestOutcome, SettlementEvent
+from pytest_l402.harness.clock import StackClock
+from pytest_l402.harness.faults import Faults
+from pytest_l402.harness.journal import Journal
+from pytest_l402.harness.network import App, Network, Request, Response
+from pytest_l402.harness.randomness import SeededRandomness
+from pytest_l402.ops.security.controls import GateDecision
 from pytest_l402.protocol import Preimage, format_credential, parse_challenges, preferred
-from pytest_l402.stack.clock import StackClock
-from pytest_l402.stack.faults import Faults, GatewayDown
-from pytest_l402.stack.gateway import Gateway
-from pytest_l402.stack.gateway_profile import APERTURE, GatewayProfile
-from pytest_l402.stack.journal import Journal
-from pytest_l402.stack.lightning_node import LightningNode
-from pytest_l402.stack.network import App, Network, Request, Response
-from pytest_l402.stack.randomness import SeededRandomness
-from pytest_l402.stack.security_gate import GateDecision
-from pytest_l402.stack.services import Service
-from pytest_l402.stack.settlement_event import IngestOutcome, SettlementEvent
-from pytest_l402.stack.upstream import Upstream
-from pytest_l402.stack.wallet import Payment, Wallet
+from pytest_l402.stack.buyer.wallet import Payment, Wallet
+from pytest_l402.stack.faults import GatewayDown
+from pytest_l402.stack.gateway.gateway import Gateway
+from pytest_l402.stack.gateway.lightning_node import LightningNode
+from pytest_l402.stack.gateway.profile import APERTURE, GatewayProfile
+from pytest_l402.stack.gateway.seller import Upstream
+from pytest_l402.stack.gateway.services import Service
 
 HOST = "gateway.l402.test"
 NOW_MS = 1_735_000_000_000

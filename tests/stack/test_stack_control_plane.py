@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_l402.contract import TRANSITIONS, TaskStatus
+from pytest_l402.harness.journal import Journal
 from pytest_l402.stack import (
     ControlPlane,
     InvalidTransition,
@@ -15,7 +16,6 @@ from pytest_l402.stack import (
     StackClock,
     UnknownTask,
 )
-from pytest_l402.stack.journal import Journal
 
 PAYWALL = Paywall("pw_premium", "owner_premium", "route_premium", "Premium", "/premium", 21_000)
 ENDPOINT = "https://shop.test/premium"

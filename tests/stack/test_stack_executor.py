@@ -23,7 +23,7 @@ from pytest_l402.stack import (
     Service,
     Stack,
 )
-from pytest_l402.stack.executor_policy import Denial
+from pytest_l402.stack.buyer.policy import Denial
 from pytest_l402.stack.faults import (
     ChallengeFailure,
     ExecutorStops,

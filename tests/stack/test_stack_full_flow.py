@@ -12,13 +12,14 @@ import httpx
 import pytest
 
 from pytest_l402.contract import CHECK_NAMES, FLOW_STAGES, FlowEvent, FullFlowSummary, stage_order_faults
+from pytest_l402.harness.faults import Fault
+from pytest_l402.ops.security.controls import GateDecision
 from pytest_l402.protocol import format_credential, parse_challenges, preferred
 from pytest_l402.stack import FullFlowRun, Gateway, Request, Response, Stack, run_full_flow
 from pytest_l402.stack.faults import (
     ChallengeFailure,
     DeployedChallengeWrong,
     ExecutorStops,
-    Fault,
     GatewayDown,
     PaymentFailure,
     ProjectionProofMismatch,
@@ -30,7 +31,6 @@ from pytest_l402.stack.faults import (
     UpstreamFailure,
     WalletLocked,
 )
-from pytest_l402.stack.security_gate import GateDecision
 
 VECTORS = Path(__file__).parent.parent / "contract" / "vectors"
 

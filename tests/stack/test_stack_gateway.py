@@ -5,11 +5,11 @@ import uuid
 import pytest
 from stack_shop import HOST, OTHER_PREIMAGE, Shop, macaroon_text
 
+from pytest_l402.contract.settlement_event import SettlementConflict
+from pytest_l402.harness.network import Network, Request, Response
 from pytest_l402.protocol import Macaroon, decode_invoice, format_credential, parse_challenges
 from pytest_l402.stack.faults import ChallengeFailure, UpstreamDown, UpstreamFailure
-from pytest_l402.stack.network import Network, Request, Response
-from pytest_l402.stack.services import RateLimit, Service
-from pytest_l402.stack.settlement_event import SettlementConflict
+from pytest_l402.stack.gateway.services import RateLimit, Service
 
 REQUEST_ID = ("x-oa-request-id", "req-1")
 

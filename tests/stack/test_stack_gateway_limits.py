@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_l402.stack.gateway_limits import Freebies, RateLimiter, client_network
-from pytest_l402.stack.services import RateLimit, Service
+from pytest_l402.stack.gateway.limits import Freebies, RateLimiter, client_network
+from pytest_l402.stack.gateway.services import RateLimit, Service
 
 
 def test_clients_are_counted_by_their_24_or_48():

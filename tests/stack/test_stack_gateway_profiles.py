@@ -4,9 +4,9 @@ import pytest
 from stack_shop import Shop
 
 from pytest_l402.protocol import Macaroon, parse_challenges
-from pytest_l402.stack.gateway import STRICT_VERIFY_WAIT_MS
-from pytest_l402.stack.gateway_profile import APERTURE, PROFILES, SINGLE_USE, SPEC, GatewayProfile
-from pytest_l402.stack.services import Service
+from pytest_l402.stack.gateway.gateway import STRICT_VERIFY_WAIT_MS
+from pytest_l402.stack.gateway.profile import APERTURE, PROFILES, SINGLE_USE, SPEC, GatewayProfile
+from pytest_l402.stack.gateway.services import Service
 
 
 def test_the_profiles_are_known_by_their_names():

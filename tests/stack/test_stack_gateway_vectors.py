@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from stack_shop import Shop
 
+from pytest_l402.harness.network import Request, Response
 from pytest_l402.protocol import Identifier, Macaroon, decode_invoice, mint
-from pytest_l402.stack.credential_mint import Minted
-from pytest_l402.stack.gateway_profile import APERTURE, GatewayProfile
-from pytest_l402.stack.network import Request, Response
-from pytest_l402.stack.services import RateLimit, Service
+from pytest_l402.stack.gateway.mint import Minted
+from pytest_l402.stack.gateway.profile import APERTURE, GatewayProfile
+from pytest_l402.stack.gateway.services import RateLimit, Service
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "answers.json").read_text())
 CASES = {case["name"]: case for case in VECTORS["cases"]}

@@ -2,17 +2,18 @@
 
 import pytest
 
+from pytest_l402.harness.clock import StackClock
+from pytest_l402.harness.faults import Faults
+from pytest_l402.harness.randomness import SeededRandomness
 from pytest_l402.protocol import decode_invoice
-from pytest_l402.stack.clock import StackClock
-from pytest_l402.stack.faults import ChallengeFailure, Faults
-from pytest_l402.stack.lightning_node import (
+from pytest_l402.stack.faults import ChallengeFailure
+from pytest_l402.stack.gateway.lightning_node import (
     InvoiceClosed,
     InvoiceStatus,
     LightningNode,
     NodeUnavailable,
     UnknownInvoice,
 )
-from pytest_l402.stack.randomness import SeededRandomness
 
 
 def node(clock=None, **arguments):

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from pytest_l402.harness.journal import Journal
 from pytest_l402.protocol import Preimage
 from pytest_l402.stack import Faults, Projection, SettlementEvent, StackClock
 from pytest_l402.stack.faults import ProjectionProofMismatch, ProjectionStale
-from pytest_l402.stack.journal import Journal
 
 PROOF = "lightning_preimage:" + "a" * 24
 PREIMAGE = Preimage(b"\x0a" * 32)

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from pytest_l402.ops.compile.decode_paywalls import decode_paywalls
+from pytest_l402.ops.compile.hashes import config_hash as hash_of
+from pytest_l402.ops.compile.paywall_json import paywall_json, protobuf_json
+from pytest_l402.ops.settlement.smoke import smoke_events
 from pytest_l402.stack import Request, Response, Stack, StackClock
-from pytest_l402.stack.control_plane_api import API, ControlPlaneApi
-from pytest_l402.stack.ops import decode_paywalls
-from pytest_l402.stack.ops.paywall_json import paywall_json, protobuf_json
-from pytest_l402.stack.ops.settlement_smoke import smoke_events
-from pytest_l402.stack.ops.snapshot import config_hash as hash_of
-from pytest_l402.stack.ops_api import GatewayOpsApi
-from pytest_l402.stack.served import ServedStack
+from pytest_l402.stack.served.control_plane_api import API, ControlPlaneApi
+from pytest_l402.stack.served.gateway_api import GatewayOpsApi
+from pytest_l402.stack.served.served import ServedStack
 
 SECRET = "the secret of the tests"
 READER = "the credential of the reader"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pytest_l402.stack.network import Request
-from pytest_l402.stack.services import RateLimit, Service, decoded_path, match_service
+from pytest_l402.harness.network import Request
+from pytest_l402.stack.gateway.services import RateLimit, Service, decoded_path, match_service
 
 
 def test_the_first_service_that_matches_host_and_path_wins():

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_l402.contract import hosted_proof_reference
+from pytest_l402.contract.settlement_event import settlement_id_of
+from pytest_l402.harness.journal import Journal
 from pytest_l402.protocol import Preimage
 from pytest_l402.stack import (
     Faults,
@@ -21,8 +23,6 @@ from pytest_l402.stack import (
     StackClock,
 )
 from pytest_l402.stack.faults import SettlementDelayed, SettlementLost, SettlementProofMismatch
-from pytest_l402.stack.journal import Journal
-from pytest_l402.stack.settlement_event import settlement_id_of
 
 PREIMAGE = Preimage(bytes(range(32)))
 PROOF = hosted_proof_reference(PREIMAGE.hex())

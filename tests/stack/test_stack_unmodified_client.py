@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from stack_shop import HOST, Shop
 
+from pytest_l402.harness.loopback import LoopbackServer
+from pytest_l402.harness.respx_bridge import respx_router
 from pytest_l402.stack.faults import PaymentFailure
-from pytest_l402.stack.gateway_profile import GatewayProfile
-from pytest_l402.stack.loopback import LoopbackServer
-from pytest_l402.stack.respx_bridge import respx_router
+from pytest_l402.stack.gateway.profile import GatewayProfile
 
 l402_requests = pytest.importorskip("l402_requests")
 from l402_requests.wallets import WalletBase  # noqa: E402

@@ -3,8 +3,21 @@
 import pytest
 from stack_shop import HOST, Shop
 
+from pytest_l402.contract.payment import PaymentError
+from pytest_l402.harness.clock import StackClock
+from pytest_l402.harness.journal import Journal
+from pytest_l402.harness.randomness import SeededRandomness
 from pytest_l402.protocol import encode_invoice
-from pytest_l402.stack.clock import StackClock
+from pytest_l402.stack.buyer.wallet import (
+    AmountOverCap,
+    InvoiceNotPayable,
+    PaymentAlreadyMade,
+    PaymentFailed,
+    PaymentPendingError,
+    PreimageNotReturned,
+    Wallet,
+    WalletIsLocked,
+)
 from pytest_l402.stack.faults import (
     PaymentFailure,
     PaymentPending,
@@ -12,20 +25,7 @@ from pytest_l402.stack.faults import (
     PreimageMissing,
     WalletLocked,
 )
-from pytest_l402.stack.journal import Journal
-from pytest_l402.stack.lightning_node import InvoiceStatus, LightningNode
-from pytest_l402.stack.randomness import SeededRandomness
-from pytest_l402.stack.wallet import (
-    AmountOverCap,
-    InvoiceNotPayable,
-    PaymentAlreadyMade,
-    PaymentError,
-    PaymentFailed,
-    PaymentPendingError,
-    PreimageNotReturned,
-    Wallet,
-    WalletIsLocked,
-)
+from pytest_l402.stack.gateway.lightning_node import InvoiceStatus, LightningNode
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ import httpx
 import pytest
 
 from pytest_l402.contract import proof_join_key, record_faults
+from pytest_l402.harness.faults import Fault
+from pytest_l402.ops.reconcile.ledger import LedgerError
 from pytest_l402.stack import (
     PurchaseStatus,
     SeededRandomness,
@@ -23,10 +25,10 @@ from pytest_l402.stack import (
     SystemRandomness,
     run_full_flow,
 )
+from pytest_l402.stack.books.store import SettlementStore
 from pytest_l402.stack.faults import (
     ChallengeFailure,
     ExecutorStops,
-    Fault,
     GatewayDown,
     HeartbeatStopped,
     NodeDegraded,
@@ -43,9 +45,7 @@ from pytest_l402.stack.faults import (
     UpstreamFailure,
     WalletLocked,
 )
-from pytest_l402.stack.ops.deployment_ledger import LedgerError
-from pytest_l402.stack.ops.stack_ops import LEDGER_NAME
-from pytest_l402.stack.settlement_store import SettlementStore
+from pytest_l402.stack.operations import LEDGER_NAME
 
 EVERY_FAULT: tuple[Fault, ...] = (
     GatewayDown(),

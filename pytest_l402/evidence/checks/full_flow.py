@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pytest_l402.boundary import folder_name
 from pytest_l402.contract import (
     PARITY_KEYS,
     DocumentError,
     FlowEvent,
     FlowStage,
     FullFlowSummary,
-    folder_name,
     stage_order_faults,
 )
 from pytest_l402.evidence.check import Check, Finding

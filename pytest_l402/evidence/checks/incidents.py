@@ -18,11 +18,11 @@ from pytest_l402.evidence.checks.selecting import (
     rows,
     shown,
 )
-from pytest_l402.evidence.correlation import flow_request_ids
 from pytest_l402.evidence.mutants import Mutant, insert_row, remove_rows, set_value
 from pytest_l402.evidence.tables import Evidence, Row
-from pytest_l402.evidence.triage import Diagnosis, triage
-from pytest_l402.evidence.triage_rules import Domain
+from pytest_l402.triage.correlation import flow_request_ids
+from pytest_l402.triage.diagnosis import Diagnosis, triage
+from pytest_l402.triage.rules import Domain
 
 
 def triaged_as(

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_l402.contract import (
-    PARITY_KEYS,
-    REQUIRED_KEYS,
-    DocumentError,
-    LocalNodeArtifact,
-    is_digest_reference,
-    parity,
-)
+from pytest_l402.boundary import is_digest_reference
+from pytest_l402.contract import PARITY_KEYS, REQUIRED_KEYS, DocumentError, LocalNodeArtifact, parity
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
     PLATFORM,
@@ -26,9 +20,9 @@ from pytest_l402.evidence.checks.selecting import (
     rows,
     shown,
 )
-from pytest_l402.evidence.correlation import flow_request_ids
 from pytest_l402.evidence.mutants import Mutant, change_proof, remove_rows, set_value
 from pytest_l402.evidence.tables import Evidence, Row
+from pytest_l402.triage.correlation import flow_request_ids
 
 _HERE = at("local_artifact", 0)
 

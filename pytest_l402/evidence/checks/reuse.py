@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_l402.contract.scalars import MAX_SAFE_INTEGER
+from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.payments import MOVED, payment_mutants, payments_of
 from pytest_l402.evidence.checks.selecting import (

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeAlias
 
-from pytest_l402.contract import REQUIRED_KEYS, printable, proof_join_key
+from pytest_l402.boundary import printable
+from pytest_l402.contract import REQUIRED_KEYS, proof_join_key
 from pytest_l402.evidence.check import Finding
 from pytest_l402.evidence.mutants import Mutant, other_proof
 from pytest_l402.evidence.tables import Evidence, Row

@@ -1,0 +1,55 @@
+"""Decides what any text must go through before it reaches a file or a report: secrets out first, then
+control characters.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+from pytest_l402.boundary.redaction import redact_text
+from pytest_l402.boundary.text_safety import printable
+
+MAX_LINES: Final = 200
+"""How many lines of one text are kept; the last of them says how many were left out."""
+
+MAX_WIDTH: Final = 2000
+"""How many characters of one line are kept."""
+
+_ANSI: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_LINE_BREAK: Final = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+
+
+def clean_text(text: str) -> str:
+    """Return `text` without secrets and without characters that steer a terminal or deceive a reader;
+    newlines stay.
+
+    A secret that is broken up by colour codes or invisible characters is looked for in the text without
+    them. Applying it twice changes nothing more.
+    """
+    if len(text) <= MAX_WIDTH and text.isascii() and text.isprintable():
+        # Nearly every text: on one line, with nothing hidden in it.
+        return printable(redact_text(text), MAX_WIDTH)
+    bare = _visible(text)
+    redacted_bare = redact_text(bare)
+    redacted = redacted_bare if redacted_bare != bare else redact_text(text)
+    lines = redacted.splitlines()
+    if len(lines) > MAX_LINES:
+        lines = [*lines[: MAX_LINES - 1], f"(and {len(lines) - MAX_LINES + 1} more lines)"]
+    return "\n".join(printable(line, MAX_WIDTH) for line in lines)
+
+
+def flat(text: str) -> str:
+    """Return cleaned text on one line, its line breaks shown as " / "."""
+    return " / ".join(part.strip() for part in clean_text(text).splitlines() if part.strip())
+
+
+def _visible(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char
+        for char in _ANSI.sub("", text)
+        if char in _LINE_BREAK or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Cn"}
+    )

@@ -1,0 +1,124 @@
+"""Decides how a value from outside may appear in a terminal, a message, a page or a folder name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from pytest_l402.boundary.redaction import redact_text
+
+_SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_OUTSIDE_FOLDER_ALPHABET = re.compile(r"[^A-Za-z0-9._-]+")
+_FOLDER_LIMIT = 120
+_HUGE_INTEGER = 10**40
+
+
+def printable(value: object, limit: int = 200) -> str:
+    """Return `value` on one line with every control, ANSI, bidirectional or invisible character escaped.
+
+    Text stays as it is otherwise; anything else is shown as compact JSON. More than `limit` characters are
+    cut and the cut is marked. Applying it twice changes nothing more.
+    """
+    text = value if isinstance(value, str) else _as_json(value, limit)
+    if len(text) <= limit and text.isprintable():
+        return str(text)
+    # Cut first, so that a gigabyte is never escaped to show two hundred characters.
+    return _cut("".join(_escape(char) for char in text[: limit + 1]), limit)
+
+
+def quoted(value: object, limit: int = 80) -> str:
+    """Return `value` as a JSON literal on one line that is safe in a terminal and in HTML or Markdown.
+
+    Beyond what `printable` does, `<` and `>` are written as JSON escapes: a value can never open a tag.
+    """
+    if isinstance(value, str):
+        value = value if len(value) <= limit else value[:limit] + "…"
+    return printable(tagless(_as_json(value, limit)), limit * 6)
+
+
+def tagless(text: str) -> str:
+    """Return `text` with `<` and `>` as JSON escapes: the same to JSON, and no tag on a page."""
+    return text.replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def folder_name(request_id: str) -> str:
+    """Return the folder that holds the artifacts of a request, always a single harmless path segment.
+
+    Runs of characters outside `[A-Za-z0-9._-]` become one `_`, at most 120 characters are kept, and a leading
+    dot becomes `_`, so that no id names the folder itself, its parent or a hidden one.
+    Source: runbook observability, Emission Surfaces (`output/lightning-ops/full-flow/<requestId>/`).
+    """
+    name = _OUTSIDE_FOLDER_ALPHABET.sub("_", request_id)[:_FOLDER_LIMIT]
+    if not name:
+        return "_"
+    return "_" + name[1:] if name.startswith(".") else name
+
+
+def _escape(char: str) -> str:
+    if char.isprintable():
+        return char
+    short = _SHORT_ESCAPES.get(char)
+    if short is not None:
+        return short
+    code = ord(char)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: max(limit - 1, 0)] + "…"
+
+
+def _as_json(value: object, limit: int) -> str:
+    return json.dumps(_bounded(value, limit, depth=4), ensure_ascii=False)
+
+
+def _bounded(value: Any, limit: int, depth: int) -> Any:
+    """Return as much of `value` as can be shown: `str(10**5000)` raises, and a deep list has no end."""
+    if isinstance(value, bool) or value is None or isinstance(value, float):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < _HUGE_INTEGER else f"an integer of {value.bit_length()} bits"
+    if isinstance(value, str):
+        return str(value[: limit + 1])
+    if isinstance(value, dict):
+        if depth == 0:
+            return "…"
+        return {str(key)[:limit]: _bounded(item, limit, depth - 1) for key, item in list(value.items())[:20]}
+    if isinstance(value, list | tuple):
+        if depth == 0:
+            return "…"
+        return [_bounded(item, limit, depth - 1) for item in value[:20]]
+    return _opaque(value)
+
+
+def _opaque(value: object) -> str:
+    # Not repr(): a foreign repr may hold a secret.
+    return f"<{type(value).__name__}>"
+
+
+def seen(value: object) -> str:
+    """Return `value` as it may be shown: a JSON literal, secrets redacted, safe in terminal and HTML.
+
+    Of arrays and objects only the size is shown, since a secret may lie anywhere in them.
+    """
+    if isinstance(value, Mapping):
+        return f"an object of {len(value)} keys"
+    if isinstance(value, list | tuple):
+        return f"an array of {len(value)}"
+    return quoted(redact_text(value) if isinstance(value, str) else value)
+
+
+def closest_name(name: str, known: Sequence[str]) -> str | None:
+    """Return the entry of `known` that is spelled most like `name`, or None if none is near."""
+    return next(iter(get_close_matches(name, known, n=1, cutoff=0.5)), None)
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """Return "; did you mean 'x'?" for the entry of `known` nearest to `name`, or "" if none is near."""
+    nearest = closest_name(name, known)
+    return "" if nearest is None else f"; did you mean {nearest!r}?"

@@ -1,0 +1,246 @@
+"""Decides how any other client or language reaches the stack: over HTTP/1.1 on a port of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import socket
+import socketserver
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from pytest_l402.harness.network import App, Network, NetworkUnreachable, Request, Response
+
+MAX_BODY_BYTES = 1 << 20
+_MAX_CHUNK_LINE = 1024
+_IDLE_SECONDS = 30
+
+
+class LoopbackServer:
+    """Serves one app, or a whole network, on 127.0.0.1 at a port the system picks; a context manager.
+
+    Requests are answered one at a time, in the order in which they arrive, so that evidence has one order.
+    With `host` every request is taken as meant for that host, whatever its Host header says; without, the
+    Host header decides, its port left aside. An unreachable host of a network drops the connection without
+    an answer. Bodies above 1 MiB are refused with 413; header lines above 64 KiB, or more than 100, with 431.
+    """
+
+    def __init__(self, target: App | Network, *, host: str | None = None) -> None:
+        self._target = target
+        self._host = host
+        self._serial = threading.Lock()
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """The base URL, such as `http://127.0.0.1:41234`, without a trailing slash.
+
+        Raises:
+            RuntimeError: the server is not running.
+        """
+        if self._server is None:
+            raise RuntimeError("the loopback server has no address before start(); use it in a with block")
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def start(self) -> Self:
+        """Open the port and answer requests until `stop`.
+
+        Raises:
+            RuntimeError: the server is already running.
+        """
+        if self._server is not None:
+            raise RuntimeError(f"the loopback server already runs at {self.url}")
+        self._server = _Server(self._answer)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="l402-loopback"
+        )
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Close the port and every connection and wait until all threads have ended; may be called twice.
+
+        Raises:
+            RuntimeError: a stand-in raised an exception while it handled a request; its cause is attached.
+        """
+        if self._server is None or self._thread is None:
+            return
+        server, self._server = self._server, None
+        server.shutdown()
+        self._thread.join()
+        server.drop_connections()
+        server.server_close()
+        if server.failures:
+            raise RuntimeError(
+                f"a stand-in failed on {len(server.failures)} loopback request(s); the first is attached"
+            ) from server.failures[0]
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _answer(self, request: Request) -> Response:
+        if self._host is not None:
+            request = dataclasses.replace(request, host=self._host)
+        if isinstance(self._target, Network):
+            # A network has its own lock: several servers may share it.
+            return self._target.dispatch(request)
+        with self._serial:
+            return self._target.handle(request)
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    """A TCPServer: HTTPServer looks up the machine's name when it binds, which can take seconds."""
+
+    # Joined on close: no thread may outlive the block that started it.
+    daemon_threads = False
+    block_on_close = True
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(self, answer: Callable[[Request], Response]) -> None:
+        self.answer = answer
+        self.failures: list[Exception] = []
+        self._open: set[socket.socket] = set()
+        self._open_lock = threading.Lock()
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._open_lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._open_lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def drop_connections(self) -> None:
+        """Wake every thread that waits on an idle connection."""
+        with self._open_lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: a client that hangs up is no error, and failures of the stand-ins are kept apart."""
+
+
+class _Refused(Exception):  # noqa: N818 - an answer, not an error of ours
+    def __init__(self, status: HTTPStatus) -> None:
+        self.status = status
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = _IDLE_SECONDS
+    disable_nagle_algorithm = True
+    # Buffered, so that status line, headers and body leave in one packet.
+    wbufsize = -1
+    server: _Server
+
+    def _serve(self) -> None:
+        try:
+            request = self._request(self._read_body())
+        except _Refused as refused:
+            self.close_connection = True
+            self.send_error(refused.status)
+            return
+        except ConnectionError:
+            self.close_connection = True
+            return
+        try:
+            response = self.server.answer(request)
+        except NetworkUnreachable:
+            self.close_connection = True
+            return
+        except Exception as error:
+            self.server.failures.append(error)
+            response = Response(500, (("Content-Type", "text/plain"),), b"stand-in failed\n")
+        self._write(response)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815
+
+    def _request(self, body: bytes) -> Request:
+        target = self.path
+        if not target.startswith("/"):
+            try:
+                parts = urlsplit(target)
+            except ValueError:
+                raise _Refused(HTTPStatus.BAD_REQUEST) from None
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        path, _, query = target.partition("?")
+        return Request(
+            method=self.command,
+            scheme="http",
+            host=_host_name(self.headers.get("Host", "")),
+            path=path,
+            query=query,
+            headers=tuple(self.headers.items()),
+            body=body,
+            client_address=self.client_address[0],
+        )
+
+    def _read_body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            return self._read_chunks()
+        length = self.headers.get("Content-Length", "0")
+        if not (length.isascii() and length.isdigit() and len(length) < 20):
+            raise _Refused(HTTPStatus.BAD_REQUEST)
+        return self._read_exactly(int(length), MAX_BODY_BYTES)
+
+    def _read_chunks(self) -> bytes:
+        body = bytearray()
+        while True:
+            size_text = self.rfile.readline(_MAX_CHUNK_LINE).partition(b";")[0].strip()
+            try:
+                size = int(size_text, 16)
+            except ValueError:
+                raise _Refused(HTTPStatus.BAD_REQUEST) from None
+            if size == 0:
+                break
+            body += self._read_exactly(size, MAX_BODY_BYTES - len(body))
+            self.rfile.readline(_MAX_CHUNK_LINE)
+        while self.rfile.readline(_MAX_CHUNK_LINE).strip():
+            continue
+        return bytes(body)
+
+    def _read_exactly(self, length: int, limit: int) -> bytes:
+        if not 0 <= length <= limit:
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        body = self.rfile.read(length)
+        if len(body) < length:
+            raise ConnectionAbortedError("the client hung up in the middle of its request")
+        return body
+
+    def _write(self, response: Response) -> None:
+        self.send_response_only(response.status)
+        for name, value in response.headers:
+            self.send_header(name, value)
+        if response.header("Content-Length") is None:
+            self.send_header("Content-Length", str(len(response.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(response.body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Write nothing to stderr: request lines may hold secrets, and the journal has what is needed."""
+
+
+def _host_name(value: str) -> str:
+    if value.startswith("["):
+        return value[1:].partition("]")[0]
+    return value.partition(":")[0].lower()

@@ -1,0 +1,174 @@
+"""Decides which stand-in answers a request, and that a host which is down answers nothing."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeGuard
+
+from pytest_l402.harness.faults import Fault, Faults
+
+REQUEST_ID_HEADER = "x-oa-request-id"
+TASK_ID_HEADER = "x-oa-task-id"
+
+Header = tuple[str, str]
+
+
+class NetworkUnreachable(ConnectionError):  # noqa: N818 - the name of the condition, as in ENETUNREACH
+    """No answer came from the host: it is unknown or down."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(f"{host}: {reason}")
+        self.host = host
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request; `path` is percent-encoded as sent, `query` is without the question mark.
+
+    `headers` keeps every line in order; the repr shows neither headers nor body, as both may carry secrets.
+    """
+
+    method: str
+    host: str
+    path: str = "/"
+    query: str = ""
+    scheme: str = "https"
+    headers: tuple[Header, ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
+    client_address: str = "127.0.0.1"
+
+    def header(self, name: str) -> str | None:
+        """Return the first value of the header, whatever its case, or None."""
+        return _first(self.headers, name)
+
+    def headers_of(self, name: str) -> tuple[str, ...]:
+        """Return the values of all lines of the header, in order."""
+        return _every(self.headers, name)
+
+
+@dataclass(frozen=True)
+class Response:
+    """One HTTP response; `headers` keeps every line in order, so a header may come twice."""
+
+    status: int
+    headers: tuple[Header, ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    def header(self, name: str) -> str | None:
+        """Return the first value of the header, whatever its case, or None."""
+        return _first(self.headers, name)
+
+    def headers_of(self, name: str) -> tuple[str, ...]:
+        """Return the values of all lines of the header, in order."""
+        return _every(self.headers, name)
+
+
+class App(Protocol):
+    """A stand-in that speaks HTTP."""
+
+    def handle(self, request: Request) -> Response:
+        """Answer the request; errors of the protocol are answers, not exceptions."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Mounted:
+    app: App
+    down_when: type[Fault] | None
+
+
+class Network:
+    """The hosts of the stack. In process and on loopback, every request passes through `dispatch`."""
+
+    def __init__(self, faults: Faults | None = None) -> None:
+        self._faults = faults if faults is not None else Faults()
+        self._mounted: dict[str, _Mounted] = {}
+        self._down: set[str] = set()
+        # Re-entrant: a stand-in may call another host while it answers.
+        self._serial = threading.RLock()
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The mounted host names, in the order of mounting, down or not."""
+        return tuple(self._mounted)
+
+    def mount(self, host: str, app: App, *, down_when: type[Fault] | None = None) -> None:
+        """Let `app` answer for `host`, which is unreachable while a fault of the kind `down_when` is active.
+
+        Raises:
+            ValueError: the host is already mounted.
+        """
+        name = host.lower()
+        if name in self._mounted:
+            raise ValueError(f"host {name} is already mounted; take another name or another network")
+        self._mounted[name] = _Mounted(app, down_when)
+
+    def dispatch(self, request: Request) -> Response:
+        """Hand the request to the app of its host and return the answer; one request at a time.
+
+        Raises:
+            NetworkUnreachable: the host is not mounted, was taken down, or a fault keeps it down.
+        """
+        host = request.host.lower()
+        mounted = self._mounted.get(host)
+        if mounted is None:
+            raise NetworkUnreachable(host, f"no such host; mounted are {', '.join(self._mounted) or 'none'}")
+        if host in self._down:
+            raise NetworkUnreachable(host, "connection refused")
+        down_when = mounted.down_when
+        if down_when is not None and self._faults.active(down_when, request.header(REQUEST_ID_HEADER)):
+            raise NetworkUnreachable(host, f"connection refused ({down_when.__name__})")
+        with self._serial:
+            return mounted.app.handle(request)
+
+    def take_down(self, host: str) -> None:
+        """Make a mounted host unreachable until `bring_up`.
+
+        Raises:
+            ValueError: the host is not mounted.
+        """
+        self._down.add(self._known(host))
+
+    def bring_up(self, host: str) -> None:
+        """Make a host reachable again; of no effect on one that is up.
+
+        Raises:
+            ValueError: the host is not mounted.
+        """
+        self._down.discard(self._known(host))
+
+    def hosts_down(self) -> tuple[str, ...]:
+        """Return the hosts that were taken down, sorted; empty in the steady state."""
+        return tuple(sorted(self._down))
+
+    def _known(self, host: str) -> str:
+        name = host.lower()
+        if name not in self._mounted:
+            raise ValueError(f"host {name} is not mounted; mounted are {', '.join(self._mounted) or 'none'}")
+        return name
+
+
+def _first(headers: Iterable[Header], name: str) -> str | None:
+    wanted = name.lower()
+    for key, value in headers:
+        if key.lower() == wanted:
+            return value
+    return None
+
+
+def _every(headers: Iterable[Header], name: str) -> tuple[str, ...]:
+    wanted = name.lower()
+    return tuple(value for key, value in headers if key.lower() == wanted)
+
+
+# No blanks: an id must end where a reader of `oa_req=<id>` expects it to end.
+_USABLE_ID = re.compile(r"[!-~]{1,128}")
+
+
+def is_usable_id(value: str | None) -> TypeGuard[str]:
+    """Whether a client's id can stand in headers, logs and records: 1 to 128 printable ASCII characters."""
+    return value is not None and _USABLE_ID.fullmatch(value) is not None

@@ -1,0 +1,1 @@
+"""What paywalls compile to: an `aperture.yaml`, or the reasons why there is none."""

@@ -1,0 +1,254 @@
+"""Decides which routes may become rules, by all that can be said of one paywall without the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pytest_l402.boundary import quoted
+from pytest_l402.ops.compile.diagnostics import Diagnostic, DiagnosticCode, Severity
+from pytest_l402.ops.compile.host_patterns import HostPattern, read_host_pattern
+from pytest_l402.ops.compile.path_patterns import PathPattern, read_path_pattern
+from pytest_l402.ops.compile.paywall import Paywall, Route
+from pytest_l402.ops.compile.regexps import PatternError, UnmatchableError
+from pytest_l402.ops.compile.rules import ClosedRoute, Rule
+from pytest_l402.ops.compile.seller_url import (
+    NotExpressibleError,
+    UpstreamUrl,
+    UrlError,
+    parse_upstream,
+    rewrite_prefix,
+    shown_url,
+)
+from pytest_l402.ops.compile.terms import Terms, terms_of
+
+DEFAULT_UPSTREAM_TIMEOUT_MS = 15_000
+
+
+@dataclass(slots=True)
+class Candidates:
+    """Rules that could be sold, routes that must not be, and what was found on the way."""
+
+    rules: list[Rule] = field(default_factory=list)
+    unsold: list[ClosedRoute] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    withheld_paywalls: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything makes the compilation invalid."""
+        return any(item.severity is Severity.ERROR for item in self.diagnostics)
+
+
+def collect_candidates(paywalls: Sequence[Paywall], token_validity_s: int) -> Candidates:
+    """Return what the paywalls, in the given order, offer to compile.
+
+    Of a route only the first of the original tool's findings is reported, as there; of those that concern
+    Aperture, all. A paywall that is not for sale is read only to know which requests it keeps closed: what
+    is wrong with it must not keep the others from being compiled, since then the old configuration would go
+    on selling it.
+    """
+    found = Candidates()
+    for paywall in paywalls:
+        if not paywall.for_sale:
+            _withhold(paywall, found)
+            continue
+        terms = terms_of(paywall, token_validity_s, found.diagnostics)
+        if terms is None:
+            continue
+        for route in paywall.routes:
+            rule = _rule(paywall, route, terms, found.diagnostics)
+            if rule is not None:
+                found.rules.append(rule)
+    return found
+
+
+def _rule(paywall: Paywall, route: Route, terms: Terms, report: list[Diagnostic]) -> Rule | None:
+    url = _checked_upstream(paywall, route)
+    if isinstance(url, Diagnostic):
+        report.append(url)
+        return None
+    host, path = _patterns(paywall, route, Severity.ERROR, report)
+    if host is not None:
+        report.extend(_host_findings(paywall, route, host))
+    if host is None or path is None:
+        return None
+    try:
+        prefix = rewrite_prefix(url, path)
+    except NotExpressibleError as error:
+        report.append(
+            Diagnostic(
+                DiagnosticCode.UPSTREAM_NOT_EXPRESSIBLE,
+                f"Aperture cannot forward {path.text} to this upstreamUrl: {error}",
+                paywall_id=paywall.paywall_id,
+                route_id=route.route_id,
+                details={
+                    "upstreamUrl": shown_url(route.upstream_url),
+                    "pathPattern": path.text,
+                    "part": error.part,
+                },
+            )
+        )
+        return None
+    return Rule(
+        paywall.paywall_id,
+        paywall.owner_id,
+        route.route_id,
+        route.priority,
+        host,
+        path,
+        url.scheme,
+        url.address,
+        prefix,
+        terms.price_sats,
+        terms.token_validity_s,
+        route.timeout_ms if route.timeout_ms > 0 else DEFAULT_UPSTREAM_TIMEOUT_MS,
+    )
+
+
+def _checked_upstream(paywall: Paywall, route: Route) -> Diagnostic | UpstreamUrl:
+    """Return the first of the original tool's findings on a route, or else its upstream URL in parts."""
+
+    def finding(code: DiagnosticCode, message: str, **details: object) -> Diagnostic:
+        return Diagnostic(
+            code, message, paywall_id=paywall.paywall_id, route_id=route.route_id, details=details
+        )
+
+    if not route.host_pattern.strip():
+        return finding(
+            DiagnosticCode.INVALID_ROUTE_PATTERN,
+            "hostPattern and pathPattern must be non-empty",
+            hostPattern=route.host_pattern,
+            pathPattern=route.path_pattern,
+        )
+    if route.protocol not in ("http", "https"):
+        return finding(
+            DiagnosticCode.MISSING_ROUTE_PROTOCOL,
+            "route protocol must be http or https",
+            protocol=route.protocol,
+        )
+    if not route.upstream_url.strip():
+        return finding(DiagnosticCode.INVALID_UPSTREAM_URL, "upstreamUrl must be non-empty")
+    try:
+        url = parse_upstream(route.upstream_url)
+    except UrlError:
+        return finding(
+            DiagnosticCode.INVALID_UPSTREAM_URL,
+            "upstreamUrl must be a valid URL",
+            upstreamUrl=shown_url(route.upstream_url),
+        )
+    if url.scheme != route.protocol:
+        return finding(
+            DiagnosticCode.INVALID_UPSTREAM_URL,
+            "upstreamUrl protocol must match route protocol",
+            upstreamUrl=shown_url(route.upstream_url),
+            routeProtocol=route.protocol,
+        )
+    return url
+
+
+def _patterns(
+    paywall: Paywall, route: Route, severity: Severity, report: list[Diagnostic]
+) -> tuple[HostPattern | None, PathPattern | None]:
+    host = path = None
+    try:
+        host = read_host_pattern(route.host_pattern)
+    except (PatternError, UnmatchableError) as error:
+        report.append(_pattern_finding(paywall, route, "hostPattern", route.host_pattern, error, severity))
+    try:
+        path = read_path_pattern(route.path_pattern)
+    except (PatternError, UnmatchableError) as error:
+        report.append(_pattern_finding(paywall, route, "pathPattern", route.path_pattern, error, severity))
+    if severity is Severity.ERROR:
+        for key, text, warning in (
+            ("hostPattern", route.host_pattern, host and host.warning),
+            ("pathPattern", route.path_pattern, path and path.warning),
+        ):
+            if warning:
+                report.append(
+                    Diagnostic(
+                        DiagnosticCode.SUSPICIOUS_PATTERN,
+                        f"{key} may not mean what it says: {warning}",
+                        Severity.WARN,
+                        paywall_id=paywall.paywall_id,
+                        route_id=route.route_id,
+                        details={key: text},
+                    )
+                )
+    return host, path
+
+
+def _pattern_finding(
+    paywall: Paywall, route: Route, key: str, text: str, error: ValueError, severity: Severity
+) -> Diagnostic:
+    if isinstance(error, PatternError):
+        code = DiagnosticCode.PATTERN_NOT_RE2
+        message = f"{key} must be a regexp that Go's engine takes: it has {error}"
+    else:
+        code = DiagnosticCode.UNMATCHABLE_PATTERN
+        message = f"{key} matches no request: {error}"
+    return Diagnostic(
+        code,
+        message,
+        severity,
+        paywall_id=paywall.paywall_id,
+        route_id=route.route_id,
+        details={key: text},
+    )
+
+
+def _host_findings(paywall: Paywall, route: Route, host: HostPattern) -> Iterator[Diagnostic]:
+    """Compare a route's hosts with the paywall's lists: Aperture has none, the pattern has to keep them."""
+    allowed = [_listed(entry) for entry in paywall.policy.allowed_hosts or ()]
+    blocked = [_listed(entry) for entry in paywall.policy.blocked_hosts or ()]
+
+    def finding(reason: str, **details: object) -> Diagnostic:
+        return Diagnostic(
+            DiagnosticCode.HOST_NOT_ALLOWED,
+            f"hostPattern {host.text} {reason}",
+            paywall_id=paywall.paywall_id,
+            route_id=route.route_id,
+            details={"hostPattern": host.text, **details},
+        )
+
+    if allowed and not any(entry is not None and entry.covers(host) for entry in allowed):
+        yield finding(
+            "is not within a host of the paywall's allowedHosts: narrow the one or widen the other",
+            allowedHosts=list(paywall.policy.allowed_hosts or ()),
+        )
+    for raw, entry in zip(paywall.policy.blocked_hosts or (), blocked, strict=True):
+        if entry is None or entry.common_host(host) is not None:
+            yield finding(
+                f"takes requests of the blocked host {quoted(raw)}, which a regexp of Go cannot leave out: "
+                "name the hosts that are sold",
+                blockedHost=raw,
+            )
+
+
+def _listed(entry: str) -> HostPattern | None:
+    try:
+        return read_host_pattern(entry)
+    except (PatternError, UnmatchableError):
+        return None
+
+
+def _withhold(paywall: Paywall, found: Candidates) -> None:
+    found.withheld_paywalls += 1
+    reason = "its kill switch is on" if paywall.policy.kill_switch else f"it is {paywall.status.value}"
+    found.diagnostics.append(
+        Diagnostic(
+            DiagnosticCode.NOT_FOR_SALE,
+            f"left out, since {reason}: no rule sells its routes",
+            Severity.WARN,
+            paywall_id=paywall.paywall_id,
+            details={"status": paywall.status.value, "killSwitch": paywall.policy.kill_switch},
+        )
+    )
+    for route in paywall.routes:
+        if not route.host_pattern.strip():
+            continue
+        host, path = _patterns(paywall, route, Severity.WARN, found.diagnostics)
+        if host is not None and path is not None:
+            found.unsold.append(
+                ClosedRoute(paywall.paywall_id, paywall.owner_id, route.route_id, route.priority, host, path)
+            )

@@ -1,0 +1,1 @@
+"""How the hosted path is run from end to end, and written down."""

@@ -1,0 +1,1 @@
+"""How a gateway is brought to what its control plane says, and back."""

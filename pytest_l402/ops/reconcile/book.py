@@ -1,0 +1,116 @@
+"""Decides how a reconcile is written down while it goes on, and told when it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pytest_l402.contract import DeploymentStatus, ObservabilityRecord, Plane
+from pytest_l402.harness.clock import Clock
+from pytest_l402.ops.reconcile.deployments import GatewayEvent, Intent
+from pytest_l402.ops.reconcile.ports import ActiveDeployment, DeploymentLedger
+from pytest_l402.ops.reconcile.records import Level, deployment_row, event_row, observations, outcome
+from pytest_l402.ops.reconcile.steps import Failpoint
+from pytest_l402.ops.reconcile.summary import Failure, ReconcileSummary
+
+
+class Witness(Protocol):
+    """Who is told what the planes saw of a reconcile; the journal of a stack is one."""
+
+    def emit(self, record: ObservabilityRecord) -> None:
+        """Keep a record."""
+        ...
+
+    def log(self, plane: str, request_id: str, text: str) -> None:
+        """Keep a log line of the request."""
+        ...
+
+
+class ReconcileBook:
+    """Writes events and ends into the ledger, and tells the witness of an end once it is written."""
+
+    def __init__(
+        self,
+        ledger: DeploymentLedger,
+        clock: Clock,
+        witness: Witness | None,
+        failpoint: Callable[[Failpoint], None],
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._witness = witness
+        self._at = failpoint
+
+    def tell(self, intent: Intent, kind: str, level: Level, details: dict[str, Any]) -> None:
+        """Append one event."""
+        event = self._event(intent, kind, level, details)
+        if event is not None:
+            self._ledger.event(event)
+
+    def applied(self, intent: Intent) -> ReconcileSummary:
+        """End a run whose configuration passed every probe."""
+        digest = intent.applied_digest
+        summary = outcome(intent, DeploymentStatus.APPLIED, image_digest=digest)
+        return self._end(intent, summary, self._event(intent, "applied", "info", {"imageDigest": digest}))
+
+    def rolled_back(self, intent: Intent, failure: Failure, to: ActiveDeployment) -> ReconcileSummary:
+        """End a run that failed, where what ran before runs again and passed the probes."""
+        summary = outcome(
+            intent,
+            DeploymentStatus.ROLLED_BACK,
+            failure=failure,
+            image_digest=to.image_digest,
+            restored=to,
+        )
+        details = {
+            "failureCode": failure.code.value,
+            "failureReason": failure.reason,
+            "rolledBackFrom": to.config_hash,
+        }
+        undone = {"rolledBackFrom": to.config_hash, "verified": True}
+        return self._end(intent, summary, self._event(intent, "rolled_back", "warn", details), undone=undone)
+
+    def failed(
+        self,
+        intent: Intent,
+        failure: Failure,
+        *,
+        original: Failure | None = None,
+        undone: dict[str, Any] | None = None,
+    ) -> ReconcileSummary:
+        """End a run that failed without a rollback; `original` is why the rollback that failed was needed."""
+        summary = outcome(intent, DeploymentStatus.FAILED, failure=failure, original=original)
+        if original is None:
+            details = {"failureReason": failure.reason, "failureStage": failure.stage.value}
+        else:
+            details = {
+                "failureCode": original.code.value,
+                "failureReason": original.reason,
+                "rollbackFailure": failure.reason,
+            }
+        event = self._event(intent, f"failed_{failure.code.value}", "error", details | (undone or {}))
+        return self._end(intent, summary, event, original=original, undone=undone)
+
+    def _end(
+        self,
+        intent: Intent,
+        summary: ReconcileSummary,
+        event: GatewayEvent | None,
+        *,
+        original: Failure | None = None,
+        undone: dict[str, Any] | None = None,
+    ) -> ReconcileSummary:
+        row = deployment_row(intent, self._clock.tick(), summary, original=original, undone=undone)
+        self._ledger.finish(summary, row, () if event is None else (event,))
+        self._at(Failpoint.OUTCOME_WRITTEN)
+        if self._witness is not None:
+            for record in observations(summary, self._clock.tick(), self._clock.tick()):
+                self._witness.emit(record)
+            code = "" if summary.failure_code is None else f" failure={summary.failure_code.value}"
+            text = f"reconcile {summary.deployment_id} {summary.config_hash} {row.status.value}{code}"
+            self._witness.log(Plane.CONTROL, summary.request_id, text)
+        return summary
+
+    def _event(self, intent: Intent, kind: str, level: Level, details: dict[str, Any]) -> GatewayEvent | None:
+        number = self._ledger.event_count(intent.request_id) + 1
+        return event_row(intent, number, kind, level, details, self._clock.tick())

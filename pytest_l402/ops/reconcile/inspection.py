@@ -1,0 +1,145 @@
+"""Decides without changing anything whether a deployed gateway does what the control plane says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pytest_l402.boundary import printable
+from pytest_l402.contract import DeploymentStatus, ExecutionPath
+from pytest_l402.harness.clock import Clock
+from pytest_l402.ops.compile.compilation import Compilation, compile_paywalls
+from pytest_l402.ops.reconcile.book import Witness
+from pytest_l402.ops.reconcile.deployments import deployment_id, is_pinned
+from pytest_l402.ops.reconcile.ports import (
+    ActiveDeployment,
+    GatewayOps,
+    PaywallSource,
+    Probes,
+    ProbeTarget,
+    reason_of,
+)
+from pytest_l402.ops.reconcile.probe_targets import of_unknown_price
+from pytest_l402.ops.reconcile.probing import StageFailed, probe_stage
+from pytest_l402.ops.reconcile.reconciler import check_order
+from pytest_l402.ops.reconcile.records import observations
+from pytest_l402.ops.reconcile.steps import PROBES, Stage, step_of
+from pytest_l402.ops.reconcile.summary import Failure, ReconcileSummary
+
+
+def inspect(
+    source: PaywallSource,
+    gateway: GatewayOps,
+    probes: Probes,
+    *,
+    request_id: str,
+    targets: Callable[[Compilation], tuple[ProbeTarget, ...]],
+    clock: Clock,
+    witness: Witness,
+    image_digest: str | None = None,
+) -> ReconcileSummary:
+    """Return what a reconcile would find: the compiled configuration, what runs, and what the probes see.
+
+    `applied` means that the compiled configuration runs under a pinned image, that of `image_digest` unless
+    None, and passes all probes. `pending` means that something else runs; it is probed, at any price. A probe
+    that fails, a gateway that does not say what it runs and paywalls that do not compile are `failed`, with
+    the code of the reconcile. Every probe is taken, also after one that failed; the witness is told what the
+    planes say. Source: runbook staging-reconcile sections 2 and 4.
+
+    Raises:
+        ReconcileRefused: the id or digest cannot be used; nothing was asked.
+        Exception: whatever the source of the paywalls, or `targets`, raises.
+    """
+    check_order(request_id, image_digest)
+    compilation = compile_paywalls(tuple(source.paywalls(request_id=request_id)))
+    summary = _inspected(compilation, gateway, probes, request_id, targets, image_digest)
+    for record in observations(summary, clock.tick(), clock.tick()):
+        witness.emit(record)
+    return summary
+
+
+def _inspected(
+    compilation: Compilation,
+    gateway: GatewayOps,
+    probes: Probes,
+    request_id: str,
+    targets: Callable[[Compilation], tuple[ProbeTarget, ...]],
+    image_digest: str | None,
+) -> ReconcileSummary:
+    if not compilation.valid:
+        code = step_of(Stage.COMPILE).code
+        return _summary(
+            request_id, compilation, (), failure=Failure(code=code, stage=Stage.COMPILE, reason=code.value)
+        )
+    wanted = targets(compilation)
+    try:
+        active = gateway.active(request_id=request_id)
+    except Exception as error:
+        unknown = _failure(Stage.ACTIVE_LOOKUP, reason_of(error))
+        return _summary(request_id, compilation, _probed(probes, wanted, request_id)[0], failure=unknown)
+    is_deployed = active is not None and active.config_hash == compilation.config_hash
+    passed, failure = _probed(probes, wanted if is_deployed else of_unknown_price(wanted), request_id)
+    reason = _what_is_wrong(active, compilation, image_digest)
+    return _summary(request_id, compilation, passed, active=active, failure=failure, reason=reason)
+
+
+def _probed(
+    probes: Probes, targets: tuple[ProbeTarget, ...], request_id: str
+) -> tuple[tuple[Stage, ...], Failure | None]:
+    passed: list[Stage] = []
+    failure: Failure | None = None
+    for stage in PROBES:
+        try:
+            probe_stage(probes, stage, targets, request_id)
+            passed.append(stage)
+        except StageFailed as failed:
+            failure = failure or _failure(stage, failed.reason)
+    return tuple(passed), failure
+
+
+def _what_is_wrong(
+    active: ActiveDeployment | None, compilation: Compilation, image_digest: str | None
+) -> str | None:
+    if active is None:
+        return "nothing_deployed"
+    if active.config_hash != compilation.config_hash:
+        return f"active_is_{printable(active.config_hash, 100)}"
+    if not is_pinned(active.image_digest):
+        return "image_digest_not_pinned"
+    if image_digest not in (None, active.image_digest):
+        return f"image_digest_not_as_ordered: {active.image_digest}"
+    return None
+
+
+def _failure(stage: Stage, reason: str) -> Failure:
+    return Failure(code=step_of(stage).code, stage=stage, reason=reason)
+
+
+def _summary(
+    request_id: str,
+    compilation: Compilation,
+    passed: tuple[Stage, ...],
+    *,
+    active: ActiveDeployment | None = None,
+    failure: Failure | None = None,
+    reason: str | None = None,
+) -> ReconcileSummary:
+    status = DeploymentStatus.APPLIED if reason is None else DeploymentStatus.PENDING
+    return ReconcileSummary(
+        request_id=request_id,
+        execution_path=ExecutionPath.HOSTED_NODE,
+        config_hash=compilation.config_hash,
+        rule_count=compilation.rule_count,
+        valid=compilation.valid,
+        diagnostics=tuple(item.to_json() for item in compilation.diagnostics),
+        deployment_status=DeploymentStatus.FAILED if failure is not None else status,
+        deployment_id=deployment_id(request_id) if active is None else active.deployment_id,
+        health_ok=Stage.HEALTH in passed,
+        challenge_ok=Stage.CHALLENGE in passed,
+        proxy_ok=Stage.PROXY in passed,
+        failure_code=None if failure is None else failure.code,
+        failure_stage=None if failure is None else failure.stage,
+        failure_reason=reason if failure is None else failure.reason,
+        original_failure_code=None,
+        image_digest=None if active is None else active.image_digest,
+        rolled_back_from=None,
+    )

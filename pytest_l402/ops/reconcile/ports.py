@@ -1,0 +1,194 @@
+"""Decides what a reconcile asks of the world: paywalls, a gateway's operations, probes, a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from pytest_l402.boundary import printable, redact_text
+from pytest_l402.contract import CamelDocument
+from pytest_l402.contract.scalars import Count, Msats, Text
+
+if TYPE_CHECKING:
+    from pytest_l402.ops.compile.paywall import Paywall
+    from pytest_l402.ops.reconcile.deployments import Deployment, GatewayEvent, Intent
+    from pytest_l402.ops.reconcile.steps import Stage
+    from pytest_l402.ops.reconcile.summary import Failure, ReconcileSummary
+
+
+class GatewayOpsError(RuntimeError):
+    """The gateway did not do what it was asked for; `reason` is a short code such as `status_503`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"gateway operations: {reason}")
+        self.reason = reason
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a port failed, as a deployment may say it: one line without secrets."""
+    if isinstance(error, GatewayOpsError):
+        return printable(redact_text(error.reason))
+    text = printable(redact_text(str(error)))
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class ActiveDeployment(CamelDocument):
+    """What a gateway says it runs; after a rollback the id may be that of the deployment rolled back from."""
+
+    deployment_id: Text
+    config_hash: Text
+    image_digest: Text | None
+
+
+class ProbeTarget(CamelDocument):
+    """One rule as the probes ask for it: a host and path that it answers for, and what it has to cost.
+
+    `price_msats` None means that the price is not known: then a well-formed challenge of any amount will do,
+    and at most `max_msats` are paid for it. `timeout_ms` bounds how long the upstream may take.
+    """
+
+    rule_id: Text
+    paywall_id: Text
+    owner_id: Text
+    host: Text
+    path: Text
+    price_msats: Msats | None
+    max_msats: Msats
+    timeout_ms: Count
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOutcome:
+    """What a probe saw: `reason` is a stable code, None when all is well."""
+
+    reason: str | None = None
+    status_code: int | None = None
+    amount_msats: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the gateway did what it has to."""
+        return self.reason is None
+
+
+class PaywallSource(Protocol):
+    """Where the paywalls come from: the control plane."""
+
+    def paywalls(self, *, request_id: str) -> Sequence[Paywall]:
+        """Return the active and the paused paywalls; whatever is raised ends the run before it begins."""
+        ...
+
+
+class GatewayOps(Protocol):
+    """What can be done to a gateway. Every failure raises, best as `GatewayOpsError`.
+
+    All of it is idempotent: a run that was cut off is taken up by doing its last step again.
+    """
+
+    def active(self, *, request_id: str) -> ActiveDeployment | None:
+        """Return what the gateway runs, None when nothing was ever deployed."""
+        ...
+
+    def apply(
+        self,
+        *,
+        request_id: str,
+        deployment_id: str,
+        config_hash: str,
+        aperture_yaml: str,
+        image_digest: str | None,
+    ) -> ActiveDeployment:
+        """Let the gateway run this file under this image, and return what it runs then.
+
+        `image_digest` None leaves the image as it is.
+        """
+        ...
+
+    def rollback(
+        self, *, request_id: str, deployment_id: str, target: ActiveDeployment
+    ) -> ActiveDeployment | None:
+        """Let the gateway run `target` again instead of `deployment_id`, and return what it runs then."""
+        ...
+
+    def withdraw(self, *, request_id: str, deployment_id: str) -> None:
+        """Take a deployment away that had none before it: nothing of it is sold afterwards."""
+        ...
+
+
+class Probes(Protocol):
+    """Asks the gateway as a client would. A probe that cannot ask says so in its outcome."""
+
+    def health(self, *, request_id: str) -> ProbeOutcome:
+        """Ask the health path: any 2xx is well."""
+        ...
+
+    def challenge(self, target: ProbeTarget, *, request_id: str) -> ProbeOutcome:
+        """Ask without a credential: well is exactly a 402 that can be paid and asks for the right price."""
+        ...
+
+    def proxy(self, target: ProbeTarget, *, request_id: str) -> ProbeOutcome:
+        """Ask with a credential that was paid for: any 2xx is well."""
+        ...
+
+
+class DeploymentLedger(Protocol):
+    """The append-only history of deployments, and the intents by which a cut-off run is taken up.
+
+    Each call is one step on the disk: after it returns, a process that is killed has not forgotten it.
+    """
+
+    def begin(self, intent: Intent, pending: Deployment | None) -> None:
+        """Write down what is about to be done, and the `pending` deployment if it may come to one.
+
+        `ValueError` for a request that is known already.
+        """
+        ...
+
+    def note_previous(
+        self, request_id: str, previous: ActiveDeployment | None, targets: tuple[ProbeTarget, ...]
+    ) -> None:
+        """Write down what ran before, and how it is probed: what an undo goes back to."""
+        ...
+
+    def note_resumed(self, request_id: str) -> None:
+        """Write down that a run which was cut off is taken up, at the apply: what passed after it is open."""
+        ...
+
+    def note_passed(self, request_id: str, stage: Stage, image_digest: str | None = None) -> None:
+        """Write down that a stage passed."""
+        ...
+
+    def note_undoing(self, request_id: str, failure: Failure) -> None:
+        """Write down that the deployment failed and is being undone."""
+        ...
+
+    def event(self, event: GatewayEvent) -> None:
+        """Append an event."""
+        ...
+
+    def finish(
+        self, outcome: ReconcileSummary, deployment: Deployment, events: Sequence[GatewayEvent]
+    ) -> None:
+        """Append how it ended, events first, and close the intent; all of it or nothing."""
+        ...
+
+    def intent(self, request_id: str) -> Intent | None:
+        """Return what is known of a request, or None."""
+        ...
+
+    def event_count(self, request_id: str) -> int:
+        """Return how many events the request has left so far; the next one is named by it."""
+        ...
+
+    def open_intents(self) -> tuple[Intent, ...]:
+        """Return the intents without an outcome, oldest first."""
+        ...
+
+    def targets_of(self, config_hash: str) -> tuple[ProbeTarget, ...] | None:
+        """Return how the configuration of this hash is probed, or None when it is not known here."""
+        ...
+
+    def deployment(self, deployment_id: str) -> Deployment | None:
+        """Return a deployment as it stands: its last row."""
+        ...

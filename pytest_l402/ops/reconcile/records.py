@@ -1,0 +1,151 @@
+"""Decides what a reconcile leaves in writing: rows, events and observability records, from what it knows."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pytest_l402.contract import DeploymentStatus, ExecutionPath, Executor, ObservabilityRecord, Plane
+from pytest_l402.harness.observation import observation
+from pytest_l402.ops.reconcile.deployments import Deployment, GatewayEvent, Intent
+from pytest_l402.ops.reconcile.ports import ActiveDeployment
+from pytest_l402.ops.reconcile.steps import Stage
+from pytest_l402.ops.reconcile.summary import Failure, ReconcileSummary
+
+RECONCILE_ENDPOINT = "/api/lightning/paywalls/reconcile"
+HEALTH_ENDPOINT = "/l402/health"
+PROBE_FAILED = "gateway_probe_failed"
+
+EVENT = "gateway_reconcile"
+Level = Literal["info", "warn", "error"]
+
+
+def outcome(
+    intent: Intent,
+    status: DeploymentStatus,
+    *,
+    failure: Failure | None = None,
+    original: Failure | None = None,
+    image_digest: str | None = None,
+    restored: ActiveDeployment | None = None,
+) -> ReconcileSummary:
+    """Return the summary of a run that ended; `restored` is what runs again after a verified rollback."""
+    progress = intent.progress()
+    return ReconcileSummary(
+        request_id=intent.request_id,
+        execution_path=ExecutionPath.HOSTED_NODE,
+        config_hash=intent.config_hash,
+        rule_count=intent.rule_count,
+        valid=intent.valid,
+        diagnostics=intent.diagnostics,
+        deployment_status=status,
+        deployment_id=intent.deployment_id,
+        health_ok=progress["healthOk"],
+        challenge_ok=progress["challengeOk"],
+        proxy_ok=progress["proxyOk"],
+        failure_code=None if failure is None else failure.code,
+        failure_stage=None if failure is None else failure.stage,
+        failure_reason=None if failure is None else failure.reason,
+        original_failure_code=None if original is None else original.code,
+        image_digest=image_digest,
+        rolled_back_from=None if restored is None else restored.config_hash,
+    )
+
+
+def deployment_row(
+    intent: Intent,
+    now_ms: int,
+    summary: ReconcileSummary | None = None,
+    *,
+    original: Failure | None = None,
+    undone: dict[str, Any] | None = None,
+) -> Deployment:
+    """Return the row of a deployment as it stands now: `pending` without a summary, else how it ended."""
+    metadata: dict[str, Any] = {
+        "executionPath": ExecutionPath.HOSTED_NODE.value,
+        "correlation": intent.correlation(),
+        "progress": intent.progress(),
+    }
+    if summary is not None and summary.failure_code is not None:
+        failure: dict[str, Any] = {"code": summary.failure_code.value}
+        if summary.failure_stage is not Stage.COMPILE:
+            failure["stage"] = None if summary.failure_stage is None else summary.failure_stage.value
+        failure["reason"] = summary.failure_reason
+        if original is not None:
+            failure["original"] = original.to_row()
+        metadata["failure"] = failure
+    if undone is not None:
+        metadata["rollback"] = undone
+    status = DeploymentStatus.PENDING if summary is None else summary.deployment_status
+    now_ms = max(now_ms, intent.started_at_ms)
+    return Deployment(
+        deployment_id=intent.deployment_id,
+        paywall_id=None,
+        owner_id=None,
+        config_hash=intent.config_hash,
+        image_digest=None if summary is None else summary.image_digest,
+        status=status,
+        diagnostics={
+            "diagnostics": list(intent.diagnostics),
+            "metadata": metadata,
+            "requestId": intent.request_id,
+        },
+        applied_at_ms=now_ms if status is DeploymentStatus.APPLIED else None,
+        rolled_back_from=None if summary is None else summary.rolled_back_from,
+        created_at_ms=intent.started_at_ms,
+        updated_at_ms=now_ms,
+        request_id=intent.request_id,
+        execution_path=ExecutionPath.HOSTED_NODE,
+    )
+
+
+def event_row(
+    intent: Intent, number: int, kind: str, level: Level, details: dict[str, Any], now_ms: int
+) -> GatewayEvent | None:
+    """Return the event, the `number`th of its request, or None when there is no paywall to tell it of."""
+    if intent.paywall_id is None or intent.owner_id is None:
+        return None
+    return GatewayEvent(
+        event_id=f"evt_{intent.deployment_id}_{number}",
+        paywall_id=intent.paywall_id,
+        owner_id=intent.owner_id,
+        event_type=f"{EVENT}_{kind}",
+        level=level,
+        request_id=intent.request_id,
+        metadata={
+            "executionPath": ExecutionPath.HOSTED_NODE.value,
+            "deploymentId": intent.deployment_id,
+            "configHash": intent.config_hash,
+            "routeId": intent.rule_id,
+            "details": {key: value for key, value in details.items() if value is not None},
+        },
+        created_at_ms=now_ms,
+    )
+
+
+def observations(
+    summary: ReconcileSummary, control_at_ms: int, gateway_at_ms: int
+) -> tuple[ObservabilityRecord, ...]:
+    """Return what the planes say of a reconcile: the control plane its failure, the gateway its probes.
+
+    Source: runbook lightning-ops, smoke:observability.
+    """
+    all_ok = summary.health_ok and summary.challenge_ok and summary.proxy_ok
+    control = observation(
+        plane=Plane.CONTROL,
+        executor=Executor.SYSTEM,
+        execution_path=ExecutionPath.HOSTED_NODE,
+        observed_at_ms=control_at_ms,
+        request_id=summary.request_id,
+        endpoint=RECONCILE_ENDPOINT,
+        deny_reason=None if summary.failure_code is None else summary.failure_code.value,
+    )
+    gateway = observation(
+        plane=Plane.GATEWAY,
+        executor=Executor.GATEWAY,
+        execution_path=ExecutionPath.HOSTED_NODE,
+        observed_at_ms=gateway_at_ms,
+        request_id=summary.request_id,
+        endpoint=HEALTH_ENDPOINT,
+        deny_reason=None if all_ok else PROBE_FAILED,
+    )
+    return control, gateway

@@ -1,0 +1,1 @@
+"""How the security controls of a control plane are drilled."""

@@ -1,0 +1,1 @@
+"""How reported settlements are entered into books."""

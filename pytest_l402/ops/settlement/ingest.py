@@ -1,0 +1,253 @@
+"""Decides what becomes of a batch of reported events: all of it goes into the books, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from pytest_l402.contract.settlement_facts import BatchConflict, Booked, InvoiceFact, SettlementFact
+from pytest_l402.ops.settlement.events import Refusal, batch_order, decode_event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+DEFAULT_REQUEST_ID = "smoke:settlement"
+_SHOWN_REFUSALS = 3
+
+
+class BatchBooks(Protocol):
+    """A settlement store that takes batches."""
+
+    def ingest_batch(self, facts: Sequence[InvoiceFact | SettlementFact]) -> tuple[Booked, ...]:
+        """Enter all the facts in the order given, or raise `BatchConflict` and enter none."""
+        ...
+
+    def note_batch(self, row: Mapping[str, Any]) -> None:
+        """Keep what became of a batch."""
+        ...
+
+
+class IngestRefused(ValueError):  # noqa: N818 - the outcome's name
+    """A batch was refused, and the books are as they were; `refusals` holds every reason, in its order."""
+
+    def __init__(self, refusals: tuple[Refusal, ...]) -> None:
+        shown = "; ".join(str(refusal) for refusal in refusals[:_SHOWN_REFUSALS])
+        more = len(refusals) - _SHOWN_REFUSALS
+        super().__init__(
+            f"settlement batch (runbook lightning-ops, smoke:settlement): {shown}"
+            + (f"; and {more} more" if more > 0 else "")
+            + "; nothing was stored: correct the events and send the whole batch again"
+        )
+        self.refusals = refusals
+
+    @property
+    def code(self) -> str:
+        """The stable code of the first reason."""
+        return str(self.refusals[0].code)
+
+    def to_row(self) -> dict[str, Any]:
+        """Return what `smoke:settlement` prints: a summary of nothing, with failureCode and refusals."""
+        return {
+            "ok": False,
+            "processed": 0,
+            "invoiceTransitions": [],
+            "settlements": [],
+            "settlementIds": [],
+            "paymentProofRefs": [],
+            "correlationRefs": [],
+            "failureCode": self.code,
+            "refusals": [refusal.to_row() for refusal in self.refusals],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceTransition:
+    """What an invoice event left: `status` is the invoice's own, which an event may be too late to change."""
+
+    invoice_id: str
+    paywall_id: str
+    owner_id: str
+    status: str
+    request_id: str | None
+    updated_at_ms: int
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the transition with camelCase keys; a request id that is not known is left out."""
+        row = {
+            "invoiceId": self.invoice_id,
+            "paywallId": self.paywall_id,
+            "ownerId": self.owner_id,
+            "status": self.status,
+            "requestId": self.request_id,
+            "updatedAtMs": self.updated_at_ms,
+        }
+        return _without_none(row)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestedSettlement:
+    """What a settlement event found or left: the settlement as stored, amounts in msats.
+
+    `task_id` and `route_id` are those of the event, which may be a replay under other ids.
+    """
+
+    settlement_id: str
+    paywall_id: str
+    owner_id: str
+    invoice_id: str | None
+    amount_msats: int
+    request_id: str | None
+    payment_proof_ref: str
+    existed: bool
+    task_id: str | None = None
+    route_id: str | None = None
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the settlement with camelCase keys; ids that are not known are left out."""
+        row = {
+            "settlementId": self.settlement_id,
+            "paywallId": self.paywall_id,
+            "ownerId": self.owner_id,
+            "invoiceId": self.invoice_id,
+            "amountMsats": self.amount_msats,
+            "requestId": self.request_id,
+            "paymentProofRef": self.payment_proof_ref,
+            "existed": self.existed,
+        }
+        return _without_none(row)
+
+    def correlation_row(self) -> dict[str, Any]:
+        """Return what joins the settlement with request, task and route; ids not known are left out."""
+        row = {
+            "settlementId": self.settlement_id,
+            "paymentProofRef": self.payment_proof_ref,
+            "requestId": self.request_id,
+            "taskId": self.task_id,
+            "routeId": self.route_id,
+        }
+        return _without_none(row)
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementIngest:
+    """What a batch did, in the order in which its events happened; replays are among the settlements."""
+
+    processed: int
+    invoice_transitions: tuple[InvoiceTransition, ...]
+    settlements: tuple[IngestedSettlement, ...]
+
+    @property
+    def settlement_ids(self) -> tuple[str, ...]:
+        """One id for each settlement event, those of replays repeated."""
+        return tuple(item.settlement_id for item in self.settlements)
+
+    @property
+    def payment_proof_refs(self) -> tuple[str, ...]:
+        """One proof reference for each settlement event, hosted form."""
+        return tuple(item.payment_proof_ref for item in self.settlements)
+
+    def to_row(self) -> dict[str, Any]:
+        """Return what `smoke:settlement` prints."""
+        return {
+            "ok": True,
+            "processed": self.processed,
+            "invoiceTransitions": [item.to_row() for item in self.invoice_transitions],
+            "settlements": [item.to_row() for item in self.settlements],
+            "settlementIds": list(self.settlement_ids),
+            "paymentProofRefs": list(self.payment_proof_refs),
+            "correlationRefs": [item.correlation_row() for item in self.settlements],
+        }
+
+
+def ingest_settlements(
+    store: BatchBooks, events: Iterable[object], *, request_id: str = DEFAULT_REQUEST_ID
+) -> SettlementIngest:
+    """Enter a batch of events, as parsed from JSON, into the books: all of them, or none.
+
+    They are entered in the order in which they happened, whatever order they come in. A batch that came
+    before changes nothing. What became of it is kept in the table `ingest_batches` under `request_id`, and
+    contradictions in `conflicts`.
+
+    Source: runbook lightning-ops, smoke:settlement.
+
+    Raises:
+        IngestRefused: an event cannot be understood, or contradicts the books or another one.
+    """
+    decoded = [decode_event(event, place) for place, event in enumerate(events)]
+    refusals = tuple(refusal for item in decoded if isinstance(item, tuple) for refusal in item)
+    if refusals:
+        _refuse(store, request_id, len(decoded), refusals)
+    facts = [(place, item) for place, item in enumerate(decoded) if not isinstance(item, tuple)]
+    facts.sort(key=lambda entry: batch_order(entry[1]))
+    try:
+        booked = store.ingest_batch([fact for _, fact in facts])
+    except BatchConflict as conflict:
+        found = tuple(
+            Refusal(
+                facts[number][0],
+                item.code,
+                item.field,
+                str(item.kept),
+                str(item.refused),
+                item.settlement_id,
+            )
+            for number, item in conflict.conflicts
+        )
+        _refuse(store, request_id, len(decoded), found)
+    _note(store, request_id, len(decoded), ())
+    return _summary(booked)
+
+
+def _refuse(store: BatchBooks, request_id: str, events: int, refusals: tuple[Refusal, ...]) -> NoReturn:
+    _note(store, request_id, events, refusals)
+    raise IngestRefused(refusals) from None
+
+
+def _note(store: BatchBooks, request_id: str, events: int, refusals: tuple[Refusal, ...]) -> None:
+    store.note_batch(
+        {
+            "requestId": request_id,
+            "events": events,
+            "outcome": "refused" if refusals else "accepted",
+            "refusals": [refusal.to_row() for refusal in refusals],
+        }
+    )
+
+
+def _summary(booked: tuple[Booked, ...]) -> SettlementIngest:
+    transitions: list[InvoiceTransition] = []
+    settlements: list[IngestedSettlement] = []
+    for entry in booked:
+        fact, row = entry.fact, entry.row
+        if isinstance(fact, InvoiceFact):
+            transitions.append(
+                InvoiceTransition(
+                    invoice_id=row["invoiceId"],
+                    paywall_id=row["paywallId"],
+                    owner_id=row["ownerId"],
+                    status=row["status"],
+                    request_id=row["requestId"],
+                    updated_at_ms=fact.at_ms,
+                )
+            )
+        else:
+            settlements.append(
+                IngestedSettlement(
+                    settlement_id=row["settlementId"],
+                    paywall_id=row["paywallId"],
+                    owner_id=row["ownerId"],
+                    invoice_id=row["invoiceId"],
+                    amount_msats=row["amountMsats"],
+                    request_id=row["requestId"],
+                    payment_proof_ref=row["paymentProofRef"],
+                    existed=entry.existed,
+                    task_id=fact.task_id,
+                    route_id=fact.route_id,
+                )
+            )
+    return SettlementIngest(len(booked), tuple(transitions), tuple(settlements))
+
+
+def _without_none(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if value is not None}

@@ -1,0 +1,1 @@
+"""The books: what counts as paid, and what users see of it."""

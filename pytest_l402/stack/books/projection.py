@@ -1,0 +1,76 @@
+"""Decides what the user interface shows of a payment: it may lag behind, or differ from, what was settled."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from pytest_l402.contract import ExecutionPath, Executor, Plane, hosted_proof_reference
+from pytest_l402.contract.settlement_event import SettlementEvent
+from pytest_l402.contract.settlement_facts import SettlementFact
+from pytest_l402.harness.clock import Clock
+from pytest_l402.harness.faults import Faults
+from pytest_l402.harness.journal import Journal, Row
+from pytest_l402.harness.observation import UI_ENDPOINT, observation
+from pytest_l402.stack.faults import ProjectionProofMismatch, ProjectionStale
+
+
+class Projection:
+    """The transactions view: a `projection` row and a record of plane `ui` for each settlement."""
+
+    def __init__(self, journal: Journal, clock: Clock, faults: Faults) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._faults = faults
+        self._shown: set[str] = set()
+
+    def observe(self, settlement: Row, event: SettlementEvent | SettlementFact, existed: bool) -> None:
+        """Show a stored settlement for the request that presented its proof; `existed` marks a replay."""
+        self._show(settlement, event.request_id, event.task_id, existed)
+
+    def catch_up(self, settlements: Iterable[Row]) -> int:
+        """Show the settlements that were never shown, as after an outage, and return how many there were."""
+        missing = [row for row in settlements if row["settlementId"] not in self._shown]
+        for row in missing:
+            self._show(row, row["requestId"], row["taskId"], existed=False)
+        return len(missing)
+
+    def _show(self, settlement: Row, request_id: str | None, task_id: str | None, existed: bool) -> None:
+        if self._faults.active(ProjectionStale, request_id):
+            return
+        proof = settlement["paymentProofRef"]
+        if self._faults.active(ProjectionProofMismatch, request_id):
+            # As long as the real one, and of the same form: only a comparison tells them apart.
+            proof = hosted_proof_reference(hashlib.sha256(f"shown instead of {proof}".encode()).hexdigest())
+        amount = settlement["amountMsats"]
+        at_ms = self._clock.tick()
+        self._shown.add(settlement["settlementId"])
+        self._journal.append(
+            "projection",
+            {
+                "requestId": request_id,
+                "taskId": task_id,
+                "paymentProofRef": proof,
+                "amountMsats": amount,
+                "status": "cached" if existed else "paid",
+                "atMs": at_ms,
+            },
+        )
+        self._journal.emit(
+            observation(
+                request_id=request_id,
+                user_id=settlement["ownerId"],
+                paywall_id=settlement["paywallId"],
+                task_id=task_id,
+                endpoint=UI_ENDPOINT,
+                quoted_cost_msats=amount,
+                cap_applied_msats=amount,
+                paid_amount_msats=amount,
+                payment_proof_ref=proof,
+                cache_hit=existed,
+                executor=Executor.SYSTEM,
+                plane=Plane.UI,
+                execution_path=ExecutionPath.HOSTED_NODE,
+                observed_at_ms=at_ms,
+            )
+        )

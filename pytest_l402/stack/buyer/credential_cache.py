@@ -1,0 +1,54 @@
+"""Decides which credential the buyer presents again instead of paying again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pytest_l402.stack.buyer.purchase import CacheStatus
+
+
+@dataclass(frozen=True, slots=True)
+class CachedCredential:
+    """A paid credential; `authorization` is a secret, amounts are msats, the expiry epoch seconds."""
+
+    authorization: str = field(repr=False)
+    payment_hash: str
+    amount_msats: int
+    proof_reference: str
+    local_proof_reference: str
+    expires_at_s: int | None = None
+
+
+class CredentialCache:
+    """Credentials by scheme, host and path, in memory: they are gone with the process."""
+
+    def __init__(self) -> None:
+        self._credentials: dict[str, CachedCredential] = {}
+
+    def __len__(self) -> int:
+        return len(self._credentials)
+
+    def lookup(self, key: str, now_s: int) -> tuple[CacheStatus, CachedCredential | None]:
+        """Return the credential to present: a `hit`; or none, `stale` when it has just been found expired.
+
+        A credential is valid strictly before its expiry, as the gateway reads it.
+        """
+        found = self._credentials.get(key)
+        if found is None:
+            return CacheStatus.MISS, None
+        if found.expires_at_s is not None and now_s >= found.expires_at_s:
+            del self._credentials[key]
+            return CacheStatus.STALE, None
+        return CacheStatus.HIT, found
+
+    def store(self, key: str, credential: CachedCredential) -> None:
+        """Keep a credential in place of any earlier one."""
+        self._credentials[key] = credential
+
+    def evict(self, key: str) -> None:
+        """Forget the credential, if there is one."""
+        self._credentials.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything, as the end of the process does."""
+        self._credentials.clear()

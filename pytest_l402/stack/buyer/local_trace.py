@@ -1,0 +1,125 @@
+"""Decides what one purchase leaves on the buyer's side: local-node records, and a flow of the artifact.
+
+Everything is written at the moment it happens: a process that is killed leaves exactly what it had done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pytest_l402.boundary import digest_reference
+from pytest_l402.contract import (
+    DesktopRuntimeStatus,
+    ExecutionPath,
+    Executor,
+    LocalFlow,
+    LocalFlowKind,
+    NodeSyncStatus,
+    ObservabilityRecord,
+    Plane,
+    SellerCall,
+    TaskStatus,
+    WalletState,
+)
+from pytest_l402.harness.clock import Clock
+from pytest_l402.harness.faults import Faults
+from pytest_l402.harness.journal import Journal
+from pytest_l402.harness.observation import UI_ENDPOINT, observation
+from pytest_l402.stack.faults import NodeDegraded, WalletLocked
+
+
+@dataclass(slots=True)
+class LocalTrace:
+    """The trace of one purchase; `endpoint` is the URL without query, which may hold a token."""
+
+    journal: Journal
+    clock: Clock
+    faults: Faults
+    request_id: str
+    task_id: str
+    user_id: str
+    desktop_session_id: str
+    endpoint: str
+    cap_msats: int
+    path: str
+    kind: LocalFlowKind = LocalFlowKind.INTERRUPTED
+    task_status: TaskStatus = TaskStatus.APPROVED
+    transition_ids: list[str] = field(default_factory=list)
+    proof_reference: str | None = None
+    payment_id: str | None = None
+    blocked_code: str | None = None
+    blocked_reason: str | None = None
+    seller_calls: list[SellerCall] = field(default_factory=list)
+    records: list[ObservabilityRecord] = field(default_factory=list)
+
+    def moved(self, to: TaskStatus) -> None:
+        """Note that the task is in another state now."""
+        self.task_status = to
+        self.transition_ids.append(self.request_id)
+
+    def called(self, authorization: str | None, status: int) -> None:
+        """Note an answer of the seller; of the credential only a digest is kept."""
+        digest = None if authorization is None else digest_reference(authorization)
+        self.seller_calls.append(SellerCall(path=self.path, authorization=digest, status=status))
+
+    def refused(self, kind: LocalFlowKind, code: str, reason: str) -> None:
+        """Note why nothing was delivered."""
+        self.kind, self.blocked_code, self.blocked_reason = kind, code, reason
+
+    def observed(
+        self,
+        plane: Plane,
+        *,
+        quoted_msats: int | None = None,
+        paid_msats: int | None = None,
+        proof: str | None = None,
+        cache_hit: bool | None = False,
+        deny_reason: str | None = None,
+        wallet_state: WalletState | None = None,
+    ) -> None:
+        """Emit a record of the local-node path, and keep it for the artifact; amounts in msats.
+
+        A wallet's state is what the last call showed, if it showed any.
+        """
+        if wallet_state is None:
+            locked = self.faults.active(WalletLocked, self.request_id) is not None
+            wallet_state = WalletState.LOCKED if locked else WalletState.UNLOCKED
+        degraded = self.faults.active(NodeDegraded, self.request_id) is not None
+        record = observation(
+            request_id=self.request_id,
+            user_id=self.user_id,
+            task_id=self.task_id,
+            endpoint=UI_ENDPOINT if plane is Plane.UI else self.endpoint,
+            quoted_cost_msats=quoted_msats,
+            cap_applied_msats=self.cap_msats,
+            paid_amount_msats=paid_msats,
+            payment_proof_ref=proof,
+            cache_hit=cache_hit,
+            deny_reason=deny_reason,
+            executor=Executor.DESKTOP,
+            plane=plane,
+            execution_path=ExecutionPath.LOCAL_NODE,
+            desktop_session_id=self.desktop_session_id,
+            desktop_runtime_status=DesktopRuntimeStatus.RUNNING,
+            wallet_state=wallet_state,
+            node_sync_status=NodeSyncStatus.DEGRADED if degraded else NodeSyncStatus.SYNCED,
+            observed_at_ms=self.clock.tick(),
+        )
+        self.journal.emit(record)
+        self.records.append(record)
+
+    def flow(self) -> LocalFlow:
+        """Return the flow of the artifact as it stands."""
+        return LocalFlow(
+            flow=self.kind,
+            task_id=self.task_id,
+            task_status=self.task_status,
+            create_request_id=self.request_id,
+            transition_request_ids=tuple(self.transition_ids),
+            proof_reference=self.proof_reference,
+            payment_id=self.payment_id,
+            blocked_error_code=self.blocked_code,
+            blocked_reason=self.blocked_reason,
+            seller_calls=tuple(self.seller_calls),
+            observability_records=tuple(self.records),
+        )

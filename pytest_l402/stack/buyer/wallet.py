@@ -1,0 +1,268 @@
+"""Decides what the buyer's wallet does with an invoice: pay it once, at most the cap, and say how it went."""
+
+# ruff: noqa: N818 - the errors carry the names of the conditions
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pytest_l402.contract import hosted_proof_reference, local_proof_reference
+from pytest_l402.contract.payment import PaymentError
+from pytest_l402.harness.clock import Clock
+from pytest_l402.harness.faults import Faults
+from pytest_l402.harness.journal import Journal
+from pytest_l402.protocol import Invoice, InvoiceError, Preimage, decode_invoice
+from pytest_l402.stack.faults import (
+    PaymentFailure,
+    PaymentPending,
+    PaymentSlow,
+    PreimageMissing,
+    WalletLocked,
+)
+from pytest_l402.stack.gateway.lightning_node import LightningNode, NodeError
+
+
+class InvoiceNotPayable(PaymentError):
+    """The text is no invoice that this wallet can pay; nothing was sent."""
+
+
+class WalletIsLocked(PaymentError):
+    """The wallet is locked; nothing was sent."""
+
+
+class AmountOverCap(PaymentError):
+    """The invoice asks for more than the caller allows; nothing was sent."""
+
+
+class PaymentFailed(PaymentError):
+    """The payment was tried and failed; no money moved."""
+
+
+class PaymentPendingError(PaymentError):
+    """The payment is on its way: it may still succeed or fail (`Wallet.resolve_pending`)."""
+
+
+class PaymentAlreadyMade(PaymentError):
+    """The payment hash is paid, or on its way, by an earlier call; this call moved no money."""
+
+
+class PreimageNotReturned(PaymentError):
+    """The money is gone, but the wallet hands no preimage over."""
+
+
+class PaymentStatus(StrEnum):
+    """How a pay call ended, as in the table `payments`."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    PENDING = "pending"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A payment that went through: amount in msats, and the preimage, a secret that the repr hides."""
+
+    payment_hash: str
+    amount_msats: int
+    preimage: Preimage = field(repr=False)
+
+    @property
+    def proof_reference(self) -> str:
+        """The hosted form of the proof, `lightning_preimage:` and 24 hex digits."""
+        return hosted_proof_reference(self.preimage.hex())
+
+    @property
+    def local_proof_reference(self) -> str:
+        """The local form of the proof, `preimage:` and 16 hex digits."""
+        return local_proof_reference(self.preimage.hex())
+
+
+@dataclass(slots=True)
+class _Sent:
+    amount_msats: int
+    host: str | None
+    status: PaymentStatus
+
+
+class Wallet:
+    """The buyer's wallet: one balance in msats, no routing fees, a row in `payments` for every pay call.
+
+    It checks the invoice's signature, its signer and its expiry itself. A payment hash is paid once: a failed
+    payment may be tried again, one that succeeded or is pending may not. Faults: `WalletLocked`,
+    `PaymentFailure`, `PaymentPending`, `PaymentSlow`, `PreimageMissing`.
+    """
+
+    def __init__(
+        self,
+        node: LightningNode,
+        *,
+        journal: Journal,
+        clock: Clock,
+        faults: Faults | None = None,
+        balance_msats: int = 100_000_000,
+    ) -> None:
+        self._node = node
+        self._journal = journal
+        self._clock = clock
+        self._faults = faults if faults is not None else Faults()
+        self._balance_msats = balance_msats
+        self._sent: dict[str, _Sent] = {}
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"Wallet(balance_msats={self._balance_msats}, payments={len(self._sent)})"
+
+    @property
+    def balance_msats(self) -> int:
+        """What can still be spent, in msats; a pending payment's amount is not part of it."""
+        return self._balance_msats
+
+    def pay_invoice(self, bolt11: str, *, max_msats: int | None = None, host: str | None = None) -> Payment:
+        """Pay the invoice if it asks for at most `max_msats`; `host` is noted as the seller's name.
+
+        Raises:
+            PaymentError: no preimage; its subclass says whether money moved.
+        """
+        with self._lock:
+            invoice = self._payable(bolt11)
+            amount_msats = invoice.amount_msats
+            if amount_msats is None:
+                raise InvoiceNotPayable("expected an invoice with an amount, saw one that leaves it open")
+            return self._pay(invoice, amount_msats, max_msats, host)
+
+    def resolve_pending(self, payment_hash: str, *, succeed: bool = True) -> Payment | None:
+        """Let a pending payment come to its end; return it when it succeeds, None when it fails.
+
+        Raises:
+            PaymentError: no such payment is pending, or the node refuses it by now.
+        """
+        with self._lock:
+            sent = self._sent.get(payment_hash)
+            if sent is None or sent.status is not PaymentStatus.PENDING:
+                raise PaymentError(f"payment {payment_hash[:16]}… is not pending", payment_hash)
+            self._balance_msats += sent.amount_msats
+            del self._sent[payment_hash]
+            if not succeed:
+                self._note(payment_hash, sent.amount_msats, sent.host, PaymentStatus.FAILED)
+                return None
+            return self._send(payment_hash, sent.amount_msats, sent.host)
+
+    def status_of(self, payment_hash: str) -> PaymentStatus | None:
+        """Return `succeeded` or `pending`, or None when nothing was sent or it failed."""
+        sent = self._sent.get(payment_hash)
+        return None if sent is None else sent.status
+
+    def pending(self) -> tuple[str, ...]:
+        """Return the payment hashes that are neither paid nor failed; empty in the steady state."""
+        return tuple(key for key, sent in self._sent.items() if sent.status is PaymentStatus.PENDING)
+
+    def _payable(self, bolt11: str) -> Invoice:
+        try:
+            invoice = decode_invoice(bolt11)
+        except InvoiceError as error:
+            raise InvoiceNotPayable(str(error)) from error
+        if invoice.prefix != self._node.prefix:
+            raise InvoiceNotPayable(
+                f"expected an invoice of network {self._node.prefix}, saw one of {invoice.prefix}",
+                invoice.payment_hash,
+            )
+        return invoice
+
+    def _pay(self, invoice: Invoice, amount_msats: int, max_msats: int | None, host: str | None) -> Payment:
+        payment_hash = str(invoice.payment_hash)
+        request_id = self._node.request_id_of(payment_hash)
+        if self._faults.active(WalletLocked, request_id):
+            self._note(payment_hash, amount_msats, host, PaymentStatus.FAILED)
+            raise WalletIsLocked("the wallet is locked; unlock it and try again", payment_hash)
+        sent = self._sent.get(payment_hash)
+        if sent is not None:
+            self._note(payment_hash, amount_msats, host, PaymentStatus.DUPLICATE)
+            raise PaymentAlreadyMade(
+                f"payment {payment_hash[:16]}… is {sent.status} already; use its preimage, do not pay again",
+                payment_hash,
+            )
+        refusal = self._refusal(invoice, amount_msats, max_msats)
+        if refusal is not None:
+            self._note(payment_hash, amount_msats, host, PaymentStatus.FAILED)
+            raise refusal
+        slow = self._faults.active(PaymentSlow, request_id)
+        if slow is not None:
+            self._clock.advance(slow.ms)
+        if self._faults.active(PaymentFailure, request_id):
+            self._note(payment_hash, amount_msats, host, PaymentStatus.FAILED)
+            raise PaymentFailed(f"payment {payment_hash[:16]}… found no route", payment_hash)
+        if self._faults.active(PaymentPending, request_id):
+            self._balance_msats -= amount_msats
+            self._sent[payment_hash] = _Sent(amount_msats, host, PaymentStatus.PENDING)
+            self._note(payment_hash, amount_msats, host, PaymentStatus.PENDING)
+            raise PaymentPendingError(f"payment {payment_hash[:16]}… is still on its way", payment_hash)
+        return self._send(payment_hash, amount_msats, host, withhold=PreimageMissing)
+
+    def _refusal(self, invoice: Invoice, amount_msats: int, max_msats: int | None) -> PaymentError | None:
+        payment_hash = str(invoice.payment_hash)
+        if max_msats is not None and amount_msats > max_msats:
+            return AmountOverCap(
+                f"the invoice asks for {amount_msats} msats, the cap is {max_msats} msats", payment_hash
+            )
+        if self._clock.now_s() >= invoice.expires_at_s:
+            return InvoiceNotPayable(
+                f"the invoice expired at {invoice.expires_at_s} s; ask for a fresh challenge", payment_hash
+            )
+        if amount_msats > self._balance_msats:
+            return PaymentFailed(
+                f"the balance is {self._balance_msats} msats, the invoice asks for {amount_msats} msats",
+                payment_hash,
+            )
+        if invoice.payee.hex() != self._node.node_id:
+            # Only the node's own signature binds the amount to a payment hash that it would settle.
+            return PaymentFailed(
+                f"payment {payment_hash[:16]}… found no route to the invoice's signer", payment_hash
+            )
+        return None
+
+    def _send(
+        self,
+        payment_hash: str,
+        amount_msats: int,
+        host: str | None,
+        withhold: type[PreimageMissing] | None = None,
+    ) -> Payment:
+        try:
+            preimage = self._node.settle(payment_hash)
+        except NodeError as error:
+            self._note(payment_hash, amount_msats, host, PaymentStatus.FAILED)
+            raise PaymentFailed(f"the seller's node refused the payment: {error}", payment_hash) from error
+        self._balance_msats -= amount_msats
+        self._sent[payment_hash] = _Sent(amount_msats, host, PaymentStatus.SUCCEEDED)
+        if withhold is not None and self._faults.active(withhold, self._node.request_id_of(payment_hash)):
+            self._note(payment_hash, amount_msats, host, PaymentStatus.SUCCEEDED)
+            raise PreimageNotReturned(
+                f"payment {payment_hash[:16]}… succeeded, but no preimage came back", payment_hash
+            )
+        payment = Payment(payment_hash, amount_msats, preimage)
+        self._note(payment_hash, amount_msats, host, PaymentStatus.SUCCEEDED, payment.proof_reference)
+        return payment
+
+    def _note(
+        self,
+        payment_hash: str,
+        amount_msats: int,
+        host: str | None,
+        status: PaymentStatus,
+        proof_reference: str | None = None,
+    ) -> None:
+        self._journal.append(
+            "payments",
+            {
+                "paymentHash": payment_hash,
+                "amountMsats": amount_msats,
+                "host": host,
+                "status": str(status),
+                "preimageReleased": proof_reference is not None,
+                "proofReference": proof_reference,
+                "atMs": self._clock.tick(),
+            },
+        )

@@ -1,0 +1,1 @@
+"""The control plane: paywalls, tasks, switches, credential roles."""

@@ -1,0 +1,1 @@
+"""The full flow of the stack, and its steady state."""

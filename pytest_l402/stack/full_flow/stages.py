@@ -1,0 +1,347 @@
+"""Decides what each stage of the hosted full flow does, and which of the eight checks it bears out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_l402.contract import (
+    DeniedStatus,
+    DeploymentStatus,
+    ExecutionPath,
+    Executor,
+    GatewayReconcile,
+    PaidRequest,
+    PaidStatus,
+    PaywallCreation,
+    Plane,
+    PolicyDeniedRequest,
+    SettlementCorrelation,
+    TaskStatus,
+)
+from pytest_l402.harness.network import REQUEST_ID_HEADER, TASK_ID_HEADER, Request
+from pytest_l402.harness.observation import observation
+from pytest_l402.ops.full_flow.stages import Sections, Stage
+from pytest_l402.ops.full_flow.verification import (
+    compare_paths,
+    observability_failures,
+    observability_section,
+)
+from pytest_l402.ops.reconcile.gateway_probes import GatewayProbes
+from pytest_l402.stack import roles
+from pytest_l402.stack.buyer.executor import DEFAULT_USER
+from pytest_l402.stack.buyer.executor import Executor as BuiltInExecutor
+from pytest_l402.stack.buyer.policy import DEFAULT_CAP_MSATS
+from pytest_l402.stack.full_flow.steady_state import REQUEST_ID_PREFIX
+from pytest_l402.stack.gateway.gateway import Gateway
+from pytest_l402.stack.roles import BuyResult, ControlPlane, KeepsLocalArtifact
+
+if TYPE_CHECKING:
+    from pytest_l402.harness.journal import Row
+    from pytest_l402.stack.stack import Stack
+
+RECONCILE_ENDPOINT = "/api/lightning/paywalls/reconcile"
+HEALTH_ENDPOINT = "/l402/health"
+PAUSE_REASON = "global pause policy is active"
+
+
+@dataclass(slots=True)
+class FlowStages:
+    """The six stages of one flow against one stack; each returns its `Stage` and fills its sections.
+
+    Sells through the first paywall of the stack. A stage that cannot go on raises; what it had found by then
+    stays in its sections.
+    """
+
+    stack: Stack
+    request_id: str
+    local_artifact_path: Path | None = None
+    allow_missing_local_artifact: bool = False
+    relative_paths: bool = True
+    sections: Sections = field(default_factory=Sections)
+    payment_hash: str | None = None
+    _first_record: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._first_record = len(self.stack.journal.rows("records"))
+
+    def create_paywall(self, stage: Stage) -> None:
+        """paywall.create: the control plane knows the paywall, with these values and no others."""
+        paywall = self.stack.paywalls[0]
+        ids = {"paywallId": paywall.paywall_id, "ownerId": paywall.owner_id, "routeId": paywall.route_id}
+        stage.details.update(ids)
+        control_plane: ControlPlane = self.stack.control_plane
+        control_plane.create_paywall(paywall)
+        self.sections.paywall_creation = PaywallCreation(
+            ok=True,
+            paywall_id=paywall.paywall_id,
+            owner_id=paywall.owner_id,
+            route_id=paywall.route_id,
+        )
+
+    def reconcile_gateway(self, stage: Stage) -> None:
+        """gateway.reconcile: the gateway sells what the control plane says, and delivers it when paid."""
+        gateway: object = self.stack.gateway
+        section = self._deployed(stage) if isinstance(gateway, Gateway) else self._as_found(stage)
+        self.sections.gateway_reconcile = section
+        row = section.to_row()
+        stage.details.update(
+            {key: row[key] for key in ("deploymentId", "configHash")},
+            status=section.deployment_status.value,
+            **{key: row[key] for key in ("challengeOk", "proxyOk", "healthOk")},
+        )
+
+    def _deployed(self, stage: Stage) -> GatewayReconcile:
+        """Reconcile the stack's own gateway."""
+        summary = self.stack.reconciler().reconcile(stage.request_id)
+        reason = f"{summary.failure_code}: {summary.failure_reason}"
+        stage.expect("gateway_reconcile", summary.ok, reason)
+        return GatewayReconcile(
+            request_id=summary.request_id,
+            deployment_id=summary.deployment_id,
+            config_hash=summary.config_hash,
+            deployment_status=summary.deployment_status,
+            challenge_ok=summary.challenge_ok,
+            proxy_ok=summary.proxy_ok,
+            health_ok=summary.health_ok,
+        )
+
+    def _as_found(self, stage: Stage) -> GatewayReconcile:
+        """Probe a gateway that somebody else configures: nothing is deployed, so there is no deployment."""
+        paywall = self.stack.paywalls[0]
+        report = GatewayProbes(self.stack.client, paywall.path, paywall.price_msats, stage.request_id).run(
+            self.stack.wallet
+        )
+        code = next(
+            (
+                f"{name}_check_failed"
+                for name, ok in (
+                    ("health", report.health_ok),
+                    ("challenge", report.challenge_ok),
+                    ("proxy", report.proxy_ok),
+                )
+                if not ok
+            ),
+            None,
+        )
+        self._observe(stage, Executor.SYSTEM, Plane.CONTROL, RECONCILE_ENDPOINT, code)
+        probe_code = None if report.ok else "gateway_probe_failed"
+        self._observe(stage, Executor.GATEWAY, Plane.GATEWAY, HEALTH_ENDPOINT, probe_code)
+        stage.expect("gateway_reconcile", report.ok, ", ".join(report.reasons))
+        return GatewayReconcile(
+            request_id=stage.request_id,
+            deployment_id=None,
+            config_hash=None,
+            deployment_status=DeploymentStatus.APPLIED if report.ok else DeploymentStatus.FAILED,
+            challenge_ok=report.challenge_ok,
+            proxy_ok=report.proxy_ok,
+            health_ok=report.health_ok,
+        )
+
+    def pay_request(self, stage: Stage) -> None:
+        """request.paid: the executor buys once, and the settlement store knows it by its request id."""
+        stack, paywall = self.stack, self.stack.paywalls[0]
+        known = {row["settlementId"] for row in stack.settlement_store.rows("settlements")}
+        with stack.edge.attributing(f"{self.request_id}:paid", self._register) as attribution:
+            bought = self._buy(paywall.path)
+        stage.request_id = bought.request_id
+        new = [r for r in stack.settlement_store.rows("settlements") if r["settlementId"] not in known]
+        mine = [row for row in new if row["requestId"] == bought.request_id]
+        row: Mapping[str, Any] = mine[0] if mine else {}
+        if attribution.task_id is not None:
+            ends = (TaskStatus.PAID, TaskStatus.COMPLETED) if mine else (TaskStatus.FAILED,)
+            self._move(attribution.task_id, bought.request_id, TaskStatus.RUNNING, *ends)
+        status, http_status = getattr(bought, "status", "paid"), getattr(bought, "http_status", 200)
+        check = "paid_request_success"
+        stage.expect(check, status == "paid", f"expected a purchase that was paid, saw {status}")
+        stage.expect(check, http_status == 200, f"expected the answer 200, saw {http_status}")
+        stage.expect(
+            check,
+            len(new) == 1 and len(mine) == 1,
+            f"expected one settlement, of request {bought.request_id}, saw {len(new)} and {len(mine)} of it",
+        )
+        amount = row.get("amountMsats")
+        stage.expect(
+            check, amount == paywall.price_msats, f"expected {paywall.price_msats} msats, saw {amount}"
+        )
+        section = PaidRequest(
+            status=PaidStatus.FAILED if stage.failures else PaidStatus.PAID,
+            request_id=bought.request_id,
+            task_id=row.get("taskId") or getattr(bought, "task_id", None),
+            route_id=row.get("routeId"),
+            settlement_id=row.get("settlementId"),
+            amount_msats=amount,
+            payment_proof_ref=row.get("paymentProofRef"),
+        )
+        self.payment_hash = row.get("paymentHash") or getattr(bought, "payment_hash", None)
+        self.sections.paid_request = section
+        told = section.to_row()
+        keys = ("settlementId", "paymentProofRef", "amountMsats", "taskId", "routeId")
+        stage.details.update({key: told[key] for key in keys})
+        self._correlate(stage, section)
+
+    def deny_request(self, stage: Stage) -> None:
+        """request.denied: under the global pause nothing is sold, and nothing reaches wallet or store."""
+        stack, paywall = self.stack, self.stack.paywalls[0]
+        control_plane: ControlPlane = stack.control_plane
+        endpoint = str(stack.client.base_url.join(paywall.path))
+        before = self._money()
+        with _global_pause(control_plane):
+            task = control_plane.create_task(
+                stage.request_id, DEFAULT_USER, endpoint, DEFAULT_CAP_MSATS, stack.client.base_url.host
+            )
+            answer = stack.client.get(
+                paywall.path, headers={REQUEST_ID_HEADER: stage.request_id, TASK_ID_HEADER: task.task_id}
+            )
+        denied = task.is_blocked and task.last_error_code is not None
+        self.sections.policy_denied_request = PolicyDeniedRequest(
+            status=DeniedStatus.DENIED if denied else DeniedStatus.ALLOWED,
+            request_id=stage.request_id,
+            deny_reason_code=task.last_error_code,
+            deny_reason=task.last_error_reason,
+            source="global_pause",
+        )
+        stage.details.update(denyReasonCode=task.last_error_code, denyReason=task.last_error_reason)
+        check = "policy_deny"
+        stage.expect(check, denied, f"expected a blocked task, saw {task.status.value}")
+        challenged = "www-authenticate" in answer.headers
+        stage.expect(
+            check,
+            answer.status_code == 403 and not challenged,
+            f"expected 403 without a challenge of the gateway, saw {answer.status_code}",
+        )
+        stage.expect(check, self._money() == before, "expected no invoice, payment or settlement, saw some")
+        if task.is_pending:
+            self._move(task.task_id, stage.request_id, TaskStatus.FAILED)
+
+    def verify_observability(self, stage: Stage) -> None:
+        """observability.verify: every record of the flow is complete, and every plane has spoken."""
+        section = self.sections.observability = observability_section(self._records())
+        stage.details.update(
+            recordCount=section.record_count, missingFieldKeys=list(section.missing_field_keys)
+        )
+        for reason in observability_failures(self._records()):
+            stage.expect("observability", False, reason)
+
+    def verify_parity(self, stage: Stage) -> None:
+        """parity.verify: both paths hold the parity keys, and those of this run agree by value."""
+        own = self.local_artifact_path is None
+        path = self.local_artifact_path or self.stack.local_artifact_path()
+        assert path is not None
+        executor = self.stack.executor
+        if own and isinstance(executor, KeepsLocalArtifact):
+            executor.write_local_artifact(path)
+        compared = compare_paths(self.stack.journal.rows("records"), path, self._shown(path))
+        section = self.sections.parity = compared.section
+        row = section.to_row()
+        keys = ("localArtifactPresent", "localArtifactPath", "hostedMissingKeys", "localMissingKeys")
+        stage.details.update({key: row[key] for key in keys})
+        missing = ", ".join(section.hosted_missing_keys)
+        stage.expect("hosted_parity", not missing, f"no hosted record has a value for {missing}")
+        if section.local_artifact_present or not self.allow_missing_local_artifact:
+            # A historical artifact tells of other payments: only that of this run can agree by value.
+            for reason in compared.local_failures(by_value=own):
+                stage.expect("local_parity", False, reason)
+
+    def _buy(self, path: str) -> BuyResult:
+        executor: roles.Executor | BuiltInExecutor = self.stack.executor
+        if isinstance(executor, BuiltInExecutor):
+            # It may hold a credential of an earlier purchase, and here it is to pay.
+            return executor.buy(path, new_credential=True)
+        return executor.buy(path)
+
+    def _correlate(self, stage: Stage, paid: PaidRequest) -> None:
+        records, proof = self._records(), paid.payment_proof_ref
+        stored = {
+            row["paymentProofRef"]: row["settlementId"]
+            for row in self.stack.settlement_store.rows("settlements")
+        }
+        processed = [
+            row["paymentProofRef"]
+            for row in records
+            if _speaks(row, Plane.SETTLEMENT) and not row["denyReason"]
+        ]
+        known = [value for value in processed if value in stored]
+        self.sections.settlement_correlation = SettlementCorrelation(
+            processed=len(processed),
+            settlement_ids=tuple(stored[value] for value in known),
+            payment_proof_refs=tuple(known),
+        )
+        check = "settlement_correlation"
+        stage.expect(check, known == processed, "expected every settlement record in the store, saw another")
+        for plane in (Plane.GATEWAY, Plane.SETTLEMENT, Plane.UI):
+            told = {
+                (row["paymentProofRef"], row["paidAmountMsats"])
+                for row in records
+                if _speaks(row, plane) and row["requestId"] == paid.request_id and row["paymentProofRef"]
+            }
+            stage.expect(
+                check,
+                told == {(proof, paid.amount_msats)},
+                f"expected plane {plane.value} to tell of {proof} and {paid.amount_msats} msats alone",
+            )
+
+    def _records(self) -> list[Row]:
+        rows = self.stack.journal.rows("records")[self._first_record :]
+        return [row for row in rows if not str(row["requestId"] or "").startswith(REQUEST_ID_PREFIX)]
+
+    def _observe(
+        self, stage: Stage, executor: Executor, plane: Plane, endpoint: str, deny_reason: str | None
+    ) -> None:
+        clock = self.stack.clock
+        self.stack.journal.emit(
+            observation(
+                plane=plane,
+                executor=executor,
+                execution_path=ExecutionPath.HOSTED_NODE,
+                observed_at_ms=clock.tick(),
+                request_id=stage.request_id,
+                endpoint=endpoint,
+                deny_reason=deny_reason,
+            )
+        )
+
+    def _register(self, request_id: str, request: Request) -> str:
+        control_plane: ControlPlane = self.stack.control_plane
+        endpoint = f"{request.scheme}://{request.host}{request.path}"
+        task = control_plane.create_task(request_id, DEFAULT_USER, endpoint, DEFAULT_CAP_MSATS, request.host)
+        return task.task_id
+
+    def _move(self, task_id: str, request_id: str, *steps: TaskStatus) -> None:
+        control_plane: ControlPlane = self.stack.control_plane
+        for to in steps:
+            control_plane.transition(task_id, to, request_id, "gateway")
+
+    def _money(self) -> tuple[int, ...]:
+        """Return how many rows there are of everything that a denied request must not touch."""
+        store = self.stack.settlement_store
+        return (
+            len(self.stack.journal.rows("payments")),
+            len(store.rows("invoices")),
+            len(store.rows("settlements")),
+        )
+
+    def _shown(self, path: Path) -> str:
+        folder = self.stack.artifact_dir
+        if self.relative_paths and folder is not None and path.is_relative_to(folder):
+            return path.relative_to(folder).as_posix()
+        return path.as_posix()
+
+
+@contextmanager
+def _global_pause(control_plane: ControlPlane) -> Iterator[None]:
+    """Pause inside the block, and leave the pause as it was found, whatever happens in between."""
+    before = control_plane.global_pause()
+    try:
+        control_plane.set_global_pause(True, PAUSE_REASON)
+        yield
+    finally:
+        if not before:
+            control_plane.set_global_pause(False)
+
+
+def _speaks(row: Mapping[str, Any], plane: Plane) -> bool:
+    return (row["plane"], row["executor"] == Executor.DESKTOP) == (plane, False)

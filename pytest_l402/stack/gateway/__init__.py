@@ -1,0 +1,1 @@
+"""The seller's side: gateway, edge, node and API."""

@@ -1,0 +1,352 @@
+"""Decides what becomes of a request for a paid resource: a challenge, a refusal, or the seller's content."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from pytest_l402.contract import hosted_proof_reference
+from pytest_l402.contract.settlement_event import (
+    IngestOutcome,
+    SettlementEvent,
+    SettlementRefused,
+    settlement_id_of,
+)
+from pytest_l402.harness.clock import Clock
+from pytest_l402.harness.faults import Faults
+from pytest_l402.harness.journal import Journal
+from pytest_l402.harness.network import (
+    REQUEST_ID_HEADER,
+    TASK_ID_HEADER,
+    App,
+    Request,
+    Response,
+    is_usable_id,
+)
+from pytest_l402.harness.randomness import Randomness
+from pytest_l402.stack.faults import UpstreamDown
+from pytest_l402.stack.gateway import answers
+from pytest_l402.stack.gateway.evidence import Exchange, GatewayEvidence
+from pytest_l402.stack.gateway.forwarding import forwarded, readable_credential
+from pytest_l402.stack.gateway.lightning_node import (
+    InvoiceStatus,
+    NodeInvoice,
+    NodeUnavailable,
+    UnknownInvoice,
+)
+from pytest_l402.stack.gateway.limits import Freebies, RateLimiter, client_network
+from pytest_l402.stack.gateway.mint import LAPSED, CredentialMint, Presented, Refusal, Standing
+from pytest_l402.stack.gateway.profile import APERTURE, GatewayProfile, Reuse
+from pytest_l402.stack.gateway.services import Service, decoded_path, match_service
+
+if TYPE_CHECKING:
+    from pytest_l402.ops.security.controls import GateDecision
+
+HEALTH_PATH = "/healthz"
+STRICT_VERIFY_WAIT_MS = 3_000
+
+
+class ControlGate(Protocol):
+    """What the gateway asks of the control plane."""
+
+    def gate(
+        self, request_id: str | None, owner_id: str | None, paywall_id: str | None, task_id: str | None = None
+    ) -> GateDecision:
+        """Decide whether the request may go on, and leave a record of the decision."""
+        ...
+
+
+class SettlementSink(Protocol):
+    """What the gateway tells the settlement store."""
+
+    def invoice_opened(
+        self,
+        payment_hash: str,
+        invoice_id: str,
+        amount_msats: int,
+        paywall_id: str,
+        owner_id: str,
+        request_id: str | None,
+    ) -> None:
+        """Keep an invoice as open."""
+        ...
+
+    def ingest(self, event: SettlementEvent) -> IngestOutcome:
+        """Store a settlement, or observe that it is there already."""
+        ...
+
+
+class InvoiceNode(Protocol):
+    """What the gateway asks of the seller's node."""
+
+    def create_invoice(
+        self, amount_msats: int, description: str = "L402", request_id: str | None = None
+    ) -> NodeInvoice:
+        """Return a fresh invoice, or raise `NodeUnavailable`."""
+        ...
+
+    def lookup(self, payment_hash: str) -> InvoiceStatus:
+        """Return where an invoice stands, or raise `UnknownInvoice`."""
+        ...
+
+
+class Gateway:
+    """An L402 gateway that behaves as Aperture does, unless its `profile` says otherwise.
+
+    It checks real cryptography, asks the control plane before it asks for money, and tells the settlement
+    store about invoices and proofs of payment. Each request leaves one row in `exchanges` and one log line;
+    one to a service also leaves a record of plane `gateway`, unless the control plane denied it. Every answer
+    carries `x-oa-request-id`: the client's if it is 1 to 128 characters of printable ASCII without blanks,
+    else one of the gateway's own. `/healthz` answers 200, unless what was loaded last makes it ill.
+    """
+
+    def __init__(
+        self,
+        services: Iterable[Service],
+        *,
+        node: InvoiceNode,
+        upstream: App,
+        control_plane: ControlGate,
+        settlements: SettlementSink,
+        journal: Journal,
+        clock: Clock,
+        randomness: Randomness,
+        faults: Faults | None = None,
+        profile: GatewayProfile = APERTURE,
+        blocklist: Iterable[str] = (),
+    ) -> None:
+        self.services = tuple(services)
+        self.profile = profile
+        self._node = node
+        self._upstream = upstream
+        self._control_plane = control_plane
+        self._settlements = settlements
+        self._journal = journal
+        self._clock = clock
+        self._randomness = randomness
+        self._faults = faults if faults is not None else Faults()
+        self._health_status = 200
+        self._blocklist = frozenset(blocklist)
+        self._evidence = GatewayEvidence(journal, clock)
+        self._freebies = Freebies()
+        self._rates = RateLimiter()
+        self._used: set[str] = set()
+        # Serial: a freebie, a rate and a single use are read and counted in one step.
+        self._serial = threading.RLock()
+        self.mint = CredentialMint(randomness)
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request; refusals are answers, not exceptions."""
+        with self._serial:
+            exchange = self._exchange(request)
+            response = self._answer(request, exchange)
+            self._evidence.close(exchange, response.status)
+            return answers.with_request_id(response, exchange.request_id)
+
+    def load(self, services: Iterable[Service], *, health_status: int = 200) -> None:
+        """Sell these services from the next request on, and answer `/healthz` with `health_status`."""
+        with self._serial:
+            self.services = tuple(services)
+            self._health_status = health_status
+
+    def revoke(self, payment_hash: str) -> int:
+        """Delete the root keys of the credentials bought with this payment and return how many there were."""
+        return self.mint.revoke(payment_hash)
+
+    @contextmanager
+    def following(self, profile: GatewayProfile) -> Iterator[None]:
+        """Follow another profile inside the block."""
+        before, self.profile = self.profile, profile
+        try:
+            yield
+        finally:
+            self.profile = before
+
+    def _exchange(self, request: Request) -> Exchange:
+        request_id = request.header(REQUEST_ID_HEADER)
+        if not is_usable_id(request_id):
+            request_id = f"gw-{self._randomness.uuid('gateway request id')}"
+        task_id = request.header(TASK_ID_HEADER)
+        return Exchange(
+            request, request_id, task_id if is_usable_id(task_id) else None, decoded_path(request)
+        )
+
+    def _answer(self, request: Request, exchange: Exchange) -> Response:
+        if request.client_address in self._blocklist:
+            exchange.refusal = "address_blocked"
+            self._evidence.record(exchange, deny_reason="gateway_address_blocked")
+            return answers.answer(request, 403, "access denied")
+        if request.method == "OPTIONS":
+            return answers.answer(request, 200, "")
+        if exchange.path == HEALTH_PATH:
+            text = "ok" if self._health_status == 200 else "unhealthy"
+            return answers.answer(request, self._health_status, text)
+        service = match_service(self.services, request.host, exchange.path)
+        if service is None:
+            exchange.refusal = "no_service"
+            self._evidence.record(exchange, deny_reason="gateway_no_service")
+            return answers.answer(request, 500, "")
+        exchange.service = service
+        if not service.is_paid(exchange.path):
+            return self._limited(request, exchange, service) or self._forward(request, exchange, service)
+        decision = self._control_plane.gate(
+            exchange.request_id, service.owner_id, service.paywall_id, exchange.task_id
+        )
+        if not decision.allowed:
+            exchange.refusal = decision.code
+            return answers.answer(request, 403, "access denied")
+        exchange.presented = self._judge(request, service)
+        limited = self._limited(request, exchange, service)
+        if limited is not None:
+            return limited
+        if exchange.presented.standing is Standing.ACCEPTED:
+            return self._deliver(request, exchange, service)
+        if service.freebies and self._freebies.take(service, client_network(request.client_address)):
+            return self._forward(request, exchange, service)
+        return self._refuse(request, exchange, service)
+
+    def _judge(self, request: Request, service: Service) -> Presented:
+        presented = self.mint.judge(request.headers, service, self._clock.now_s(), self.profile.dialect)
+        payment_hash = presented.payment_hash
+        if presented.standing is not Standing.ACCEPTED or payment_hash is None:
+            return presented
+        if self.profile.strict_verify and not self._is_settled(payment_hash):
+            return presented.refused(Refusal.INVOICE_NOT_SETTLED)
+        if self.profile.reuse is Reuse.SINGLE_USE and payment_hash in self._used:
+            return presented.refused(Refusal.ALREADY_USED)
+        return presented
+
+    def _is_settled(self, payment_hash: str) -> bool:
+        try:
+            if self._node.lookup(payment_hash) is InvoiceStatus.SETTLED:
+                return True
+            self._clock.advance(STRICT_VERIFY_WAIT_MS)
+            return self._node.lookup(payment_hash) is InvoiceStatus.SETTLED
+        except UnknownInvoice:
+            return False
+
+    def _limited(self, request: Request, exchange: Exchange, service: Service) -> Response | None:
+        if not service.ratelimits:
+            return None
+        minted = exchange.presented.minted
+        # Only a verified token is counted on its own: garbage tokens must not open fresh allowances.
+        client = (
+            f"token:{minted.token_id.hex()}" if minted else f"ip:{client_network(request.client_address)}"
+        )
+        wait_s = self._rates.wait_s(service, client, exchange.path, self._clock.now_ms())
+        if not wait_s:
+            return None
+        exchange.refusal = "rate_limited"
+        self._evidence.record(exchange, deny_reason="gateway_rate_limited")
+        return answers.answer(
+            request,
+            429,
+            "rate limit exceeded",
+            headers=(("Retry-After", str(wait_s)),),
+            grpc_status=answers.GRPC_RESOURCE_EXHAUSTED,
+        )
+
+    def _refuse(self, request: Request, exchange: Exchange, service: Service) -> Response:
+        presented = exchange.presented
+        exchange.refusal = presented.reason
+        if service.skips_invoice(exchange.path):
+            exchange.refusal = presented.reason or "invoice_creation_skipped"
+            self._evidence.record(exchange, deny_reason="gateway_unauthorized")
+            return answers.unauthorized(request, challenge=False)
+        if presented.standing is Standing.REFUSED:
+            lapsed = presented.reason in LAPSED
+            status = self.profile.expired_refusal_status if lapsed else self.profile.refusal_status
+            if status == 401:
+                self._evidence.record(exchange, deny_reason="gateway_credential_refused")
+                return answers.unauthorized(request, challenge=True)
+        return self._challenge(request, exchange, service)
+
+    def _challenge(self, request: Request, exchange: Exchange, service: Service) -> Response:
+        try:
+            invoice = self._node.create_invoice(service.price_msats, "L402", exchange.request_id)
+        except NodeUnavailable:
+            exchange.refusal = exchange.refusal or "challenge_failed"
+            self._evidence.record(exchange, deny_reason="gateway_challenge_failed")
+            return answers.answer(request, 500, "challenge failure", cors=False)
+        exchange.challenged = invoice
+        macaroon = self.mint.mint(invoice.payment_hash, invoice.amount_msats, service, self._clock.now_s())
+        self._settlements.invoice_opened(
+            invoice.payment_hash.hex(),
+            f"inv_{invoice.payment_hash[:16]}",
+            invoice.amount_msats,
+            service.paywall_id,
+            service.owner_id,
+            exchange.request_id,
+        )
+        self._evidence.record(exchange, quoted_msats=invoice.amount_msats)
+        return answers.payment_required(
+            request, macaroon.to_base64(), invoice.bolt11, superset=self.profile.superset_challenge
+        )
+
+    def _deliver(self, request: Request, exchange: Exchange, service: Service) -> Response:
+        presented = exchange.presented
+        assert presented.credential is not None
+        assert presented.minted is not None
+        preimage, amount_msats = presented.credential.preimage, presented.minted.amount_msats
+        payment_hash = presented.minted.payment_hash.hex()
+        self._used.add(payment_hash)
+        event = SettlementEvent(
+            settlement_id=settlement_id_of(payment_hash),
+            payment_hash=payment_hash,
+            preimage=preimage,
+            amount_msats=amount_msats,
+            paywall_id=service.paywall_id,
+            owner_id=service.owner_id,
+            request_id=exchange.request_id,
+            task_id=exchange.task_id,
+            route_id=service.route_id,
+        )
+        existed: bool | None = None
+        try:
+            existed = self._settlements.ingest(event).existed
+        except SettlementRefused as refused:
+            # The buyer has proven the payment: the store's quarrel with the event is the seller's to settle.
+            self._journal.log("gateway", exchange.request_id, f"settlement refused: {refused.code}")
+        return self._forward(
+            request,
+            exchange,
+            service,
+            paid_msats=amount_msats,
+            proof_reference=hosted_proof_reference(preimage.hex()),
+            cache_hit=existed,
+        )
+
+    def _forward(
+        self,
+        request: Request,
+        exchange: Exchange,
+        service: Service,
+        *,
+        paid_msats: int | None = None,
+        proof_reference: str | None = None,
+        cache_hit: bool | None = None,
+    ) -> Response:
+        response = self._ask_upstream(request, exchange, service)
+        exchange.upstream_status = None if response is None else response.status
+        failed = response is None or response.status >= 500
+        self._evidence.record(
+            exchange,
+            quoted_msats=paid_msats,
+            paid_msats=paid_msats,
+            proof_reference=proof_reference,
+            cache_hit=cache_hit,
+            deny_reason="gateway_upstream_failed" if failed else None,
+        )
+        return answers.bad_gateway() if response is None else answers.from_backend(response)
+
+    def _ask_upstream(self, request: Request, exchange: Exchange, service: Service) -> Response | None:
+        if self._faults.active(UpstreamDown, exchange.request_id):
+            return None
+        credential = exchange.presented.credential or readable_credential(request, self.profile.dialect)
+        onward = forwarded(request, service, exchange.request_id, credential)
+        try:
+            return self._upstream.handle(onward)
+        except ConnectionError:
+            return None

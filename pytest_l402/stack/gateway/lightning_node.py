@@ -1,0 +1,168 @@
+"""Decides what the seller's node does: signs invoices, and lets go of a preimage only against a payment."""
+
+# ruff: noqa: N818 - the errors carry the names of the conditions
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pytest_l402.harness.clock import Clock
+from pytest_l402.harness.faults import Faults
+from pytest_l402.harness.randomness import Randomness
+from pytest_l402.protocol import PaymentHash, Preimage, encode_invoice, public_key
+from pytest_l402.stack.faults import ChallengeFailure
+
+PREFIXES = {"bitcoin": "lnbc", "testnet": "lntb", "signet": "lntbs", "regtest": "lnbcrt"}
+DEFAULT_EXPIRY_S = 3600
+
+
+class NodeError(RuntimeError):
+    """The node did not do what it was asked for."""
+
+
+class NodeUnavailable(NodeError):
+    """The node cannot be reached, or refuses to work; no invoice exists because of this call."""
+
+
+class UnknownInvoice(NodeError):
+    """The node never issued an invoice with this payment hash."""
+
+
+class InvoiceClosed(NodeError):
+    """The invoice takes no payment any more: it is settled, or it has expired."""
+
+
+class InvoiceStatus(StrEnum):
+    """Where an invoice stands, in the words of the settlement store."""
+
+    OPEN = "open"
+    SETTLED = "settled"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInvoice:
+    """An invoice as the node hands it out; the preimage stays with the node."""
+
+    payment_hash: PaymentHash
+    bolt11: str
+    amount_msats: int
+    expires_at_s: int
+
+
+@dataclass(slots=True)
+class _Held:
+    invoice: NodeInvoice
+    preimage: Preimage = field(repr=False)
+    request_id: str | None
+    settled: bool = False
+
+
+class LightningNode:
+    """The seller's node: real signed BOLT11, random preimages from `randomness`, no channels and no peers.
+
+    `private_key` are 32 bytes and drawn from `randomness` when left out; `network` is bitcoin, testnet,
+    signet or regtest. Invoices expire `expiry_s` seconds after the clock's time of their creation.
+    """
+
+    def __init__(
+        self,
+        private_key: bytes | None = None,
+        *,
+        clock: Clock,
+        randomness: Randomness,
+        network: str = "regtest",
+        faults: Faults | None = None,
+        expiry_s: int = DEFAULT_EXPIRY_S,
+    ) -> None:
+        if network not in PREFIXES:
+            raise ValueError(f"network: expected one of {', '.join(PREFIXES)}, saw {network!r}")
+        self._private_key = private_key or randomness.bytes(32, "node private key")
+        self._prefix = PREFIXES[network]
+        self._clock = clock
+        self._randomness = randomness
+        self._faults = faults if faults is not None else Faults()
+        self._expiry_s = expiry_s
+        self._held: dict[str, _Held] = {}
+        self._lock = threading.Lock()
+        self.node_id = public_key(self._private_key).hex()
+
+    def __repr__(self) -> str:
+        return f"LightningNode({self.node_id[:16]}…, {len(self._held)} invoices)"
+
+    @property
+    def prefix(self) -> str:
+        """The start of this network's invoices, e.g. `lnbcrt`."""
+        return self._prefix
+
+    def create_invoice(
+        self, amount_msats: int, description: str = "L402", request_id: str | None = None
+    ) -> NodeInvoice:
+        """Return a fresh invoice over `amount_msats`.
+
+        Raises:
+            ValueError: the amount is not positive.
+            NodeUnavailable: the fault `ChallengeFailure` is active for the request.
+        """
+        if amount_msats <= 0:
+            raise ValueError(f"an invoice asks for a positive amount of msats, got {amount_msats}")
+        if self._faults.active(ChallengeFailure, request_id):
+            raise NodeUnavailable("the node creates no invoice (ChallengeFailure)")
+        preimage = Preimage(self._randomness.bytes(32, "preimage"))
+        payment_hash = preimage.payment_hash
+        now_s = self._clock.now_s()
+        bolt11 = encode_invoice(
+            private_key=self._private_key,
+            payment_hash=payment_hash,
+            timestamp_s=now_s,
+            amount_msats=amount_msats,
+            description=description,
+            payment_secret=self._randomness.bytes(32, "payment secret"),
+            expiry_s=self._expiry_s,
+            prefix=self._prefix,
+        )
+        invoice = NodeInvoice(payment_hash, bolt11, amount_msats, now_s + self._expiry_s)
+        with self._lock:
+            self._held[payment_hash] = _Held(invoice, preimage, request_id)
+        return invoice
+
+    def lookup(self, payment_hash: str) -> InvoiceStatus:
+        """Return where the invoice stands now.
+
+        Raises:
+            UnknownInvoice: this node issued no such invoice.
+        """
+        held = self._known(payment_hash)
+        if held.settled:
+            return InvoiceStatus.SETTLED
+        if self._clock.now_s() >= held.invoice.expires_at_s:
+            return InvoiceStatus.EXPIRED
+        return InvoiceStatus.OPEN
+
+    def settle(self, payment_hash: str) -> Preimage:
+        """Take the payment and release the preimage; for wallets only, since whoever holds it has paid.
+
+        Raises:
+            UnknownInvoice: this node issued no such invoice.
+            InvoiceClosed: it is settled already, or has expired.
+        """
+        held = self._known(payment_hash)
+        with self._lock:
+            status = self.lookup(payment_hash)
+            if status is not InvoiceStatus.OPEN:
+                raise InvoiceClosed(f"invoice {payment_hash[:16]}…: expected an open one, it is {status}")
+            held.settled = True
+        return held.preimage
+
+    def request_id_of(self, payment_hash: str) -> str | None:
+        """Return the request for which the invoice was created, or None; faults are aimed by it."""
+        held = self._held.get(payment_hash)
+        return None if held is None else held.request_id
+
+    def _known(self, payment_hash: str) -> _Held:
+        held = self._held.get(payment_hash)
+        if held is None:
+            raise UnknownInvoice(f"this node issued no invoice with payment hash {payment_hash[:16]}…")
+        return held

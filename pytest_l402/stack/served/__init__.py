@@ -1,0 +1,1 @@
+"""The stack on ports of this machine, as a platform is deployed."""

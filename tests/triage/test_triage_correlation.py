@@ -1,0 +1,151 @@
+import re
+
+import pytest
+from evidence_records import make_record
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_l402.contract import proof_join_key
+from pytest_l402.triage.correlation import correlate, correlated, correlation_sql, flow_rows, snake_case
+from pytest_l402.triage.diagnosis import verdict_sql
+from pytest_l402.triage.rules import RULES
+
+HOSTED = "lightning_preimage:00112233445566778899aabb"
+LOCAL = "preimage:0011223344556677"
+
+# What at least one of the engines a fleet may use does not have, or has with another meaning.
+_NOT_PORTABLE = (
+    r"filter\s*\(",
+    r"bool_or|bool_and|any_value|arg_max|group_concat|string_agg",
+    r"distinct",
+    r"qualify|lateral|over\s*\(",
+    r"is\s+(not\s+)?distinct",
+    r"\b(ifnull|nvl|iif|instr|glob|regexp)\b",
+    r"\bas\s+materialized|\bwith\b",
+    r'"|`|\[',
+    r"::",
+)
+
+
+@pytest.mark.parametrize("pattern", _NOT_PORTABLE)
+def test_the_text_keeps_to_what_every_engine_has(pattern):
+    bare = re.sub(r"--[^\n]*", "", correlation_sql()) + verdict_sql()
+    assert re.search(pattern, bare, re.IGNORECASE) is None
+
+
+def test_every_case_has_an_else():
+    bare = re.sub(r"--[^\n]*", "", correlation_sql()) + verdict_sql()
+    assert len(re.findall(r"\bcase\b", bare)) == len(re.findall(r"\belse\b", bare))
+
+
+def test_no_identifier_needs_quotes():
+    bare = re.sub(r"'[^']*'|--[^\n]*", "", correlation_sql() + verdict_sql())
+    assert bare == bare.lower()
+
+
+def test_the_statements_of_the_text_are_those_that_run():
+    named = re.findall(r"^-- name: (\w+)$", correlation_sql(), re.MULTILINE)
+    with correlated([]) as (connection, _):
+        tables = {row["name"] for row in connection.execute("select name from sqlite_master")}
+    assert set(named) <= tables
+    assert len(named) == correlation_sql().count("create table") == 9
+
+
+def test_every_rule_reads_columns_that_the_model_has():
+    with correlated([]) as (connection, _):
+        columns = {row["name"] for row in connection.execute("pragma table_info(request_story)")}
+    for rule in RULES:
+        assert not rule.value or rule.value in columns, rule.name
+        assert set(re.findall(r"{(\w+)}", rule.reason)) <= columns, rule.name
+    assert len({rule.name for rule in RULES}) == len(RULES)
+
+
+def test_the_model_is_empty_again_after_use(record):
+    correlate([record()])
+    assert correlate([]).requests == ()
+    with correlated([record()]), pytest.raises(RuntimeError, match="does not nest"), correlated([]):
+        pass
+    assert [story["request_id"] for story in correlate([record(requestId="x")]).requests] == ["x"]
+
+
+def test_both_forms_of_a_proof_are_one_payment(record):
+    found = correlate(
+        [
+            record(plane="gateway", executor="gateway", paymentProofRef=HOSTED, paidAmountMsats=5),
+            record(
+                plane="settlement",
+                executor="gateway",
+                paymentProofRef=HOSTED,
+                paidAmountMsats=5,
+                cacheHit=False,
+            ),
+            record(
+                requestId="req-2",
+                plane="settlement",
+                executor="gateway",
+                paymentProofRef=HOSTED,
+                cacheHit=True,
+            ),
+            record(plane="settlement", executor="desktop", paymentProofRef=LOCAL, executionPath="local-node"),
+        ]
+    )
+    (proof,) = found.proofs
+    assert (proof["proof_key"], proof["n_records"], proof["n_store"], proof["n_settled"]) == (
+        "0011223344556677",
+        4,
+        2,
+        1,
+    )
+    assert (proof["request_lo"], proof["request_hi"], proof["paid_lo"], proof["paid_hi"]) == (
+        "req-1",
+        "req-2",
+        5,
+        5,
+    )
+
+
+@given(reference=st.from_regex(r"(lightning_preimage:[0-9a-f]{24}|preimage:[0-9a-f]{16})", fullmatch=True))
+def test_the_model_joins_proofs_as_the_contract_does(reference):
+    (proof,) = correlate([make_record(paymentProofRef=reference)]).proofs
+    assert proof["proof_key"] == proof_join_key(reference)
+
+
+def test_a_reference_of_a_foreign_form_is_its_own_key(record):
+    (proof,) = correlate([record(paymentProofRef="receipt-77")]).proofs
+    assert proof["proof_key"] == "receipt-77"
+
+
+def test_invalid_records_are_kept_out_and_named(record):
+    broken = record(requestId="req-2")
+    del broken["plane"]
+    found = correlate([record(), broken, record(requestId=7), record(requestId=None)])
+    assert [(each.index, each.request_id) for each in found.invalid] == [(1, "req-2"), (2, None)]
+    assert found.unattributable == 1
+    assert {story["request_id"]: story["n_invalid"] for story in found.requests} == {"req-1": 0, "req-2": 1}
+    assert found.invalid[0].faults[0].field == "plane"
+
+
+def test_numbers_that_json_wrote_with_a_point_are_integers(record):
+    (proof,) = correlate([record(plane="ui", paymentProofRef="x", paidAmountMsats=2.0)]).proofs
+    assert proof["paid_lo"] == 2
+    assert isinstance(proof["paid_lo"], int)
+
+
+def test_flows_are_found_by_every_id_they_name():
+    flow = {
+        "createRequestId": "a",
+        "transitionRequestIds": ["b", "a", 7],
+        "observabilityRecords": [{"requestId": "c"}, {}, "?"],
+        "taskId": "t",
+        "taskStatus": "running",
+    }
+    found = [(row["request_id"], row["is_create"]) for row in flow_rows({"flows": [flow, "?"]})]
+    assert found == [("a", 1), ("b", 0), ("c", 0)]
+    assert flow_rows({}) == flow_rows({"flows": [{}]}) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "column"), [("requestId", "request_id"), ("observedAtMs", "observed_at_ms"), ("plane", "plane")]
+)
+def test_columns_are_snake_case(key, column):
+    assert snake_case(key) == column
