@@ -12,7 +12,7 @@ import time
 import pytest
 
 from pytest_l402.ops.compile.compilation import compile_paywalls
-from pytest_l402.ops.compile.paywall import Paywall, Policy, Route
+from pytest_l402.ops.compile.paywall import PaywallDefinition, Policy, Route
 
 SIZES = (1_250, 2_500, 5_000, 10_000)
 MAX_EXPONENT = 1.4
@@ -20,7 +20,7 @@ MAX_EXPONENT = 1.4
 
 def sold(number, host, path, priority=10):
     route = Route("route", host, path, "https://up.example.com", "https", 8_000, priority)
-    return Paywall(f"pw_{number}", f"owner_{number % 7}", "name", Policy(21_000), (route,))
+    return PaywallDefinition(f"pw_{number}", f"owner_{number % 7}", "name", Policy(21_000), (route,))
 
 
 def one_host(size):

@@ -13,7 +13,7 @@ from pytest_l402.commands.runner import carry_out
 
 if TYPE_CHECKING:
     from pytest_l402.ops.compile.compilation import Compilation
-    from pytest_l402.ops.compile.paywall import Paywall
+    from pytest_l402.ops.compile.paywall import PaywallDefinition
     from pytest_l402.ops.reconcile.deployments import Deployment
 
 REQUEST_ID = "smoke:compile"
@@ -48,7 +48,7 @@ def _work(options: Options) -> Outcome:
 
 def compiled(
     options: Options,
-    paywalls: Sequence[Paywall],
+    paywalls: Sequence[PaywallDefinition],
     now_ms: int,
     record: Callable[[Deployment], dict[str, Any]] | None = None,
 ) -> Outcome:

@@ -12,7 +12,7 @@ from pytest_l402.contract.faults import FaultKind, RecordFault
 from pytest_l402.contract.scalars import AnyText, EpochMs, Flag, Msats, Text, member_of
 
 
-class Executor(StrEnum):
+class Speaker(StrEnum):
     """Who acted."""
 
     DESKTOP = "desktop"
@@ -91,7 +91,7 @@ class ObservabilityRecord(CamelDocument):
     payment_proof_ref: Text | None
     cache_hit: Flag | None
     deny_reason: AnyText | None
-    executor: Annotated[Executor, member_of(Executor)]
+    executor: Annotated[Speaker, member_of(Speaker)]
     plane: Annotated[Plane, member_of(Plane)]
     execution_path: Annotated[ExecutionPath, member_of(ExecutionPath)]
     desktop_session_id: Text | None

@@ -36,7 +36,7 @@ class SettlementEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class IngestOutcome:
+class Ingested:
     """What became of an event: `existed` says that it was known already, and that nothing was added."""
 
     existed: bool

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pytest_l402.contract import (
     DesktopRuntimeStatus,
     ExecutionPath,
-    Executor,
     NodeSyncStatus,
     ObservabilityRecord,
     Plane,
+    Speaker,
     WalletState,
 )
 
@@ -19,7 +19,7 @@ GATE_ENDPOINT = "/api/lightning/security/gate"
 def observation(
     *,
     plane: Plane,
-    executor: Executor,
+    executor: Speaker,
     execution_path: ExecutionPath,
     observed_at_ms: int,
     request_id: str | None = None,

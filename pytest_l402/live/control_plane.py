@@ -12,7 +12,7 @@ from pytest_l402.live.json_api import JsonApi
 from pytest_l402.live.live_error import LiveError
 from pytest_l402.live.permission import Permission, Queries
 from pytest_l402.ops.compile.decode_paywalls import PaywallDecodeError, decode_paywalls
-from pytest_l402.ops.compile.paywall import Paywall
+from pytest_l402.ops.compile.paywall import PaywallDefinition
 
 NAME: Final = "control plane"
 LIST_PAYWALLS: Final = "lightning/ops:listPaywallControlPlaneState"
@@ -43,7 +43,7 @@ class LiveControlPlane:
         """How messages name it."""
         return self._api.where(self._access.url)
 
-    def paywalls(self, *, request_id: str = "") -> Sequence[Paywall]:
+    def paywalls(self, *, request_id: str = "") -> Sequence[PaywallDefinition]:
         """Return the active and the paused paywalls, strictly decoded. Raises `LiveError`."""
         arguments = {"statuses": ["active", "paused"]}
         answer = self._call("query", LIST_PAYWALLS, arguments, request_id)

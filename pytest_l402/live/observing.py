@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pytest_l402.contract import ExecutionPath, Executor, Plane
+from pytest_l402.contract import ExecutionPath, Plane, Speaker
 from pytest_l402.harness.clock import Clock
 from pytest_l402.harness.observation import GATE_ENDPOINT, UI_ENDPOINT, observation
 from pytest_l402.live.system import LiveSystem
@@ -24,7 +24,7 @@ def observe_gate(system: LiveSystem, clock: Clock, request_id: str, owner_id: st
     system.journal.emit(
         observation(
             plane=Plane.CONTROL,
-            executor=Executor.SYSTEM,
+            executor=Speaker.SYSTEM,
             execution_path=ExecutionPath.HOSTED_NODE,
             observed_at_ms=clock.tick(),
             request_id=request_id,
@@ -49,14 +49,14 @@ def observe_settlements(system: LiveSystem, clock: Clock, paywall_id: str) -> Se
     shown = {row["settlementId"]: row for row in system.settlements.all()}
     for row in settled:
         endpoint = f"/api/lightning/paywalls/{paywall_id}/settlements"
-        _emit(system, clock, row, Plane.SETTLEMENT, Executor.GATEWAY, endpoint)
+        _emit(system, clock, row, Plane.SETTLEMENT, Speaker.GATEWAY, endpoint)
         if row["settlementId"] in shown:
-            _emit(system, clock, shown[row["settlementId"]], Plane.UI, Executor.SYSTEM, UI_ENDPOINT)
+            _emit(system, clock, shown[row["settlementId"]], Plane.UI, Speaker.SYSTEM, UI_ENDPOINT)
     return settled
 
 
 def _emit(
-    system: LiveSystem, clock: Clock, row: Mapping[str, Any], plane: Plane, executor: Executor, endpoint: str
+    system: LiveSystem, clock: Clock, row: Mapping[str, Any], plane: Plane, executor: Speaker, endpoint: str
 ) -> None:
     system.journal.emit(
         observation(

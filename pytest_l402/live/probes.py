@@ -16,7 +16,7 @@ from pytest_l402.live.environment import PREFIX, GatewayAccess
 from pytest_l402.live.live_error import LiveError
 from pytest_l402.ops.compile.compilation import Compilation
 from pytest_l402.ops.reconcile.gateway_probes import GatewayProbes
-from pytest_l402.ops.reconcile.ports import ProbeOutcome, ProbeTarget
+from pytest_l402.ops.reconcile.ports import ProbeAnswer, ProbeTarget
 from pytest_l402.ops.reconcile.probe_targets import probe_targets
 from pytest_l402.protocol.quote import Quote
 
@@ -38,14 +38,14 @@ class LiveProbes:
         self._journal = journal
         self._clock = clock
 
-    def health(self, *, request_id: str) -> ProbeOutcome:
+    def health(self, *, request_id: str) -> ProbeAnswer:
         """Ask the health path: any 2xx is well."""
         seen: list[int] = []
         url = f"{self._access.base_url}{self._access.health_path}"
         reason = self._probes(url, None, request_id, seen, health_path=url).health()
         return self._outcome(url, request_id, seen, reason)
 
-    def challenge(self, target: ProbeTarget, *, request_id: str) -> ProbeOutcome:
+    def challenge(self, target: ProbeTarget, *, request_id: str) -> ProbeAnswer:
         """Ask without a credential: exactly 402, a readable challenge, an invoice over the target's price."""
         seen: list[int] = []
         url = self._access.challenge_url
@@ -54,11 +54,11 @@ class LiveProbes:
             return self._outcome(url, request_id, seen, quote)
         return self._outcome(url, request_id, seen, None, quote=quote)
 
-    def proxy(self, target: ProbeTarget, *, request_id: str) -> ProbeOutcome:
+    def proxy(self, target: ProbeTarget, *, request_id: str) -> ProbeAnswer:
         """Ask with the prepaid proof: any 2xx is well."""
         proof = self._access.proxy_authorization
         if proof is None:
-            return ProbeOutcome(MISSING_AUTHORIZATION)
+            return ProbeAnswer(MISSING_AUTHORIZATION)
         seen: list[int] = []
         # The seller's API may take as long as its route allows; the gateway's own answers may not.
         timeout_s = max(READ_TIMEOUT_S, target.timeout_ms / 1000)
@@ -75,7 +75,7 @@ class LiveProbes:
         *,
         quote: Quote | None = None,
         proof: str | None = None,
-    ) -> ProbeOutcome:
+    ) -> ProbeAnswer:
         status = seen[-1] if seen else None
         amount_msats = None if quote is None else quote.amount_msats
         if status is not None:
@@ -97,7 +97,7 @@ class LiveProbes:
                 "atMs": self._clock.tick(),
             }
             self._journal.append("exchanges", row)
-        return ProbeOutcome(reason, status, amount_msats)
+        return ProbeAnswer(reason, status, amount_msats)
 
     def _probes(
         self,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_l402.plugin.marker import RehearsalMark
     from pytest_l402.plugin.preparation import Preparation
     from pytest_l402.stack import FullFlowRun, Stack
-    from pytest_l402.stack.roles import Clock, ControlPlane, Executor, Gateway, SettlementStore
+    from pytest_l402.stack.roles import Clock, ControlPlane, Gateway, PlaysExecutor, SettlementStore
 
 ROLES: Final = ("gateway", "control_plane", "settlement_store", "wallet", "executor")
 """The parts that a user may put into the stack; the fixture of each is called `l402_<role>`."""
@@ -126,7 +126,7 @@ def l402_executor(
     l402_control_plane: ControlPlane,
     l402_settlement_store: SettlementStore,
     l402_wallet: Wallet,
-) -> Executor:
+) -> PlaysExecutor:
     """The buyer: `buy("/premium")` asks, pays what the challenge quotes, asks again with the proof."""
     put_parts_in(
         l402_stack,
@@ -144,7 +144,7 @@ def l402_executor(
 def l402_full_flow(
     request: pytest.FixtureRequest,
     l402_stack: Stack,
-    l402_executor: Executor,
+    l402_executor: PlaysExecutor,
     l402_evidence: EvidenceCollector,
 ) -> Callable[[], FullFlowRun]:
     """Run the hosted full flow (runbook observability, section 1); its files become evidence.
@@ -180,7 +180,7 @@ def l402_reference_artifact(request: pytest.FixtureRequest, l402_evidence: Evide
     """
     path = request.config.stash[RUN].settings.local_artifact
     if path is None:
-        executor: Executor = request.getfixturevalue("l402_executor")
+        executor: PlaysExecutor = request.getfixturevalue("l402_executor")
         executor.buy("/premium")
         executor.buy("/premium-expensive")
     elif path.is_file():

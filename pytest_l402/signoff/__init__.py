@@ -13,7 +13,14 @@ from pytest_l402.signoff.document import (
 from pytest_l402.signoff.document_model import DocumentKind
 from pytest_l402.signoff.files import RunFiles, find_evidence_faults, move_aside, write_run
 from pytest_l402.signoff.github import annotation_lines, append_step_summary
-from pytest_l402.signoff.judged import Reason, ReasonCode, RehearsalOutcome, RehearsalState, SignOff, Verdict
+from pytest_l402.signoff.judged import (
+    Reason,
+    ReasonCode,
+    RehearsalJudgement,
+    RehearsalState,
+    SignOff,
+    Verdict,
+)
 from pytest_l402.signoff.manifest import ManifestError, check_manifest
 from pytest_l402.signoff.markdown import render_markdown
 from pytest_l402.signoff.results import NodeResult, NotedShortfall, RecordedFile, ResultError, RunFacts
@@ -39,7 +46,7 @@ __all__ = [
     "ReasonCode",
     "RecordedFile",
     "Rehearsal",
-    "RehearsalOutcome",
+    "RehearsalJudgement",
     "RehearsalState",
     "ResultError",
     "RunFacts",

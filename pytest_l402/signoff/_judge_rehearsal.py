@@ -11,7 +11,7 @@ from typing import Final
 
 from pytest_l402.evidence.check import CheckResult
 from pytest_l402.signoff.catalogue import Catalogue, Rehearsal
-from pytest_l402.signoff.judged import LineProof, Reason, ReasonCode, RehearsalOutcome, RehearsalState
+from pytest_l402.signoff.judged import LineProof, Reason, ReasonCode, RehearsalJudgement, RehearsalState
 from pytest_l402.signoff.results import PHASES, NodeResult, RunFacts
 from pytest_l402.signoff.waivers import Waiver, covering_waiver
 
@@ -40,7 +40,7 @@ def judge_rehearsal(
     facts: RunFacts,
     waivers: Sequence[Waiver],
     today: date,
-) -> RehearsalOutcome:
+) -> RehearsalJudgement:
     """Judge one rehearsal on its own nodes; waivers cover reasons one by one and never hide them."""
     own = tuple(node for node in nodes if node.rehearsal == rehearsal.id)
     lines = _line_proofs(rehearsal, catalogue, own)
@@ -67,7 +67,7 @@ def judge_rehearsal(
         )
     )
     gravest_first = tuple(sorted(reasons, key=lambda reason: reason.code not in _FAILING))
-    return RehearsalOutcome(rehearsal, required, _state(reasons, own), gravest_first, lines, own)
+    return RehearsalJudgement(rehearsal, required, _state(reasons, own), gravest_first, lines, own)
 
 
 def _state(reasons: Sequence[Reason], nodes: Sequence[NodeResult]) -> RehearsalState:

@@ -41,7 +41,7 @@ from pytest_l402.signoff.document_model import (
     WaiverEntry,
     count,
 )
-from pytest_l402.signoff.judged import Reason, RehearsalOutcome, SignOff
+from pytest_l402.signoff.judged import Reason, RehearsalJudgement, SignOff
 from pytest_l402.signoff.results import NodeResult, RunFacts
 from pytest_l402.signoff.waivers import Waiver
 
@@ -198,7 +198,7 @@ def _reason(reason: Reason) -> ReasonEntry:
     )
 
 
-def _rehearsal(outcome: RehearsalOutcome, catalogue: Catalogue) -> RehearsalEntry:
+def _rehearsal(outcome: RehearsalJudgement, catalogue: Catalogue) -> RehearsalEntry:
     rehearsal = outcome.rehearsal
     waived_lines = {reason.line for reason in outcome.reasons if reason.waiver is not None}
     return RehearsalEntry(

@@ -96,7 +96,7 @@ class LineProof:
 
 
 @dataclass(frozen=True, slots=True)
-class RehearsalOutcome:
+class RehearsalJudgement:
     """One rehearsal of the catalogue with its state, the reasons for it, and the nodes it rests on."""
 
     rehearsal: Rehearsal
@@ -113,12 +113,12 @@ class SignOff:
 
     verdict: Verdict
     reasons: tuple[Reason, ...]
-    outcomes: tuple[RehearsalOutcome, ...]
+    outcomes: tuple[RehearsalJudgement, ...]
     catalogue: Catalogue
     families: tuple[str, ...]
     waivers: tuple[Waiver, ...]
     facts: RunFacts
 
-    def outcome(self, rehearsal_id: str) -> RehearsalOutcome | None:
+    def outcome(self, rehearsal_id: str) -> RehearsalJudgement | None:
         """Return the outcome of one rehearsal, or None."""
         return next((outcome for outcome in self.outcomes if outcome.rehearsal.id == rehearsal_id), None)

@@ -16,7 +16,7 @@ from pytest_l402.signoff.judged import (
     LineProof,
     Reason,
     ReasonCode,
-    RehearsalOutcome,
+    RehearsalJudgement,
     RehearsalState,
     SignOff,
     Verdict,
@@ -28,7 +28,7 @@ __all__ = [
     "LineProof",
     "Reason",
     "ReasonCode",
-    "RehearsalOutcome",
+    "RehearsalJudgement",
     "RehearsalState",
     "SignOff",
     "Verdict",
@@ -125,7 +125,7 @@ def _narrowed(facts: RunFacts) -> Iterator[Reason]:
         yield Reason(ReasonCode.NARROWED, f"partial run, cannot sign off: {', '.join(facts.narrowed_by)}")
 
 
-def _rehearsal_reasons(outcomes: Sequence[RehearsalOutcome]) -> Iterator[Reason]:
+def _rehearsal_reasons(outcomes: Sequence[RehearsalJudgement]) -> Iterator[Reason]:
     for outcome in outcomes:
         rehearsal_id = outcome.rehearsal.id
         first = next((reason.text for reason in outcome.reasons if reason.waiver is None), "")
@@ -185,7 +185,7 @@ def _expired(waivers: Sequence[Waiver], today: date) -> Iterator[Reason]:
             )
 
 
-def _exit_status(facts: RunFacts, outcomes: Sequence[RehearsalOutcome]) -> Iterator[Reason]:
+def _exit_status(facts: RunFacts, outcomes: Sequence[RehearsalJudgement]) -> Iterator[Reason]:
     """Exit status is a veto, never a proof; it is left unsaid only where a failed rehearsal already says
     it.
     """

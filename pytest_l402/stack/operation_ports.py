@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import httpx
 
 from pytest_l402.harness.faults import Faults
-from pytest_l402.ops.compile.paywall import Paywall, Policy, Route
+from pytest_l402.ops.compile.paywall import PaywallDefinition, Policy, Route
 from pytest_l402.ops.compile.terms import TOKEN_VALIDITY_KEY
 from pytest_l402.ops.reconcile.gateway_probes import GatewayProbes
-from pytest_l402.ops.reconcile.ports import ProbeOutcome, ProbeTarget
+from pytest_l402.ops.reconcile.ports import ProbeAnswer, ProbeTarget
 from pytest_l402.protocol.quote import Quote
 from pytest_l402.stack.control.paywalls import Paywall as StackPaywall
 from pytest_l402.stack.faults import PaywallNotCompilable
@@ -44,7 +44,7 @@ class StackPaywalls:
         self._validity_s = {item.paywall_id: item.timeout_s for item in services if item.timeout_s}
         self._faults = faults if faults is not None else Faults()
 
-    def paywalls(self, *, request_id: str) -> Sequence[Paywall]:
+    def paywalls(self, *, request_id: str) -> Sequence[PaywallDefinition]:
         """Return every paywall, as it stands now."""
         found = [self._paywall(item) for item in self._paywalls()]
         if found and self._faults.active(PaywallNotCompilable, request_id):
@@ -57,9 +57,9 @@ class StackPaywalls:
         """Return the owner of a paywall, or None when the control plane does not know it."""
         return next((item.owner_id for item in self._paywalls() if item.paywall_id == paywall_id), None)
 
-    def _paywall(self, item: StackPaywall) -> Paywall:
+    def _paywall(self, item: StackPaywall) -> PaywallDefinition:
         validity_s = self._validity_s.get(item.paywall_id)
-        return Paywall(
+        return PaywallDefinition(
             paywall_id=item.paywall_id,
             owner_id=item.owner_id,
             name=item.name,
@@ -94,23 +94,23 @@ class StackProbes:
         self._wallet = wallet
         self._quotes: dict[tuple[str, str], Quote] = {}
 
-    def health(self, *, request_id: str) -> ProbeOutcome:
+    def health(self, *, request_id: str) -> ProbeAnswer:
         """Ask the health path: any 2xx is well."""
         statuses: list[int] = []
         reason = GatewayProbes(self._client, "/", None, request_id, on_answer=statuses.append).health()
-        return ProbeOutcome(reason, _last(statuses))
+        return ProbeAnswer(reason, _last(statuses))
 
-    def challenge(self, target: ProbeTarget, *, request_id: str) -> ProbeOutcome:
+    def challenge(self, target: ProbeTarget, *, request_id: str) -> ProbeAnswer:
         """Ask without a credential: well is exactly a 402 that can be paid and asks for the right price."""
         statuses: list[int] = []
         quote = self._probes(target, request_id, statuses).challenge()
         if isinstance(quote, str):
             self._quotes.pop((request_id, target.rule_id), None)
-            return ProbeOutcome(quote, _last(statuses))
+            return ProbeAnswer(quote, _last(statuses))
         self._quotes[request_id, target.rule_id] = quote
-        return ProbeOutcome(None, _last(statuses), quote.amount_msats)
+        return ProbeAnswer(None, _last(statuses), quote.amount_msats)
 
-    def proxy(self, target: ProbeTarget, *, request_id: str) -> ProbeOutcome:
+    def proxy(self, target: ProbeTarget, *, request_id: str) -> ProbeAnswer:
         """Ask with a credential that was paid for: any 2xx is well."""
         quote = self._quotes.pop((request_id, target.rule_id), None)
         statuses: list[int] = []
@@ -118,10 +118,10 @@ class StackProbes:
         if quote is None:
             asked = probes.challenge()
             if isinstance(asked, str):
-                return ProbeOutcome(f"proxy_not_paid_{asked}", _last(statuses))
+                return ProbeAnswer(f"proxy_not_paid_{asked}", _last(statuses))
             quote = asked
         reason = probes.paid_proxy(self._wallet, quote, target.max_msats)
-        return ProbeOutcome(reason, _last(statuses), quote.amount_msats)
+        return ProbeAnswer(reason, _last(statuses), quote.amount_msats)
 
     def _probes(self, target: ProbeTarget, request_id: str, statuses: list[int]) -> GatewayProbes:
         return GatewayProbes(

@@ -12,7 +12,7 @@ from pytest_l402.harness.network import Request, Response
 
 if TYPE_CHECKING:
     from pytest_l402.contract import TaskStatus
-    from pytest_l402.contract.settlement_event import IngestOutcome, SettlementEvent
+    from pytest_l402.contract.settlement_event import Ingested, SettlementEvent
     from pytest_l402.ops.security.controls import GateDecision
     from pytest_l402.stack.control.paywalls import Paywall
     from pytest_l402.stack.control.task_board import Actor, Task
@@ -21,10 +21,10 @@ __all__ = [
     "BuyResult",
     "Clock",
     "ControlPlane",
-    "Executor",
     "Gateway",
     "KeepsLocalArtifact",
     "PaidInvoice",
+    "PlaysExecutor",
     "SettlementStore",
     "Wallet",
 ]
@@ -90,7 +90,7 @@ class ControlPlane(Protocol):
 class SettlementStore(Protocol):
     """Keeps what was paid, each payment once. The oracle of the drills."""
 
-    def ingest(self, event: SettlementEvent) -> IngestOutcome:
+    def ingest(self, event: SettlementEvent) -> Ingested:
         """Store a settlement once: observe a repeat, refuse a contradiction with `SettlementRefused`."""
         ...
 
@@ -108,7 +108,7 @@ class BuyResult(Protocol):
         ...
 
 
-class Executor(Protocol):
+class PlaysExecutor(Protocol):
     """The buyer: asks, pays what the challenge quotes, asks again with the proof.
 
     To rehearse a client of your own, wrap it in an object with this one method and hand that to

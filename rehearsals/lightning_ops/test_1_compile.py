@@ -7,14 +7,14 @@ import pytest
 
 from pytest_l402.evidence import no_row, result_shows, same_in_every_row, some_row
 from pytest_l402.ops.compile.compilation import Compilation, compile_paywalls
-from pytest_l402.ops.compile.paywall import Paywall, PaywallStatus, Policy, Route
+from pytest_l402.ops.compile.paywall import PaywallDefinition, PaywallStatus, Policy, Route
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 
 pytestmark = pytest.mark.rehearsal("compile", runbook="lightning-ops", section="Commands")
 
 
-def paywall(name: str, price_msats: int = 21_000, path: str | None = None) -> Paywall:
-    return Paywall(
+def paywall(name: str, price_msats: int = 21_000, path: str | None = None) -> PaywallDefinition:
+    return PaywallDefinition(
         paywall_id=f"pw_{name}",
         owner_id=f"owner_{name}",
         name=name,
@@ -57,7 +57,7 @@ def test_deterministic(l402_evidence: EvidenceCollector) -> None:
     ],
 )
 def test_a_fault_is_diagnosed_and_nothing_is_compiled(
-    faulty: Paywall, code: str, l402_evidence: EvidenceCollector
+    faulty: PaywallDefinition, code: str, l402_evidence: EvidenceCollector
 ) -> None:
     compilation = compile_paywalls((faulty, *FOR_SALE[1:]))
     l402_evidence.record("compilation", _row(compilation))
@@ -78,7 +78,9 @@ def test_a_fault_is_diagnosed_and_nothing_is_compiled(
         pytest.param(replace(FOR_SALE[0], policy=replace(FOR_SALE[0].policy, kill_switch=True)), id="killed"),
     ],
 )
-def test_what_is_not_for_sale_is_not_compiled(closed: Paywall, l402_evidence: EvidenceCollector) -> None:
+def test_what_is_not_for_sale_is_not_compiled(
+    closed: PaywallDefinition, l402_evidence: EvidenceCollector
+) -> None:
     compilation = compile_paywalls((closed, *FOR_SALE[1:]))
     l402_evidence.record("compilation", _row(compilation))
     l402_evidence.record("rules", *({"paywallId": rule.paywall_id} for rule in compilation.rules))

@@ -26,7 +26,7 @@ from pytest_l402.evidence import (
 )
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.stack import FullFlowRun
-from pytest_l402.stack.roles import Executor
+from pytest_l402.stack.roles import PlaysExecutor
 
 pytestmark = pytest.mark.rehearsal("hosted-success", runbook="observability", section="1")
 
@@ -48,7 +48,7 @@ def test_full_flow(l402_full_flow: Callable[[], FullFlowRun], l402_evidence: Evi
     )
 
 
-def test_correlation_workflow(l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
+def test_correlation_workflow(l402_executor: PlaysExecutor, l402_evidence: EvidenceCollector) -> None:
     purchase = l402_executor.buy("/premium")
     l402_evidence.verify(
         response_header_joins(purchase).proves("correlate.response-header"),
@@ -63,7 +63,7 @@ def test_correlation_workflow(l402_executor: Executor, l402_evidence: EvidenceCo
 
 
 def test_correlation_with_the_local_artifact(
-    l402_executor: Executor, l402_evidence: EvidenceCollector
+    l402_executor: PlaysExecutor, l402_evidence: EvidenceCollector
 ) -> None:
     purchase = l402_executor.buy("/premium")
     l402_evidence.verify(local_artifact_join(purchase).proves("correlate.local-artifact"))

@@ -11,13 +11,12 @@ from pytest_l402.evidence import (
 )
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.stack import BuyerPolicy, ControlPlane, Executor, Stack
-from pytest_l402.stack.roles import BuyResult
-from pytest_l402.stack.roles import Executor as AnyExecutor
+from pytest_l402.stack.roles import BuyResult, PlaysExecutor
 
 pytestmark = pytest.mark.rehearsal("policy-block", runbook="observability", section="4")
 
 
-def test_over_cap(l402_executor: AnyExecutor, l402_evidence: EvidenceCollector) -> None:
+def test_over_cap(l402_executor: PlaysExecutor, l402_evidence: EvidenceCollector) -> None:
     _verify_denied(l402_evidence, l402_executor.buy("/premium-expensive"), "amount_over_cap")
 
 
@@ -33,7 +32,7 @@ def test_host_not_on_the_list(l402_executor: Executor, l402_evidence: EvidenceCo
 
 def test_owner_kill_switch(
     l402_stack: Stack,
-    l402_executor: AnyExecutor,
+    l402_executor: PlaysExecutor,
     l402_control_plane: ControlPlane,
     l402_evidence: EvidenceCollector,
 ) -> None:
@@ -47,7 +46,7 @@ def test_owner_kill_switch(
 
 def test_global_pause(
     l402_stack: Stack,
-    l402_executor: AnyExecutor,
+    l402_executor: PlaysExecutor,
     l402_control_plane: ControlPlane,
     l402_evidence: EvidenceCollector,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from pytest_l402.ops.compile.compilation import Compilation
-from pytest_l402.ops.compile.paywall import Paywall, PaywallStatus, Policy, Route
+from pytest_l402.ops.compile.paywall import PaywallDefinition, PaywallStatus, Policy, Route
 
 UPSTREAM = "https://up.example.com"
 
@@ -19,7 +19,7 @@ def route(
 
 
 def paywall(paywall_id="pw", *routes, msats=21_000, status=PaywallStatus.ACTIVE, metadata=None, **policy):
-    return Paywall(
+    return PaywallDefinition(
         paywall_id,
         f"owner_{paywall_id}",
         "name",

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from pytest_l402.ops.compile.compilation import compile_paywalls
-from pytest_l402.ops.compile.paywall import Paywall, PaywallStatus, Policy, Route
+from pytest_l402.ops.compile.paywall import PaywallDefinition, PaywallStatus, Policy, Route
 from pytest_l402.ops.reconcile.ledger import DeploymentHistory
 from pytest_l402.ops.reconcile.ports import (
     ActiveDeployment,
     GatewayOpsError,
-    ProbeOutcome,
+    ProbeAnswer,
     ProbeTarget,
     reason_of,
 )
@@ -26,30 +26,30 @@ IMAGE = "sha256:" + "0" * 64
 HOST = "shop.example"
 
 
-def paywall(name: str, *paths: str, status: PaywallStatus = PaywallStatus.ACTIVE) -> Paywall:
+def paywall(name: str, *paths: str, status: PaywallStatus = PaywallStatus.ACTIVE) -> PaywallDefinition:
     routes = tuple(
         Route(f"r{number}", HOST, path, "https://seller.example", "https")
         for number, path in enumerate(paths or (f"/{name}",))
     )
-    return Paywall(name, f"owner_{name}", name, Policy(2_000), routes, status)
+    return PaywallDefinition(name, f"owner_{name}", name, Policy(2_000), routes, status)
 
 
 @dataclass
 class World:
     """Paywalls, gateway and probes at once; `broken` names what fails, `calls` what was asked in order."""
 
-    state: list[Paywall] = field(default_factory=lambda: [paywall("a")])
+    state: list[PaywallDefinition] = field(default_factory=lambda: [paywall("a")])
     running: ActiveDeployment | None = None
     digest: str | None = IMAGE
     reports: str | None = None
-    broken: dict[str, Exception | ProbeOutcome] = field(default_factory=dict)
+    broken: dict[str, Exception | ProbeAnswer] = field(default_factory=dict)
     calls: list[tuple[object, ...]] = field(default_factory=list)
     ledger: DeploymentHistory = field(default_factory=DeploymentHistory)
 
     def __del__(self) -> None:
         self.ledger.close()
 
-    def paywalls(self, *, request_id: str) -> Sequence[Paywall]:
+    def paywalls(self, *, request_id: str) -> Sequence[PaywallDefinition]:
         self._call("paywalls")
         return list(self.state)
 
@@ -74,13 +74,13 @@ class World:
         self._call("withdraw")
         self.running = None
 
-    def health(self, *, request_id: str) -> ProbeOutcome:
+    def health(self, *, request_id: str) -> ProbeAnswer:
         return self._probe("health", 200)
 
-    def challenge(self, target: ProbeTarget, *, request_id: str) -> ProbeOutcome:
+    def challenge(self, target: ProbeTarget, *, request_id: str) -> ProbeAnswer:
         return self._probe("challenge", 402, target)
 
-    def proxy(self, target: ProbeTarget, *, request_id: str) -> ProbeOutcome:
+    def proxy(self, target: ProbeTarget, *, request_id: str) -> ProbeAnswer:
         return self._probe("proxy", 200, target)
 
     def names(self) -> list[object]:
@@ -102,10 +102,10 @@ class World:
         if isinstance(trouble, Exception):
             raise trouble
 
-    def _probe(self, name: str, status: int, target: ProbeTarget | None = None) -> ProbeOutcome:
+    def _probe(self, name: str, status: int, target: ProbeTarget | None = None) -> ProbeAnswer:
         self._call(name, target)
         trouble = self.broken.get(name)
-        return trouble if isinstance(trouble, ProbeOutcome) else ProbeOutcome(None, status)
+        return trouble if isinstance(trouble, ProbeAnswer) else ProbeAnswer(None, status)
 
 
 def cut_at(point: Failpoint):  # type: ignore[no-untyped-def]
@@ -194,7 +194,7 @@ def test_a_rollback_goes_to_what_ran_and_is_probed_at_its_own_routes_and_prices(
     first = world.reconciler().reconcile("go")
     world.state = [paywall("b")]
     world.calls.clear()
-    world.broken["proxy"] = ProbeOutcome("proxy_status_502", 502)
+    world.broken["proxy"] = ProbeAnswer("proxy_status_502", 502)
 
     original = world.rollback
 
@@ -217,7 +217,7 @@ def test_a_rollback_that_does_not_pass_the_probes_is_none(probe: str) -> None:
     world = World()
     world.reconciler().reconcile("go")
     world.state.append(paywall("b"))
-    world.broken[probe] = ProbeOutcome(f"{probe}_status_500", 500)
+    world.broken[probe] = ProbeAnswer(f"{probe}_status_500", 500)
     summary = world.reconciler().reconcile("bad")
     assert (summary.failure_code, summary.deployment_status) == ("rollback_failed", "failed")
     assert summary.original_failure_code == f"{probe}_check_failed"
@@ -228,7 +228,7 @@ def test_a_gateway_that_lies_about_its_rollback_is_found_out() -> None:
     world = World()
     world.reconciler().reconcile("go")
     world.state.append(paywall("b"))
-    world.broken["health"] = ProbeOutcome("health_status_500", 500)
+    world.broken["health"] = ProbeAnswer("health_status_500", 500)
 
     def rollback(**order):  # type: ignore[no-untyped-def]
         return order["target"]
@@ -240,7 +240,7 @@ def test_a_gateway_that_lies_about_its_rollback_is_found_out() -> None:
 
 
 def test_a_gateway_that_lies_about_a_withdrawal_is_found_out() -> None:
-    world = World(broken={"health": ProbeOutcome("health_status_500", 500)})
+    world = World(broken={"health": ProbeAnswer("health_status_500", 500)})
     world.withdraw = lambda **order: None  # type: ignore[method-assign]
     summary = world.reconciler().reconcile("bad")
     assert (summary.failure_code, summary.original_failure_code) == ("rollback_failed", "health_check_failed")
@@ -249,7 +249,7 @@ def test_a_gateway_that_lies_about_a_withdrawal_is_found_out() -> None:
 
 def test_what_somebody_else_deployed_is_rolled_back_to_at_any_price() -> None:
     theirs = ActiveDeployment(deployment_id="dep_theirs", config_hash="cfg_theirs", image_digest="old:tag")
-    world = World(running=theirs, broken={"health": ProbeOutcome("health_status_500", 500)})
+    world = World(running=theirs, broken={"health": ProbeAnswer("health_status_500", 500)})
 
     original = world.rollback
 
@@ -272,7 +272,7 @@ def test_a_state_without_anything_for_sale_is_deployed_and_must_sell_nothing() -
     summary = world.reconciler().reconcile("paused")
     assert summary.failure_reason == "still_sold_status_402 at a:r0"
     assert summary.deployment_status == "rolled_back"
-    world.broken["challenge"] = ProbeOutcome("challenge_status_404", 404)
+    world.broken["challenge"] = ProbeAnswer("challenge_status_404", 404)
     summary = world.reconciler().reconcile("paused-2")
     assert summary.ok
     assert summary.rule_count == 0
@@ -345,7 +345,7 @@ def test_a_run_taken_up_after_the_paywalls_changed_is_undone_and_refused() -> No
 def test_probes_that_passed_before_the_cut_count_for_nothing_after_it() -> None:
     world = World()
     killed(world, "cut", Failpoint.CHALLENGE_WRITTEN)
-    world.broken["health"] = ProbeOutcome("health_status_500", 500)
+    world.broken["health"] = ProbeAnswer("health_status_500", 500)
     summary = world.reconciler().reconcile("cut")
     assert (summary.health_ok, summary.challenge_ok, summary.proxy_ok) == (False, False, False)
     assert summary.failure_code == "health_check_failed"
@@ -355,7 +355,7 @@ def test_what_was_decided_is_not_asked_again() -> None:
     world = World()
     killed(world, "cut", Failpoint.PROXY_WRITTEN)
     world.calls.clear()
-    world.broken["health"] = ProbeOutcome("health_status_500", 500)
+    world.broken["health"] = ProbeAnswer("health_status_500", 500)
     [summary] = world.reconciler().recover()
     assert summary.ok
     assert summary.image_digest == IMAGE
@@ -384,7 +384,7 @@ def test_a_path_that_an_earlier_rule_answers_for_is_passed_over() -> None:
 
 
 def test_rules_of_other_hosts_are_left_out_as_long_as_one_remains() -> None:
-    elsewhere = Paywall(
+    elsewhere = PaywallDefinition(
         "z", "o", "z", Policy(1_000), (Route("r", "other.example", "/z", "https://s.example", "https"),)
     )
     compiled = compile_paywalls([paywall("a"), elsewhere])

@@ -5,8 +5,8 @@ import pytest
 from pytest_l402.ops.compile.path_patterns import read_path_pattern
 from pytest_l402.ops.compile.seller_url import (
     NotExpressibleError,
-    UrlError,
-    parse_upstream,
+    SellerUrlError,
+    parse_seller_url,
     rewrite_prefix,
     shown_url,
 )
@@ -35,7 +35,7 @@ from pytest_l402.ops.compile.seller_url import (
     ],
 )
 def test_a_browser_reads_it_so(text, scheme, address):
-    url = parse_upstream(text)
+    url = parse_seller_url(text)
     assert (url.scheme, url.address) == (scheme, address)
 
 
@@ -64,8 +64,8 @@ def test_a_browser_reads_it_so(text, scheme, address):
     ],
 )
 def test_a_browser_refuses_it(text):
-    with pytest.raises(UrlError):
-        parse_upstream(text)
+    with pytest.raises(SellerUrlError):
+        parse_seller_url(text)
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,11 @@ def test_a_browser_refuses_it(text):
 )
 def test_a_prefix_leads_there(url, path, prefix):
     route = read_path_pattern(path)
-    found = rewrite_prefix(parse_upstream(url), route)
+    found = rewrite_prefix(parse_seller_url(url), route)
     assert found == prefix
     # What Aperture forwards is the prefix and the request's own path.
     if prefix is not None:
-        assert ((found or "") + route.prefix).rstrip("/") == parse_upstream(url).path.rstrip("/")
+        assert ((found or "") + route.prefix).rstrip("/") == parse_seller_url(url).path.rstrip("/")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_prefix_leads_there(url, path, prefix):
 )
 def test_no_prefix_leads_there(url, path, part):
     with pytest.raises(NotExpressibleError) as caught:
-        rewrite_prefix(parse_upstream(url), read_path_pattern(path))
+        rewrite_prefix(parse_seller_url(url), read_path_pattern(path))
     assert caught.value.part == part
 
 

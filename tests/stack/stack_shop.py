@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pytest_l402.contract import hosted_proof_reference
-from pytest_l402.contract.settlement_event import IngestOutcome, SettlementEvent
+from pytest_l402.contract.settlement_event import Ingested, SettlementEvent
 from pytest_l402.harness.clock import StackClock
 from pytest_l402.harness.faults import Faults
 from pytest_l402.harness.journal import Journal
@@ -51,12 +51,12 @@ class Ledger:
     ) -> None:
         self.opened.append((payment_hash, invoice_id, amount_msats, paywall_id, owner_id, request_id))
 
-    def ingest(self, event: SettlementEvent) -> IngestOutcome:
+    def ingest(self, event: SettlementEvent) -> Ingested:
         if self.refusal is not None:
             raise self.refusal
         existed = any(known.settlement_id == event.settlement_id for known in self.events)
         self.events.append(event)
-        return IngestOutcome(existed, hosted_proof_reference(event.preimage.hex()))
+        return Ingested(existed, hosted_proof_reference(event.preimage.hex()))
 
 
 class Shop:

@@ -12,17 +12,15 @@ from hypothesis import strategies as st
 
 from pytest_l402.ops.compile.aperture_writer import render_aperture_yaml
 from pytest_l402.ops.compile.compilation import compile_paywalls
-from pytest_l402.ops.compile.paywall import Paywall, PaywallStatus, Policy, Route
+from pytest_l402.ops.compile.hashes import config_hash
+from pytest_l402.ops.compile.paywall import PaywallDefinition, PaywallStatus, Policy, Route
+from pytest_l402.ops.compile.rules import service_name
+from pytest_l402.ops.reconcile.ports import ActiveDeployment, GatewayOpsError
 from pytest_l402.stack import Service, Stack
 from pytest_l402.stack.faults import DeployFailure
 from pytest_l402.stack.gateway.aperture_reader import ApertureConfigError, load_services, paywall_and_route
 from pytest_l402.stack.gateway.deployer import STAND_IN_IMAGE, GatewayDeployer
 from pytest_l402.stack.gateway.disk import GatewayDisk
-
-python_pattern = str
-from pytest_l402.ops.compile.hashes import config_hash
-from pytest_l402.ops.compile.rules import service_name
-from pytest_l402.ops.reconcile.ports import ActiveDeployment, GatewayOpsError
 
 HOST = "gateway.l402.test"
 
@@ -43,7 +41,7 @@ STARTED_WITH = (Service("premium", pathregexp="^/premium$"), Service("status", a
 
 def text_for(*names: str, **policy: object) -> str:
     paywalls = [
-        Paywall(
+        PaywallDefinition(
             name,
             f"owner_{name}",
             name,
@@ -172,7 +170,7 @@ def test_a_fault_hits_the_request_it_is_meant_for() -> None:
 
 def test_a_prefix_is_put_before_the_path_on_the_way_to_the_seller() -> None:
     route = Route("route", HOST, "/api/*", "http://s.test/v1/api/", "http")
-    text = compile_paywalls([Paywall("a", "o", "a", Policy(1_000), (route,))]).aperture_yaml
+    text = compile_paywalls([PaywallDefinition("a", "o", "a", Policy(1_000), (route,))]).aperture_yaml
     seen = []
     with Stack(1) as stack, stack.online():
         handle = stack.upstream.handle
@@ -187,8 +185,8 @@ def test_a_prefix_is_put_before_the_path_on_the_way_to_the_seller() -> None:
 
 def test_a_route_that_is_held_closed_is_answered_401_without_an_invoice() -> None:
     paywalls = [
-        Paywall("a", "o", "a", Policy(1_000), (Route("r", HOST, "/*", "https://s.test", "https"),)),
-        Paywall(
+        PaywallDefinition("a", "o", "a", Policy(1_000), (Route("r", HOST, "/*", "https://s.test", "https"),)),
+        PaywallDefinition(
             "off",
             "o",
             "off",
@@ -266,10 +264,10 @@ def test_another_name_gives_none(name: str) -> None:
 def test_the_compiler_s_file_comes_back_as_the_services_it_was_made_of() -> None:
     compiled = compile_paywalls(
         [
-            Paywall(
+            PaywallDefinition(
                 "a", "owner_a", "a", Policy(3_000), (Route("r", "*", "/a/*", "https://s.test", "https"),)
             ),
-            Paywall(
+            PaywallDefinition(
                 "b", "owner_b", "b", Policy(1_000), (Route("r", HOST, "/b", "http://t.test:81", "http"),)
             ),
         ]
@@ -313,5 +311,5 @@ SAMPLES = ("", "a", "A", "ab", "a\n", "\na", "é", "\U0001f600", "0", "x-y", "a.
     ],
 )
 def test_a_pattern_of_go_s_finds_the_same_in_python(go: str, matches: set[str]) -> None:
-    pattern = re.compile(python_pattern(go))
+    pattern = re.compile(go)
     assert {text for text in SAMPLES if pattern.search(text)} == matches

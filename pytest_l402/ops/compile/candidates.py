@@ -9,14 +9,14 @@ from pytest_l402.boundary import quoted
 from pytest_l402.ops.compile.diagnostics import Diagnostic, DiagnosticCode, Severity
 from pytest_l402.ops.compile.host_patterns import HostPattern, read_host_pattern
 from pytest_l402.ops.compile.path_patterns import PathPattern, read_path_pattern
-from pytest_l402.ops.compile.paywall import Paywall, Route
+from pytest_l402.ops.compile.paywall import PaywallDefinition, Route
 from pytest_l402.ops.compile.regexps import PatternError, UnmatchableError
 from pytest_l402.ops.compile.rules import ClosedRoute, Rule
 from pytest_l402.ops.compile.seller_url import (
     NotExpressibleError,
-    UpstreamUrl,
-    UrlError,
-    parse_upstream,
+    SellerUrl,
+    SellerUrlError,
+    parse_seller_url,
     rewrite_prefix,
     shown_url,
 )
@@ -40,7 +40,7 @@ class Candidates:
         return any(item.severity is Severity.ERROR for item in self.diagnostics)
 
 
-def collect_candidates(paywalls: Sequence[Paywall], token_validity_s: int) -> Candidates:
+def collect_candidates(paywalls: Sequence[PaywallDefinition], token_validity_s: int) -> Candidates:
     """Return what the paywalls, in the given order, offer to compile.
 
     Of a route only the first of the original tool's findings is reported, as there; of those that concern
@@ -63,7 +63,7 @@ def collect_candidates(paywalls: Sequence[Paywall], token_validity_s: int) -> Ca
     return found
 
 
-def _rule(paywall: Paywall, route: Route, terms: Terms, report: list[Diagnostic]) -> Rule | None:
+def _rule(paywall: PaywallDefinition, route: Route, terms: Terms, report: list[Diagnostic]) -> Rule | None:
     url = _checked_upstream(paywall, route)
     if isinstance(url, Diagnostic):
         report.append(url)
@@ -106,7 +106,7 @@ def _rule(paywall: Paywall, route: Route, terms: Terms, report: list[Diagnostic]
     )
 
 
-def _checked_upstream(paywall: Paywall, route: Route) -> Diagnostic | UpstreamUrl:
+def _checked_upstream(paywall: PaywallDefinition, route: Route) -> Diagnostic | SellerUrl:
     """Return the first of the original tool's findings on a route, or else its upstream URL in parts."""
 
     def finding(code: DiagnosticCode, message: str, **details: object) -> Diagnostic:
@@ -130,8 +130,8 @@ def _checked_upstream(paywall: Paywall, route: Route) -> Diagnostic | UpstreamUr
     if not route.upstream_url.strip():
         return finding(DiagnosticCode.INVALID_UPSTREAM_URL, "upstreamUrl must be non-empty")
     try:
-        url = parse_upstream(route.upstream_url)
-    except UrlError:
+        url = parse_seller_url(route.upstream_url)
+    except SellerUrlError:
         return finding(
             DiagnosticCode.INVALID_UPSTREAM_URL,
             "upstreamUrl must be a valid URL",
@@ -148,7 +148,7 @@ def _checked_upstream(paywall: Paywall, route: Route) -> Diagnostic | UpstreamUr
 
 
 def _patterns(
-    paywall: Paywall, route: Route, severity: Severity, report: list[Diagnostic]
+    paywall: PaywallDefinition, route: Route, severity: Severity, report: list[Diagnostic]
 ) -> tuple[HostPattern | None, PathPattern | None]:
     host = path = None
     try:
@@ -179,7 +179,7 @@ def _patterns(
 
 
 def _pattern_finding(
-    paywall: Paywall, route: Route, key: str, text: str, error: ValueError, severity: Severity
+    paywall: PaywallDefinition, route: Route, key: str, text: str, error: ValueError, severity: Severity
 ) -> Diagnostic:
     if isinstance(error, PatternError):
         code = DiagnosticCode.PATTERN_NOT_RE2
@@ -197,7 +197,7 @@ def _pattern_finding(
     )
 
 
-def _host_findings(paywall: Paywall, route: Route, host: HostPattern) -> Iterator[Diagnostic]:
+def _host_findings(paywall: PaywallDefinition, route: Route, host: HostPattern) -> Iterator[Diagnostic]:
     """Compare a route's hosts with the paywall's lists: Aperture has none, the pattern has to keep them."""
     allowed = [_listed(entry) for entry in paywall.policy.allowed_hosts or ()]
     blocked = [_listed(entry) for entry in paywall.policy.blocked_hosts or ()]
@@ -232,7 +232,7 @@ def _listed(entry: str) -> HostPattern | None:
         return None
 
 
-def _withhold(paywall: Paywall, found: Candidates) -> None:
+def _withhold(paywall: PaywallDefinition, found: Candidates) -> None:
     found.withheld_paywalls += 1
     reason = "its kill switch is on" if paywall.policy.kill_switch else f"it is {paywall.status.value}"
     found.diagnostics.append(

@@ -19,7 +19,7 @@ from pytest_l402.ops.compile.diagnostics import Diagnostic, DiagnosticCode, Seve
 from pytest_l402.ops.compile.hashes import config_hash, snapshot_hash
 from pytest_l402.ops.compile.ordering import duplicate_findings, order_findings
 from pytest_l402.ops.compile.overlaps import Overlap, find_overlaps
-from pytest_l402.ops.compile.paywall import Paywall, rule_id
+from pytest_l402.ops.compile.paywall import PaywallDefinition, rule_id
 from pytest_l402.ops.compile.rules import ClosedRoute, Rule
 from pytest_l402.ops.compile.terms import DEFAULT_TOKEN_VALIDITY_S, MAX_TOKEN_VALIDITY_S
 
@@ -53,7 +53,7 @@ class Compilation:
 
 
 def compile_paywalls(
-    paywalls: Sequence[Paywall], *, token_validity_s: int = DEFAULT_TOKEN_VALIDITY_S
+    paywalls: Sequence[PaywallDefinition], *, token_validity_s: int = DEFAULT_TOKEN_VALIDITY_S
 ) -> Compilation:
     """Compile paywalls to Aperture's configuration; the same paywalls in any order give the same bytes.
 
@@ -99,14 +99,14 @@ def compile_paywalls(
     )
 
 
-def _in_any_order(paywalls: Sequence[Paywall]) -> list[Paywall]:
+def _in_any_order(paywalls: Sequence[PaywallDefinition]) -> list[PaywallDefinition]:
     ordered = sorted(paywalls, key=lambda paywall: paywall.paywall_id)
     if len({paywall.paywall_id for paywall in ordered}) < len(ordered):
         ordered.sort(key=lambda paywall: (paywall.paywall_id, snapshot_hash([paywall]), repr(paywall)))
     return ordered
 
 
-def _repeated_ids(paywalls: Sequence[Paywall]) -> Iterator[Diagnostic]:
+def _repeated_ids(paywalls: Sequence[PaywallDefinition]) -> Iterator[Diagnostic]:
     """Report rule ids that occur twice; those of unsold routes count, which may be held closed by name."""
     seen: set[tuple[str, str]] = set()
     for paywall in paywalls:

@@ -14,7 +14,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from pytest_l402.boundary import quoted, redact_text
 from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
-from pytest_l402.ops.compile.paywall import Paywall, PaywallStatus, Policy, Route
+from pytest_l402.ops.compile.paywall import PaywallDefinition, PaywallStatus, Policy, Route
 
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,15}")
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]")
@@ -33,7 +33,7 @@ class PaywallDecodeError(ValueError):
         self.where = where
 
 
-def decode_paywalls(value: object) -> tuple[Paywall, ...]:
+def decode_paywalls(value: object) -> tuple[PaywallDefinition, ...]:
     """Return the paywalls of a control plane's answer: a list, or an object with it under `paywalls`.
 
     Keys that a paywall does not have are dropped. Amounts are msats, times epoch milliseconds, both up to
@@ -88,10 +88,10 @@ class _Object:
         return spellings[0] if spellings else None
 
 
-def _paywall(item: _Object) -> Paywall:
+def _paywall(item: _Object) -> PaywallDefinition:
     paywall_id = item.required("paywallId", _text)
     owner_id = item.required("ownerId", _text)
-    return Paywall(
+    return PaywallDefinition(
         paywall_id=paywall_id,
         owner_id=owner_id,
         name=item.required("name", _text),

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_l402.ops.compile.paywall import Paywall, Route
+from pytest_l402.ops.compile.paywall import PaywallDefinition, Route
 
 
 def config_hash(data: bytes) -> str:
@@ -16,7 +16,7 @@ def config_hash(data: bytes) -> str:
     return "cfg_" + hashlib.sha256(data).hexdigest()
 
 
-def snapshot_hash(paywalls: Sequence[Paywall]) -> str:
+def snapshot_hash(paywalls: Sequence[PaywallDefinition]) -> str:
     """Return the hash of a pulled state; unlike a configuration's, it depends on the order of the paywalls.
 
     Source: lightning-ops compiler, whose hashes this reproduces.
@@ -39,7 +39,7 @@ def normal_path(pattern: str) -> str:
     return path if path.startswith("/") else "/" + path
 
 
-def _paywall(paywall: Paywall) -> dict[str, Any]:
+def _paywall(paywall: PaywallDefinition) -> dict[str, Any]:
     policy: dict[str, Any] = {
         "pricingMode": paywall.policy.pricing_mode,
         "fixedAmountMsats": _number(paywall.policy.fixed_amount_msats),

@@ -58,7 +58,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Paywall:
+class PaywallDefinition:
     """One paywall as the control plane holds it. Source: lightning-ops, `listPaywallControlPlaneState`."""
 
     paywall_id: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pytest_l402.ops.compile.paywall import Paywall, Policy, Route
+from pytest_l402.ops.compile.paywall import PaywallDefinition, Policy, Route
 
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]")
 _ENUMS = {
@@ -19,7 +19,7 @@ _ENUMS = {
 _LEFT_ALONE = frozenset({"metadata", "details", "diagnostics"})
 
 
-def paywall_json(paywall: Paywall) -> dict[str, Any]:
+def paywall_json(paywall: PaywallDefinition) -> dict[str, Any]:
     """Return a paywall as `decode_paywalls` reads it; what is not set is absent, never null."""
     return _without_none(
         {
@@ -57,7 +57,7 @@ def protobuf_json(value: Any, key: str = "") -> Any:
     return _ENUMS.get((key, value), value) if isinstance(value, str) else value
 
 
-def _policy(policy: Policy, paywall: Paywall) -> dict[str, Any]:
+def _policy(policy: Policy, paywall: PaywallDefinition) -> dict[str, Any]:
     return _without_none(
         {
             "paywallId": paywall.paywall_id,
@@ -76,7 +76,7 @@ def _policy(policy: Policy, paywall: Paywall) -> dict[str, Any]:
     )
 
 
-def _route(route: Route, paywall: Paywall) -> dict[str, Any]:
+def _route(route: Route, paywall: PaywallDefinition) -> dict[str, Any]:
     return {
         "routeId": route.route_id,
         "paywallId": paywall.paywall_id,

@@ -23,7 +23,7 @@ _DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|\Z)")
 _DEFAULT_PORT = {"http": 80, "https": 443}
 
 
-class UrlError(ValueError):
+class SellerUrlError(ValueError):
     """Text that is no URL to a browser either."""
 
 
@@ -36,7 +36,7 @@ class NotExpressibleError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class UpstreamUrl:
+class SellerUrl:
     """A URL in parts; only http and https have a host here. The repr shows no userinfo and no query."""
 
     scheme: str
@@ -52,7 +52,7 @@ class UpstreamUrl:
         return self.host if self.port is None else f"{self.host}:{self.port}"
 
 
-def parse_upstream(text: str) -> UpstreamUrl:
+def parse_seller_url(text: str) -> SellerUrl:
     """Return a URL in parts as a browser reads it. Source: WHATWG URL, special schemes.
 
     Raises:
@@ -61,11 +61,11 @@ def parse_upstream(text: str) -> UpstreamUrl:
     text = re.sub(r"[\t\n\r]", "", text.strip(_EDGE_BLANKS))
     found = _SCHEME.match(text)
     if found is None:
-        raise UrlError("no scheme")
+        raise SellerUrlError("no scheme")
     scheme = found[1].lower()
     rest = text[found.end() :]
     if scheme not in _DEFAULT_PORT:
-        return UpstreamUrl(scheme, "", None, "", has_userinfo=False, has_query=False)
+        return SellerUrl(scheme, "", None, "", has_userinfo=False, has_query=False)
     rest = rest.partition("#")[0]
     rest, mark, _ = rest.partition("?")
     rest = rest.replace("\\", "/").lstrip("/")
@@ -74,18 +74,18 @@ def parse_upstream(text: str) -> UpstreamUrl:
     host, port = _host_and_port(host_port)
     if port == _DEFAULT_PORT[scheme]:
         port = None
-    return UpstreamUrl(scheme, _host(host), port, slash + path, bool(at and userinfo), bool(mark))
+    return SellerUrl(scheme, _host(host), port, slash + path, bool(at and userinfo), bool(mark))
 
 
 def _host_and_port(text: str) -> tuple[str, int | None]:
     found = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::([0-9]*))?", text)
     if found is None or not found[1]:
-        raise UrlError("no host, or a port that is no number")
+        raise SellerUrlError("no host, or a port that is no number")
     if not found[2]:
         return found[1], None
     port = int(found[2]) if len(found[2]) < 20 else 65_536
     if port > 65_535:
-        raise UrlError("a port above 65535")
+        raise SellerUrlError("a port above 65535")
     return found[1], port
 
 
@@ -97,21 +97,21 @@ def _host(text: str) -> str:
             return _no_address()
     domain = unquote_to_bytes(text).decode("utf-8", "replace").lower()
     if _FORBIDDEN_IN_DOMAIN.search(domain) or "\ufffd" in domain:
-        raise UrlError("a character that no host may have")
+        raise SellerUrlError("a character that no host may have")
     labels = domain.removesuffix(".").split(".")
     if not _NUMBER.fullmatch(labels[-1]):
         return domain
     if len(labels) > 4 or not all(_NUMBER.fullmatch(label) for label in labels):
-        raise UrlError("no IPv4 address")
+        raise SellerUrlError("no IPv4 address")
     numbers = [_ipv4_number(label) for label in labels]
     if any(number > 255 for number in numbers[:-1]) or numbers[-1] >= 256 ** (5 - len(numbers)):
-        raise UrlError("no IPv4 address")
+        raise SellerUrlError("no IPv4 address")
     value = numbers[-1] + sum(number << (24 - 8 * place) for place, number in enumerate(numbers[:-1]))
     return str(ipaddress.IPv4Address(value))
 
 
 def _no_address() -> str:
-    raise UrlError("no IPv6 address")
+    raise SellerUrlError("no IPv6 address")
 
 
 def _ipv4_number(label: str) -> int:
@@ -120,10 +120,10 @@ def _ipv4_number(label: str) -> int:
             return int(label[2:] or "0", 16)
         return int(label, 8) if len(label) > 1 and label[0] == "0" else int(label[:20])
     except ValueError:
-        raise UrlError("no IPv4 address") from None
+        raise SellerUrlError("no IPv4 address") from None
 
 
-def rewrite_prefix(url: UpstreamUrl, route: PathPattern) -> str | None:
+def rewrite_prefix(url: SellerUrl, route: PathPattern) -> str | None:
     """Return what Aperture has to put before a request's path to reach `url`; None for nothing.
 
     The URL's path stands for the part of the request's path that the route names: for `/api/*` and

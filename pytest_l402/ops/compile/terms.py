@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pytest_l402.boundary import quoted
 from pytest_l402.ops.compile.diagnostics import Diagnostic, DiagnosticCode, Severity
-from pytest_l402.ops.compile.paywall import Paywall
+from pytest_l402.ops.compile.paywall import PaywallDefinition
 
 MSATS_PER_SAT = 1_000
 MAX_PRICE_SATS = 100_000_000 * 100_000
@@ -27,7 +27,7 @@ class Terms:
     token_validity_s: int
 
 
-def terms_of(paywall: Paywall, token_validity_s: int, report: list[Diagnostic]) -> Terms | None:
+def terms_of(paywall: PaywallDefinition, token_validity_s: int, report: list[Diagnostic]) -> Terms | None:
     """Return price and validity of a paywall, or None when its routes need not be looked at."""
     policy, paywall_id = paywall.policy, paywall.paywall_id
     msats = policy.fixed_amount_msats
@@ -70,7 +70,7 @@ def terms_of(paywall: Paywall, token_validity_s: int, report: list[Diagnostic]) 
     return Terms(int(msats // MSATS_PER_SAT), validity)
 
 
-def _price_findings(paywall: Paywall) -> Iterator[Diagnostic]:
+def _price_findings(paywall: PaywallDefinition) -> Iterator[Diagnostic]:
     policy, paywall_id = paywall.policy, paywall.paywall_id
     msats = policy.fixed_amount_msats
     if msats % MSATS_PER_SAT:

@@ -13,12 +13,12 @@ from pytest_l402.contract import (
     REQUIRED_KEYS,
     Correlation,
     DocumentError,
-    Executor,
     LocalNodeArtifact,
     ObservabilitySection,
     ParityReport,
     ParitySection,
     Plane,
+    Speaker,
     parity,
     record_faults,
 )
@@ -48,7 +48,7 @@ def observability_failures(records: Sequence[Row]) -> Iterator[str]:
     faults = [fault for row in records for fault in record_faults(row)]
     if faults:
         yield "; ".join(str(fault) for fault in faults[:_SHOWN_FAULTS])
-    spoken = {row.get("plane") for row in records if row.get("executor") != Executor.DESKTOP.value}
+    spoken = {row.get("plane") for row in records if row.get("executor") != Speaker.DESKTOP.value}
     silent = ", ".join(plane.value for plane in Plane if plane.value not in spoken)
     if silent:
         yield f"expected a record of every plane, saw none of {silent}"
@@ -106,7 +106,7 @@ def _flows(artifact: Path) -> tuple[list[dict[str, Any]], str | None]:
 
 def _is_hosted_payment(row: Row) -> bool:
     planes = (Plane.GATEWAY.value, Plane.SETTLEMENT.value, Plane.UI.value)
-    return row.get("executor") != Executor.DESKTOP.value and row.get("plane") in planes
+    return row.get("executor") != Speaker.DESKTOP.value and row.get("plane") in planes
 
 
 def _keys(rows: Sequence[Row], without_value: Sequence[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pytest_l402.contract import CamelDocument
 from pytest_l402.contract.scalars import Count, Msats, Text
 
 if TYPE_CHECKING:
-    from pytest_l402.ops.compile.paywall import Paywall
+    from pytest_l402.ops.compile.paywall import PaywallDefinition
     from pytest_l402.ops.reconcile.deployments import Deployment, GatewayEvent, Intent
     from pytest_l402.ops.reconcile.steps import Stage
     from pytest_l402.ops.reconcile.summary import Failure, ReconcileSummary
@@ -59,7 +59,7 @@ class ProbeTarget(CamelDocument):
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeOutcome:
+class ProbeAnswer:
     """What a probe saw: `reason` is a stable code, None when all is well."""
 
     reason: str | None = None
@@ -75,7 +75,7 @@ class ProbeOutcome:
 class PaywallSource(Protocol):
     """Where the paywalls come from: the control plane."""
 
-    def paywalls(self, *, request_id: str) -> Sequence[Paywall]:
+    def paywalls(self, *, request_id: str) -> Sequence[PaywallDefinition]:
         """Return the active and the paused paywalls; whatever is raised ends the run before it begins."""
         ...
 
@@ -119,15 +119,15 @@ class GatewayOps(Protocol):
 class Probes(Protocol):
     """Asks the gateway as a client would. A probe that cannot ask says so in its outcome."""
 
-    def health(self, *, request_id: str) -> ProbeOutcome:
+    def health(self, *, request_id: str) -> ProbeAnswer:
         """Ask the health path: any 2xx is well."""
         ...
 
-    def challenge(self, target: ProbeTarget, *, request_id: str) -> ProbeOutcome:
+    def challenge(self, target: ProbeTarget, *, request_id: str) -> ProbeAnswer:
         """Ask without a credential: well is exactly a 402 that can be paid and asks for the right price."""
         ...
 
-    def proxy(self, target: ProbeTarget, *, request_id: str) -> ProbeOutcome:
+    def proxy(self, target: ProbeTarget, *, request_id: str) -> ProbeAnswer:
         """Ask with a credential that was paid for: any 2xx is well."""
         ...
 

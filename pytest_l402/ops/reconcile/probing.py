@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_l402.ops.reconcile.ports import ProbeOutcome, Probes, ProbeTarget, reason_of
+from pytest_l402.ops.reconcile.ports import ProbeAnswer, Probes, ProbeTarget, reason_of
 from pytest_l402.ops.reconcile.steps import Stage
 
 _PAYMENT_REQUIRED = 402
@@ -56,7 +56,7 @@ def probe_stage(
         raise StageFailed(stage, reason_of(error)) from error
 
 
-def _passed(stage: Stage, outcome: ProbeOutcome, rule_id: str | None = None) -> dict[str, Any]:
+def _passed(stage: Stage, outcome: ProbeAnswer, rule_id: str | None = None) -> dict[str, Any]:
     if outcome.reason is not None:
         where = "" if rule_id is None else f" at {rule_id}"
         raise StageFailed(stage, outcome.reason + where)

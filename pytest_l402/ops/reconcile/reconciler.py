@@ -14,7 +14,7 @@ from pytest_l402.boundary import printable, quoted
 from pytest_l402.harness.clock import Clock
 from pytest_l402.harness.network import is_usable_id
 from pytest_l402.ops.compile.compilation import Compilation, compile_paywalls
-from pytest_l402.ops.compile.paywall import Paywall
+from pytest_l402.ops.compile.paywall import PaywallDefinition
 from pytest_l402.ops.reconcile.book import ReconcileBook, Witness
 from pytest_l402.ops.reconcile.deployments import COMPILED, DEPLOYED, Intent, deployment_id, is_pinned
 from pytest_l402.ops.reconcile.lock import ReconcileLock
@@ -130,7 +130,7 @@ class Reconciler:
         self,
         request_id: str,
         image_digest: str | None,
-        paywalls: tuple[Paywall, ...],
+        paywalls: tuple[PaywallDefinition, ...],
         compilation: Compilation,
     ) -> Intent:
         targets = self._targets(compilation)

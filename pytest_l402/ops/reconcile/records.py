@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pytest_l402.contract import DeploymentStatus, ExecutionPath, Executor, ObservabilityRecord, Plane
+from pytest_l402.contract import DeploymentStatus, ExecutionPath, ObservabilityRecord, Plane, Speaker
 from pytest_l402.harness.observation import observation
 from pytest_l402.ops.reconcile.deployments import Deployment, GatewayEvent, Intent
 from pytest_l402.ops.reconcile.ports import ActiveDeployment
@@ -132,7 +132,7 @@ def observations(
     all_ok = summary.health_ok and summary.challenge_ok and summary.proxy_ok
     control = observation(
         plane=Plane.CONTROL,
-        executor=Executor.SYSTEM,
+        executor=Speaker.SYSTEM,
         execution_path=ExecutionPath.HOSTED_NODE,
         observed_at_ms=control_at_ms,
         request_id=summary.request_id,
@@ -141,7 +141,7 @@ def observations(
     )
     gateway = observation(
         plane=Plane.GATEWAY,
-        executor=Executor.GATEWAY,
+        executor=Speaker.GATEWAY,
         execution_path=ExecutionPath.HOSTED_NODE,
         observed_at_ms=gateway_at_ms,
         request_id=summary.request_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from pytest_l402.contract import ExecutionPath, Executor, Plane, hosted_proof_reference
+from pytest_l402.contract import ExecutionPath, Plane, Speaker, hosted_proof_reference
 from pytest_l402.contract.settlement_event import SettlementEvent
 from pytest_l402.contract.settlement_facts import SettlementFact
 from pytest_l402.harness.clock import Clock
@@ -68,7 +68,7 @@ class Projection:
                 paid_amount_msats=amount,
                 payment_proof_ref=proof,
                 cache_hit=existed,
-                executor=Executor.SYSTEM,
+                executor=Speaker.SYSTEM,
                 plane=Plane.UI,
                 execution_path=ExecutionPath.HOSTED_NODE,
                 observed_at_ms=at_ms,

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_l402.contract import ExecutionPath, Executor, Plane, hosted_proof_reference
+from pytest_l402.contract import ExecutionPath, Plane, Speaker, hosted_proof_reference
 from pytest_l402.contract.settlement_event import (
-    IngestOutcome,
+    Ingested,
     InvalidPreimage,
     SettlementConflict,
     SettlementEvent,
@@ -106,7 +106,7 @@ class SettlementStore:
         with self._lock, self._books.transaction():
             return self._books.close_invoice(payment_hash, status)
 
-    def ingest(self, event: SettlementEvent) -> IngestOutcome:
+    def ingest(self, event: SettlementEvent) -> Ingested:
         """Store a settlement, or observe that it is there already (`existed`), and emit its record.
 
         The outcome's proof reference is that of the presented preimage. A record with `cacheHit` true is the
@@ -121,12 +121,12 @@ class SettlementStore:
             raise InvalidPreimage(event.settlement_id)
         proof = hosted_proof_reference(event.preimage.hex())
         if self._faults.active(SettlementLost, event.request_id):
-            return IngestOutcome(False, proof)
+            return Ingested(False, proof)
         with self._lock:
             if self._faults.active(SettlementDelayed, event.request_id):
                 self._delayed.append(event)
-                return IngestOutcome(False, proof)
-            return IngestOutcome(self._store(event, proof), proof)
+                return Ingested(False, proof)
+            return Ingested(self._store(event, proof), proof)
 
     def ingest_batch(self, facts: Sequence[InvoiceFact | SettlementFact]) -> tuple[Booked, ...]:
         """Enter a batch of reported facts, in the order given, whole or not at all.
@@ -278,7 +278,7 @@ class SettlementStore:
                 payment_proof_ref=proof,
                 cache_hit=existed,
                 deny_reason=deny_reason,
-                executor=Executor.GATEWAY,
+                executor=Speaker.GATEWAY,
                 plane=Plane.SETTLEMENT,
                 execution_path=ExecutionPath.HOSTED_NODE,
                 observed_at_ms=self._clock.tick(),

@@ -11,13 +11,13 @@ from pytest_l402.boundary import digest_reference
 from pytest_l402.contract import (
     DesktopRuntimeStatus,
     ExecutionPath,
-    Executor,
     LocalFlow,
     LocalFlowKind,
     NodeSyncStatus,
     ObservabilityRecord,
     Plane,
     SellerCall,
+    Speaker,
     TaskStatus,
     WalletState,
 )
@@ -96,7 +96,7 @@ class LocalTrace:
             payment_proof_ref=proof,
             cache_hit=cache_hit,
             deny_reason=deny_reason,
-            executor=Executor.DESKTOP,
+            executor=Speaker.DESKTOP,
             plane=plane,
             execution_path=ExecutionPath.LOCAL_NODE,
             desktop_session_id=self.desktop_session_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pytest_l402.contract import ExecutionPath, Executor, Plane, TaskStatus, is_allowed
+from pytest_l402.contract import ExecutionPath, Plane, Speaker, TaskStatus, is_allowed
 from pytest_l402.harness.clock import Clock
 from pytest_l402.harness.journal import Journal
 from pytest_l402.harness.observation import GATE_ENDPOINT, observation
@@ -258,7 +258,7 @@ class ControlPlane:
                 endpoint=endpoint,
                 cap_applied_msats=cap_msats,
                 deny_reason=code,
-                executor=Executor.SYSTEM,
+                executor=Speaker.SYSTEM,
                 plane=Plane.CONTROL,
                 execution_path=ExecutionPath.LOCAL_NODE if local else ExecutionPath.HOSTED_NODE,
                 desktop_session_id=desktop_session_id,

@@ -12,7 +12,6 @@ from pytest_l402.contract import (
     DeniedStatus,
     DeploymentStatus,
     ExecutionPath,
-    Executor,
     GatewayReconcile,
     PaidRequest,
     PaidStatus,
@@ -20,6 +19,7 @@ from pytest_l402.contract import (
     Plane,
     PolicyDeniedRequest,
     SettlementCorrelation,
+    Speaker,
     TaskStatus,
 )
 from pytest_l402.harness.network import REQUEST_ID_HEADER, TASK_ID_HEADER, Request
@@ -127,9 +127,9 @@ class FlowStages:
             ),
             None,
         )
-        self._observe(stage, Executor.SYSTEM, Plane.CONTROL, RECONCILE_ENDPOINT, code)
+        self._observe(stage, Speaker.SYSTEM, Plane.CONTROL, RECONCILE_ENDPOINT, code)
         probe_code = None if report.ok else "gateway_probe_failed"
-        self._observe(stage, Executor.GATEWAY, Plane.GATEWAY, HEALTH_ENDPOINT, probe_code)
+        self._observe(stage, Speaker.GATEWAY, Plane.GATEWAY, HEALTH_ENDPOINT, probe_code)
         stage.expect("gateway_reconcile", report.ok, ", ".join(report.reasons))
         return GatewayReconcile(
             request_id=stage.request_id,
@@ -247,7 +247,7 @@ class FlowStages:
                 stage.expect("local_parity", False, reason)
 
     def _buy(self, path: str) -> BuyResult:
-        executor: roles.Executor | BuiltInExecutor = self.stack.executor
+        executor: roles.PlaysExecutor | BuiltInExecutor = self.stack.executor
         if isinstance(executor, BuiltInExecutor):
             # It may hold a credential of an earlier purchase, and here it is to pay.
             return executor.buy(path, new_credential=True)
@@ -289,7 +289,7 @@ class FlowStages:
         return [row for row in rows if not str(row["requestId"] or "").startswith(REQUEST_ID_PREFIX)]
 
     def _observe(
-        self, stage: Stage, executor: Executor, plane: Plane, endpoint: str, deny_reason: str | None
+        self, stage: Stage, executor: Speaker, plane: Plane, endpoint: str, deny_reason: str | None
     ) -> None:
         clock = self.stack.clock
         self.stack.journal.emit(
@@ -344,4 +344,4 @@ def _global_pause(control_plane: ControlPlane) -> Iterator[None]:
 
 
 def _speaks(row: Mapping[str, Any], plane: Plane) -> bool:
-    return (row["plane"], row["executor"] == Executor.DESKTOP) == (plane, False)
+    return (row["plane"], row["executor"] == Speaker.DESKTOP) == (plane, False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from pytest_l402.contract import ExecutionPath, Executor, Plane
+from pytest_l402.contract import ExecutionPath, Plane, Speaker
 from pytest_l402.harness.clock import Clock
 from pytest_l402.harness.journal import Journal
 from pytest_l402.harness.network import Request
@@ -54,7 +54,7 @@ class GatewayEvidence:
         self._journal.emit(
             observation(
                 plane=Plane.GATEWAY,
-                executor=Executor.GATEWAY,
+                executor=Speaker.GATEWAY,
                 execution_path=ExecutionPath.HOSTED_NODE,
                 observed_at_ms=self._clock.tick(),
                 request_id=exchange.request_id,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pytest_l402.contract import hosted_proof_reference
 from pytest_l402.contract.settlement_event import (
-    IngestOutcome,
+    Ingested,
     SettlementEvent,
     SettlementRefused,
     settlement_id_of,
@@ -73,7 +73,7 @@ class SettlementSink(Protocol):
         """Keep an invoice as open."""
         ...
 
-    def ingest(self, event: SettlementEvent) -> IngestOutcome:
+    def ingest(self, event: SettlementEvent) -> Ingested:
         """Store a settlement, or observe that it is there already."""
         ...
 

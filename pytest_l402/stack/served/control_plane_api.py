@@ -11,7 +11,7 @@ from typing import Any
 from pytest_l402.boundary import parse_json
 from pytest_l402.harness.clock import Clock
 from pytest_l402.harness.network import REQUEST_ID_HEADER, App, Request, Response
-from pytest_l402.ops.compile.paywall import Paywall
+from pytest_l402.ops.compile.paywall import PaywallDefinition
 from pytest_l402.ops.compile.paywall_json import paywall_json, protobuf_json
 from pytest_l402.ops.security.controls import OWNER_KILL_SWITCH_ACTIVE
 from pytest_l402.ops.security.roles import CredentialRoleError, RoleState
@@ -26,7 +26,7 @@ SETTLEMENT_READER = "settlement_read"
 _USER_HEADER = "x-oa-user-id"
 
 Arguments = Mapping[str, Any]
-Paywalls = Callable[[str], Sequence[Paywall]]
+Paywalls = Callable[[str], Sequence[PaywallDefinition]]
 
 
 class FunctionRefused(Exception):  # noqa: N818 - an answer, not an error of ours

@@ -21,7 +21,7 @@ from pytest_l402.harness.network import (
     Response,
 )
 from pytest_l402.ops.compile.compilation import compile_paywalls
-from pytest_l402.ops.compile.paywall import Paywall
+from pytest_l402.ops.compile.paywall import PaywallDefinition
 from pytest_l402.ops.compile.terms import MSATS_PER_SAT, TOKEN_VALIDITY_KEY
 from pytest_l402.protocol.quote import read_quote
 from pytest_l402.stack.buyer.executor import DEFAULT_USER
@@ -123,11 +123,11 @@ class ServedStack:
                 raise NetworkUnreachable(LOOPBACK, "connection refused (GatewayDown)")
             return app.handle(request)
 
-    def _paywalls(self, request_id: str) -> tuple[Paywall, ...]:
+    def _paywalls(self, request_id: str) -> tuple[PaywallDefinition, ...]:
         """Return the control plane's paywalls, as sold under the address at which the gateway is reached."""
         return tuple(self._served(item) for item in self._stack.ops.source.paywalls(request_id=request_id))
 
-    def _served(self, paywall: Paywall) -> Paywall:
+    def _served(self, paywall: PaywallDefinition) -> PaywallDefinition:
         price = self.scenario.prices.get(paywall.paywall_id)
         policy = paywall.policy
         if price is not None:
