@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import yaml
 
 from pytest_l402.boundary.bounded_yaml import DEEPEST, UNREADABLE, BoundedLoader, TooDeeplyNestedError
 from pytest_l402.boundary.cleaning import clean_text
-from pytest_l402.boundary.text_safety import suggestion
 
 LIMIT = 1_048_576
 """How many bytes a hand-written YAML file may have."""
@@ -63,55 +61,3 @@ def read_yaml(path: Path) -> tuple[Any, bytes]:
         if isinstance(error, YamlError):
             raise
         raise YamlError(f"expected YAML of plain values, saw: {clean_text(str(error))}") from error
-
-
-def mapping(
-    value: object, where: str, required: Sequence[str], optional: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Return `value` if it is a mapping with exactly these keys; raises `YamlError` otherwise."""
-    if not isinstance(value, dict):
-        raise YamlError(f"{where}: expected a mapping, saw {kind_of(value)}")
-    known = (*required, *optional)
-    for key in value:
-        if key not in known:
-            hint = suggestion(str(key), known)
-            raise YamlError(f"{where}: expected only {', '.join(known)}, saw {clean_text(repr(key))}{hint}")
-    for key in required:
-        if key not in value:
-            raise YamlError(f"{where}: expected the key {key!r}, saw none")
-    return value
-
-
-def items(value: object, where: str) -> list[Any]:
-    """Return `value` if it is a list with something in it; raises `YamlError` otherwise."""
-    if not isinstance(value, list) or not value:
-        raise YamlError(f"{where}: expected a list with entries, saw {kind_of(value)}")
-    return value
-
-
-def text(value: object, where: str) -> str:
-    """Return `value` if it is a string on one line with something in it; raises `YamlError` otherwise."""
-    if not isinstance(value, str) or not value.strip() or len(value.splitlines()) != 1:
-        raise YamlError(
-            f"{where}: expected a text on one line (quote what looks like a number), saw {kind_of(value)}"
-        )
-    return value
-
-
-def kind_of(value: object) -> str:
-    """Return how to name a value in a message: its kind, and the value itself when it is short and plain."""
-    match value:
-        case None:
-            return "nothing"
-        case bool() | int() | float():
-            return f"{type(value).__name__} {value}"
-        case str():
-            return f"text {clean_text(value[:80])!r}"
-        case list() if not value:
-            return "an empty list"
-        case dict() if not value:
-            return "an empty mapping"
-        case _:
-            return {"list": "a list", "dict": "a mapping"}.get(
-                type(value).__name__, f"a {type(value).__name__}"
-            )

@@ -5,12 +5,28 @@ must prove.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated, Final
 
+from pydantic import TypeAdapter
+
+from pytest_l402.boundary.strict_yaml import YamlError, read_yaml
 from pytest_l402.boundary.text_safety import closest_name, suggestion
+from pytest_l402.boundary.yaml_entries import (
+    Entries,
+    Flag,
+    OneLine,
+    YamlEntry,
+    accepts,
+    one_of,
+    place_of,
+    spelled,
+    validated,
+    word_of,
+)
 from pytest_l402.evidence.runbook import RunbookLine
 
 
@@ -32,14 +48,21 @@ class RehearsalKind(StrEnum):
     DRILL = "drill"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+Name = Annotated[OneLine, spelled(r"[a-z0-9]+(?:-[a-z0-9]+)*", "a name of lower-case words joined by '-'")]
+"""The id of a runbook, a rehearsal or a family."""
+LineId = Annotated[
+    OneLine, spelled(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*", "letters and digits joined by '.', '_' or '-'")
+]
+"""The id of a line, such as `3.paid-once`."""
+
+
+class Line(YamlEntry):
     """One thing that a runbook tells the operator to verify."""
 
-    id: str
-    section: str
-    text: str
-    source: LineSource
+    id: LineId
+    section: OneLine
+    text: OneLine
+    source: Annotated[LineSource, word_of(LineSource)]
 
     @property
     def cited(self) -> RunbookLine:
@@ -47,33 +70,46 @@ class Line:
         return RunbookLine(self.id, self.section, self.text)
 
 
-@dataclass(frozen=True, slots=True)
-class Runbook:
+class _RunbookEntry(YamlEntry):
+    title: OneLine
+    lines: Entries[Line]
+
+
+class Runbook(_RunbookEntry):
     """A runbook and the lines of it that rehearsals prove, in the catalogue's order."""
 
-    id: str
-    title: str
-    lines: tuple[Line, ...]
+    id: Name
 
     def line(self, line_id: str) -> Line | None:
         """Return the line with this id, or None."""
         return next((line for line in self.lines if line.id == line_id), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Rehearsal:
+class Rehearsal(YamlEntry):
     """One scenario or drill: what it is called, where in its runbook it stands and which lines it must
     prove.
     """
 
-    id: str
-    runbook: str
-    family: str
-    section: str
-    title: str
-    kind: RehearsalKind
-    proves: tuple[str, ...]
-    required: bool = True
+    id: Name
+    runbook: OneLine
+    family: Name
+    section: OneLine
+    title: OneLine
+    kind: Annotated[RehearsalKind, word_of(RehearsalKind)]
+    proves: Entries[OneLine]
+    required: Flag = True
+
+
+class _CatalogueFile(YamlEntry):
+    version: Annotated[int, accepts(lambda value: type(value) is int and value == 1, "1")]
+    runbooks: Annotated[
+        dict[Name, _RunbookEntry],
+        accepts(lambda value: isinstance(value, dict) and value != {}, "a mapping of runbook ids"),
+    ]
+    rehearsals: Entries[Rehearsal]
+
+
+_FILE: Final = TypeAdapter(_CatalogueFile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +124,23 @@ class Catalogue:
 
     @classmethod
     def load(cls, path: Path) -> Catalogue:
-        """Read a catalogue file; raises `CatalogueError` naming the first thing that is wrong with it."""
-        from pytest_l402.signoff._catalogue_yaml import read_catalogue
-
-        return read_catalogue(path)
+        """Read a catalogue file; raises `CatalogueError` naming the first thing that is wrong with it: file,
+        place, what was expected and what was seen.
+        """
+        try:
+            document, data = read_yaml(path)
+            file = validated(_FILE, document)
+            for place, expected, seen in _contradictions(file):
+                raise YamlError(f"{place_of(document, place)}: expected {expected}, saw {seen}")
+        except YamlError as error:
+            raise CatalogueError(f"{path}: {error}") from error
+        return cls(
+            source=path.as_posix(),
+            sha256=hashlib.sha256(data).hexdigest(),
+            version=file.version,
+            runbooks=tuple(Runbook(id=key, **dict(entry)) for key, entry in file.runbooks.items()),
+            rehearsals=file.rehearsals,
+        )
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -131,6 +180,31 @@ class Catalogue:
         return tuple(entry for entry in self.rehearsals if entry.required and entry.family in wanted)
 
 
-def digest_of(data: bytes) -> str:
-    """Return the SHA-256 of `data` in lower hex."""
-    return hashlib.sha256(data).hexdigest()
+def _contradictions(file: _CatalogueFile) -> Iterator[tuple[tuple[int | str, ...], str, str]]:
+    """Yield each place whose entry does not fit the others, with what was expected and seen there."""
+    for index, rehearsal in enumerate(file.rehearsals):
+        if rehearsal.runbook not in file.runbooks:
+            yield ("rehearsals", index, "runbook"), *one_of(list(file.runbooks), rehearsal.runbook)
+    for index, rehearsal_id in _again([rehearsal.id for rehearsal in file.rehearsals]):
+        yield ("rehearsals", index, "id"), "an id of its own", f"{rehearsal_id!r} again"
+    for runbook_id, runbook in file.runbooks.items():
+        line_ids = [line.id for line in runbook.lines]
+        place = ("runbooks", runbook_id, "lines")
+        for index, line_id in _again(line_ids):
+            yield (*place, index, "id"), "an id of its own", f"{line_id!r} again"
+        proven = {line for each in file.rehearsals if each.runbook == runbook_id for line in each.proves}
+        for index, rehearsal in enumerate(file.rehearsals):
+            if rehearsal.runbook == runbook_id:
+                proves = ("rehearsals", index, "proves")
+                for number, line_id in enumerate(rehearsal.proves):
+                    if line_id not in line_ids:
+                        yield (*proves, number), *one_of(line_ids, line_id)
+                for number, line_id in _again(rehearsal.proves):
+                    yield (*proves, number), "each line once", f"{line_id!r} again"
+        for line_id in line_ids:
+            if line_id not in proven:
+                yield place, "a rehearsal that proves every line", f"none for {line_id!r}"
+
+
+def _again(names: Sequence[str]) -> Iterator[tuple[int, str]]:
+    return ((index, name) for index, name in enumerate(names) if name in names[:index])

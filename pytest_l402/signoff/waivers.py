@@ -8,15 +8,19 @@ until someone removes or renews it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from pytest_l402.boundary.strict_yaml import YamlError, items, kind_of, mapping, read_yaml, text
-from pytest_l402.boundary.text_safety import suggestion
+from pydantic import BeforeValidator, TypeAdapter
+
+from pytest_l402.boundary.strict_yaml import YamlError, read_yaml
+from pytest_l402.boundary.text_safety import seen, suggestion
+from pytest_l402.boundary.yaml_entries import Entries, OneLine, YamlEntry, fault, validated
 from pytest_l402.signoff.catalogue import Catalogue
 
 MAX_DAYS: Final = 30
@@ -77,18 +81,16 @@ def load_waivers(path: Path, catalogue: Catalogue, today: date) -> tuple[Waiver,
         document, _ = read_yaml(path)
         if document is None or document == []:
             return ()
-        waivers = [
-            _waiver(entry, f"[{index}]", path.as_posix(), catalogue, today)
-            for index, entry in enumerate(items(document, "the file"))
-        ]
-        for index, waiver in enumerate(waivers):
-            if any((waiver.target, waiver.name) == (other.target, other.name) for other in waivers[:index]):
-                raise YamlError(
-                    f"[{index}]: expected one waiver for {waiver.target} {waiver.name!r}, saw another"
-                )
-    except YamlError as fault:
-        raise WaiverError(f"{path}: {fault}") from fault
-    return tuple(waivers)
+        entries = validated(_FILE, document)
+        for place, what in _contradictions(entries, catalogue, today):
+            raise YamlError(f"{place}: expected {what}")
+    except YamlError as error:
+        raise WaiverError(f"{path}: {error}") from error
+    return tuple(
+        Waiver(target, name, entry.owner, entry.reason, entry.until, path.as_posix())
+        for entry in entries
+        for target, name in entry.covers.items()
+    )
 
 
 def covering_waiver(
@@ -124,52 +126,53 @@ def missing_local_artifact_waiver(today: date, owner: str = "the operator of thi
     )
 
 
-def _waiver(entry: object, where: str, source: str, catalogue: Catalogue, today: date) -> Waiver:
-    targets = [target.value for target in WaiverTarget]
-    fields = mapping(entry, where, ("owner", "reason", "until"), optional=targets)
-    named = [target for target in WaiverTarget if target.value in fields]
-    if len(named) != 1:
-        seen = " and ".join(named) or "none"
-        raise YamlError(f"{where}: expected exactly one of {', '.join(targets)}, saw {seen}")
-    target = named[0]
-    name = text(fields[target.value], f"{where}.{target.value}")
-    known = _known_names(target, catalogue)
-    if known is not None and name not in known:
-        raise YamlError(
-            f"{where}.{target.value}: expected a {target.value} of {catalogue.source}, "
-            f"saw {name!r}{suggestion(name, known)}"
-        )
-    return Waiver(
-        target=target,
-        name=name,
-        owner=text(fields["owner"], f"{where}.owner"),
-        reason=text(fields["reason"], f"{where}.reason"),
-        until=_until(fields["until"], f"{where}.until", today),
-        source=source,
-    )
+def _day(value: object) -> date:
+    with suppress(ValueError):
+        day = date.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(day, date) and not isinstance(day, datetime):
+            return day
+    raise fault("a date (YYYY-MM-DD)", seen(value))
 
 
-def _known_names(target: WaiverTarget, catalogue: Catalogue) -> list[str] | None:
-    match target:
-        case WaiverTarget.REHEARSAL:
-            return [rehearsal.id for rehearsal in catalogue.rehearsals]
-        case WaiverTarget.LINE:
-            return [f"{runbook.id}/{line.id}" for runbook in catalogue.runbooks for line in runbook.lines]
-        case WaiverTarget.CHECK:
-            return None
+class _WaiverEntry(YamlEntry):
+    owner: OneLine
+    reason: OneLine
+    until: Annotated[date, BeforeValidator(_day)]
+    rehearsal: OneLine | None = None
+    check: OneLine | None = None
+    line: OneLine | None = None
+
+    @property
+    def covers(self) -> dict[WaiverTarget, str]:
+        """What it names, by what that is: it must be exactly one thing."""
+        named = {target: getattr(self, target) for target in WaiverTarget}
+        return {target: name for target, name in named.items() if name is not None}
 
 
-def _until(value: object, where: str, today: date) -> date:
-    if isinstance(value, str):
-        try:
-            value = date.fromisoformat(value)
-        except ValueError as error:
-            raise YamlError(f"{where}: expected a date (YYYY-MM-DD), saw {kind_of(value)}") from error
-    if not isinstance(value, date) or isinstance(value, datetime):
-        raise YamlError(f"{where}: expected a date (YYYY-MM-DD), saw {kind_of(value)}")
-    if (value - today).days > MAX_DAYS:
-        raise YamlError(
-            f"{where}: expected a day at most {MAX_DAYS} days ahead, saw {value.isoformat()}; "
-            "a waiver that lasts longer is a decision about the catalogue"
-        )
-    return value
+_FILE: Final = TypeAdapter(Entries[_WaiverEntry])
+
+
+def _contradictions(
+    entries: Sequence[_WaiverEntry], catalogue: Catalogue, today: date
+) -> Iterator[tuple[str, str]]:
+    known = {
+        WaiverTarget.REHEARSAL: [rehearsal.id for rehearsal in catalogue.rehearsals],
+        WaiverTarget.LINE: [f"{book.id}/{line.id}" for book in catalogue.runbooks for line in book.lines],
+    }
+    for index, entry in enumerate(entries):
+        if len(entry.covers) != 1:
+            named = " and ".join(entry.covers) or "none"
+            yield f"[{index}]", f"exactly one of {', '.join(WaiverTarget)}, saw {named}"
+        for target, name in entry.covers.items():
+            if target in known and name not in known[target]:
+                hint = suggestion(name, known[target])
+                yield f"[{index}].{target}", f"a {target} of {catalogue.source}, saw {name!r}{hint}"
+        if (entry.until - today).days > MAX_DAYS:
+            yield (
+                f"[{index}].until",
+                f"a day at most {MAX_DAYS} days ahead, saw {entry.until.isoformat()}; "
+                "a waiver that lasts longer is a decision about the catalogue",
+            )
+        for target, name in entry.covers.items():
+            if any(other.covers == entry.covers for other in entries[:index]):
+                yield f"[{index}]", f"one waiver for {target} {name!r}, saw another"

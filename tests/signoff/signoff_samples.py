@@ -28,6 +28,22 @@ TODAY = date(2026, 11, 21)
 SYSTEM = SystemUnderRehearsal(name="stack of the tests", version="0")
 VERSIONS = {"python": "3.x", "pytest-l402": "0"}
 
+
+def _rehearsal(
+    name: str, section: str, kind: RehearsalKind, proves: tuple[str, ...], required: bool = True
+) -> Rehearsal:
+    return Rehearsal(
+        id=name,
+        runbook="observability",
+        family="observability",
+        section=section,
+        title=name.capitalize(),
+        kind=kind,
+        proves=proves,
+        required=required,
+    )
+
+
 CATALOGUE = Catalogue(
     source="rehearsals/catalogue.yaml",
     sha256="c" * 64,
@@ -37,29 +53,19 @@ CATALOGUE = Catalogue(
             id="observability",
             title="Observability runbook",
             lines=(
-                Line("1.ok", "1", "the summary says ok=true", LineSource.RUNBOOK),
-                Line("1.keys", "1", "no key is missing", LineSource.RUNBOOK),
-                Line("2.hit", "2", "a record has cacheHit=true", LineSource.RUNBOOK),
-                Line("9.extra", "9", "find oa_req=<id> | and `more`", LineSource.PROJECT),
+                Line(id="1.ok", section="1", text="the summary says ok=true", source=LineSource.RUNBOOK),
+                Line(id="1.keys", section="1", text="no key is missing", source=LineSource.RUNBOOK),
+                Line(id="2.hit", section="2", text="a record has cacheHit=true", source=LineSource.RUNBOOK),
+                Line(
+                    id="9.extra", section="9", text="find oa_req=<id> | and `more`", source=LineSource.PROJECT
+                ),
             ),
         ),
     ),
     rehearsals=(
-        Rehearsal(
-            "success",
-            "observability",
-            "observability",
-            "1",
-            "Success",
-            RehearsalKind.SCENARIO,
-            ("1.ok", "1.keys"),
-        ),
-        Rehearsal(
-            "reuse", "observability", "observability", "2", "Reuse", RehearsalKind.SCENARIO, ("2.hit",)
-        ),
-        Rehearsal(
-            "extra", "observability", "observability", "9", "Extra", RehearsalKind.DRILL, ("9.extra",), False
-        ),
+        _rehearsal("success", "1", RehearsalKind.SCENARIO, ("1.ok", "1.keys")),
+        _rehearsal("reuse", "2", RehearsalKind.SCENARIO, ("2.hit",)),
+        _rehearsal("extra", "9", RehearsalKind.DRILL, ("9.extra",), required=False),
     ),
 )
 

@@ -376,7 +376,8 @@ def test_a_narrowed_run_is_a_drill_whatever_came_of_it() -> None:
 
 def test_a_catalogue_that_requires_nothing_signs_off_nothing() -> None:
     optional = replace(
-        CATALOGUE, rehearsals=tuple(replace(entry, required=False) for entry in CATALOGUE.rehearsals)
+        CATALOGUE,
+        rehearsals=tuple(entry.model_copy(update={"required": False}) for entry in CATALOGUE.rehearsals),
     )
     sign_off = judge(GREEN, catalogue=optional)
 

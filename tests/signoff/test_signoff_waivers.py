@@ -68,11 +68,11 @@ def test_an_empty_file_waives_nothing(tmp_path: Path, text: str) -> None:
         ("observability/1.ok", "1.ok", "[2].line: expected a line of rehearsals/catalogue.yaml, saw '1.ok'"),
         ("2026-12-01", "2026-12-22", "[0].until: expected a day at most 30 days ahead, saw 2026-12-22"),
         ("2026-12-01", "2026-12-01T10:00:00Z", "[0].until: expected a date"),
-        ("2026-12-01", "soon", "[0].until: expected a date (YYYY-MM-DD), saw text 'soon'"),
-        ("2026-12-01", "1", "[0].until: expected a date (YYYY-MM-DD), saw int 1"),
+        ("2026-12-01", "soon", '[0].until: expected a date (YYYY-MM-DD), saw "soon"'),
+        ("2026-12-01", "1", "[0].until: expected a date (YYYY-MM-DD), saw 1"),
         ("- rehearsal: reuse", "- check: paid_exactly_once", "[1]: expected one waiver for check"),
-        (GOOD, "a: 1", "the file: expected a list with entries, saw a mapping"),
-        (GOOD, "- 1", "[0]: expected a mapping, saw int 1"),
+        (GOOD, "a: 1", "the file: expected a list with entries, saw an object of 1 keys"),
+        (GOOD, "- 1", "[0]: expected a mapping, saw 1"),
     ],
 )
 def test_a_wrong_waiver_is_named_on_one_line(tmp_path: Path, old: str, new: str, message: str) -> None:
