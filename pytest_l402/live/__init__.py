@@ -1,5 +1,7 @@
 """The same system when it is deployed: adapters over httpx, read-only unless changes are allowed."""
 
+from pytest_l402.harness.interruption import Interrupted, undoing_when_interrupted
+
 from .bounded_transport import BoundedTransport, Bounds, ReplyTooLarge, ReplyTooSlow, bounded_client
 from .change_notes import Change, ChangeKind, ChangeNotes
 from .control_plane import LiveControlPlane
@@ -13,7 +15,6 @@ from .environment import (
     gateway_access,
 )
 from .gateway_ops import LiveGatewayOps
-from .interruption import Interrupted, undoing_when_interrupted
 from .json_api import JsonApi
 from .live_error import ChangeNotAnnounced, ChangeRefused, LiveError
 from .permission import Permission, Queries

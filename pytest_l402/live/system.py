@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pytest_l402.boundary import folder_name, printable
 from pytest_l402.harness.clock import SystemClock
+from pytest_l402.harness.interruption import undoing_when_interrupted
 from pytest_l402.harness.journal import Journal, Row
 from pytest_l402.live import control_plane, gateway_ops
 from pytest_l402.live.bounded_transport import Bounds, bounded_client
@@ -27,7 +28,6 @@ from pytest_l402.live.environment import (
     control_plane_access,
     gateway_access,
 )
-from pytest_l402.live.interruption import undoing_when_interrupted
 from pytest_l402.live.json_api import JsonApi
 from pytest_l402.live.live_error import LiveError
 from pytest_l402.live.permission import Announce, Permission

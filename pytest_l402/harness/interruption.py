@@ -1,4 +1,4 @@
-"""Decides that a run which is told to end undoes its changes first, whichever signal says so."""
+"""How a run that is told to end undoes what it began first, whichever signal says so."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def undoing_when_interrupted(announce: Callable[[str], None]) -> Iterator[None]:
     """Raise `Interrupted` in the block on SIGINT, SIGTERM or SIGHUP, once.
 
     Without it SIGTERM ends a process where it stands. A second signal changes nothing: every wait is bounded,
-    and undoing must not be cut off. A signal that somebody else handles, or ignores, is left to them, and
-    outside the main thread, which alone gets signals, nothing is done.
+    and undoing must not be cut off. A signal that somebody else handles, or ignores (nohup), is left to them,
+    and outside the main thread, which alone gets signals, nothing is done.
     """
     is_ending = False
 
