@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from pytest_l402.contract import NodeSyncStatus, Plane, TaskStatus, WalletState
+from pytest_l402.harness import faults as injected
 from pytest_l402.harness import journal
+from pytest_l402.ops.full_flow import flow as full_flow
 from pytest_l402.stack import faults, stack
 from pytest_l402.stack.books import books as settlement_books
 from pytest_l402.stack.books import projection
@@ -23,7 +25,6 @@ from pytest_l402.stack.buyer import policy as executor_policy
 from pytest_l402.stack.buyer.purchase import CacheStatus
 from pytest_l402.stack.control import control_plane, task_board
 from pytest_l402.stack.control import gate as security_gate
-from pytest_l402.stack.full_flow import run as full_flow
 from pytest_l402.stack.full_flow import stages as flow_stages
 from pytest_l402.stack.gateway import answers as gateway_answers
 from pytest_l402.stack.gateway import evidence as gateway_evidence
@@ -599,10 +600,10 @@ def _(patch: Patch) -> None:
 @breakage("a fault stays in", "5.recovered", "6.recovered")
 def _(patch: Patch) -> None:
     def inject(self: Any, fault: Any, request_id: Any = None) -> Any:
-        self._active.append(faults.InjectedFault(fault, request_id))
+        self._active.append(injected.InjectedFault(fault, request_id))
         return contextlib.nullcontext()
 
-    patch.setattr(faults.Faults, "inject", inject)
+    patch.setattr(injected.Faults, "inject", inject)
 
 
 @breakage("the store says that it settled what it lost", "5.proof")
@@ -621,7 +622,7 @@ def _(patch: Patch) -> None:
     def active(original: Any, self: Any, kind: Any, request_id: Any = None) -> Any:
         return None if kind is faults.ProjectionStale else original(self, kind, request_id)
 
-    around(patch, faults.Faults, "active", active)
+    around(patch, injected.Faults, "active", active)
 
 
 @breakage("held back settlements are lost", "5.recovered")
