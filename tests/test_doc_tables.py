@@ -16,7 +16,7 @@ from pytest_l402.commands.command_line import COMMANDS
 from pytest_l402.evidence import TABLES
 from pytest_l402.harness.clock import SystemClock
 from pytest_l402.harness.randomness import SeededRandomness
-from pytest_l402.plugin import fixtures, live_fixtures
+from pytest_l402.plugin.fixtures import MODULES
 from pytest_l402.plugin.options import OPTIONS
 from pytest_l402.signoff import SignOffDocument
 from pytest_l402.stack import Fault, Stack, faults
@@ -35,7 +35,10 @@ def test_every_option_is_listed_by_all_its_names():
 
 def test_every_fixture_table_rule_and_fault_is_listed():
     assert {*names_in([row[0] for row in rows_of("configuration.md", "## Fixtures")])} == {
-        name for module in (fixtures, live_fixtures) for name in vars(module) if name.startswith("l402_")
+        name
+        for module in MODULES
+        for name in vars(import_module(f"pytest_l402.plugin.fixtures.{module}"))
+        if name.startswith("l402_")
     }
     assert {*names_in([row[0] for row in rows_of("configuration.md", "## Evidence tables")])} == {*TABLES}
     assert [tuple(names_in(row)) for row in rows_of("triage-an-incident.md", "<!-- rules -->")] == [

@@ -46,7 +46,7 @@ from pytest_l402.evidence.checks.payments import (
     paid_nothing,
     payments_agree,
 )
-from pytest_l402.evidence.checks.planes import planes_agree, standing_checks
+from pytest_l402.evidence.checks.planes import planes_agree, record_checks
 from pytest_l402.evidence.checks.records import (
     denial_recorded,
     no_record,
@@ -64,7 +64,10 @@ from pytest_l402.evidence.checks.reuse import (
     settlement_conflict,
 )
 from pytest_l402.evidence.mutants import Mutant
+from pytest_l402.evidence.package_digest import own_digest, package_digest
+from pytest_l402.evidence.parts import Part, parts_of
 from pytest_l402.evidence.runbook import RunbookLine
+from pytest_l402.evidence.system import Attached, AttachedSystem, System, UnusableSystemError
 from pytest_l402.evidence.tables import (
     TABLES,
     Evidence,
@@ -77,6 +80,8 @@ from pytest_l402.evidence.tables import (
 
 __all__ = [
     "TABLES",
+    "Attached",
+    "AttachedSystem",
     "Check",
     "CheckResult",
     "Evidence",
@@ -85,8 +90,11 @@ __all__ = [
     "Finding",
     "Mutant",
     "MutantResult",
+    "Part",
     "Row",
     "RunbookLine",
+    "System",
+    "UnusableSystemError",
     "Violation",
     "artifact_lacks",
     "artifact_shows",
@@ -109,10 +117,13 @@ __all__ = [
     "not_reused",
     "nothing_reached",
     "one_story",
+    "own_digest",
+    "package_digest",
     "paid_and_denied_present",
     "paid_exactly_once",
     "paid_nothing",
     "parity_keys_present",
+    "parts_of",
     "payments_agree",
     "planes_agree",
     "probes_ok",
@@ -121,6 +132,7 @@ __all__ = [
     "proof_join",
     "read_evidence",
     "reconcile_reported",
+    "record_checks",
     "records_complete",
     "recovered",
     "reference_artifact_holds",
@@ -132,7 +144,6 @@ __all__ = [
     "settlement_conflict",
     "some_record",
     "some_row",
-    "standing_checks",
     "steady_state_restored",
     "success_despite",
     "summary_ok",

@@ -37,8 +37,9 @@ TABLES = (
     "deployments",
     "gateway_events",
     "shortfalls",
+    "expected_faults",
 )
-"""The tables a rehearsal of the stack leaves; others may be added by whoever records them."""
+"""The tables that the checks of this package read; others may be added by whoever records them."""
 
 _TABLE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 

@@ -156,6 +156,11 @@ class LiveSystem:
             self._history = self._open.enter_context(DeliveredHistory(path, self.control_plane))
         return self._history
 
+    @property
+    def reconciled(self) -> frozenset[str]:
+        """The requests that were reconciled from here so far, however that ended."""
+        return frozenset(self._requests)
+
     def inspect(self, request_id: str, *, image_digest: str | None = None) -> ReconcileSummary:
         """Return what a reconcile would find, without deploying anything.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 
 import pytest_l402
@@ -19,16 +21,16 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve the options and take a part in the run, unless pytest only shows something."""
-    from pytest_l402.plugin import fixtures, live_fixtures
-    from pytest_l402.plugin.keys import RUN
+    from pytest_l402.plugin import fixtures
     from pytest_l402.plugin.marker import DESCRIPTION
-    from pytest_l402.plugin.run import identify_run, runs_nothing
+    from pytest_l402.plugin.run import RUN, identify_run, runs_nothing
 
     config.addinivalue_line("markers", DESCRIPTION)
     run = config.stash[RUN] = identify_run(config)
     plugins = config.pluginmanager
-    plugins.register(fixtures, "pytest_l402_fixtures")
-    plugins.register(live_fixtures, "pytest_l402_live_fixtures")
+    for name in fixtures.MODULES:
+        module = import_module(f"{fixtures.__name__}.{name}")
+        plugins.register(module, f"pytest_l402_{name}_fixtures")
     if runs_nothing(config):
         return
     from pytest_l402.plugin.selection import RehearsalSelection

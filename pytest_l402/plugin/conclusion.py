@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_l402 import __version__
-from pytest_l402.plugin.keys import RUN
 from pytest_l402.plugin.outlets import say, say_unwritten
 from pytest_l402.plugin.preparation import move_previous_aside, prepare
 from pytest_l402.plugin.publishing import publish_artifacts
+from pytest_l402.plugin.run import RUN
 from pytest_l402.signoff import (
     RunFacts,
     SignOff,

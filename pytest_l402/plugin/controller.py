@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_l402.plugin.keys import RUN, SELECTION
 from pytest_l402.plugin.narrowing import asks_for_rehearsals, narrowed_by_options
-from pytest_l402.plugin.run import WIRE_KEY
-from pytest_l402.plugin.selection import REHEARSAL_PROPERTY, Selection
+from pytest_l402.plugin.run import RUN, WIRE_KEY
+from pytest_l402.plugin.selection import REHEARSAL_PROPERTY, SELECTION, Selection
 
 if TYPE_CHECKING:
     from pytest_l402.plugin.ledger import Ledger

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
-from pytest_l402.evidence import Check, CheckResult, Evidence, Row, run_check, standing_checks
+from pytest_l402.evidence import (
+    Attached,
+    AttachedSystem,
+    Check,
+    CheckResult,
+    Evidence,
+    Row,
+    System,
+    UnusableSystemError,
+    record_checks,
+    run_check,
+)
 from pytest_l402.triage.diagnosis import triage, triage_records
 from pytest_l402.triage.incident import read_incident
 from pytest_l402.triage.shortfalls import shortfalls
@@ -18,25 +29,20 @@ if TYPE_CHECKING:
     from pytest_l402.evidence import RunbookLine
     from pytest_l402.triage.diagnosis import Diagnosis
 
-Tables: TypeAlias = Callable[[], Mapping[str, Iterable[Row]]]
-"""Something that can say, at any moment, which rows it has left so far."""
-
-Probe: TypeAlias = Callable[[Literal["before", "after"]], Iterable[Row]]
-"""Something that can say, "before" or "after", whether the system is in its steady state."""
-
 
 def _nothing_waived(result: CheckResult) -> bool:
     return False
 
 
 STEADY_STATE: Final = "steady_state"
+EXPECTED_FAULTS: Final = "expected_faults"
 
 
 class EvidenceCollector:
-    """The evidence of one test, from the stack and from the test itself.
+    """The evidence of one test, from the systems attached to it and from the test itself.
 
     A rehearsal drives its system, then calls `verify` with one check for each "Verify" line of the runbook.
-    The standing checks of the plugin come after it and run over everything that was recorded.
+    The standing checks of the systems come after it and run over everything that was recorded.
     """
 
     def __init__(
@@ -55,12 +61,10 @@ class EvidenceCollector:
         self._teeth = teeth
         self._lines = lines
         self._waived = waived
-        self._sources: list[Tables] = []
-        self._probes: list[Probe] = []
+        self._systems: list[Attached] = []
         self._before: list[Row] = []
         self._recorded: dict[str, list[Row]] = {}
         self._local_artifacts: list[Path] = []
-        self._faulty: set[str] = set()
         self._checks: list[CheckResult] = []
         self._standing: tuple[CheckResult, ...] = ()
         self._final: Evidence | None = None
@@ -86,7 +90,7 @@ class EvidenceCollector:
 
     @property
     def standing(self) -> tuple[CheckResult, ...]:
-        """What the plugin's own checks said; empty until the test has ended."""
+        """What the standing checks said; empty until the test has ended."""
         return self._standing
 
     @property
@@ -94,26 +98,26 @@ class EvidenceCollector:
         """The failure that `verify` raised, if it did."""
         return self._refusal
 
-    @property
-    def nothing_stands(self) -> bool:
-        """Whether there is no telemetry to hold to anything.
+    def attach(self, system: System) -> None:
+        """Take evidence from a system, and hold all that is recorded to its standing checks.
 
-        Either no system was attached and no record of one was added, as when a pure function is rehearsed; or
-        nothing was recorded at all, and every check so far fails under a waiver.
+        `system.tables()` is asked each time evidence is collected, `system.steady_state("before")` now.
         """
-        without_system = not (self._sources or self._local_artifacts or "records" in self._recorded)
-        waived = bool(self._checks) and all(not each.passed and self._waived(each) for each in self._checks)
-        return without_system or (waived and not triage_records(self.collect(probed=False)))
+        try:
+            attached = Attached(system)
+            if attached.name in (known.name for known in self._systems):
+                raise UnusableSystemError(
+                    f"system {attached.name!r}: expected a name for each system of a test, saw it twice; "
+                    "attach it once, or name the two apart"
+                )
+            self._before.extend(attached.steady_state("before"))
+        except UnusableSystemError as error:
+            self._fail(str(error))
+        self._systems.append(attached)
 
-    def attach(self, tables: Tables, steady_state: Probe | None = None) -> None:
-        """Take evidence from a system: `tables()` is asked each time evidence is collected.
-
-        `steady_state("before")` is asked now, `steady_state("after")` whenever evidence with it is collected.
-        """
-        self._sources.append(tables)
-        if steady_state is not None:
-            self._probes.append(steady_state)
-            self._before.extend(steady_state("before"))
+    def described_systems(self) -> tuple[AttachedSystem, ...]:
+        """Return what the attached systems say of themselves now; raises `UnusableSystemError`."""
+        return tuple(attached.described() for attached in self._systems)
 
     def record(self, table: str, *rows: Row) -> None:
         """Add rows of the test's own to a table, after those of the attached systems.
@@ -141,21 +145,22 @@ class EvidenceCollector:
 
         Takes request ids, or anything with a `request_id`.
         """
-        self._faulty.update(_request_id(purchase) for purchase in purchases)
+        self.record(EXPECTED_FAULTS, *({"requestId": _request_id(purchase)} for purchase in purchases))
 
     def collect(self, *, probed: bool = True) -> Evidence:
         """Return everything that is there at this moment.
 
-        Without `probed`, all but the steady state: its probes cost more than all the rest.
+        Without `probed`, all but the steady state: its probes cost more than all the rest. Raises
+        `UnusableSystemError` for a system that answers with something else than rows.
         """
         tables: dict[str, list[Row]] = {}
-        for source in self._sources:
-            for name, rows in source().items():
+        for system in self._systems:
+            for name, rows in system.tables().items():
                 tables.setdefault(name, []).extend(rows)
         for name, rows in self._recorded.items():
             tables.setdefault(name, []).extend(rows)
-        if self._probes and probed:
-            after = [row for probe in self._probes for row in probe("after")]
+        after = [row for system in self._systems for row in system.steady_state("after")] if probed else []
+        if after:
             tables.setdefault(STEADY_STATE, []).extend([*self._before, *after])
         if self._local_artifacts:
             artifacts = [_read_local_artifact(path) for path in self._local_artifacts]
@@ -184,7 +189,10 @@ class EvidenceCollector:
             raise ValueError("verify() takes at least one check; without one nothing is proven")
         for check in checks:
             self._refuse_unknown_line(check)
-        evidence = self.collect(probed=any(STEADY_STATE in check.tables for check in checks))
+        try:
+            evidence = self.collect(probed=any(STEADY_STATE in check.tables for check in checks))
+        except UnusableSystemError as error:
+            self._fail(str(error))
         results = tuple(run_check(check, evidence, self._teeth) for check in checks)
         self._checks.extend(results)
         problem = self.describe(results)
@@ -193,16 +201,34 @@ class EvidenceCollector:
         return results
 
     def judge_standing(self) -> tuple[CheckResult, ...]:
-        """Run the plugin's own checks over everything that was recorded, and keep what they said.
+        """Run the standing checks over everything that was recorded, and keep what they said.
 
-        Records that only a local artifact holds are among it.
+        Records that only a local artifact holds are among it. Where all checks so far fail under a waiver and
+        nothing was recorded that stands, none is run. Raises `UnusableSystemError`.
         """
-        # Probed, although no standing check looks at the steady state: this is what is kept.
-        evidence = self._final = self.collect()
-        evidence = evidence.with_table("records", triage_records(evidence))
-        checks = standing_checks(expected_faulty=frozenset(self._faulty))
-        self._standing = tuple(run_check(check, evidence, self._teeth) for check in checks)
+        checks = self._standing_checks()
+        if not checks:
+            return ()
+        # Probed, although few standing checks look at the steady state: this is what is kept.
+        evidence = self.collect()
+        judged = evidence.with_table("records", triage_records(evidence))
+        waived = bool(self._checks) and all(not each.passed and self._waived(each) for each in self._checks)
+        if waived and not any(judged.table(table) for check in checks for table in check.tables):
+            return ()
+        self._final = evidence
+        self._standing = tuple(run_check(check, judged, self._teeth) for check in checks)
         return self._standing
+
+    def _standing_checks(self) -> tuple[Check, ...]:
+        """The checks that the systems bring; records that the test added are held to their contract too.
+
+        A pure function has neither.
+        """
+        checks = [check for system in self._systems for check in system.standing_checks()]
+        if "records" in self._recorded or self._local_artifacts:
+            brought = {check.name for check in checks}
+            checks += [check for check in record_checks() if check.name not in brought]
+        return tuple(checks)
 
     def request_ids(self, evidence: Evidence) -> tuple[str, ...]:
         """Return the requests that the records name, in order of appearance."""
@@ -219,7 +245,7 @@ class EvidenceCollector:
         texts = (result.render(lines.get(result.line or "")) for result in wrong)
         return "\n\n".join([f"{self._title}: {len(wrong)} {noun} not hold", *texts])
 
-    def _fail(self, problem: str) -> None:
+    def _fail(self, problem: str) -> NoReturn:
         try:
             pytest.fail(problem, pytrace=False)
         except pytest.fail.Exception as failure:

@@ -27,6 +27,10 @@ class RehearsalMark(NamedTuple):
     section: str
 
 
+MARK: Final[pytest.StashKey[RehearsalMark]] = pytest.StashKey()
+"""On an item: which rehearsal it belongs to."""
+
+
 def is_rehearsal(item: pytest.Item) -> bool:
     """Whether the item is marked at all, well or badly."""
     return item.get_closest_marker(MARKER) is not None

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pytest_l402.plugin.keys import ATTEMPTS, COLLECTOR, MARK, RUN
-from pytest_l402.plugin.run import Run
+from pytest_l402.plugin.marker import MARK
+from pytest_l402.plugin.run import RUN, Run
 
 if TYPE_CHECKING:
     from pytest_l402.plugin.evidence_fixture import EvidenceCollector
@@ -39,8 +39,15 @@ class Attempts:
     failure: str | None = None
 
 
+ATTEMPTS: Final[pytest.StashKey[Attempts]] = pytest.StashKey()
+"""On an item: how often it was run, and how the last attempt ended, whatever is reported of it."""
+
+COLLECTOR: Final[pytest.StashKey[EvidenceCollector]] = pytest.StashKey()
+"""On an item: the evidence of the attempt that is running."""
+
+
 class RehearsalNodes:
-    """The hooks around each item that carries a rehearsal mark or uses the stack; others pass through."""
+    """The hooks around each item that carries a rehearsal mark or gathers evidence; others pass through."""
 
     @classmethod
     def watch(cls, config: pytest.Config) -> None:
@@ -61,8 +68,7 @@ class RehearsalNodes:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        """Put the user's own parts into the stack, run the test, then judge everything that it recorded."""
-        _put_parts_in(item)
+        """Run the test, then judge everything that it recorded."""
         mark = item.stash.get(MARK, None)
         if mark is None:
             return (yield)
@@ -95,7 +101,7 @@ class RehearsalNodes:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Take secrets out of a report, innermost of all hooks; let a waived rehearsal fail as expected."""
         report = yield
-        if MARK in item.stash or "l402_stack" in getattr(item, "funcargs", {}):
+        if MARK in item.stash or COLLECTOR in item.stash:
             from pytest_l402.plugin.failure_text import clean_report
 
             clean_report(report, item)
@@ -115,7 +121,7 @@ class RehearsalNodes:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
-        """Write the evidence while the stack still stands, whatever became of the test."""
+        """Write the evidence while the system still stands, whatever became of the test."""
         mark = item.stash.get(MARK, None)
         if mark is None:
             return (yield)
@@ -173,6 +179,7 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
         failure=attempts.failure,
         checks=() if collector is None else collector.checks,
         standing=() if collector is None else collector.standing,
+        systems=() if collector is None else collector.described_systems(),
         request_ids=() if collector is None else collector.request_ids(evidence),
         shortfalls=tuple(NotedShortfall.from_row(row) for row in evidence.table("shortfalls")),
         evidence_files=tuple(
@@ -191,10 +198,12 @@ def _attempts(item: pytest.Item) -> Attempts:
 
 def _judge_standing(collector: EvidenceCollector, failure: BaseException | None) -> str:
     """Return what the standing checks find wrong; if they cannot run, a failure of the test comes first."""
-    if collector.nothing_stands:
-        return ""
+    from pytest_l402.evidence import UnusableSystemError
+
     try:
         return collector.describe(collector.judge_standing())
+    except UnusableSystemError as error:
+        return str(error)
     except Exception as error:
         if failure is None:
             raise
@@ -232,15 +241,6 @@ def _nothing_verified(item: pytest.Item, mark: RehearsalMark) -> str:
         f"  where     {item.nodeid}\n"
         '  do        ask for l402_evidence and verify one check for each "Verify" line'
     )
-
-
-def _put_parts_in(item: pytest.Item) -> None:
-    parts = getattr(item, "funcargs", None)
-    if not parts or "l402_stack" not in parts:
-        return
-    from pytest_l402.plugin.fixtures import put_parts_in
-
-    put_parts_in(parts["l402_stack"], parts)
 
 
 def _unhandled_exceptions_are_errors() -> None:

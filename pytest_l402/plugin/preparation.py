@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pytest_l402.plugin.keys import PREPARATION, RUN
 from pytest_l402.plugin.options import ARTIFACT_DIR, check_output_folder
-from pytest_l402.plugin.run import Run
+from pytest_l402.plugin.run import RUN, Run
 from pytest_l402.plugin.settings import LIVE
 
 if TYPE_CHECKING:
@@ -44,6 +43,10 @@ class Preparation:
         runbook = self.catalogue.runbook(runbook_id)
         lines = () if runbook is None else runbook.lines
         return {line.id: RunbookLine(line.id, line.section, line.text) for line in lines}
+
+
+PREPARATION: Final[pytest.StashKey[Preparation]] = pytest.StashKey()
+"""On the config: the catalogue and the waivers, once a rehearsal asked for them."""
 
 
 def prepare(config: pytest.Config) -> Preparation:

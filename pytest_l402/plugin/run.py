@@ -49,6 +49,10 @@ class Run(NamedTuple):
         return {"run_id": self.run_id, "settings": self.settings.to_wire(), "dist": self.dist}
 
 
+RUN: Final[pytest.StashKey[Run]] = pytest.StashKey()
+"""On the config: the run's id and settings."""
+
+
 def identify_run(config: pytest.Config) -> Run:
     """Return the run that this process takes part in; raises `pytest.UsageError` for a bad option."""
     workerinput = getattr(config, "workerinput", None)

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
-from pytest_l402.plugin.keys import MARK, RUN, SELECTION, USAGE_ERROR
-from pytest_l402.plugin.marker import MARKER, RehearsalMark, check_one_module_each, is_rehearsal, read_mark
+from pytest_l402.plugin.marker import (
+    MARK,
+    MARKER,
+    RehearsalMark,
+    check_one_module_each,
+    is_rehearsal,
+    read_mark,
+)
 from pytest_l402.plugin.narrowing import may_leave_out_cases, narrowed_by_options
+from pytest_l402.plugin.run import RUN
 
 if TYPE_CHECKING:
     from pytest_l402.plugin.preparation import Preparation
@@ -40,6 +47,13 @@ class Selection(NamedTuple):
     def from_wire(cls, plain: dict[str, Any]) -> Selection:
         """Read what `to_wire` made."""
         return cls(plain["selected"], plain["deselected"], tuple(plain["narrowed_by"]))
+
+
+SELECTION: Final[pytest.StashKey[Selection]] = pytest.StashKey()
+"""On the config: which rehearsal nodes were selected, where this process collected any."""
+
+USAGE_ERROR: Final[pytest.StashKey[str]] = pytest.StashKey()
+"""On the config of an xdist worker: the usage error that the controller is to raise in its stead."""
 
 
 class RehearsalSelection:

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from pytest_l402.plugin.keys import RUN, SELECTION, USAGE_ERROR
-from pytest_l402.plugin.run import WIRE_KEY
+from pytest_l402.plugin.run import RUN, WIRE_KEY
+from pytest_l402.plugin.selection import SELECTION, USAGE_ERROR
 
 _FIRST: Final = "gw0"
 

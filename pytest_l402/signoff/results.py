@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from pytest_l402.boundary.cleaning import clean_text
 from pytest_l402.evidence.check import CheckResult, MutantResult, Violation
+from pytest_l402.evidence.parts import Part
+from pytest_l402.evidence.system import AttachedSystem
 
 PHASES: Final = ("setup", "call", "teardown")
 """The phases that a node must have passed, each exactly once."""
@@ -60,8 +62,8 @@ class NodeResult:
     `phases` maps "setup", "call", "teardown" to pytest's outcome ("passed", "failed", "skipped", "rerun");
     a phase that never ran is absent. `skipped` and `xfail` hold the reason given (may be ""), or None if
     neither applies; an unexpected pass counts as `xfail` too. `reran` counts repeated attempts. `checks`
-    are those that the test asked for, `standing` those that the plugin ran on its own. `line` counts from
-    1.
+    are those that the test asked for, `standing` those that its systems brought. `systems` is empty if none
+    was attached. `line` counts from 1.
     """
 
     nodeid: str
@@ -75,6 +77,7 @@ class NodeResult:
     skipped_subtests: int = 0
     checks: tuple[CheckResult, ...] = ()
     standing: tuple[CheckResult, ...] = ()
+    systems: tuple[AttachedSystem, ...] = ()
     request_ids: tuple[str, ...] = ()
     shortfalls: tuple[NotedShortfall, ...] = ()
     evidence_files: tuple[RecordedFile, ...] = ()
@@ -97,6 +100,7 @@ class NodeResult:
                 "skipped_subtests": self.skipped_subtests,
                 "checks": [_check_to_plain(check) for check in self.checks],
                 "standing": [_check_to_plain(check) for check in self.standing],
+                "systems": [_system_to_plain(system) for system in self.systems],
                 "request_ids": [clean_text(request_id) for request_id in self.request_ids],
                 "shortfalls": [
                     {name: clean_text(value) for name, value in asdict(shortfall).items()}
@@ -123,6 +127,7 @@ class NodeResult:
                     **plain,
                     "checks": tuple(_check_from_plain(check) for check in plain["checks"]),
                     "standing": tuple(_check_from_plain(check) for check in plain["standing"]),
+                    "systems": tuple(_system_from_plain(system) for system in plain["systems"]),
                     "request_ids": tuple(plain["request_ids"]),
                     "shortfalls": tuple(NotedShortfall(**noted) for noted in plain["shortfalls"]),
                     "evidence_files": tuple(RecordedFile(**recorded) for recorded in plain["evidence_files"]),
@@ -249,4 +254,30 @@ def _check_from_plain(plain: dict[str, Any]) -> CheckResult:
         rows=plain["rows"],
         violations=tuple(Violation(**violation) for violation in plain["violations"]),
         mutants=tuple(MutantResult(**mutant) for mutant in plain["mutants"]),
+    )
+
+
+def _system_to_plain(system: AttachedSystem) -> dict[str, Any]:
+    return {
+        "name": clean_text(system.name),
+        "version": clean_text(system.version),
+        "digest": _clean(system.digest),
+        "parts": [
+            {
+                name: clean_text(value) if isinstance(value, str) else value
+                for name, value in asdict(part).items()
+            }
+            for part in system.parts
+        ],
+        "standing_checks": _clean_all(system.standing_checks),
+    }
+
+
+def _system_from_plain(plain: dict[str, Any]) -> AttachedSystem:
+    return AttachedSystem(
+        name=plain["name"],
+        version=plain["version"],
+        digest=plain["digest"],
+        parts=tuple(Part(**part) for part in plain["parts"]),
+        standing_checks=tuple(plain["standing_checks"]),
     )

@@ -130,6 +130,11 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Story]:
     told: dict[str, Story] = {}
 
     def get(name: str) -> Story:
+        base, _, declared = name.partition(" ")
+        if declared:
+            # What a drill does with `expect_fault`.
+            faulty = [{"requestId": get(base).first.request_id}]
+            return replace(get(base), evidence=get(base).evidence.with_table("expected_faults", faulty))
         if name not in told:
             told[name] = tell(STORIES[name], tmp_path_factory.mktemp(name), refuse=name == "refused")
         return told[name]

@@ -30,6 +30,7 @@ from pytest_l402.evidence import (
     proof_absent,
     proof_differs,
     proof_join,
+    record_checks,
     records_complete,
     recovered,
     reference_artifact_holds,
@@ -38,7 +39,6 @@ from pytest_l402.evidence import (
     same_value,
     settlement_conflict,
     some_record,
-    standing_checks,
     steady_state_restored,
     success_despite,
     summary_ok,
@@ -88,8 +88,8 @@ HOLDS = {
     "payments_agree": ("expired", lambda s: payments_agree()),
     "planes_agree": ("cached", lambda s: planes_agree()),
     "planes_agree nobody paid": ("paused", lambda s: planes_agree()),
-    "planes_agree declared": ("mismatch", lambda s: planes_agree(frozenset({s.first.request_id}))),
-    "planes_agree one proof": ("lost", lambda s: planes_agree(frozenset({s.first.request_id}))),
+    "planes_agree declared": ("mismatch declared", lambda s: planes_agree()),
+    "planes_agree one proof": ("lost declared", lambda s: planes_agree()),
     "probes_ok": ("flow", lambda s: probes_ok()),
     "proof_absent": ("stopped", lambda s: proof_absent(s.first)),
     "proof_differs": ("mismatch", lambda s: proof_differs(s.first)),
@@ -179,7 +179,7 @@ TRIED_ELSEWHERE = {
 
 
 def test_every_public_check_is_tried_here():
-    public = set(checks.__all__) - {"standing_checks"} - TRIED_ELSEWHERE
+    public = set(checks.__all__) - {"record_checks"} - TRIED_ELSEWHERE
     assert {name.split()[0] for name in HOLDS} == public
     # The other three are tried on evidence that no stack leaves, below.
     assert set(FAILS) == public - {"records_complete", "values_listed", "steady_state_restored"}
@@ -256,13 +256,12 @@ def test_a_steady_state_that_was_not_reached_again_is_named(story):
     assert not run_check(steady_state_restored(), Evidence({"steady_state": half})).passed
 
 
-def test_the_standing_checks_hold_of_every_story_when_its_faults_are_declared(story):
-    for name in ("success", "cached", "expired", "refused", "paused", "flow", "conflict"):
-        for check in standing_checks():
+def test_the_checks_of_records_hold_of_every_story_when_its_faults_are_declared(story):
+    whole = ("success", "cached", "expired", "refused", "paused", "flow", "conflict")
+    for name in (*whole, "mismatch declared", "stopped declared", "lost declared"):
+        for check in record_checks():
             assert run_check(check, story(name).evidence).render() == ""
-    for name in ("mismatch", "stopped", "lost"):
-        for check in standing_checks(frozenset({story(name).first.request_id})):
-            assert run_check(check, story(name).evidence).render() == ""
+    assert not run_check(planes_agree(), story("mismatch").evidence).passed
 
 
 def test_the_amount_is_compared_over_every_book(story):

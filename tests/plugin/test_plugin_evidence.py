@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from plugin_project import Project
 
-from pytest_l402.evidence import Check, EvidenceError, Finding, RunbookLine
+from pytest_l402.evidence import Check, EvidenceError, Finding, Part, RunbookLine, record_checks
 from pytest_l402.evidence.mutants import set_value
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 
@@ -39,6 +39,27 @@ RECORD: dict[str, Any] = {
 MARKED = ("-m", "rehearsal")
 
 
+class Counting:
+    """A system without a word of L402, whose rows are whatever the test says."""
+
+    name, version, digest = "counter", "1", None
+
+    def __init__(
+        self,
+        tables: Any = dict,
+        steady_state: Any = lambda when: (),
+        checks: tuple[Check, ...] = (),
+        name: str = "counter",
+    ) -> None:
+        self.tables, self.steady_state, self.checks, self.name = tables, steady_state, checks, name
+
+    def parts(self) -> tuple[Part, ...]:
+        return (Part("counter", "Counting"),)
+
+    def standing_checks(self) -> tuple[Check, ...]:
+        return self.checks
+
+
 def collector(folder: Path, **options: Any) -> EvidenceCollector:
     return EvidenceCollector(title="a test", seed="00", artifact_dir=folder, **options)
 
@@ -55,7 +76,7 @@ def at_most(limit: int) -> Check:
 def test_rows_of_systems_come_first_and_are_asked_for_each_time(tmp_path: Path) -> None:
     rows = [{"count": 1}]
     evidence = collector(tmp_path)
-    evidence.attach(lambda: {"counts": rows})
+    evidence.attach(Counting(lambda: {"counts": rows}))
     evidence.record("counts", {"count": 9})
     rows.append({"count": 2})
     assert [row["count"] for row in evidence.collect().table("counts")] == [1, 2, 9]
@@ -86,7 +107,7 @@ def test_steady_state_is_asked_once_before_and_each_time_after(tmp_path: Path) -
         return [{"when": when, "probe": "p", "ok": True, "detail": str(len(asked))}]
 
     evidence = collector(tmp_path)
-    evidence.attach(dict, probe)
+    evidence.attach(Counting(dict, probe))
     evidence.collect()
     found = evidence.collect().table("steady_state")
     assert asked == ["before", "after", "after"]
@@ -146,40 +167,91 @@ def test_a_line_that_the_runbook_lacks_is_named_with_the_nearest(tmp_path: Path)
 
 def test_a_waived_check_does_not_fail_but_is_kept(tmp_path: Path) -> None:
     evidence = collector(tmp_path, waived=lambda result: result.name == "at_most(1)")
-    evidence.attach(dict)
+    evidence.attach(Counting(checks=record_checks()))
     evidence.record("counts", {"count": 3})
     (result,) = evidence.verify(at_most(1))
     assert not result.passed
     assert evidence.checks == (result,)
-    assert evidence.nothing_stands
+    assert evidence.judge_standing() == ()
     evidence.verify(at_most(5))
-    assert not evidence.nothing_stands
+    assert [check.name for check in evidence.judge_standing()] == ["records_complete()", "planes_agree()"]
 
 
 def test_a_waived_check_does_not_spare_what_was_recorded(tmp_path: Path) -> None:
     evidence = collector(tmp_path, waived=lambda result: result.name == "at_most(1)")
-    evidence.record("records", RECORD)
-    evidence.record("counts", {"count": 3})
+    evidence.attach(Counting(lambda: {"counts": [{"count": 3}]}, checks=(at_most(2),)))
     evidence.verify(at_most(1))
-    assert not evidence.nothing_stands
+    assert not evidence.judge_standing()[0].passed
 
 
-@pytest.mark.parametrize("system", ["attached", "recorded", "none"])
-def test_only_a_pure_function_has_no_telemetry_to_hold_to_anything(tmp_path: Path, system: str) -> None:
+@pytest.mark.parametrize(
+    ("system", "standing"),
+    [("with-laws", ["at_most(9)"]), ("without", []), ("recorded", ["records_complete()", "planes_agree()"])],
+)
+def test_standing_checks_come_with_the_system(tmp_path: Path, system: str, standing: list[str]) -> None:
+    evidence = collector(tmp_path)
+    evidence.record("counts", {"count": 3})
+    if system == "recorded":
+        evidence.record("records", RECORD)
+    else:
+        evidence.attach(Counting(checks=(at_most(9),) if system == "with-laws" else ()))
+    evidence.verify(at_most(5))
+    assert [check.name for check in evidence.judge_standing()] == standing
+    assert evidence.standing == evidence.judge_standing()
+
+
+def test_a_pure_function_has_nothing_to_be_held_to(tmp_path: Path) -> None:
     evidence = collector(tmp_path)
     evidence.record("counts", {"count": 3})
     evidence.verify(at_most(5))
-    if system == "attached":
-        evidence.attach(dict)
-    if system == "recorded":
-        evidence.record("records", RECORD)
-    assert evidence.nothing_stands is (system == "none")
+    assert evidence.judge_standing() == ()
+
+
+def test_each_of_two_systems_is_held_to_its_own_laws(tmp_path: Path) -> None:
+    evidence = collector(tmp_path)
+    evidence.attach(Counting(lambda: {"counts": [{"count": 3}]}, checks=(at_most(5),)))
+    evidence.attach(Counting(lambda: {"counts": [{"count": 4}]}, checks=(at_most(5),), name="other"))
+    assert [(check.name, check.rows) for check in evidence.judge_standing()] == [("at_most(5)", 2)] * 2
+    assert [system.name for system in evidence.described_systems()] == ["counter", "other"]
+
+
+BAD_SYSTEMS: dict[str, tuple[list[Any], str]] = {
+    "no-version": ([Counting()], "system 'counter': expected a version, saw ''; "),
+    "twice": ([Counting(), Counting()], "expected a name for each system of a test, saw it twice; "),
+    "old-form": ([dict], "expected a system, saw tables alone, which do not say who was tested; attach an "),
+    "no-rows": ([Counting(steady_state=lambda when: None)], "expected steady_state('before') to return rows"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SYSTEMS)
+def test_a_bad_system_is_refused_where_it_is_attached(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systems, expected = BAD_SYSTEMS[name]
+    if name == "no-version":
+        monkeypatch.setattr(Counting, "version", "")
+    evidence = collector(tmp_path)
+    for system in systems[:-1]:
+        evidence.attach(system)
+    with pytest.raises(pytest.fail.Exception) as failure:
+        evidence.attach(systems[-1])
+    assert expected in str(failure.value)
+    assert len(str(failure.value).splitlines()) == 1
+    assert evidence.refusal is failure.value
+
+
+def test_tables_that_are_none_fail_verify_with_one_line(tmp_path: Path) -> None:
+    evidence = collector(tmp_path)
+    evidence.attach(Counting(lambda: [1]))
+    with pytest.raises(pytest.fail.Exception, match=r"^system 'counter': expected tables\(\) to return"):
+        evidence.verify(at_most(5))
 
 
 def test_standing_checks_see_the_records_of_a_local_artifact(tmp_path: Path) -> None:
     evidence = collector(tmp_path)
     flow = {"flow": "blocked", "observabilityRecords": [{**RECORD, "plane": "moon"}]}
-    evidence.attach(lambda: {"local_artifact": [{"generatedAtMs": 1, "flows": [flow]}]})
+    tables = {"local_artifact": [{"generatedAtMs": 1, "flows": [flow]}]}
+    evidence.attach(Counting(lambda: tables, checks=record_checks()))
     assert any(not result.passed for result in evidence.judge_standing())
 
 

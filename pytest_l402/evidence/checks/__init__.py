@@ -45,7 +45,7 @@ from pytest_l402.evidence.checks.payments import (
     paid_nothing,
     payments_agree,
 )
-from pytest_l402.evidence.checks.planes import planes_agree, standing_checks
+from pytest_l402.evidence.checks.planes import planes_agree, record_checks
 from pytest_l402.evidence.checks.records import (
     denial_recorded,
     no_record,
@@ -96,6 +96,7 @@ __all__ = [
     "proof_differs",
     "proof_join",
     "reconcile_reported",
+    "record_checks",
     "records_complete",
     "recovered",
     "reference_artifact_holds",
@@ -106,7 +107,6 @@ __all__ = [
     "settlement_conflict",
     "some_record",
     "some_row",
-    "standing_checks",
     "steady_state_restored",
     "success_despite",
     "summary_ok",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.records import records_complete
@@ -25,33 +25,41 @@ _FORGED = "lightning_preimage:" + "f" * 24
 _PLANES = ("gateway", "settlement", "ui")
 
 
-def standing_checks(expected_faulty: frozenset[str] = frozenset()) -> tuple[Check, ...]:
-    """What holds of everything that a rehearsal recorded, whatever its author verifies besides."""
-    return (records_complete(), planes_agree(expected_faulty))
+EXPECTED_FAULTS: Final = "expected_faults"
+"""The table of the requests that a drill broke on purpose: rows with a `requestId`."""
 
 
-def planes_agree(expected_faulty: frozenset[str] = frozenset()) -> Check:
+def record_checks() -> tuple[Check, ...]:
+    """What holds of all records of the contract, whatever system emits them: each complete, planes agree."""
+    return (records_complete(), planes_agree())
+
+
+def planes_agree() -> Check:
     """Of every payment that a record names, planes, store and wallet name one proof and one amount (msats).
 
-    A payment that the platform names must be settled and shown. Requests in `expected_faulty` (for which a
-    drill injected a fault) and the payments that they name are left out.
+    A payment that the platform names must be settled and shown. The requests in the table `expected_faults`
+    and the payments that they name are left out.
     """
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        return capped(_findings(evidence, expected_faulty))
+        return capped(_findings(evidence, _faulty(evidence)))
 
     # A run in which nobody paid has no row to alter: there the mutant is a payment that only one plane knows.
     mutants = []
     for plane in _PLANES:
         alone = _forged(plane)
-        other_proof = _told_otherwise(plane, "paymentProofRef", expected_faulty)
+        other_proof = _told_otherwise(plane, "paymentProofRef")
         mutants += [alone, either(other_proof.named(f"records: plane {plane} names another proof"), alone)]
-        no_amount = _told_otherwise(plane, "paidAmountMsats", expected_faulty, lambda amount: None)
+        no_amount = _told_otherwise(plane, "paidAmountMsats", lambda amount: None)
         mutants.append(either(no_amount.named(f"records: plane {plane} names no amount"), alone))
     for plane in ("settlement", "ui"):
-        amount = _told_otherwise(plane, "paidAmountMsats", expected_faulty)
+        amount = _told_otherwise(plane, "paidAmountMsats")
         mutants.append(either(amount.named(f"records: plane {plane} names another amount"), _forged(plane)))
     return Check("planes_agree()", judge, tuple(mutants), ("records",))
+
+
+def _faulty(evidence: Evidence) -> frozenset[str]:
+    return frozenset(str(row.get("requestId")) for row in evidence.table(EXPECTED_FAULTS))
 
 
 def _findings(evidence: Evidence, faulty: frozenset[str]) -> Iterator[Finding]:
@@ -151,12 +159,11 @@ def _keys_of(evidence: Evidence, request_ids: frozenset[str]) -> set[str]:
     return {key for key in map(proof_key, found) if key is not None}
 
 
-def _told_otherwise(
-    plane: str, key: str, faulty: frozenset[str], otherwise: Callable[[Any], Any] = other_value
-) -> Mutant:
+def _told_otherwise(plane: str, key: str, otherwise: Callable[[Any], Any] = other_value) -> Mutant:
     """The first record of this plane that counts tells of its payment with another value."""
 
     def apply(evidence: Evidence) -> Evidence:
+        faulty = _faulty(evidence)
         left_out = _keys_of(evidence, faulty)
 
         def counts(row: Row) -> bool:

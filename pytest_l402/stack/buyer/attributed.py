@@ -81,6 +81,11 @@ class AttributedExecutor:
         self._randomness = stack.randomness.derive("attributed executor")
         self._tasks: dict[str, Task] = {}
 
+    @property
+    def wraps(self) -> Buyer:
+        """The client that it buys with: the one that plays the buyer."""
+        return self._buyer
+
     def buy(self, path_or_url: str) -> Attributed:
         """Let the client buy one resource, and return how that went; what the client raises is passed on."""
         request_id = f"buyer-{self._randomness.uuid('purchase request id')}"

@@ -1,0 +1,112 @@
+"""Who plays a role in a system: the class of the object, and the package that it was installed with."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import Distribution, distribution, packages_distributions
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import pytest_l402
+
+OURS: Final = "pytest-l402"
+_PYTHON: Final = "python"
+_INSTALLED_IN: Final = ("site-packages", "dist-packages")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Who plays a role: `name` is its class, or its host when it is reached over a network.
+
+    `distribution` is None for what is in no installed package; then `file` says where it is written, if that
+    is known. `ours` means that it belongs to pytest-l402. `held_by` names the part that it was found in.
+    """
+
+    role: str
+    name: str
+    distribution: str | None = None
+    version: str | None = None
+    ours: bool = False
+    file: str | None = None
+    held_by: str | None = None
+
+
+def parts_of(role: str, player: object) -> tuple[Part, ...]:
+    """Return who plays `role`: the class of `player`, then what it is made of.
+
+    A wrapper says what it wraps by its attribute `wraps`: an object, a class, a module, or a tuple.
+    One that is in no installed package and says nothing is looked into: its base classes and what its
+    attributes hold, as far as that comes from somebody's package. A wrapper of our own is not listed.
+    """
+    return tuple(_parts(role, player, None, set()))
+
+
+def _parts(role: str, player: object, holder: str | None, seen: set[int]) -> Iterator[Part]:
+    if id(player) in seen:
+        return
+    seen.add(id(player))
+    part = _part(role, player, holder)
+    wrapped = getattr(player, "wraps", None)
+    if wrapped is not None:
+        each = wrapped if isinstance(wrapped, tuple | list) else (wrapped,)
+        inside = [found for one in each for found in _parts(role, one, part.name, seen)]
+    elif part.distribution is None:
+        inside = list(dict.fromkeys(_found_in(role, player, part.name)))
+    else:
+        inside = []
+    if not (part.ours and inside):
+        yield part
+    yield from inside
+
+
+def _found_in(role: str, player: object, holder: str) -> Iterator[Part]:
+    bases = () if isinstance(player, ModuleType) else _kind(player).__mro__[1:]
+    for one in (*bases, *getattr(player, "__dict__", {}).values()):
+        found = _part(role, one, holder)
+        if found.distribution not in (None, _PYTHON, OURS):
+            yield found
+
+
+def _part(role: str, player: object, holder: str | None) -> Part:
+    if isinstance(player, ModuleType):
+        name, module = player.__name__, player.__name__
+    else:
+        name, module = _kind(player).__name__, _kind(player).__module__
+    top = module.partition(".")[0]
+    if top == pytest_l402.__name__:
+        return Part(role, name, OURS, pytest_l402.__version__, ours=True, held_by=holder)
+    if top in sys.stdlib_module_names and top != "__main__":
+        return Part(role, name, _PYTHON, platform.python_version(), held_by=holder)
+    file = getattr(sys.modules.get(module), "__file__", None)
+    installed = None if file is None else _distribution_of(top, file)
+    if installed is None:
+        return Part(role, name, file=None if file is None else _shown(Path(file)), held_by=holder)
+    return Part(role, name, installed.metadata["Name"], installed.version, held_by=holder)
+
+
+def _kind(player: object) -> type[Any]:
+    return player if isinstance(player, type) else type(player)
+
+
+@cache
+def _distribution_of(package: str, file: str) -> Distribution | None:
+    """Return the distribution that installed this very file: a local module may have a package's name."""
+    path = Path(file).resolve()
+    if not set(_INSTALLED_IN) & set(path.parts):
+        return None
+    for name in packages_distributions().get(package, ()):
+        candidate = distribution(name)
+        if any(Path(str(candidate.locate_file(each))).resolve() == path for each in candidate.files or ()):
+            return candidate
+    return None
+
+
+def _shown(path: Path) -> str:
+    """No machine's own layout belongs in a sign-off: below the working folder, else the last two names."""
+    here = Path.cwd()
+    return (path.relative_to(here) if path.is_relative_to(here) else Path(*path.parts[-2:])).as_posix()

@@ -1,0 +1,172 @@
+"""What a system under rehearsal says of itself, and the one line that is said when that cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias, TypeVar
+
+from pytest_l402.contract.rows import Row
+from pytest_l402.evidence.check import Check
+from pytest_l402.evidence.parts import Part
+
+T = TypeVar("T")
+
+When: TypeAlias = Literal["before", "after"]
+
+_NAMES: Final = ("name", "version", "digest")
+_METHODS: Final = ("parts", "tables", "steady_state", "standing_checks")
+_FORM: Final = "name, version, digest, parts(), tables(), steady_state(when), standing_checks()"
+
+
+class System(Protocol):
+    """What is under rehearsal; anything that has these seven will do."""
+
+    @property
+    def name(self) -> str:
+        """What it is called; no two systems of one test have the same name."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Which release, or which configuration."""
+        ...
+
+    @property
+    def digest(self) -> str | None:
+        """What pins it: "sha256:…" of an image or a package, "git:…" of a commit; None is "not pinned"."""
+        ...
+
+    def parts(self) -> Sequence[Part]:
+        """Return who plays which role now; `parts_of(role, player)` finds that out."""
+        ...
+
+    def tables(self) -> Mapping[str, Iterable[Row]]:
+        """Return the rows that it has left so far; asked each time evidence is collected."""
+        ...
+
+    def steady_state(self, when: When) -> Iterable[Row]:
+        """Return one row for each probe of its steady state; none at all if it has no such probes.
+
+        Asked once "before", when the system is attached, and "after" whenever evidence is collected with it.
+        """
+        ...
+
+    def standing_checks(self) -> Sequence[Check]:
+        """Return what holds of everything that it ever records, whatever a test verifies besides."""
+        ...
+
+
+class UnusableSystemError(ValueError):
+    """A system does not say what it must; one line with what was expected, seen, where, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedSystem:
+    """What a system said of itself at the end of a test; `standing_checks` are the names of its checks."""
+
+    name: str
+    version: str
+    digest: str | None
+    parts: tuple[Part, ...] = ()
+    standing_checks: tuple[str, ...] = ()
+
+
+class Attached:
+    """A system whose every word is looked at before it is believed.
+
+    Raises `UnusableSystemError` where a word cannot be used. What `tables` and `steady_state` raise is passed
+    on: it is the system's own failure.
+    """
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._probed = False
+        self._refuse_unless_complete(system)
+        self.name = self._text("name")
+        self._text("version")
+
+    def tables(self) -> dict[str, list[Row]]:
+        """Return the rows that the system has left so far."""
+        tables = self._system.tables()
+        if not isinstance(tables, Mapping):
+            self._refuse("tables() to return a mapping", _kind(tables), "return {table: rows}")
+        return {name: self._rows(f"rows in table {name!r}", rows) for name, rows in tables.items()}
+
+    def steady_state(self, when: When) -> list[Row]:
+        """Return the rows of its probes, the same of them before and after; empty if it has none."""
+        expected = f"steady_state({when!r}) to return rows"
+        rows = self._rows(expected, self._system.steady_state(when))
+        if when == "before":
+            self._probed = bool(rows)
+        elif self._probed and not rows:
+            self._refuse(f"{expected} as 'before' did", "none", "probe the same both times")
+        return rows
+
+    def standing_checks(self) -> tuple[Check, ...]:
+        """Return what holds of everything that the system records."""
+        return self._several("standing_checks", self._system.standing_checks, Check)
+
+    def described(self) -> AttachedSystem:
+        """Return who it is, who its parts are, and what it is held to, as of now."""
+        digest = self._system.digest
+        if digest is not None and not isinstance(digest, str):
+            self._refuse("digest to be a text or None", _kind(digest), 'name it "sha256:…" or "git:…"')
+        return AttachedSystem(
+            name=self.name,
+            version=self._text("version"),
+            digest=digest,
+            parts=self._several("parts", self._system.parts, Part),
+            standing_checks=tuple(check.name for check in self.standing_checks()),
+        )
+
+    def _refuse_unless_complete(self, system: System) -> None:
+        self.name = getattr(system, "name", type(system).__name__)
+        lacking = [
+            *(name for name in _NAMES if not hasattr(system, name)),
+            *(name for name in _METHODS if not callable(getattr(system, name, None))),
+        ]
+        if not lacking:
+            return
+        remedy = f"attach an object with {_FORM} (docs/write-a-rehearsal.md)"
+        if callable(system) and set(_METHODS) <= set(lacking):
+            raise UnusableSystemError(
+                "l402_evidence.attach(tables): expected a system, saw tables alone, which do not say who was "
+                f"tested; {remedy}"
+            )
+        self._refuse(_FORM, f"{type(system).__name__} without {', '.join(lacking)}", remedy)
+
+    def _text(self, name: str) -> str:
+        value = getattr(self._system, name)
+        if not isinstance(value, str) or not value.strip():
+            self._refuse(f"a {name}", repr(value), "say which system the sign-off is about")
+        if not value.isprintable():
+            self._refuse(f"a {name} of one line", repr(value), "leave control characters out")
+        return value
+
+    def _rows(self, expected: str, rows: object) -> list[Row]:
+        if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
+            self._refuse(expected, _kind(rows), "return a list of mappings")
+        return list(rows)
+
+    def _several(self, method: str, ask: Callable[[], Sequence[T]], kind: type[T]) -> tuple[T, ...]:
+        try:
+            answer: Any = ask()
+        except Exception as error:  # anybody's code; what it says of itself is input like any other
+            self._refuse(f"{method}() to answer", f"{type(error).__name__}: {error}", f"mend {method}()")
+        expected = f"{method}() to return {kind.__name__} objects"
+        if isinstance(answer, str) or not isinstance(answer, Iterable):
+            self._refuse(expected, _kind(answer), "return a list of them; it may be empty")
+        found = tuple(answer)
+        for one in found:
+            if not isinstance(one, kind):
+                self._refuse(expected, _kind(one), "take the others out")
+        return found
+
+    def _refuse(self, expected: str, seen: str, remedy: str) -> NoReturn:
+        shown = " ".join(seen.split())
+        raise UnusableSystemError(f"system {self.name!r}: expected {expected}, saw {shown}; {remedy}")
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__name__

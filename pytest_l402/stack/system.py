@@ -1,0 +1,55 @@
+"""How the stack answers for itself as the system under rehearsal: who plays which role, what always holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from pytest_l402 import __version__
+from pytest_l402.evidence import Check, Part, own_digest, parts_of, record_checks
+
+if TYPE_CHECKING:
+    from pytest_l402.evidence import Row
+    from pytest_l402.evidence.system import When
+    from pytest_l402.stack.stack import Stack
+
+_ROLES: Final = {
+    "gateway": "gateway",
+    "control plane": "control_plane",
+    "settlement store": "settlement_store",
+    "wallet": "wallet",
+    "buyer": "executor",
+}
+
+
+class StackSystem:
+    """The payment platform in stand-ins, with whatever plays its roles when it is asked."""
+
+    name: Final = "pytest-l402 stand-in stack"
+    version: Final = __version__
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+
+    @property
+    def digest(self) -> str | None:
+        """What pins this package as it is installed; None while anybody else's part plays a role."""
+        return own_digest() if all(part.ours for part in self.parts()) else None
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return who plays which role now."""
+        return tuple(
+            part for role, name in _ROLES.items() for part in parts_of(role, getattr(self._stack, name))
+        )
+
+    def tables(self) -> Mapping[str, Sequence[Row]]:
+        """Return every table that has rows."""
+        return self._stack.tables()
+
+    def steady_state(self, when: When) -> Sequence[Row]:
+        """Return one row per probe; no money moves."""
+        return self._stack.steady_state(when)
+
+    def standing_checks(self) -> tuple[Check, ...]:
+        """Return what holds of all records: each is complete, and all planes tell each payment alike."""
+        return record_checks()
