@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, PlainSerializer
 
 from pytest_l402.boundary.redaction import redact_text
 from pytest_l402.boundary.text_safety import printable
@@ -38,6 +40,17 @@ def clean_text(text: str) -> str:
     if len(lines) > MAX_LINES:
         lines = [*lines[: MAX_LINES - 1], f"(and {len(lines) - MAX_LINES + 1} more lines)"]
     return "\n".join(printable(line, MAX_WIDTH) for line in lines)
+
+
+def _cleaned(value: object) -> object:
+    return clean_text(value) if isinstance(value, str) else value
+
+
+CleanText = Annotated[str, BeforeValidator(_cleaned), PlainSerializer(clean_text, when_used="json")]
+"""A field whose text is clean as soon as it is validated, and whenever it is written as JSON.
+
+Cleaned before pydantic looks at it, which refuses half of a surrogate pair.
+"""
 
 
 def flat(text: str) -> str:

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, Final
 
 import pytest_l402
+from pytest_l402.boundary.cleaning import CleanText
 
 OURS: Final = "pytest-l402"
 _PYTHON: Final = "python"
@@ -27,13 +28,13 @@ class Part:
     is known. `ours` means that it belongs to pytest-l402. `held_by` names the part that it was found in.
     """
 
-    role: str
-    name: str
-    distribution: str | None = None
-    version: str | None = None
+    role: CleanText
+    name: CleanText
+    distribution: CleanText | None = None
+    version: CleanText | None = None
     ours: bool = False
-    file: str | None = None
-    held_by: str | None = None
+    file: CleanText | None = None
+    held_by: CleanText | None = None
 
 
 def parts_of(role: str, player: object) -> tuple[Part, ...]:

@@ -3,6 +3,7 @@
 from pytest_l402.boundary.cleaning import clean_text
 from pytest_l402.signoff.catalogue import Catalogue, CatalogueError, Rehearsal, Runbook
 from pytest_l402.signoff.document import (
+    ProjectPin,
     SignOffDocument,
     SystemUnderRehearsal,
     build_document,
@@ -42,6 +43,7 @@ __all__ = [
     "ManifestError",
     "NodeResult",
     "NotedShortfall",
+    "ProjectPin",
     "Reason",
     "ReasonCode",
     "RecordedFile",

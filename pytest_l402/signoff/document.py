@@ -13,7 +13,6 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
-from pytest_l402.boundary.cleaning import clean_text
 from pytest_l402.boundary.input_error import InputError
 from pytest_l402.boundary.input_files import read_text
 from pytest_l402.boundary.strict_json import parse_json
@@ -98,16 +97,12 @@ def build_document(
         signature="UNSIGNED",
         reasons=tuple(_reason(reason) for reason in sign_off.reasons),
         run=_run(sign_off.facts),
-        system=SystemEntry(
-            name=clean_text(system.name),
-            version=clean_text(system.version),
-            digest=None if system.digest is None else clean_text(system.digest),
-        ),
+        system=SystemEntry.model_validate(system),
         catalogue=CatalogueEntry(
-            source=clean_text(_portable(sign_off.catalogue.source)),
+            source=_portable(sign_off.catalogue.source),
             sha256=sign_off.catalogue.sha256,
             families=sign_off.families,
-            runbooks={runbook.id: clean_text(runbook.title) for runbook in sign_off.catalogue.runbooks},
+            runbooks={runbook.id: runbook.title for runbook in sign_off.catalogue.runbooks},
         ),
         versions=dict(installed_versions() if versions is None else versions),
         counts=count(rehearsals),
@@ -172,12 +167,12 @@ def _portable(source: str) -> str:
 
 def _run(facts: RunFacts) -> RunEntry:
     return RunEntry(
-        id=clean_text(facts.run_id),
-        seed=clean_text(facts.seed),
-        mode=clean_text(facts.mode),
+        id=facts.run_id,
+        seed=facts.seed,
+        mode=facts.mode,
         teeth="on" if facts.teeth else "off",
         selection="narrowed" if facts.narrowed else "full",
-        narrowed_by=tuple(clean_text(text) for text in facts.narrowed_by),
+        narrowed_by=facts.narrowed_by,
         exit_status=facts.exit_status,
         started_at_ms=facts.started_at_ms,
         finished_at_ms=facts.finished_at_ms,
@@ -188,13 +183,11 @@ def _run(facts: RunFacts) -> RunEntry:
 def _reason(reason: Reason) -> ReasonEntry:
     return ReasonEntry(
         code=reason.code,
-        text=clean_text(reason.text),
+        text=reason.text,
         rehearsal=reason.rehearsal,
-        check=None if reason.check is None else clean_text(reason.check),
+        check=reason.check,
         line=reason.line,
-        waived_by=None
-        if reason.waiver is None
-        else f"{reason.waiver.target} {clean_text(reason.waiver.name)}",
+        waived_by=None if reason.waiver is None else f"{reason.waiver.target} {reason.waiver.name}",
     )
 
 
@@ -203,10 +196,10 @@ def _rehearsal(outcome: RehearsalJudgement, catalogue: Catalogue) -> RehearsalEn
     waived_lines = {reason.line for reason in outcome.reasons if reason.waiver is not None}
     return RehearsalEntry(
         id=rehearsal.id,
-        title=clean_text(rehearsal.title),
+        title=rehearsal.title,
         runbook=rehearsal.runbook,
         family=rehearsal.family,
-        section=clean_text(rehearsal.section),
+        section=rehearsal.section,
         kind=rehearsal.kind,
         need="required" if outcome.required else "optional",
         state=outcome.state,
@@ -214,11 +207,11 @@ def _rehearsal(outcome: RehearsalJudgement, catalogue: Catalogue) -> RehearsalEn
         lines=tuple(
             LineEntry(
                 id=proof.line.id,
-                section=clean_text(proof.line.section),
-                text=clean_text(proof.line.text),
+                section=proof.line.section,
+                text=proof.line.text,
                 source=proof.line.source,
                 state=_line_state(bool(proof.proven_by), proof.line.id in waived_lines),
-                proven_by=tuple(clean_text(name) for name in proof.proven_by),
+                proven_by=proof.proven_by,
             )
             for proof in outcome.lines
         ),
@@ -234,30 +227,27 @@ def _line_state(proven: bool, waived: bool) -> LineState:
 
 def _node(node: NodeResult, runbook: str, catalogue: Catalogue) -> NodeEntry:
     return NodeEntry(
-        nodeid=clean_text(node.nodeid),
-        case=None if node.case is None else clean_text(node.case),
-        phases={clean_text(phase): clean_text(outcome) for phase, outcome in node.phases.items()},
-        failure=None if node.failure is None else clean_text(node.failure),
-        file=None if node.file is None else clean_text(node.file),
+        nodeid=node.nodeid,
+        case=node.case,
+        phases=dict(node.phases),
+        failure=node.failure,
+        file=node.file,
         line=node.line,
         checks=(
             *(_check(check, "asked", runbook, catalogue) for check in node.checks),
             *(_check(check, "standing", runbook, catalogue) for check in node.standing),
         ),
-        request_ids=tuple(clean_text(request_id) for request_id in node.request_ids),
+        request_ids=node.request_ids,
         shortfalls=tuple(
             ShortfallEntry(
                 line=_cite(noted.line, runbook, catalogue),
-                where=clean_text(noted.where),
-                seen=clean_text(noted.seen),
-                remedy=clean_text(noted.remedy),
+                where=noted.where,
+                seen=noted.seen,
+                remedy=noted.remedy,
             )
             for noted in node.shortfalls
         ),
-        evidence=tuple(
-            FileEntry(path=recorded.path, sha256=recorded.sha256, bytes=recorded.bytes)
-            for recorded in node.evidence_files
-        ),
+        evidence=tuple(map(FileEntry.model_validate, node.evidence_files)),
     )
 
 
@@ -266,33 +256,22 @@ def _check(
 ) -> CheckEntry:
     state = CheckState.HELD if check.rows > 0 and check.has_teeth else CheckState.TOOTHLESS
     return CheckEntry(
-        name=clean_text(check.name),
+        name=check.name,
         scope=scope,
         line=None if check.line is None else _cite(check.line, runbook, catalogue),
         state=CheckState.VIOLATED if check.violations else state,
         rows=check.rows,
-        violations=tuple(
-            ViolationEntry(
-                expected=clean_text(violation.expected),
-                seen=clean_text(violation.seen),
-                where=clean_text(violation.where),
-                remedy=clean_text(violation.remedy),
-            )
-            for violation in check.violations
-        ),
-        mutants_killed=tuple(clean_text(mutant.name) for mutant in check.mutants if mutant.killed),
-        mutants_survived=tuple(
-            SurvivorEntry(name=clean_text(mutant.name), detail=clean_text(mutant.detail))
-            for mutant in check.survivors
-        ),
+        violations=tuple(map(ViolationEntry.model_validate, check.violations)),
+        mutants_killed=tuple(mutant.name for mutant in check.mutants if mutant.killed),
+        mutants_survived=tuple(map(SurvivorEntry.model_validate, check.survivors)),
     )
 
 
 def _cite(line_id: str, runbook: str, catalogue: Catalogue) -> CitedLine:
     line = catalogue.line(runbook, line_id)
     if line is None:
-        return CitedLine(id=clean_text(line_id), section="", text="")
-    return CitedLine(id=line.id, section=clean_text(line.section), text=clean_text(line.text))
+        return CitedLine(id=line_id, section="", text="")
+    return CitedLine.model_validate(line)
 
 
 def _waiver(waiver: Waiver, sign_off: SignOff) -> WaiverEntry:
@@ -301,10 +280,10 @@ def _waiver(waiver: Waiver, sign_off: SignOff) -> WaiverEntry:
     effect: Literal["waived", "unused", "expired"] = "expired" if expired else "waived" if used else "unused"
     return WaiverEntry(
         target=waiver.target,
-        name=clean_text(waiver.name),
-        owner=clean_text(waiver.owner),
-        reason=clean_text(waiver.reason),
+        name=waiver.name,
+        owner=waiver.owner,
+        reason=waiver.reason,
         until=waiver.until.isoformat(),
-        source=clean_text(waiver.source),
+        source=waiver.source,
         effect=effect,
     )

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from pytest_l402.boundary.cleaning import CleanText
 from pytest_l402.signoff.catalogue import LineSource, RehearsalKind
 from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
 from pytest_l402.signoff.results import PHASES
@@ -71,53 +72,53 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, from_attributes=True)
 
 
 class ReasonEntry(_Part):
     """Why something is not green; `waived_by` names the waiver that covers it ("<target> <name>")."""
 
     code: ReasonCode
-    text: str
+    text: CleanText
     rehearsal: str | None
-    check: str | None
+    check: CleanText | None
     line: str | None
-    waived_by: str | None
+    waived_by: CleanText | None
 
 
 class LineEntry(_Part):
     """One runbook line that a rehearsal must prove, and the checks that proved it."""
 
     id: str
-    section: str
-    text: str
+    section: CleanText
+    text: CleanText
     source: LineSource
     state: LineState
-    proven_by: tuple[str, ...]
+    proven_by: tuple[CleanText, ...]
 
 
 class CitedLine(_Part):
     """The runbook line that a check says it proves."""
 
-    id: str
-    section: str
-    text: str
+    id: CleanText
+    section: CleanText
+    text: CleanText
 
 
 class ViolationEntry(_Part):
     """What a check found: what it expected, what it saw, where, and what to do."""
 
-    expected: str
-    seen: str
-    where: str
-    remedy: str
+    expected: CleanText
+    seen: CleanText
+    where: CleanText
+    remedy: CleanText
 
 
 class SurvivorEntry(_Part):
     """Altered evidence that a check did not notice."""
 
-    name: str
-    detail: str
+    name: CleanText
+    detail: CleanText
 
 
 class CheckEntry(_Part):
@@ -125,13 +126,13 @@ class CheckEntry(_Part):
     recorded).
     """
 
-    name: str
+    name: CleanText
     scope: Literal["asked", "standing"]
     line: CitedLine | None
     state: CheckState
     rows: Count
     violations: tuple[ViolationEntry, ...]
-    mutants_killed: tuple[str, ...]
+    mutants_killed: tuple[CleanText, ...]
     mutants_survived: tuple[SurvivorEntry, ...]
 
 
@@ -139,9 +140,9 @@ class ShortfallEntry(_Part):
     """One line of the runbook that a file, judged as reference, does not bear out."""
 
     line: CitedLine
-    where: str
-    seen: str
-    remedy: str
+    where: CleanText
+    seen: CleanText
+    remedy: CleanText
 
 
 class FileEntry(_Part):
@@ -155,14 +156,14 @@ class FileEntry(_Part):
 class NodeEntry(_Part):
     """One pytest node of a rehearsal."""
 
-    nodeid: str
-    case: str | None
-    phases: dict[str, str]
-    failure: str | None
-    file: str | None
+    nodeid: CleanText
+    case: CleanText | None
+    phases: dict[CleanText, CleanText]
+    failure: CleanText | None
+    file: CleanText | None
     line: int | None
     checks: tuple[CheckEntry, ...]
-    request_ids: tuple[str, ...]
+    request_ids: tuple[CleanText, ...]
     shortfalls: tuple[ShortfallEntry, ...]
     evidence: tuple[FileEntry, ...]
 
@@ -171,10 +172,10 @@ class RehearsalEntry(_Part):
     """One rehearsal of the catalogue."""
 
     id: str
-    title: str
+    title: CleanText
     runbook: str
     family: str
-    section: str
+    section: CleanText
     kind: RehearsalKind
     need: Literal["required", "optional"]
     state: RehearsalState
@@ -186,12 +187,12 @@ class RehearsalEntry(_Part):
 class RunEntry(_Part):
     """The pytest run."""
 
-    id: str
-    seed: str
-    mode: str
+    id: CleanText
+    seed: CleanText
+    mode: CleanText
     teeth: Literal["on", "off"]
     selection: Literal["full", "narrowed"]
-    narrowed_by: tuple[str, ...]
+    narrowed_by: tuple[CleanText, ...]
     exit_status: int
     started_at_ms: int
     finished_at_ms: int
@@ -201,29 +202,29 @@ class RunEntry(_Part):
 class SystemEntry(_Part):
     """What was rehearsed; `digest` null means that the tested system is not pinned."""
 
-    name: str
-    version: str
-    digest: str | None
+    name: CleanText
+    version: CleanText
+    digest: CleanText | None
 
 
 class CatalogueEntry(_Part):
     """The catalogue that says what was required, and its runbooks by title."""
 
-    source: str
+    source: CleanText
     sha256: Digest
     families: tuple[str, ...]
-    runbooks: dict[str, str]
+    runbooks: dict[str, CleanText]
 
 
 class WaiverEntry(_Part):
     """An accepted gap, and whether anything was waived by it in this run."""
 
     target: WaiverTarget
-    name: str
-    owner: str
-    reason: str
+    name: CleanText
+    owner: CleanText
+    reason: CleanText
     until: str
-    source: str
+    source: CleanText
     effect: Literal["waived", "unused", "expired"]
 
 

@@ -14,6 +14,7 @@ from signoff_samples import (
     CATALOGUE,
     GREEN,
     SYSTEM,
+    VERSIONS,
     document,
     facts,
     failed_node,
@@ -195,6 +196,19 @@ def test_no_secret_and_no_control_character_reaches_the_bytes() -> None:
     assert canary.encode() not in data
     assert b"\x1b" not in data
     assert "\u202e".encode() not in data
+
+
+def test_whatever_a_text_holds_is_written_and_read_back_alike(tmp_path: Path) -> None:
+    nasty = "token=0123456789abcdef0123 \ud83d \x1b[2J\u202e" + "x" * 5000
+    built = build_document(
+        judge((failed_node("success", failure=f"{nasty}\n{nasty}", request_ids=(nasty,)), node("reuse"))),
+        system=SYSTEM,
+        versions=VERSIONS,
+    )
+    (tmp_path / "refusal.json").write_bytes(document_bytes(built))
+
+    assert "0123456789abcdef0123" not in built.model_dump_json()
+    assert read_signoff(tmp_path) == built
 
 
 def test_it_comes_back_from_the_file_and_from_the_folder(tmp_path: Path) -> None:
