@@ -62,6 +62,11 @@ class Platform:
         rows = [row["arguments"] for row in self.requests() if row["arguments"] and row["status"] == 200]
         return [row for row in rows if "status" in row and row["deploymentId"] == deployment_id]
 
+    def last_told(self) -> dict[str, str]:
+        """Return the last status of each deployment that the control plane accepted."""
+        rows = [row["arguments"] for row in self.requests() if row["arguments"] and row["status"] == 200]
+        return {row["deploymentId"]: row["status"] for row in rows if "status" in row}
+
     def live(
         self,
         state: Path,

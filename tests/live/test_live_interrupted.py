@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from relay import Relay, When
 from served_platform import START_S, Platform, run_client, started_client
+from tiers import sampled
 
 from pytest_l402.contract import DeploymentStatus
 from pytest_l402.live import ChangeKind, LiveError, LiveSystem
 from pytest_l402.ops.reconcile.steps import Failpoint
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGKILL")
+TIMES: tuple[When, ...] = ("before", "after")
 ON_THE_WAY_BACK = (Failpoint.UNDO_WRITTEN, Failpoint.UNDONE, Failpoint.UNDO_VERIFIED)
 BEFORE_THE_INTENT = (Failpoint.STARTED, Failpoint.COMPILED)
 FINAL = {DeploymentStatus.APPLIED, DeploymentStatus.FAILED, DeploymentStatus.ROLLED_BACK}
@@ -38,8 +40,8 @@ def assert_nothing_unfinished(live: LiveSystem, platform: Platform) -> None:
     assert live.notes.underway == ()
     latest = {row["deploymentId"]: row["status"] for row in live.history.rows("deployments")}
     assert set(latest.values()) <= FINAL
-    told = {deployment_id: platform.told_of(deployment_id)[-1]["status"] for deployment_id in latest}
-    assert told == latest
+    told = platform.last_told()
+    assert {deployment_id: told[deployment_id] for deployment_id in latest} == latest
 
 
 def assert_whole(live: LiveSystem, request_id: str, before: str | None) -> None:
@@ -61,7 +63,7 @@ def with_a_change_to_deploy(platform: Platform, history: Path) -> str | None:
     return before
 
 
-@pytest.mark.parametrize(("failpoint", "name"), list(product(Failpoint, SIGNALS)))
+@pytest.mark.parametrize(("failpoint", "name"), sampled([*product(Failpoint, SIGNALS)], 6, "reconciles"))
 def test_a_reconcile_that_is_cut_off_anywhere(
     failpoint: Failpoint, name: str, shared: Platform, history: Path
 ) -> None:
@@ -94,7 +96,8 @@ def test_a_reconcile_that_is_cut_off_anywhere(
 
 
 @pytest.mark.parametrize(
-    "failpoint", [Failpoint.PREVIOUS_WRITTEN, Failpoint.APPLIED, Failpoint.PROXY_WRITTEN]
+    "failpoint",
+    sampled([Failpoint.PREVIOUS_WRITTEN, Failpoint.APPLIED, Failpoint.PROXY_WRITTEN], 1, "taken up"),
 )
 def test_the_same_request_takes_a_killed_run_up(
     failpoint: Failpoint, shared: Platform, history: Path
@@ -109,8 +112,7 @@ def test_the_same_request_takes_a_killed_run_up(
         assert_nothing_unfinished(live, shared)
 
 
-@pytest.mark.parametrize("name", SIGNALS)
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("when", "name"), sampled([*product(TIMES, SIGNALS)], 1, "in flight"))
 def test_a_signal_while_the_deploy_is_under_way(
     when: When, name: str, shared: Platform, history: Path
 ) -> None:
@@ -160,9 +162,9 @@ DRILL = mutations(
 
 
 # SIGINT takes the way of SIGTERM, as the reconciles above show.
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("step", DRILL)
+@pytest.mark.parametrize(
+    ("step", "when", "name"), sampled([*product(DRILL, TIMES, ("SIGTERM", "SIGKILL"))], 4, "drills")
+)
 def test_a_drill_that_is_cut_off_at_any_change(
     step: str, when: When, name: str, shared: Platform, history: Path
 ) -> None:

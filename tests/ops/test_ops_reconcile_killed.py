@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from reconcile_world import AFTER, BEFORE, NEW, active_hash, reconcile, sells, statuses
+from tiers import sampled
 
 from pytest_l402.ops.reconcile.steps import Failpoint
 from pytest_l402.stack import Stack
@@ -20,6 +21,18 @@ FORWARD = tuple(point for point in Failpoint if not point.value.startswith("und"
 BACKWARD = (*(point for point in Failpoint if point.value.startswith("und")), Failpoint.OUTCOME_WRITTEN)
 NOTHING_WRITTEN = (Failpoint.STARTED, Failpoint.COMPILED)
 DECIDED = (Failpoint.PROXY_WRITTEN, Failpoint.OUTCOME_WRITTEN)
+
+STEPS = {
+    Failpoint.PENDING_WRITTEN: "active_lookup_failed",
+    Failpoint.PREVIOUS_FOUND: "active_lookup_failed",
+    Failpoint.PREVIOUS_WRITTEN: "deploy_apply_failed",
+    Failpoint.APPLIED: "deploy_apply_failed",
+    Failpoint.APPLY_WRITTEN: "health_check_failed",
+    Failpoint.HEALTH_WRITTEN: "challenge_check_failed",
+    Failpoint.CHALLENGE_WRITTEN: "proxy_check_failed",
+    Failpoint.PROXY_PROBED: "proxy_check_failed",
+}
+"""After which code an undone run is named that was killed there."""
 
 
 @dataclass(frozen=True)
@@ -45,39 +58,43 @@ VICTIMS = [
 
 
 @pytest.fixture(scope="module")
-def graves(tmp_path_factory: pytest.TempPathFactory) -> dict[Victim, Path]:
-    """The folders that the victims left."""
-    folders = {victim: tmp_path_factory.mktemp("victim") for victim in VICTIMS}
-    jobs = [
-        {
-            "folder": str(folder),
-            "failpoint": victim.point.value,
-            "code": victim.code,
-            "deployed": victim.deployed,
-        }
-        for victim, folder in folders.items()
-    ]
-    run = subprocess.run(
+def executioner() -> Iterator[subprocess.Popen[str]]:
+    """A process that forks one victim for each line that it is told."""
+    with subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("reconcile_victims.py"))],
-        input="".join(json.dumps(job) + "\n" for job in jobs),
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=300,
-        check=True,
-    )
-    assert run.stdout.split() == [str(int(signal.SIGKILL))] * len(VICTIMS), run.stderr[-2000:]
-    return folders
+    ) as process:
+        yield process
 
 
 @pytest.fixture
-def found(victim: Victim, graves: dict[Victim, Path]) -> Iterator[Stack]:
+def grave(victim: Victim, executioner: subprocess.Popen[str], tmp_path: Path) -> Path:
+    """The folder that the victim left."""
+    job = {
+        "folder": str(tmp_path),
+        "failpoint": victim.point.value,
+        "code": victim.code,
+        "deployed": victim.deployed,
+    }
+    assert executioner.stdin is not None
+    assert executioner.stdout is not None
+    executioner.stdin.write(json.dumps(job) + "\n")
+    executioner.stdin.flush()
+    assert executioner.stdout.readline().strip() == str(int(signal.SIGKILL))
+    return tmp_path
+
+
+@pytest.fixture
+def found(grave: Path) -> Iterator[Stack]:
     """A new process's stack over what the victim left: same control plane, same disk."""
-    with Stack(8, ops_folder=graves[victim]) as stack, stack.online():
+    with Stack(8, ops_folder=grave) as stack, stack.online():
         stack.control_plane.create_paywall(NEW)
         yield stack
 
 
-@pytest.mark.parametrize("victim", VICTIMS, ids=str)
+@pytest.mark.parametrize("victim", sampled(VICTIMS, 10, "killed reconciles"), ids=str)
 def test_the_next_run_leaves_a_whole_state(found: Stack, victim: Victim) -> None:
     stack, history = found, found.ops.deployments
     written = victim.point not in NOTHING_WRITTEN
@@ -126,23 +143,14 @@ def test_the_next_run_leaves_a_whole_state(found: Stack, victim: Victim) -> None
 
 
 @pytest.mark.parametrize(
-    ("point", "code"),
-    [
-        (Failpoint.PENDING_WRITTEN, "active_lookup_failed"),
-        (Failpoint.PREVIOUS_FOUND, "active_lookup_failed"),
-        (Failpoint.PREVIOUS_WRITTEN, "deploy_apply_failed"),
-        (Failpoint.APPLIED, "deploy_apply_failed"),
-        (Failpoint.APPLY_WRITTEN, "health_check_failed"),
-        (Failpoint.HEALTH_WRITTEN, "challenge_check_failed"),
-        (Failpoint.CHALLENGE_WRITTEN, "proxy_check_failed"),
-        (Failpoint.PROXY_PROBED, "proxy_check_failed"),
-    ],
+    ("victim", "code"),
+    sampled([(Victim(point, "", True, "recover"), code) for point, code in STEPS.items()], 3, "undone runs"),
+    ids=str,
 )
 def test_a_run_that_is_undone_is_named_after_the_step_it_was_in(
-    graves: dict[Victim, Path], point: Failpoint, code: str
+    grave: Path, victim: Victim, code: str
 ) -> None:
-    victim = Victim(point, "", True, "recover")
-    with Stack(9, ops_folder=graves[victim]) as stack, stack.online():
+    with Stack(9, ops_folder=grave) as stack, stack.online():
         stack.reconciler().recover()
         intent = stack.ops.deployments.intent("cut")
         assert intent is not None
