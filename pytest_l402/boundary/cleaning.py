@@ -8,7 +8,7 @@ import re
 import unicodedata
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import AfterValidator, PlainSerializer
 
 from pytest_l402.boundary.redaction import redact_text
 from pytest_l402.boundary.text_safety import printable
@@ -42,15 +42,8 @@ def clean_text(text: str) -> str:
     return "\n".join(printable(line, MAX_WIDTH) for line in lines)
 
 
-def _cleaned(value: object) -> object:
-    return clean_text(value) if isinstance(value, str) else value
-
-
-CleanText = Annotated[str, BeforeValidator(_cleaned), PlainSerializer(clean_text, when_used="json")]
-"""A field whose text is clean as soon as it is validated, and whenever it is written as JSON.
-
-Cleaned before pydantic looks at it, which refuses half of a surrogate pair.
-"""
+CleanText = Annotated[str, AfterValidator(clean_text), PlainSerializer(clean_text, when_used="json")]
+"""A field whose text is clean as soon as it is validated, and whenever it is written as JSON."""
 
 
 def flat(text: str) -> str:
