@@ -1,33 +1,54 @@
-"""YAML is loaded as deep as its limit, and not a level deeper, by libyaml and by Python's own parser."""
+"""YAML is read as deep as the limit and not a level deeper, whichever PyYAML reads it, and each key once."""
 
 from __future__ import annotations
 
 import pytest
-import yaml
 
-from pytest_l402.boundary.bounded_yaml import DEEPEST, UNREADABLE, BoundedLoader, TooDeeplyNestedError
-
-
-def load(text: str) -> object:
-    return yaml.load(text, Loader=BoundedLoader)
+from pytest_l402.boundary.strict_yaml import DEEPEST, YamlError, parse_yaml
 
 
-def test_the_limit_counts_every_node_on_the_way_down() -> None:
-    lists = DEEPEST - 1
-    value = load("[" * lists + "1" + "]" * lists)
-    for _ in range(lists):
+def test_a_document_may_be_nested_as_deep_as_the_limit() -> None:
+    value = parse_yaml("[" * DEEPEST + "1" + "]" * DEEPEST)
+    for _ in range(DEEPEST):
         assert isinstance(value, list)
         (value,) = value
     assert value == 1
-    with pytest.raises(TooDeeplyNestedError) as caught:
-        load("\n" + "[" * DEEPEST + "1" + "]" * DEEPEST)
-    assert caught.value.problem_mark is not None
-    assert caught.value.problem_mark.line == 1
+
+
+@pytest.mark.parametrize("levels", [DEEPEST + 1, 2_000, 100_000])
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
+def test_a_level_deeper_is_refused_on_one_line_before_anything_is_built(opening: str, levels: int) -> None:
+    with pytest.raises(YamlError, match=r"^line 2: expected at most 100 levels of nesting, saw more$"):
+        parse_yaml("\n" + opening * levels)
 
 
 @pytest.mark.parametrize(
-    "text", ["a: !!bool perhaps", "a: 2026-13-45", "a: [", "!!python/object:os.system {}"]
+    ("text", "problem"),
+    [
+        ("a: !!bool perhaps", "plain values"),
+        ("a: 2026-13-45", "month"),
+        ("a: [", r"line \d, column \d: expected YAML"),
+        ("!!python/object:os.system {}", "constructor"),
+        ("a: 1\n--- \nb: 2", "another document"),
+        ("? [1]\n: 2", "unhashable"),
+    ],
 )
-def test_whatever_cannot_be_loaded_is_one_of_the_named_errors(text: str) -> None:
-    with pytest.raises(UNREADABLE):
-        load(text)
+def test_whatever_cannot_be_read_is_one_line(text: str, problem: str) -> None:
+    with pytest.raises(YamlError, match=problem) as caught:
+        parse_yaml(text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3", "1: a\nb: 2\n0x1: c", "<<: {a: 1}\nb: 1\n<<: {a: 2}"])
+def test_a_key_that_comes_twice_is_named_with_its_line(text: str) -> None:
+    with pytest.raises(YamlError, match="line 3: expected each key once"):
+        parse_yaml(text)
+
+
+def test_keys_that_only_look_alike_are_two() -> None:
+    assert parse_yaml("1: a\n'1': b\nc: &c {d: 1}\ne: {<<: *c, d: 2}") == {
+        1: "a",
+        "1": "b",
+        "c": {"d": 1},
+        "e": {"d": 2},
+    }

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
-from typing import Any
-
-import yaml
+from collections.abc import Callable
 
 from pytest_l402.boundary import quoted
-from pytest_l402.boundary.bounded_yaml import UNREADABLE, BoundedLoader
+from pytest_l402.boundary.strict_yaml import YamlError, parse_yaml
 from pytest_l402.ops.compile.regexps import PatternError, compiled
 from pytest_l402.ops.compile.terms import MSATS_PER_SAT
 from pytest_l402.stack.gateway.services import Service
@@ -25,21 +22,6 @@ class ApertureConfigError(ValueError):
     """A file that no gateway starts with; one line that names the field."""
 
 
-class _Loader(BoundedLoader):
-    """Refuses a key that occurs twice, as Aperture's own reader does."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable):
-                if key in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"key {key!r} twice", node.start_mark)
-                seen.add(key)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
-
-
 def load_services(text: str, owner_of: Callable[[str], str | None]) -> tuple[Service, ...]:
     """Return the services of a file in their order; `owner_of` tells the owner of a paywall id.
 
@@ -47,10 +29,9 @@ def load_services(text: str, owner_of: Callable[[str], str | None]) -> tuple[Ser
         ApertureConfigError: not YAML, an unknown field, a value that cannot work.
     """
     try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
-    except UNREADABLE as error:
-        problem = getattr(error, "problem", None) or type(error).__name__
-        raise ApertureConfigError(f"aperture.yaml: expected YAML, saw {quoted(str(problem))}") from None
+        document = parse_yaml(text)
+    except YamlError as error:
+        raise ApertureConfigError(f"aperture.yaml: {error}") from None
     if not isinstance(document, dict) or set(document) != {"services"}:
         raise ApertureConfigError("aperture.yaml: expected the one key services")
     if not isinstance(document["services"], list):
