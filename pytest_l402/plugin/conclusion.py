@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_l402 import __version__
+from pytest_l402.plugin.origin import pin_of, used_files
 from pytest_l402.plugin.outlets import say, say_unwritten
 from pytest_l402.plugin.preparation import move_previous_aside, prepare
 from pytest_l402.plugin.publishing import publish_artifacts
@@ -16,7 +16,6 @@ from pytest_l402.plugin.run import RUN
 from pytest_l402.signoff import (
     RunFacts,
     SignOff,
-    SystemUnderRehearsal,
     Verdict,
     build_document,
     find_evidence_faults,
@@ -27,13 +26,11 @@ from pytest_l402.signoff.document import DocumentKind
 from pytest_l402.signoff.manifest import ManifestError
 
 if TYPE_CHECKING:
-    from pytest_l402.plugin.controller import Controller
-
-_SYSTEM = "pytest-l402 stand-in stack"
+    from pytest_l402.plugin.seen import Seen
 
 
-def judge(config: pytest.Config, seen: Controller, exit_status: int) -> SignOff:
-    """Return the verdict on what the controller has seen; `exit_status` is pytest's own: a veto, no proof."""
+def judge(config: pytest.Config, seen: Seen, exit_status: int) -> SignOff:
+    """Return the verdict on what was seen of the run; `exit_status` is pytest's own: a veto, no proof."""
     run = config.stash[RUN]
     preparation = prepare(config)
     selection = seen.selection
@@ -73,24 +70,25 @@ def veto(session: pytest.Session, verdict: Verdict) -> bool:
     return False
 
 
-def conclude(session: pytest.Session, seen: Controller, exit_status: int) -> None:
+def conclude(session: pytest.Session, seen: Seen, exit_status: int) -> None:
     """Write the final word, say it, and see that the exit code agrees with it."""
     config = session.config
     run = config.stash[RUN]
     sign_off = judge(config, seen, exit_status)
     veto(session, sign_off.verdict)
-    document = build_document(sign_off, system=SystemUnderRehearsal(_SYSTEM, __version__, seen.commit))
+    files = used_files(config, run.settings, seen.selection.selected)
+    document = build_document(sign_off, project=pin_of(config.rootpath, files))
     try:
         if document.kind is not DocumentKind.DRILL:
             move_previous_aside(run)
-        files = write_run(run.folder, document)
+        written = write_run(run.folder, document)
         publish_artifacts(run.folder, document, run.settings)
     except (OSError, ManifestError, pytest.UsageError) as error:
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         say_unwritten(config, run, error, document)
         return
-    say(config, document, files)
+    say(config, document, written)
 
 
 def _named(errors: dict[str, str]) -> tuple[str, ...]:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Generator
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_l402.plugin.narrowing import asks_for_rehearsals, narrowed_by_options
+from pytest_l402.plugin.narrowing import asks_for_rehearsals
 from pytest_l402.plugin.run import RUN, WIRE_KEY
+from pytest_l402.plugin.seen import Seen
 from pytest_l402.plugin.selection import REHEARSAL_PROPERTY, SELECTION, Selection
 
 if TYPE_CHECKING:
-    from pytest_l402.plugin.ledger import Ledger
     from pytest_l402.signoff import Verdict
 
 _PHASES = ("setup", "call", "teardown")
@@ -32,38 +30,8 @@ class Controller:
         self._run = config.stash[RUN]
         # A child that a test forks and does not end comes to the end of the session too.
         self._pid = os.getpid()
-        self._ledger: Ledger | None = None
         self._verdict: Verdict | None = None
-        self.started_at_ms = time.time_ns() // 1_000_000
-        # What is told several times is kept once, by its key.
-        self.collect_errors: dict[str, str] = {}
-        self.worker_crashes: dict[str, str] = {}
-        self.internal_errors: list[str] = []
-        self.interrupted = False
-
-    @property
-    def ledger(self) -> Ledger:
-        """The reports of the rehearsals."""
-        if self._ledger is None:
-            from pytest_l402.plugin.ledger import Ledger
-
-            self._ledger = Ledger()
-        return self._ledger
-
-    @property
-    def selection(self) -> Selection:
-        """What was selected; what reported itself, if every worker died before it could say."""
-        if SELECTION in self._config.stash:
-            return self._config.stash[SELECTION]
-        reported = {} if self._ledger is None else self._ledger.rehearsals
-        return Selection(reported, {}, self._narrowed_by_options() if reported else ())
-
-    @cached_property
-    def commit(self) -> str | None:
-        """The state of the project that this run is pinned to, asked for once."""
-        from pytest_l402.plugin.origin import commit_of
-
-        return commit_of(self._config.rootpath)
+        self._seen = Seen(config)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -85,21 +53,21 @@ class Controller:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keep what could not be collected."""
         if report.failed:
-            self.collect_errors[report.nodeid] = report.longreprtext
+            self._seen.collect_errors[report.nodeid] = report.longreprtext
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep every report of a rehearsal, and of a test whose worker died before it could say more."""
         named = any(name == REHEARSAL_PROPERTY for name, _ in report.user_properties)
         if named or report.when not in _PHASES:
-            self.ledger.add(report)
+            self._seen.ledger.add(report)
 
     def pytest_internalerror(self, excrepr: object) -> None:
         """Keep what broke in pytest, in a plugin, or in a worker."""
-        self.internal_errors.append(str(excrepr))
+        self._seen.internal_errors.append(str(excrepr))
 
     def pytest_keyboard_interrupt(self) -> None:
         """Note Ctrl-C and `pytest.exit`."""
-        self.interrupted = True
+        self._seen.interrupted = True
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -113,7 +81,7 @@ class Controller:
         Raises `pytest.UsageError` if that is what ended the worker's collection.
         """
         if error is not None:
-            self.worker_crashes.setdefault(node.gateway.id, str(error))
+            self._seen.worker_crashes.setdefault(node.gateway.id, str(error))
         wire = (getattr(node, "workeroutput", None) or {}).get(WIRE_KEY, {})
         if "usage_error" in wire:
             raise pytest.UsageError(wire["usage_error"])
@@ -136,43 +104,44 @@ class Controller:
             return (yield)
         from pytest_l402.plugin.conclusion import conclude, judge, veto
 
-        self._verdict = judge(self._config, self, own).verdict
+        self._verdict = judge(self._config, self._seen, own).verdict
         vetoed = veto(session, self._verdict)
         try:
             return (yield)
         except pytest.exit.Exception as stop:
-            self.interrupted = True
+            self._seen.interrupted = True
             # Left at 0 it would overwrite the exit status of a refused run.
             stop.returncode = stop.returncode or None
             raise
         except BaseException as error:
-            self.internal_errors.append(f"{type(error).__name__}: {error}")
+            self._seen.internal_errors.append(f"{type(error).__name__}: {error}")
             raise
         finally:
             final = int(session.exitstatus)
             # Another plugin may set it back to 0: what failed before has failed all the same.
             ours = vetoed and final == pytest.ExitCode.TESTS_FAILED
-            conclude(session, self, own if ours or final == pytest.ExitCode.OK else final)
+            conclude(session, self._seen, own if ours or final == pytest.ExitCode.OK else final)
 
     def _wants_everything(self) -> bool:
         asked = asks_for_rehearsals(self._config) and self._run.settings.catalogue.is_file()
-        return asked and not self._narrowed_by_options()
-
-    def _narrowed_by_options(self) -> tuple[str, ...]:
-        return narrowed_by_options(self._config, self._run.settings.catalogue)
+        return asked and not self._seen.narrowed_by_options()
 
     def _concerns_rehearsals(self, exit_status: int) -> bool:
         """Whether there is anything to say about rehearsals; if not, nothing is said or written."""
         if exit_status == pytest.ExitCode.USAGE_ERROR:
             return False
-        if self.selection.selected or self._wants_everything():
+        if self._seen.selection.selected or self._wants_everything():
             return True
-        return bool(self.collect_errors) and self._rehearsals_may_be_hidden()
+        return bool(self._seen.collect_errors) and self._rehearsals_may_be_hidden()
 
     def _rehearsals_may_be_hidden(self) -> bool:
         """Whether a module beside the catalogue could not be imported, in a run that leaves nothing out."""
         catalogue = self._run.settings.catalogue
-        if not catalogue.is_file() or self._config.getoption("markexpr", "") or self._narrowed_by_options():
+        if (
+            not catalogue.is_file()
+            or self._config.getoption("markexpr", "")
+            or self._seen.narrowed_by_options()
+        ):
             return False
-        files = {nodeid.partition("::")[0] for nodeid in self.collect_errors}
+        files = {nodeid.partition("::")[0] for nodeid in self._seen.collect_errors}
         return any(catalogue.parent in (self._config.rootpath / file).parents for file in files)

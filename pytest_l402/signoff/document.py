@@ -4,12 +4,14 @@ made.
 
 from __future__ import annotations
 
+import json
 import platform
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
@@ -17,6 +19,7 @@ from pytest_l402.boundary.input_error import InputError
 from pytest_l402.boundary.input_files import read_text
 from pytest_l402.boundary.strict_json import parse_json
 from pytest_l402.evidence.check import CheckResult
+from pytest_l402.evidence.system import AttachedSystem
 from pytest_l402.signoff.catalogue import Catalogue
 from pytest_l402.signoff.document_model import (
     SCHEMA_VERSION,
@@ -29,6 +32,8 @@ from pytest_l402.signoff.document_model import (
     LineEntry,
     LineState,
     NodeEntry,
+    PartEntry,
+    ProjectEntry,
     ReasonEntry,
     RehearsalEntry,
     RunEntry,
@@ -39,6 +44,7 @@ from pytest_l402.signoff.document_model import (
     ViolationEntry,
     WaiverEntry,
     count,
+    is_pinning,
 )
 from pytest_l402.signoff.judged import Reason, RehearsalJudgement, SignOff
 from pytest_l402.signoff.results import NodeResult, RunFacts
@@ -47,8 +53,8 @@ from pytest_l402.signoff.waivers import Waiver
 __all__ = [
     "DISTRIBUTIONS",
     "DocumentKind",
+    "ProjectPin",
     "SignOffDocument",
-    "SystemUnderRehearsal",
     "build_document",
     "document_bytes",
     "installed_versions",
@@ -60,14 +66,11 @@ DISTRIBUTIONS: Final = ("pytest-l402", "pytest", "pydantic", "httpx", "respx", "
 
 
 @dataclass(frozen=True, slots=True)
-class SystemUnderRehearsal:
-    """What was rehearsed. `digest` pins it (a commit, "sha256:<hex>"); None is said plainly as "not
-    pinned".
-    """
+class ProjectPin:
+    """What pins the project that holds the rehearsals, "git:<commit>"; without it, why nothing does."""
 
-    name: str
-    version: str
-    digest: str | None = None
+    digest: str | None
+    not_pinned_because: str | None = None
 
 
 def installed_versions(distributions: Iterable[str] = DISTRIBUTIONS) -> dict[str, str]:
@@ -82,7 +85,7 @@ def installed_versions(distributions: Iterable[str] = DISTRIBUTIONS) -> dict[str
 
 
 def build_document(
-    sign_off: SignOff, *, system: SystemUnderRehearsal, versions: Mapping[str, str] | None = None
+    sign_off: SignOff, *, project: ProjectPin, versions: Mapping[str, str] | None = None
 ) -> SignOffDocument:
     """Return the document of a judged run; every text in it is redacted and printable.
 
@@ -97,7 +100,8 @@ def build_document(
         signature="UNSIGNED",
         reasons=tuple(_reason(reason) for reason in sign_off.reasons),
         run=_run(sign_off.facts),
-        system=SystemEntry.model_validate(system),
+        systems=_systems([node for outcome in sign_off.outcomes for node in outcome.nodes]),
+        project=ProjectEntry.model_validate(project),
         catalogue=CatalogueEntry(
             source=_portable(sign_off.catalogue.source),
             sha256=sign_off.catalogue.sha256,
@@ -120,13 +124,16 @@ def read_signoff(path: Path) -> SignOffDocument:
     """Read and check a sign-off, refusal or drill; `path` is the file or the run folder that holds one of
     them.
 
-    Raises `InputError`, one line, if there is none or more than one, if it is not JSON of this schema, if
+    A document of schema version 1 is read as what it says in terms of the current one. Raises `InputError`,
+    one line, if there is none or more than one, if it is not JSON of this schema, if
     its parts contradict its verdict, or if its name is not that of its kind. It proves nothing about the
     evidence files: see `check_manifest`.
     """
     file = _document_in(path) if path.is_dir() else path
     text = read_text(file)
-    parse_json(text, file)
+    value = parse_json(text, file)
+    if isinstance(value, dict) and value.get("schema_version") == "1":
+        text = json.dumps(_from_version_1(value))
     try:
         document = SignOffDocument.model_validate_json(text)
     except ValidationError as error:
@@ -157,6 +164,44 @@ def _document_in(folder: Path) -> Path:
         seen = " and ".join(found) or "none of them"
         raise InputError.at(folder, expected=f"exactly one of {', '.join(names)}", seen=seen)
     return folder / found[0]
+
+
+def _from_version_1(value: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew one system, by a name that was always the same, and took the project's commit for its
+    digest.
+    """
+    found = {**value, "schema_version": SCHEMA_VERSION}
+    system = found.pop("system", None)
+    known = isinstance(system, dict) and set(system) == {"name", "version", "digest"}
+    if not known or {"systems", "project"} & set(found):
+        return {**found, "system": system}
+    reason = None if system["digest"] else "version 1 of the document does not say why"
+    found["project"] = {"digest": system["digest"], "not_pinned_because": reason}
+    unknown: dict[str, Any] = {"digest": None, "pinned": "no", "tests": 0, "standing_checks": [], "parts": []}
+    found["systems"] = [{**system, **unknown}]
+    return found
+
+
+def _systems(nodes: Sequence[NodeResult]) -> tuple[SystemEntry, ...]:
+    """Every system that was attached, once for each state that it was in, with its parts counted by tests."""
+    attached: dict[tuple[str, str, str | None], list[AttachedSystem]] = {}
+    for system in (system for node in nodes for system in node.systems):
+        attached.setdefault((system.name, system.version, system.digest), []).append(system)
+    return tuple(
+        SystemEntry(
+            name=name,
+            version=release,
+            digest=digest,
+            pinned="by-digest" if is_pinning(digest) else "no",
+            tests=len(times),
+            standing_checks=tuple(dict.fromkeys(check for each in times for check in each.standing_checks)),
+            parts=tuple(
+                PartEntry(**asdict(part), tests=tests)
+                for part, tests in Counter(part for each in times for part in each.parts).items()
+            ),
+        )
+        for (name, release, digest), times in attached.items()
+    )
 
 
 def _portable(source: str) -> str:

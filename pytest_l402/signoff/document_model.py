@@ -6,6 +6,7 @@ lower hex. What may be absent is null, never left out. No verdict is a bare bool
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -19,7 +20,9 @@ from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
 from pytest_l402.signoff.results import PHASES
 from pytest_l402.signoff.waivers import WaiverTarget
 
-SCHEMA_VERSION: Final = "1"
+SCHEMA_VERSION: Final = "2"
+
+_PINNING: Final = re.compile(r"sha256:[0-9a-f]{64}|git:([0-9a-f]{40}|[0-9a-f]{64})")
 
 
 class DocumentKind(StrEnum):
@@ -122,8 +125,8 @@ class SurvivorEntry(_Part):
 
 
 class CheckEntry(_Part):
-    """One check on one node: asked for by the test, or standing (run by the plugin over everything
-    recorded).
+    """One check on one node: asked for by the test, or standing (brought by a system, and
+    run over everything recorded).
     """
 
     name: CleanText
@@ -199,12 +202,43 @@ class RunEntry(_Part):
     time_source: Literal["clock of the machine, self-asserted"]
 
 
+class PartEntry(_Part):
+    """Who played a role, and in how many tests: its class, or its host when it is reached over a network.
+
+    `distribution` is null for what is in no installed package; `file` says where that is written. `ours`
+    means that it belongs to pytest-l402. `held_by` names the part that it was found in.
+    """
+
+    role: CleanText
+    name: CleanText
+    distribution: CleanText | None
+    version: CleanText | None
+    ours: bool
+    file: CleanText | None
+    held_by: CleanText | None
+    tests: Count
+
+
 class SystemEntry(_Part):
-    """What was rehearsed; `digest` null means that the tested system is not pinned."""
+    """A system that was rehearsed, in how many tests, and what always held for it.
+
+    `pinned` is "by-digest" only where `digest` is one that names content: sha256:<hex> or git:<commit>.
+    """
 
     name: CleanText
     version: CleanText
     digest: CleanText | None
+    pinned: Literal["by-digest", "no"]
+    tests: Count
+    standing_checks: tuple[CleanText, ...]
+    parts: tuple[PartEntry, ...]
+
+
+class ProjectEntry(_Part):
+    """The project that holds the rehearsals: the commit that pins it, or why none does."""
+
+    digest: CleanText | None
+    not_pinned_because: CleanText | None
 
 
 class CatalogueEntry(_Part):
@@ -245,13 +279,14 @@ class SignOffDocument(_Part):
     each other.
     """
 
-    schema_version: Literal["1"]
+    schema_version: Literal["2"]
     kind: DocumentKind
     verdict: Verdict
     signature: Literal["UNSIGNED"]
     reasons: tuple[ReasonEntry, ...]
     run: RunEntry
-    system: SystemEntry
+    systems: tuple[SystemEntry, ...]
+    project: ProjectEntry
     catalogue: CatalogueEntry
     versions: dict[str, str]
     counts: CountsEntry
@@ -264,6 +299,11 @@ class SignOffDocument(_Part):
         if faults:
             raise ValueError(f"the document contradicts itself: {'; '.join(faults)}")
         return self
+
+
+def is_pinning(digest: str | None) -> bool:
+    """Whether a digest names content, and so cannot be of two things: sha256:<64 hex> or git:<commit>."""
+    return digest is not None and _PINNING.fullmatch(digest) is not None
 
 
 def count(rehearsals: tuple[RehearsalEntry, ...]) -> CountsEntry:
@@ -288,6 +328,13 @@ def _contradictions(document: SignOffDocument) -> list[str]:
         faults.append(f"kind {document.kind} with verdict {document.verdict}")
     if document.counts != count(document.rehearsals):
         faults.append("the counts are not those of the rehearsals")
+    faults.extend(
+        f"system {system.name} is said to be pinned {system.pinned} with digest {system.digest}"
+        for system in document.systems
+        if (system.pinned == "by-digest") != is_pinning(system.digest)
+    )
+    if (document.project.digest is None) == (document.project.not_pinned_because is None):
+        faults.append("the project is pinned and is not, or neither")
     if (document.verdict is Verdict.DRILL) != (document.run.selection == "narrowed"):
         faults.append(f"verdict {document.verdict} for a {document.run.selection} run")
     if document.verdict is Verdict.SIGNED_OFF:

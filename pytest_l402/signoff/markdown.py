@@ -19,12 +19,14 @@ from pytest_l402.signoff.document_model import (
     NodeEntry,
     RehearsalEntry,
     SignOffDocument,
+    SystemEntry,
 )
 from pytest_l402.signoff.judged import RehearsalState
 from pytest_l402.signoff.manifest import MANIFEST
 from pytest_l402.signoff.wording import (
     VERDICT_WORDS,
     instant,
+    part_words,
     plural,
     sentence,
     standing,
@@ -91,6 +93,11 @@ def _head(document: SignOffDocument) -> Iterator[str]:
     yield f"- catalogue: sha256 {document.catalogue.sha256}"
     yield from (f"- {code(text)}" for text in standing(document))
     yield ""
+    if document.systems:
+        yield "## Tested systems\n"
+        for system in document.systems:
+            yield from _system(system)
+        yield ""
     if document.reasons:
         yield "## Why not\n"
         yield from (f"- {code(reason.text)}" for reason in document.reasons[:_REASONS_SHOWN])
@@ -107,6 +114,16 @@ def _head(document: SignOffDocument) -> Iterator[str]:
     for entry in document.rehearsals:
         yield f"| {entry.id} | {entry.runbook} | {prose(entry.section)} | {entry.state} | {tally(entry)} |"
     yield ""
+
+
+def _system(system: SystemEntry) -> Iterator[str]:
+    pinned = code(system.digest or "") if system.pinned == "by-digest" else "not pinned"
+    tests = plural(system.tests, "test")
+    yield f"- {code(system.name)} {code(system.version)}, {pinned}, in {tests}"
+    checks = ", ".join(code(name) for name in system.standing_checks) or "none"
+    yield f"  - standing checks: {checks}"
+    for part in system.parts:
+        yield f"  - {code(part_words(part))}, in {plural(part.tests, 'test')}"
 
 
 def _rehearsal(entry: RehearsalEntry) -> Iterator[str]:

@@ -9,8 +9,10 @@ from pytest_l402.signoff.document_model import (
     CheckEntry,
     CheckState,
     LineState,
+    PartEntry,
     RehearsalEntry,
     SignOffDocument,
+    SystemEntry,
     WaiverEntry,
 )
 from pytest_l402.signoff.judged import RehearsalState, Verdict
@@ -79,20 +81,39 @@ def checks_of(entry: RehearsalEntry) -> tuple[CheckEntry, ...]:
 
 
 def standing(document: SignOffDocument) -> tuple[str, ...]:
-    """Return what a reader must not assume: who signed, what the clock is, whether the tested system is
-    pinned.
+    """Return what a reader must not assume: who signed, what was tested and whether that is pinned, what the
+    clock is.
     """
-    system = document.system
-    pinned = (
-        f"Tested system: {system.name} {system.version}, pinned by {system.digest}."
-        if system.digest is not None
-        else f"Tested system: {system.name} {system.version}, not pinned by a digest."
-    )
+    project = document.project
+    tested = [f"Tested system: {system_words(system)}." for system in document.systems]
     return (
         "UNSIGNED: nobody has put a signature on this document.",
-        pinned,
+        *(tested or ["Tested system: none was attached."]),
+        f"Rehearsals pinned by {project.digest}."
+        if project.digest is not None
+        else f"Rehearsals not pinned: {project.not_pinned_because}.",
         "Times come from the clock of the machine; no one else attests them.",
     )
+
+
+def system_words(system: SystemEntry) -> str:
+    """Return who a system is, what pins it, and which of its parts are not ours."""
+    pinned = f"pinned by {system.digest}" if system.pinned == "by-digest" else "not pinned by a digest"
+    words = [f"{system.name} {system.version}, {pinned}"]
+    words += [part_words(part) for part in system.parts if not part.ours]
+    if not system.standing_checks and system.tests:
+        words.append("no standing checks")
+    return "; ".join(words)
+
+
+def part_words(part: PartEntry) -> str:
+    """Return who plays a role, where that comes from, and in what it was found."""
+    if part.distribution is not None:
+        source = f" of {part.distribution} {part.version}"
+    else:
+        source = "" if part.file is None else f" ({part.file}, in no installed package)"
+    held = "" if part.held_by is None else f", in {part.held_by}"
+    return f"{part.role}: {part.name}{source}{held}"
 
 
 def waiver_sentence(waiver: WaiverEntry) -> str:

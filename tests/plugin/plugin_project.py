@@ -45,6 +45,21 @@ def nothing_paid():
     mutants = (set_value("records", "paidAmountMsats", 1),)
     return Check("nothing_paid()", judge, mutants, ("records",))
 
+class Broken:
+    name, version, digest = "broken", "1", None
+
+    def parts(self):
+        return ()
+
+    def tables(self):
+        return 1 / 0
+
+    def steady_state(self, when):
+        return ()
+
+    def standing_checks(self):
+        return ()
+
 def drill(evidence, line, **changes):
     evidence.record("records", {**RECORD, **changes})
     evidence.verify(nothing_paid().proves(line))

@@ -14,12 +14,13 @@ from plugin_project import Project
 from pytest_l402.plugin.ledger import Ledger
 from pytest_l402.plugin.node import RESULT_PROPERTY
 from pytest_l402.plugin.options import check_output_folder
-from pytest_l402.plugin.origin import commit_of
+from pytest_l402.plugin.origin import pin_of
 from pytest_l402.plugin.selection import REHEARSAL_PROPERTY
-from pytest_l402.signoff import NodeResult
+from pytest_l402.signoff import NodeResult, ProjectPin
 
 NODE = "rehearsals/test_alpha.py::test_alpha"
 MARKED = ("-m", "rehearsal")
+ATTACH_BROKEN = "import drilling; l402_evidence.attach(drilling.Broken())"
 
 
 def report(when: str, outcome: str = "passed", nodeid: str = NODE, **properties: str) -> pytest.TestReport:
@@ -130,7 +131,7 @@ def test_evidence_that_cannot_be_kept_refuses_the_run_but_tears_down(project: Pr
         "rehearsals/test_alpha.py",
         'drill(l402_evidence, "1.free")',
         'drill(l402_evidence, "1.free")\n    l402_evidence.judge_standing = lambda: ()\n'
-        "    l402_evidence.attach(lambda: 1 / 0)\n",
+        f"    {ATTACH_BROKEN}\n",
     )
     project.replace(
         "rehearsals/test_alpha.py",
@@ -147,7 +148,7 @@ def test_a_failing_test_whose_system_is_gone_still_shows_its_own_failure(project
     project.replace(
         "rehearsals/test_alpha.py",
         'drill(l402_evidence, "1.free")',
-        'drill(l402_evidence, "1.free")\n    l402_evidence.attach(lambda: 1 / 0)\n    assert 1 == 2\n',
+        f'drill(l402_evidence, "1.free")\n    {ATTACH_BROKEN}\n    assert 1 == 2\n',
     )
     output = project.run(*MARKED).output
     assert "assert 1 == 2" in output
@@ -162,28 +163,81 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def test_commit_of_a_clean_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def committed(folder: Path) -> None:
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "one")
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clean working tree with one module, in no other repository."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert commit_of(tmp_path) is None
     git(tmp_path, "init", "-q")
-    assert commit_of(tmp_path) is None
-    (tmp_path / "file").write_text("one")
-    git(tmp_path, "add", "file")
-    git(tmp_path, "commit", "-q", "-m", "one")
-    assert commit_of(tmp_path) == f"git:{git(tmp_path, 'rev-parse', 'HEAD')}"
-    (tmp_path / "new").write_text("untracked, as evidence is")
-    assert commit_of(tmp_path) is not None
-    module = tmp_path / "conftest.py"
-    module.write_text("# untracked, and imported all the same")
-    assert commit_of(tmp_path) is None
-    module.unlink()
-    (tmp_path / "file").write_text("two")
-    assert commit_of(tmp_path) is None
+    (tmp_path / "test_it.py").write_text("one")
+    (tmp_path / ".gitignore").write_text("conftest.py\n.venv/\n")
+    committed(tmp_path)
+    return tmp_path
 
 
-def test_commit_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clean_tree_is_pinned_by_its_commit(repository: Path) -> None:
+    (repository / "evidence.jsonl").write_text("untracked, as evidence is")
+    ignored = repository / ".venv" / "conftest.py"
+    ignored.parent.mkdir()
+    ignored.write_text("ignored, and of another project")
+    pin = pin_of(repository, [repository / "test_it.py"])
+    assert pin == ProjectPin(f"git:{git(repository, 'rev-parse', 'HEAD')}")
+
+
+CHANGES = {
+    "changed": (("test_it.py", "two"), "changed since the commit: test_it.py"),
+    "module": (("conf/helper.py", "x"), "in no commit: conf/helper.py"),
+    "ini": (("pytest.ini", "[pytest]"), "in no commit: pytest.ini"),
+    "ignored": (("conftest.py", "x"), "in no commit: conftest.py"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_whatever_pytest_reads_and_no_commit_has_is_named(repository: Path, name: str) -> None:
+    (path, text), reason = CHANGES[name]
+    file = repository / path
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    assert pin_of(repository, [file]) == ProjectPin(None, reason)
+
+
+def test_what_is_in_no_commit_is_counted(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "catalogue.yaml"
+    (repository / "conftest.py").write_text("x")
+    pin = pin_of(repository, [repository / "conftest.py", elsewhere])
+    assert pin.not_pinned_because == "in no commit: catalogue.yaml and 1 more"
+
+
+def test_no_repository_no_commit_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert pin_of(tmp_path, []) == ProjectPin(None, "no git commit holds them")
+    git(tmp_path, "init", "-q")
+    assert pin_of(tmp_path, []) == ProjectPin(None, "no git commit holds them")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert commit_of(tmp_path) is None
+    assert pin_of(tmp_path, []) == ProjectPin(None, "git is not installed")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_names_what_pins_its_rehearsals_and_no_system(
+    project: Project, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.root.parent))
+    project.write(".gitignore", "output/\n__pycache__/\nrehearsals/conftest.py\n")
+    git(project.root, "init", "-q")
+    committed(project.root)
+    first = project.run(*MARKED, workers=workers)
+    assert first.document["project"] == {
+        "digest": f"git:{git(project.root, 'rev-parse', 'HEAD')}",
+        "not_pinned_because": None,
+    }
+    assert first.document["systems"] == []
+    project.write("rehearsals/conftest.py", "")
+    second = project.end_of_second(first, *MARKED, workers=workers)
+    assert second.document["project"]["not_pinned_because"] == "in no commit: rehearsals/conftest.py"
 
 
 def test_folder_that_is_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

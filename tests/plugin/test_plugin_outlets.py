@@ -11,8 +11,6 @@ from xml.etree import ElementTree
 import pytest
 from plugin_project import Project
 
-from pytest_l402 import __version__
-
 MARKED = ("-m", "rehearsal")
 FAILING = ('drill(l402_evidence, "1.free")', 'drill(l402_evidence, "1.free", paidAmountMsats=7)')
 
@@ -29,7 +27,7 @@ def section(output: str) -> list[str]:
 
 UNSIGNED = (
     "UNSIGNED: nobody has put a signature on this document. "
-    f"Tested system: pytest-l402 stand-in stack {__version__}, not pinned by a digest. "
+    "Tested system: none was attached. Rehearsals not pinned: no git commit holds them. "
     "Times come from the clock of the machine; no one else attests them."
 )
 

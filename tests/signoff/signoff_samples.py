@@ -8,15 +8,17 @@ from datetime import date
 from typing import Any
 
 from pytest_l402.evidence.check import CheckResult, MutantResult, Violation
+from pytest_l402.evidence.parts import Part
+from pytest_l402.evidence.system import AttachedSystem
 from pytest_l402.signoff import (
     NodeResult,
+    ProjectPin,
     RecordedFile,
     Rehearsal,
     Runbook,
     RunFacts,
     SignOff,
     SignOffDocument,
-    SystemUnderRehearsal,
     Waiver,
     WaiverTarget,
     build_document,
@@ -25,7 +27,14 @@ from pytest_l402.signoff import (
 from pytest_l402.signoff.catalogue import Catalogue, Line, LineSource, RehearsalKind
 
 TODAY = date(2026, 11, 21)
-SYSTEM = SystemUnderRehearsal(name="stack of the tests", version="0")
+PROJECT = ProjectPin(None, "no git commit holds them")
+SYSTEM = AttachedSystem(
+    name="stack of the tests",
+    version="0",
+    digest=None,
+    parts=(Part("gateway", "Gateway", "pytest-l402", "0", ours=True),),
+    standing_checks=("records_complete",),
+)
 VERSIONS = {"python": "3.x", "pytest-l402": "0"}
 
 
@@ -103,6 +112,7 @@ def node(rehearsal: str, case: str | None = None, **changes: Any) -> NodeResult:
         phases={"setup": "passed", "call": "passed", "teardown": "passed"},
         checks=tuple(held(f"check {line}", line) for line in lines),
         standing=(held("records_complete"),),
+        systems=(SYSTEM,),
         request_ids=(f"req-{rehearsal}",),
         evidence_files=(RecordedFile(f"evidence/{rehearsal}/records.jsonl", "a" * 64, 10),),
         file=f"rehearsals/test_{rehearsal}.py",
@@ -154,7 +164,7 @@ def judge(
 def document(
     nodes: Sequence[NodeResult] = GREEN, run: RunFacts | None = None, waivers: Sequence[Waiver] = ()
 ) -> SignOffDocument:
-    return build_document(judge(nodes, run, waivers), system=SYSTEM, versions=VERSIONS)
+    return build_document(judge(nodes, run, waivers), project=PROJECT, versions=VERSIONS)
 
 
 def waiver(target: WaiverTarget, name: str, until: date = date(2026, 12, 1)) -> Waiver:

@@ -13,6 +13,7 @@ import pytest
 from signoff_samples import (
     CATALOGUE,
     GREEN,
+    PROJECT,
     SYSTEM,
     VERSIONS,
     document,
@@ -28,15 +29,18 @@ from signoff_samples import (
 
 from pytest_l402.boundary.strict_json import InputError
 from pytest_l402.evidence.check import CheckResult, MutantResult
+from pytest_l402.evidence.parts import Part
+from pytest_l402.evidence.system import AttachedSystem
 from pytest_l402.signoff import (
+    ProjectPin,
     RecordedFile,
-    SystemUnderRehearsal,
     WaiverTarget,
     build_document,
     document_bytes,
     installed_versions,
     read_signoff,
 )
+from pytest_l402.signoff.wording import standing
 
 
 def plain(**changes: Any) -> Any:
@@ -54,7 +58,7 @@ def test_it_lists_what_the_verdict_rests_on() -> None:
     reuse = next(entry for entry in written["rehearsals"] if entry["id"] == "reuse")
     (ran,) = reuse["nodes"]
 
-    assert (written["schema_version"], written["kind"], written["verdict"]) == ("1", "signoff", "SIGNED_OFF")
+    assert (written["schema_version"], written["kind"], written["verdict"]) == ("2", "signoff", "SIGNED_OFF")
     assert written["signature"] == "UNSIGNED"
     assert written["run"]["selection"] == "full"
     assert written["catalogue"]["sha256"] == "c" * 64
@@ -146,7 +150,7 @@ def test_an_unknown_line_of_a_check_is_cited_by_its_id_alone() -> None:
 
 def test_no_layout_of_a_machine_is_in_it() -> None:
     absolute = replace(CATALOGUE, source="/home/ada/work/rehearsals/catalogue.yaml")
-    built = build_document(judge(catalogue=absolute), system=SYSTEM)
+    built = build_document(judge(catalogue=absolute), project=PROJECT)
 
     assert built.catalogue.source == "rehearsals/catalogue.yaml"
     assert b"/home/ada" not in document_bytes(built)
@@ -176,6 +180,7 @@ def test_no_secret_and_no_control_character_reaches_the_bytes() -> None:
         skipped=dirty,
         xfail=dirty,
         request_ids=(dirty,),
+        systems=(AttachedSystem(dirty, dirty, dirty, (Part(*[dirty] * 4, True, dirty, dirty),), (dirty,)),),
         file=dirty,
     )
     run = facts(
@@ -188,9 +193,7 @@ def test_no_secret_and_no_control_character_reaches_the_bytes() -> None:
         evidence_faults=(dirty,),
     )
     nasty = waiver(WaiverTarget.CHECK, f"check {dirty}")
-    built = build_document(
-        judge((bad,), run, (nasty,)), system=SystemUnderRehearsal(dirty, dirty, dirty), versions={"x": "1"}
-    )
+    built = build_document(judge((bad,), run, (nasty,)), project=ProjectPin(None, dirty), versions={"x": "1"})
     data = document_bytes(built)
 
     assert canary.encode() not in data
@@ -202,13 +205,118 @@ def test_whatever_a_text_holds_is_written_and_read_back_alike(tmp_path: Path) ->
     nasty = "token=0123456789abcdef0123 \ud83d \x1b[2J\u202e" + "x" * 5000
     built = build_document(
         judge((failed_node("success", failure=f"{nasty}\n{nasty}", request_ids=(nasty,)), node("reuse"))),
-        system=SYSTEM,
+        project=PROJECT,
         versions=VERSIONS,
     )
     (tmp_path / "refusal.json").write_bytes(document_bytes(built))
 
     assert "0123456789abcdef0123" not in built.model_dump_json()
     assert read_signoff(tmp_path) == built
+
+
+IMAGE = f"sha256:{'d' * 64}"
+
+
+def test_it_lists_every_system_and_part_with_the_tests_that_had_it() -> None:
+    mine = Part("buyer", "MyClient", file="conftest.py")
+    theirs = Part("buyer", "L402Client", "l402-requests", "0.9.0", held_by="MyClient")
+    own = replace(SYSTEM, parts=(*SYSTEM.parts, mine, theirs))
+    live = AttachedSystem("platform", "configHash x", IMAGE, (Part("gateway", "gw.example.org"),))
+    nodes = (node("success", systems=(SYSTEM, live)), node("reuse", systems=(own,)))
+    stack, platform = plain(nodes=nodes)["systems"]
+
+    assert (stack["name"], stack["version"], stack["digest"], stack["pinned"], stack["tests"]) == (
+        *("stack of the tests", "0", None, "no"),
+        2,
+    )
+    assert stack["standing_checks"] == ["records_complete"]
+    assert [(part["name"], part["ours"], part["tests"]) for part in stack["parts"]] == [
+        ("Gateway", True, 2),
+        ("MyClient", False, 1),
+        ("L402Client", False, 1),
+    ]
+    assert stack["parts"][2] == {
+        "role": "buyer",
+        "name": "L402Client",
+        "distribution": "l402-requests",
+        "version": "0.9.0",
+        "ours": False,
+        "file": None,
+        "held_by": "MyClient",
+        "tests": 1,
+    }
+    assert (platform["digest"], platform["pinned"], platform["standing_checks"]) == (IMAGE, "by-digest", [])
+
+
+def test_a_system_in_two_states_is_listed_in_both() -> None:
+    nodes = (node("success", systems=(SYSTEM,)), node("reuse", systems=(replace(SYSTEM, digest=IMAGE),)))
+    assert [(system["digest"], system["pinned"]) for system in plain(nodes=nodes)["systems"]] == [
+        (None, "no"),
+        (IMAGE, "by-digest"),
+    ]
+
+
+def test_a_digest_that_names_no_content_pins_nothing() -> None:
+    nodes = (node("success", systems=(replace(SYSTEM, digest="latest"),)), node("reuse"))
+    system = plain(nodes=nodes)["systems"][0]
+    assert (system["digest"], system["pinned"]) == ("latest", "no")
+
+
+def test_what_was_tested_is_told_in_words() -> None:
+    own = replace(
+        SYSTEM,
+        digest=IMAGE,
+        parts=(*SYSTEM.parts, Part("buyer", "MyClient", file="conftest.py"), Part("host", "gw.example.org")),
+        standing_checks=(),
+    )
+    nodes = (node("success", systems=(own,)), node("reuse", systems=()))
+    assert standing(document(nodes))[1:3] == (
+        f"Tested system: stack of the tests 0, pinned by {IMAGE}; buyer: MyClient (conftest.py, in no "
+        "installed package); host: gw.example.org; no standing checks.",
+        "Rehearsals not pinned: no git commit holds them.",
+    )
+    assert standing(document((node("success", systems=()), node("reuse", systems=()))))[1] == (
+        "Tested system: none was attached."
+    )
+
+
+def test_a_sign_off_of_version_1_is_still_read(tmp_path: Path) -> None:
+    path = Path(__file__).parent / "vectors" / "signoff-version-1.json"
+    old = json.loads(path.read_text())
+    found = read_signoff(write(tmp_path, old))
+    assert old["schema_version"] == "1"
+    assert (found.verdict, found.run.id, len(found.rehearsals)) == (
+        *("SIGNED_OFF", old["run"]["id"]),
+        len(old["rehearsals"]),
+    )
+    (system,) = found.systems
+    # What pinned it was the commit of the project.
+    assert (system.name, system.version, system.digest, system.pinned) == (
+        *("pytest-l402 stand-in stack", "0.1.0", None, "no"),
+    )
+    assert found.project.digest == old["system"]["digest"]
+    assert old["system"]["digest"].startswith("git:")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda old: old.pop("system"),
+        lambda old: old["system"].update(more="x"),
+        lambda old: old.update(system="x"),
+        lambda old: old.update(systems=[]),
+        lambda old: old.update(verdict="DRILL"),
+    ],
+    ids=["no-system", "more", "text", "both", "verdict"],
+)
+def test_a_bad_document_of_version_1_is_refused_on_one_line(
+    tmp_path: Path, change: Callable[[Any], object]
+) -> None:
+    old = json.loads((Path(__file__).parent / "vectors" / "signoff-version-1.json").read_text())
+    change(old)
+    with pytest.raises(InputError) as caught:
+        read_signoff(write(tmp_path, old))
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_it_comes_back_from_the_file_and_from_the_folder(tmp_path: Path) -> None:
@@ -342,7 +450,11 @@ TAMPERED: dict[str, Callable[[Any], object]] = {
     "evidence-digest": lambda value: _reuse(value)["nodes"][0]["evidence"][0].update(sha256="A" * 64),
     "extra-key": lambda value: value.update(extra=1),
     "missing-key": lambda value: value.pop("signature"),
-    "other-version": lambda value: value.update(schema_version="2"),
+    "other-version": lambda value: value.update(schema_version="3"),
+    "pinned-by-nothing": lambda value: value["systems"][0].update(pinned="by-digest"),
+    "pinned-by-a-word": lambda value: value["systems"][0].update(pinned="by-digest", digest="latest"),
+    "project-pinned-twice": lambda value: value["project"].update(digest="git:1"),
+    "project-without-a-word": lambda value: value["project"].update(not_pinned_because=None),
     "number-as-text": lambda value: value["run"].update(exit_status="0"),
     "unknown-verdict": lambda value: value.update(verdict="FINE"),
 }
@@ -378,6 +490,10 @@ FOUND = {
     "extra-key": "extra",
     "missing-key": "signature",
     "other-version": "schema_version",
+    "pinned-by-nothing": "pinned by-digest with digest None",
+    "pinned-by-a-word": "pinned by-digest with digest latest",
+    "project-pinned-twice": "the project is pinned and is not",
+    "project-without-a-word": "the project is pinned and is not",
     "number-as-text": "exit_status",
     "unknown-verdict": "verdict",
 }
@@ -410,7 +526,7 @@ def test_a_refusal_must_say_why(tmp_path: Path) -> None:
 def test_evidence_outside_the_run_folder_is_never_written() -> None:
     outside = node("reuse", evidence_files=(RecordedFile("../x", "a" * 64, 1),))
     with pytest.raises(ValueError, match="below the run folder"):
-        build_document(judge((node("success"), outside)), system=SYSTEM)
+        build_document(judge((node("success"), outside)), project=PROJECT)
 
 
 def test_versions_name_what_is_missing() -> None:
