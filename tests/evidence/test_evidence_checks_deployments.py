@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from evidence_records import public_checks
 
 from pytest_l402.evidence import (
     Check,
     Evidence,
-    checks,
     deployment_persisted,
     events_persisted,
     gateway_challenged,
@@ -123,5 +123,5 @@ def test_events_must_be_named() -> None:
 
 
 def test_every_check_of_the_module_is_tried() -> None:
-    public = {name for name in checks.__all__ if getattr(checks, name).__module__.endswith(".deployments")}
+    public = {name for name, theme in public_checks().items() if theme == "deployments"}
     assert {check.name.partition("(")[0] for check in HOLDING} == public

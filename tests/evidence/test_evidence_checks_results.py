@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from evidence_records import public_checks
 
 from pytest_l402.evidence import (
     Check,
     Evidence,
-    checks,
     no_row,
     result_shows,
     run_check,
@@ -79,5 +79,5 @@ def test_a_check_of_nothing_is_refused(make: Callable[[], Check]) -> None:
 
 
 def test_every_check_of_the_module_is_tried() -> None:
-    public = {name for name in checks.__all__ if getattr(checks, name).__module__.endswith(".results")}
+    public = {name for name, theme in public_checks().items() if theme == "results"}
     assert {check.name.partition("(")[0] for check in HOLDING} == public

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_l402.evidence.check import Check, Finding
-from pytest_l402.evidence.checks.selecting import at, listed, other_value, rows, shown
+from pytest_l402.evidence.checks.selecting import at, is_success, listed, other_value, places, rows, shown
 from pytest_l402.evidence.mutants import Mutant, drop_key, null_value, remove_rows, set_value
 from pytest_l402.evidence.tables import Evidence
 
@@ -28,27 +28,27 @@ def reconcile_reported(request_id: str, **fields: Any) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         found = rows(evidence, SUMMARY_TABLE, **where)
         if len(found) != 1:
-            yield _finding(
-                f"one summary of {request_id}", f"{len(found)}", SUMMARY_TABLE, "run the reconcile once"
+            yield Finding(
+                f"one summary of {request_id}", f"{len(found)}", at(SUMMARY_TABLE), "run the reconcile once"
             )
         for index, row in found:
             place = at(SUMMARY_TABLE, index)
             for key in _EXPECTED_KEYS:
                 if row.get(key) is None:
-                    yield _finding(
+                    yield Finding(
                         f"a value for {key}", "none", place, "the summary must carry it whatever happens"
                     )
             if not _CONFIG_HASH.fullmatch(str(row.get("configHash"))):
-                yield _finding(
+                yield Finding(
                     "cfg_ and 64 hex digits", shown(row.get("configHash")), place, "hash the file itself"
                 )
             for key, value in fields.items():
                 if row.get(key) != value or type(row.get(key)) is not type(value):
-                    yield _finding(f"{key} {shown(value)}", shown(row.get(key)), place, _LOOK_AT_EVENTS)
+                    yield Finding(f"{key} {shown(value)}", shown(row.get(key)), place, _LOOK_AT_EVENTS)
             for _, stored in rows(evidence, "deployments", deploymentId=row.get("deploymentId"))[-1:]:
                 for key, kept in (("configHash", "configHash"), ("deploymentStatus", "status")):
                     if row.get(key) != stored.get(kept):
-                        yield _finding(
+                        yield Finding(
                             f"{key} as it was persisted", shown(row.get(key)), place, "trust the history"
                         )
 
@@ -73,9 +73,9 @@ def deployment_persisted(request_id: str, status: str, *, rolled_back: bool = Fa
         found = rows(evidence, "deployments", **where)
         statuses = [row.get("status") for _, row in found]
         wanted = ["pending", status] if _is_deployed(found) else [status]
-        place = at("deployments", *(index for index, _ in found))
+        place = places("deployments", found)
         if statuses != wanted:
-            yield _finding(
+            yield Finding(
                 f"rows {' then '.join(wanted)}",
                 listed(statuses),
                 place,
@@ -86,7 +86,7 @@ def deployment_persisted(request_id: str, status: str, *, rolled_back: bool = Fa
         if found:
             index, row = found[-1]
             if status == "applied" and not _DIGEST.fullmatch(str(row.get("imageDigest"))):
-                yield _finding(
+                yield Finding(
                     "a pinned image: sha256: and 64 hex digits",
                     shown(row.get("imageDigest")),
                     at("deployments", index),
@@ -94,7 +94,7 @@ def deployment_persisted(request_id: str, status: str, *, rolled_back: bool = Fa
                 )
             before = _last_applied(evidence, index) if rolled_back else None
             if row.get("rolledBackFrom") != before or (rolled_back and before is None):
-                yield _finding(
+                yield Finding(
                     f"rolledBackFrom {shown(before)}, the configuration that was applied before"
                     if rolled_back
                     else "rolledBackFrom null",
@@ -128,9 +128,9 @@ def events_persisted(request_id: str, *event_types: str) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         found = rows(evidence, "gateway_events", **where)
         seen = tuple(row.get("eventType") for _, row in found)
-        place = at("gateway_events", *(index for index, _ in found))
+        place = places("gateway_events", found)
         if seen != event_types:
-            yield _finding(
+            yield Finding(
                 ", ".join(event_types), ", ".join(map(shown, seen)) or "none", place, _LOOK_AT_EVENTS
             )
         known = {
@@ -141,14 +141,14 @@ def events_persisted(request_id: str, *event_types: str) -> Check:
             metadata = row.get("metadata")
             told = metadata if isinstance(metadata, dict) else {}
             if known.get(told.get("deploymentId")) != told.get("configHash") or not told.get("configHash"):
-                yield _finding(
+                yield Finding(
                     "deploymentId and configHash of this request's deployment",
                     f"{shown(told.get('deploymentId'))}, {shown(told.get('configHash'))}",
                     at("gateway_events", index),
                     "an event without them cannot be joined; mend its writer",
                 )
             if told.get("executionPath") != "hosted-node":
-                yield _finding(
+                yield Finding(
                     "hosted-node",
                     shown(told.get("executionPath")),
                     at("gateway_events", index),
@@ -173,10 +173,10 @@ def gateway_challenged(request_id: str, price_msats: int) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         if not [row for _, row in rows(evidence, "exchanges", **where) if row.get("status") == 402]:
             asked = rows(evidence, "exchanges", requestId=request_id)
-            yield _finding(
+            yield Finding(
                 f"a 402 with a challenge for {price_msats} msats",
                 listed(f"{row.get('status')} for {shown(row.get('quotedMsats'))} msats" for _, row in asked),
-                at("exchanges", *(index for index, _ in asked)),
+                places("exchanges", asked),
                 "a 200 here is an open paywall, another amount a wrong price: roll back, then compare files",
             )
 
@@ -195,16 +195,14 @@ def gateway_delivered(request_id: str) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         found = rows(evidence, "exchanges", **where)
         if not [
-            row
-            for _, row in found
-            if _is_success(row.get("status")) and _is_success(row.get("upstreamStatus"))
+            row for _, row in found if is_success(row.get("status")) and is_success(row.get("upstreamStatus"))
         ]:
-            yield _finding(
+            yield Finding(
                 "an accepted credential and a 2xx of the upstream",
                 listed(
                     f"{row.get('status')} of upstream {shown(row.get('upstreamStatus'))}" for _, row in found
                 ),
-                at("exchanges", *(index for index, _ in found)),
+                places("exchanges", found),
                 "ask the upstream directly, then compare the address in the compiled file",
             )
 
@@ -214,10 +212,6 @@ def gateway_delivered(request_id: str) -> Check:
         set_value("exchanges", "upstreamStatus", 503, where, every=True),
     )
     return Check(f"gateway_delivered({request_id})", judge, mutants, ("exchanges",))
-
-
-def _is_success(status: object) -> bool:
-    return isinstance(status, int) and 200 <= status < 300
 
 
 def _last_applied(evidence: Evidence, index: int) -> Any:
@@ -241,14 +235,10 @@ def _correlated(row: dict[str, Any], where: str, request_id: str) -> Iterator[Fi
         ("configHash", row.get("configHash")),
     ):
         if not value or told.get(key) != value:
-            yield _finding(
+            yield Finding(
                 f"correlation {key} {shown(value)}", shown(told.get(key)), where, "mend the row's writer"
             )
     if row.get("executionPath") != "hosted-node":
-        yield _finding(
+        yield Finding(
             "executionPath hosted-node", shown(row.get("executionPath")), where, "mend the row's writer"
         )
-
-
-def _finding(expected: str, seen: str, where: str, remedy: str) -> Finding:
-    return Finding(expected=expected, seen=seen, where=where if "." in where else at(where), remedy=remedy)

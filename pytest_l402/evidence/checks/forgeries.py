@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.payments import payment_mutants, payments_of
-from pytest_l402.evidence.checks.selecting import Bought, at, request_id_of, rows, shown
+from pytest_l402.evidence.checks.selecting import Bought, at, is_success, request_id_of, rows, shown
 from pytest_l402.evidence.mutants import remove_rows, set_value
 from pytest_l402.evidence.tables import Evidence, Row
 
@@ -79,5 +79,4 @@ def _refused(evidence: Evidence, request_id: str, kind: str) -> Iterator[Finding
 
 
 def _is_delivered(row: Row) -> bool:
-    status = row.get("status")
-    return row.get("credential") == "accepted" and isinstance(status, int) and 200 <= status < 300
+    return row.get("credential") == "accepted" and is_success(row.get("status"))

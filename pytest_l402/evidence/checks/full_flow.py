@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from pytest_l402.boundary import folder_name
 from pytest_l402.contract import (
@@ -15,7 +14,15 @@ from pytest_l402.contract import (
     stage_order_faults,
 )
 from pytest_l402.evidence.check import Check, Finding
-from pytest_l402.evidence.checks.selecting import PLATFORM, altered, at, listed, rows, shown, told
+from pytest_l402.evidence.checks.selecting import (
+    at,
+    is_hosted_payment,
+    listed,
+    reach,
+    rows,
+    shown,
+    told,
+)
 from pytest_l402.evidence.mutants import Mutant, drop_key, remove_rows, set_value
 from pytest_l402.evidence.tables import Evidence, Row
 
@@ -34,13 +41,13 @@ def summary_ok() -> Check:
                 FullFlowSummary.decode(row)
             except DocumentError as error:
                 for fault in error.faults:
-                    yield _finding(
+                    yield Finding(
                         f"{fault.field}: {fault.expected}", fault.seen, at("flow_summary", 0), _AGAIN
                     )
-            failed = _get(row, "coverage.failedChecks")
+            failed = reach(row, "coverage.failedChecks")
             if row.get("ok") is not True or failed != []:
                 seen = f"ok={shown(row.get('ok'))}, failedChecks={listed(failed or [])}"
-                yield _finding("ok=true and no failed check", seen, at("flow_summary", 0), _AGAIN)
+                yield Finding("ok=true and no failed check", seen, at("flow_summary", 0), _AGAIN)
 
     mutants = (
         set_value("flow_summary", "ok", False),
@@ -62,7 +69,7 @@ def probes_ok() -> Check:
         yield from _one_summary(evidence)
         events = rows(evidence, "flow_events", stage=FlowStage.GATEWAY_RECONCILE.value)
         if len(events) != 1:
-            yield _finding("one event gateway.reconcile", f"{len(events)}", at("flow_events"), _AGAIN)
+            yield Finding("one event gateway.reconcile", f"{len(events)}", at("flow_events"), _AGAIN)
         summaries = list(enumerate(evidence.table("flow_summary")))
         for (table, key), found in zip(told_in, (summaries, events), strict=True):
             for index, row in found:
@@ -71,7 +78,7 @@ def probes_ok() -> Check:
                     flag for flag in flags if not isinstance(section, dict) or section.get(flag) is not True
                 ]
                 if down or row.get("status", "ok") != "ok":
-                    yield _finding(
+                    yield Finding(
                         "challengeOk, proxyOk and healthOk, all true",
                         f"not true: {', '.join(down) or 'the stage itself'}",
                         at(table, index),
@@ -93,25 +100,25 @@ def paid_and_denied_present() -> Check:
         yield from _one_summary(evidence)
         for row in evidence.table("flow_summary"):
             for section, status in (("paidRequest", "paid"), ("policyDeniedRequest", "denied")):
-                if _get(row, f"{section}.status") != status:
-                    seen = shown(_get(row, f"{section}.status"))
-                    yield _finding(f"{section}.status {status}", seen, at("flow_summary", 0), _AGAIN)
-            proof, paid = _get(row, "paidRequest.paymentProofRef"), _get(row, "paidRequest.requestId")
+                if reach(row, f"{section}.status") != status:
+                    seen = shown(reach(row, f"{section}.status"))
+                    yield Finding(f"{section}.status {status}", seen, at("flow_summary", 0), _AGAIN)
+            proof, paid = reach(row, "paidRequest.paymentProofRef"), reach(row, "paidRequest.requestId")
             settled = [record for _, record in told(evidence, str(paid), "settlement")]
             if proof is None or not any(record.get("paymentProofRef") == proof for record in settled):
-                yield _finding(
+                yield Finding(
                     f"a settlement record of request {shown(paid)} with proof {shown(proof)}",
                     listed(record.get("paymentProofRef") for record in settled),
                     at("records"),
                     "the summary claims a payment that no plane recorded: trust the records",
                 )
             code, denied = (
-                _get(row, "policyDeniedRequest.denyReasonCode"),
-                _get(row, "policyDeniedRequest.requestId"),
+                reach(row, "policyDeniedRequest.denyReasonCode"),
+                reach(row, "policyDeniedRequest.requestId"),
             )
             decisions = rows(evidence, "records", requestId=denied, plane="control", executor="system")
             if code is None or not any(record.get("denyReason") == code for _, record in decisions):
-                yield _finding(
+                yield Finding(
                     f"a control record of request {shown(denied)} with denyReason {shown(code)}",
                     listed(record.get("denyReason") for _, record in decisions),
                     at("records"),
@@ -138,17 +145,17 @@ def parity_keys_present() -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         yield from _one_summary(evidence)
         for row in evidence.table("flow_summary"):
-            hosted, missing = _get(row, "parity.hostedKeys") or [], _get(row, "parity.hostedMissingKeys")
+            hosted, missing = reach(row, "parity.hostedKeys") or [], reach(row, "parity.hostedMissingKeys")
             lacking = [key for key in PARITY_KEYS if key not in hosted]
             if lacking or missing != []:
                 seen = f"lacking {listed(lacking)}, hostedMissingKeys {listed(missing or [])}"
-                yield _finding(
+                yield Finding(
                     f"hostedKeys with {', '.join(PARITY_KEYS)}", seen, at("flow_summary", 0), _AGAIN
                 )
-        hosted_records = [row for row in evidence.table("records") if _is_hosted_payment(row)]
+        hosted_records = [row for row in evidence.table("records") if is_hosted_payment(row)]
         for key in PARITY_KEYS:
             if not any(row.get(key) for row in hosted_records):
-                yield _finding(
+                yield Finding(
                     f"a hosted record with a value for {key}",
                     f"none in {len(hosted_records)} records of gateway, settlement and ui",
                     at("records"),
@@ -156,7 +163,7 @@ def parity_keys_present() -> Check:
                 )
 
     mutants = [_without_hosted_key(key) for key in PARITY_KEYS]
-    mutants += [set_value("records", key, None, _is_hosted_payment, every=True) for key in PARITY_KEYS]
+    mutants += [set_value("records", key, None, is_hosted_payment, every=True) for key in PARITY_KEYS]
     mutants.append(set_value("flow_summary", "parity.hostedMissingKeys", ["taskId"]))
     return Check("parity_keys_present()", judge, tuple(mutants), ("flow_summary", "records"))
 
@@ -172,18 +179,18 @@ def artifacts_written() -> Check:
                 events.append(FlowEvent.decode(row))
             except DocumentError as error:
                 for fault in error.faults:
-                    yield _finding(
+                    yield Finding(
                         f"{fault.field}: {fault.expected}", fault.seen, at("flow_events", index), _AGAIN
                     )
         for sentence in stage_order_faults(events):
             expected, _, seen = sentence.partition("saw ")
-            yield _finding(expected.removeprefix("expected ").rstrip("; ,"), seen, at("flow_events"), _AGAIN)
+            yield Finding(expected.removeprefix("expected ").rstrip("; ,"), seen, at("flow_events"), _AGAIN)
         for row in evidence.table("flow_summary"):
             folder = folder_name(str(row.get("requestId")))
             for key, name in (("summaryPath", "summary.json"), ("eventsPath", "events.jsonl")):
-                path = str(_get(row, f"artifacts.{key}"))
+                path = str(reach(row, f"artifacts.{key}"))
                 if not path.replace("\\", "/").endswith(f"{folder}/{name}"):
-                    yield _finding(
+                    yield Finding(
                         f"artifacts.{key} to end in {folder}/{name}",
                         shown(path),
                         at("flow_summary", 0),
@@ -204,28 +211,12 @@ def artifacts_written() -> Check:
 def _one_summary(evidence: Evidence) -> Iterator[Finding]:
     count = len(evidence.table("flow_summary"))
     if count != 1:
-        yield _finding("one summary.json", f"{count}", at("flow_summary"), _AGAIN)
-
-
-def _is_hosted_payment(row: Row) -> bool:
-    return row.get("executor") in PLATFORM and row.get("plane") in ("gateway", "settlement", "ui")
+        yield Finding("one summary.json", f"{count}", at("flow_summary"), _AGAIN)
 
 
 def _without_hosted_key(key: str) -> Mutant:
-    def apply(evidence: Evidence) -> Evidence:
-        def keep(row: Row) -> Any:
-            return [name for name in _get(row, "parity.hostedKeys") or [] if name != key]
+    def left(row: Row) -> list[str]:
+        return [name for name in reach(row, "parity.hostedKeys") or [] if name != key]
 
-        return set_value("flow_summary", "parity.hostedKeys", keep).apply(evidence)
-
-    return altered(f"flow_summary: hostedKeys lacks {key}", apply)
-
-
-def _get(row: Any, path: str) -> Any:
-    for step in path.split("."):
-        row = row.get(step) if isinstance(row, dict) else None
-    return row
-
-
-def _finding(expected: str, seen: str, where: str, remedy: str) -> Finding:
-    return Finding(expected, seen, where, remedy)
+    mutant = set_value("flow_summary", "parity.hostedKeys", left)
+    return mutant.named(f"flow_summary: hostedKeys lacks {key}")

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_l402.contract import REQUIRED_KEYS
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
     PLATFORM,
     Bought,
     altered,
+    another_record,
     at,
+    complete_record,
     expect_keys,
+    flows_changed,
     listed,
+    records_of,
     request_id_of,
     rows,
     shown,
 )
 from pytest_l402.evidence.mutants import Mutant, insert_row, remove_rows, set_value
 from pytest_l402.evidence.tables import Evidence, Row
-from pytest_l402.triage.correlation import flow_request_ids
 from pytest_l402.triage.diagnosis import Diagnosis, triage
 from pytest_l402.triage.rules import Domain
 
@@ -66,17 +68,9 @@ def recovered(purchase: Bought) -> Check:
     request_id = request_id_of(purchase)
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        diagnosis = _diagnose(evidence, request_id)
-        if diagnosis.rule != "paid":
-            yield _misread(
-                diagnosis, f"request {request_id} healthy and paid", f"{diagnosis.domain}: {diagnosis.reason}"
-            )
+        yield from _unless_paid(evidence, request_id)
 
-    mutants = (
-        _without_request(request_id),
-        _broken(request_id),
-        _unpaid(request_id),
-    )
+    mutants = (_without_request(request_id), _broken(request_id), _unpaid(request_id))
     return Check(f"recovered({request_id})", judge, mutants, ("records",))
 
 
@@ -100,11 +94,7 @@ def success_despite(purchase: Bought, **fields: Any) -> Check:
                 where=at("records"),
                 remedy="the condition was not there, so nothing succeeded in spite of it: inject the fault",
             )
-        diagnosis = _diagnose(evidence, request_id)
-        if diagnosis.rule != "paid":
-            yield _misread(
-                diagnosis, f"request {request_id} healthy and paid", f"{diagnosis.domain}: {diagnosis.reason}"
-            )
+        yield from _unless_paid(evidence, request_id)
 
     mine = {"requestId": request_id, **fields}
     mutants = (
@@ -156,6 +146,13 @@ def _diagnose(evidence: Evidence, request_id: str) -> Diagnosis:
     return next((each for each in found if not each.healthy), found[0])
 
 
+def _unless_paid(evidence: Evidence, request_id: str) -> Iterator[Finding]:
+    diagnosis = _diagnose(evidence, request_id)
+    if diagnosis.rule != "paid":
+        seen = f"{diagnosis.domain}: {diagnosis.reason}"
+        yield _misread(diagnosis, f"request {request_id} healthy and paid", seen)
+
+
 def _misread(diagnosis: Diagnosis, expected: str, seen: str) -> Finding:
     index = diagnosis.record_index
     return Finding(
@@ -177,17 +174,14 @@ def _domain(name: str) -> Domain:
 def _without_request(request_id: str) -> Mutant:
     def apply(evidence: Evidence) -> Evidence:
         left = [row for row in evidence.table("records") if row.get("requestId") != request_id]
-        return _flows_changed(evidence.with_table("records", left), request_id, lambda flow: None)
+        return flows_changed(evidence.with_table("records", left), request_id, lambda flow: None)
 
     return altered("records: none names the request", apply)
 
 
 def _invalid(request_id: str) -> Mutant:
-    def make(evidence: Evidence) -> Row | None:
-        known = evidence.table("records")
-        return {**known[0], "requestId": request_id, "plane": "unheard-of"} if known else None
-
-    return insert_row("records", make, "an invalid record names the request")
+    changes = {"requestId": request_id, "plane": "unheard-of"}
+    return another_record(changes, "an invalid record names the request")
 
 
 def _broken(request_id: str) -> Mutant:
@@ -204,11 +198,10 @@ def _broken(request_id: str) -> Mutant:
 
 def _unpaid(request_id: str) -> Mutant:
     def apply(evidence: Evidence) -> Evidence:
-        nulled = set_value("records", "paymentProofRef", None, {"requestId": request_id}, every=True).apply(
-            evidence
-        )
+        mine = {"requestId": request_id}
+        nulled = set_value("records", "paymentProofRef", None, mine, every=True).apply(evidence)
         # The artifact has the same records, and triage reads both.
-        return _flows_changed(nulled, request_id, lambda flow: {**flow, "observabilityRecords": []})
+        return flows_changed(nulled, request_id, lambda flow: {**flow, "observabilityRecords": []})
 
     return altered("records: none of the request names a proof", apply)
 
@@ -216,15 +209,7 @@ def _unpaid(request_id: str) -> Mutant:
 def _completed(request_id: str) -> Mutant:
     def apply(evidence: Evidence) -> Evidence:
         others = [row for row in evidence.table("records") if row.get("requestId") != request_id]
-        known = {
-            "requestId": request_id,
-            "executor": "system",
-            "plane": "control",
-            "executionPath": "hosted-node",
-            "observedAtMs": 0,
-        }
-        complete = {key: known.get(key) for key in REQUIRED_KEYS}
-        return evidence.with_table("records", [*others, complete])
+        return evidence.with_table("records", [*others, complete_record(request_id, "control")])
 
     return altered("records: the request is complete after all", apply)
 
@@ -241,38 +226,26 @@ def _healed(request_id: str) -> Mutant:
         )
         if paid:
             proof, amount = _hosted(paid[0]["paymentProofRef"]), paid[0].get("paidAmountMsats")
-            platform = [row for row in paid if row.get("executor") in PLATFORM]
-            for row in platform:
-                row.update(paymentProofRef=proof, paidAmountMsats=amount)
-            for plane in ("settlement", "ui"):
-                # As a replay, since the settlement itself may be on record under another request.
-                cured.append(
-                    {
-                        **paid[0],
-                        "plane": plane,
-                        "executor": "system",
-                        "paymentProofRef": proof,
-                        "cacheHit": True,
-                    }
-                )
+            for row in paid:
+                if row.get("executor") in PLATFORM:
+                    row.update(paymentProofRef=proof, paidAmountMsats=amount)
+            # As a replay, since the settlement itself may be on record under another request.
+            replay = {**paid[0], "executor": "system", "paymentProofRef": proof, "cacheHit": True}
+            cured += [{**replay, "plane": plane} for plane in ("settlement", "ui")]
         changed = evidence.with_table("records", [*others, *cured])
-        return _flows_changed(changed, request_id, _ended)
+        return flows_changed(changed, request_id, _ended)
 
     return altered("records: nothing failed, every plane tells it alike", apply)
 
 
 def _well(row: Row) -> dict[str, Any]:
     well = {"walletState": "unlocked", "nodeSyncStatus": "synced", "desktopRuntimeStatus": "running"}
-    return {
-        **row,
-        "denyReason": None,
-        **{key: value for key, value in well.items() if row.get(key) is not None},
-    }
+    known = {key: value for key, value in well.items() if row.get(key) is not None}
+    return {**row, "denyReason": None, **known}
 
 
 def _ended(flow: dict[str, Any]) -> dict[str, Any]:
-    inner = flow.get("observabilityRecords")
-    records = [_well(row) for row in inner if isinstance(row, dict)] if isinstance(inner, list) else []
+    records = [_well(row) for row in records_of(flow)]
     return {**flow, "taskStatus": "completed", "observabilityRecords": records}
 
 
@@ -281,22 +254,5 @@ def _is_read_side(row: Row) -> bool:
 
 
 def _hosted(proof: str) -> str:
-    return (
-        proof
-        if proof.startswith("lightning_preimage:")
-        else f"lightning_preimage:{proof.rpartition(':')[2]:0<24}"
-    )
-
-
-def _flows_changed(evidence: Evidence, request_id: str, change: Any) -> Evidence:
-    if not evidence.table("local_artifact"):
-        return evidence
-    artifacts = []
-    for artifact in evidence.table("local_artifact"):
-        flows = artifact.get("flows")
-        changed = [
-            change(flow) if isinstance(flow, dict) and request_id in flow_request_ids(flow) else flow
-            for flow in (flows if isinstance(flows, list) else [])
-        ]
-        artifacts.append({**artifact, "flows": [flow for flow in changed if flow is not None]})
-    return evidence.with_table("local_artifact", artifacts)
+    form = "lightning_preimage:"
+    return proof if proof.startswith(form) else f"{form}{proof.rpartition(':')[2]:0<24}"

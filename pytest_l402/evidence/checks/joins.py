@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
     PLATFORM,
     Bought,
+    Found,
     altered,
     at,
+    derived,
     either,
+    is_told,
     listed,
+    logs_request,
+    matching,
+    missing,
     other_value,
+    places,
     proof_key,
     request_id_of,
     rows,
     shown,
     told,
 )
-from pytest_l402.evidence.mutants import Where, change_proof, remove_rows, set_value
+from pytest_l402.evidence.mutants import Mutant, change_proof, insert_row, remove_rows, set_value
 from pytest_l402.evidence.tables import Evidence, Row
 
 
@@ -35,7 +42,7 @@ def response_header_joins(purchase: Bought) -> Check:
             yield Finding(
                 expected=f"{max(1, len(handled))} answer(s) with x-oa-request-id {request_id}",
                 seen=f"{len(echoed)}",
-                where=at("answers", *(index for index, _ in echoed)),
+                where=places("answers", echoed),
                 remedy="the gateway lost the id, minted one of its own, or never answered: compare the "
                 "header with what was sent",
             )
@@ -43,7 +50,7 @@ def response_header_joins(purchase: Bought) -> Check:
             yield Finding(
                 expected=f"{len(echoed)} exchange(s) of request {request_id}, one an answer",
                 seen=f"{len(handled)}",
-                where=at("exchanges", *(index for index, _ in handled)),
+                where=places("exchanges", handled),
                 remedy="somebody else's answer carries this id: find out who answers in the gateway's place",
             )
         lines = [index for index, row in _logged(evidence, request_id) if row.get("plane") == "gateway"]
@@ -62,7 +69,7 @@ def response_header_joins(purchase: Bought) -> Check:
         set_value("answers", "requestId", "request-other", {"requestId": request_id}),
         remove_rows("exchanges", {"requestId": request_id}),
         set_value("logs", "line", f"oa_req={request_id}-other", gateway, every=True),
-        altered("logs: one gateway line is gone", lambda evidence: _without_first(evidence, "logs", gateway)),
+        _first_gone("logs", "logs: one gateway line is gone", gateway),
     )
     tables = ("answers", "exchanges", "logs")
     return Check(f"response_header_joins({request_id})", judge, mutants, tables)
@@ -95,14 +102,14 @@ def task_settlement_join(purchase: Bought) -> Check:
     request_id = request_id_of(purchase)
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        task_ids = _task_ids(evidence, request_id)
+        task_ids = [row.get("taskId") for _, row in rows(evidence, "tasks", requestId=request_id)]
         settled = rows(evidence, "settlements", requestId=request_id)
         if not task_ids:
-            yield _no_row(
+            yield missing(
                 "tasks", f"a task of request {request_id}", "the control plane never registered this request"
             )
         if not settled:
-            yield _no_row(
+            yield missing(
                 "settlements", f"a settlement of request {request_id}", "replay its settlement event"
             )
         for index, row in settled:
@@ -110,7 +117,7 @@ def task_settlement_join(purchase: Bought) -> Check:
                 yield _differs(at("settlements", index), "taskId", task_ids, row.get("taskId"))
             spoken = told(evidence, request_id, "settlement")
             if not spoken:
-                yield _no_row(
+                yield missing(
                     "records", f"a settlement record of request {request_id}", "mend the store's emitter"
                 )
             for place, record in spoken:
@@ -118,7 +125,7 @@ def task_settlement_join(purchase: Bought) -> Check:
                     if record.get(key) != row.get(key) or record.get(key) is None:
                         yield _differs(at("records", place), key, [row.get(key)], record.get(key))
 
-    mine, spoken_here = {"requestId": request_id}, _told(request_id, "settlement")
+    mine, spoken_here = {"requestId": request_id}, is_told(request_id, "settlement")
     mutants = (
         set_value("tasks", "requestId", "request-other", mine, every=True),
         set_value("tasks", "taskId", "task-other", mine, every=True),
@@ -142,7 +149,7 @@ def proof_join(purchase: Bought) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         settled = rows(evidence, "settlements", requestId=request_id)
         if not settled:
-            yield _no_row(
+            yield missing(
                 "settlements", f"a settlement of request {request_id}", "replay its settlement event"
             )
         for _, row in settled:
@@ -152,14 +159,14 @@ def proof_join(purchase: Bought) -> Check:
                 spoken = [(i, r) for i, r in told(evidence, request_id, plane) if r.get("paymentProofRef")]
                 if not spoken:
                     what = f"a {plane} record of request {request_id} with a paymentProofRef"
-                    yield _no_row("records", what, f"read the log of plane {plane} by oa_req=<id>")
+                    yield missing("records", what, f"read the log of plane {plane} by oa_req=<id>")
                 for index, record in spoken:
                     if record["paymentProofRef"] != proof:
                         yield _differs(
                             at("records", index), "paymentProofRef", [proof], record["paymentProofRef"]
                         )
             if not paid:
-                yield _no_row(
+                yield missing(
                     "payments", "the payment of this settlement", "settled without a payment: stop payouts"
                 )
             for index, payment in paid:
@@ -176,8 +183,8 @@ def proof_join(purchase: Bought) -> Check:
     in_store = change_proof("settlements", {"requestId": request_id})
     mutants = (
         in_store,
-        change_proof("records", _told(request_id, "gateway")).named("records: gateway names another proof"),
-        change_proof("records", _told(request_id, "settlement")).named(
+        change_proof("records", is_told(request_id, "gateway")).named("records: gateway names another proof"),
+        change_proof("records", is_told(request_id, "settlement")).named(
             "records: settlement names another proof"
         ),
         either(
@@ -186,9 +193,7 @@ def proof_join(purchase: Bought) -> Check:
             ),
             in_store,
         ),
-        altered(
-            "payments: proofReference names another preimage", lambda e: _other_payment_proof(e, request_id)
-        ),
+        _other_payment_proof(request_id),
         remove_rows("settlements", {"requestId": request_id}),
     )
     return Check(f"proof_join({request_id})", judge, mutants, ("settlements", "records", "payments"))
@@ -201,7 +206,7 @@ def ui_join(purchase: Bought) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         settled = [row for _, row in told(evidence, request_id, "settlement") if row.get("paymentProofRef")]
         if not settled:
-            yield _no_row(
+            yield missing(
                 "records", f"a settlement record of request {request_id}", "triage this request first"
             )
         for table, spoken in (
@@ -210,14 +215,14 @@ def ui_join(purchase: Bought) -> Check:
         ):
             if not spoken:
                 remedy = "the read model is behind: rebuild it from the settlement rows"
-                yield _no_row(table, f"what the ui shows of request {request_id}", remedy)
+                yield missing(table, f"what the ui shows of request {request_id}", remedy)
             for index, row in spoken:
                 for key in ("taskId", "paymentProofRef"):
                     wanted = {record.get(key) for record in settled}
                     if settled and row.get(key) not in wanted:
                         yield _differs(at(table, index), key, wanted, row.get(key))
 
-    mine, spoken_here = {"requestId": request_id}, _told(request_id, "ui")
+    mine, spoken_here = {"requestId": request_id}, is_told(request_id, "ui")
     mutants = (
         remove_rows("records", spoken_here),
         change_proof("records", spoken_here),
@@ -242,7 +247,7 @@ def proof_absent(purchase: Bought, plane: str = "settlement") -> Check:
             if row.get("paymentProofRef") and i not in spoken
         }
         if not proofs:
-            yield _no_row(
+            yield missing(
                 "records", f"a paymentProofRef of request {request_id} outside plane {plane}", "see payments"
             )
         for index, row in enumerate(evidence.table("records")):
@@ -255,15 +260,14 @@ def proof_absent(purchase: Bought, plane: str = "settlement") -> Check:
                     remedy="the proof is not absent: triage again, another domain failed",
                 )
 
-    def arrived(evidence: Evidence) -> Evidence:
+    def arrived(evidence: Evidence) -> Row | None:
         for _, row in rows(evidence, "records", requestId=request_id):
             if row.get("paymentProofRef") and not (row["plane"] == plane and row["executor"] in PLATFORM):
-                there = {**row, "plane": plane, "executor": "system", "denyReason": None}
-                return evidence.with_table("records", [*evidence.table("records"), there])
-        return evidence
+                return {**row, "plane": plane, "executor": "system", "denyReason": None}
+        return None
 
     mutants = (
-        altered(f"records: plane {plane} names the proof after all", arrived),
+        insert_row("records", arrived, f"plane {plane} names the proof after all"),
         set_value("records", "paymentProofRef", None, {"requestId": request_id}, every=True),
     )
     return Check(f"proof_absent({request_id}, {plane})", judge, mutants, ("records",))
@@ -280,7 +284,7 @@ def proof_differs(purchase: Bought, left: str = "gateway", right: str = "settlem
     def judge(evidence: Evidence) -> Iterator[Finding]:
         for plane in (left, right):
             if not proofs(evidence, plane):
-                yield _no_row(
+                yield missing(
                     "records", f"a {plane} record of request {request_id} with a proof", "see proof_absent"
                 )
         common = proofs(evidence, left) & proofs(evidence, right)
@@ -292,72 +296,46 @@ def proof_differs(purchase: Bought, left: str = "gateway", right: str = "settlem
                 remedy="the proofs agree: triage again, another domain failed",
             )
 
-    def agree(evidence: Evidence) -> Evidence:
+    def agree(evidence: Evidence) -> Mutant | None:
         known = sorted(proofs(evidence, left))
-        if not known:
-            return evidence
-        return set_value("records", "paymentProofRef", known[0], _told(request_id, right), every=True).apply(
-            evidence
-        )
+        here = is_told(request_id, right)
+        return set_value("records", "paymentProofRef", known[0], here, every=True) if known else None
 
     mutants = (
-        altered(f"records: {right} names the proof of {left}", agree),
-        set_value("records", "paymentProofRef", None, _told(request_id, right), every=True),
+        derived(f"records: {right} names the proof of {left}", agree),
+        set_value("records", "paymentProofRef", None, is_told(request_id, right), every=True),
     )
     return Check(f"proof_differs({request_id}, {left}, {right})", judge, mutants, ("records",))
 
 
-def _logged(evidence: Evidence, request_id: str) -> list[tuple[int, dict[str, Any]]]:
-    # As a whole word, or the id of one request would find the lines of every longer one.
-    token = f"oa_req={request_id}"
-    return [
-        (i, row) for i, row in enumerate(evidence.table("logs")) if token in str(row.get("line", "")).split()
-    ]
+def _logged(evidence: Evidence, request_id: str) -> Found:
+    return matching(evidence, "logs", lambda row: logs_request(row, request_id))
 
 
-def _log_of(request_id: str, plane: str | None) -> Where:
-    def where(row: Row) -> bool:
-        return (
-            plane in (None, row.get("plane")) and f"oa_req={request_id}" in str(row.get("line", "")).split()
+def _log_of(request_id: str, plane: str | None) -> Callable[[Row], bool]:
+    return lambda row: plane in (None, row.get("plane")) and logs_request(row, request_id)
+
+
+def _first_gone(table: str, name: str, where: Callable[[Row], bool]) -> Mutant:
+    def apply(evidence: Evidence) -> Evidence:
+        first = next((index for index, _ in matching(evidence, table, where)), None)
+        left = [row for index, row in enumerate(evidence.table(table)) if index != first]
+        return evidence.with_table(table, left)
+
+    return altered(name, apply)
+
+
+def _other_payment_proof(request_id: str) -> Mutant:
+    def find(evidence: Evidence) -> Mutant:
+        hashes = {row.get("paymentHash") for _, row in rows(evidence, "settlements", requestId=request_id)}
+        return set_value(
+            "payments",
+            "proofReference",
+            lambda row: other_value(row["proofReference"]),
+            lambda row: row.get("paymentHash") in hashes and row.get("status") == "succeeded",
         )
 
-    return where
-
-
-def _told(request_id: str, plane: str) -> Where:
-    def where(row: Row) -> bool:
-        mine = row.get("requestId") == request_id and row.get("plane") == plane
-        return mine and row.get("executor") in PLATFORM
-
-    return where
-
-
-def _without_first(evidence: Evidence, table: str, where: Where) -> Evidence:
-    found = list(evidence.table(table))
-    for row in found:
-        if callable(where) and where(row):
-            found.remove(row)
-            break
-    return evidence.with_table(table, found)
-
-
-def _task_ids(evidence: Evidence, request_id: str) -> list[Any]:
-    return [row.get("taskId") for _, row in rows(evidence, "tasks", requestId=request_id)]
-
-
-def _other_payment_proof(evidence: Evidence, request_id: str) -> Evidence:
-    hashes = {row.get("paymentHash") for _, row in rows(evidence, "settlements", requestId=request_id)}
-    mutant = set_value(
-        "payments",
-        "proofReference",
-        lambda row: other_value(row["proofReference"]),
-        lambda row: row.get("paymentHash") in hashes and row.get("status") == "succeeded",
-    )
-    return mutant.apply(evidence)
-
-
-def _no_row(table: str, what: str, remedy: str) -> Finding:
-    return Finding(expected=what, seen="none", where=at(table), remedy=remedy)
+    return derived("payments: proofReference names another preimage", find)
 
 
 def _differs(where: str, key: str, wanted: Any, seen: Any) -> Finding:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pytest_l402.boundary import is_digest_reference
-from pytest_l402.contract import PARITY_KEYS, REQUIRED_KEYS, DocumentError, LocalNodeArtifact, parity
+from pytest_l402.contract import PARITY_KEYS, DocumentError, LocalNodeArtifact, parity
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
-    PLATFORM,
     Bought,
     altered,
     at,
+    complete_record,
+    flows_changed,
+    holds,
+    is_hosted_payment,
     listed,
     other_value,
     proof_key,
+    records_of,
     request_id_of,
     rows,
     shown,
@@ -59,7 +63,7 @@ def artifact_shows(purchase: Bought, *, flow: str | None = None, task_status: st
                         remedy="compare with the task's transitions: who moved it last, and when",
                     )
 
-    mutants = [_flow_change(f"{key} is another", request_id, {key: "other"}) for key in wanted]
+    mutants = [_field_of(request_id, key, "other") for key in wanted]
     mutants += [_without_flow(request_id), _with_foreign_record(request_id)]
     return Check(
         f"artifact_shows({request_id}, {', '.join(wanted.values())})",
@@ -108,7 +112,7 @@ def local_artifact_join(purchase: Bought) -> Check:
         tasks = {row.get("taskId") for _, row in rows(evidence, "tasks", requestId=request_id)}
         sessions = {row.get("desktopSessionId") for row in evidence.table("presence")}
         found = _flows_of(evidence, request_id)
-        if not found or not any(_records_of(each) for each in found):
+        if not found or not any(records_of(each) for each in found):
             yield Finding(
                 expected=f"a flow of request {request_id} with records",
                 seen=f"{len(found)} flow(s) without any" if found else "none",
@@ -118,14 +122,14 @@ def local_artifact_join(purchase: Bought) -> Check:
         for each in found:
             if each.get("taskId") not in tasks:
                 yield _apart("taskId", tasks, each.get("taskId"))
-            for inner in _records_of(each):
+            for inner in records_of(each):
                 if inner.get("desktopSessionId") not in sessions:
                     yield _apart("desktopSessionId", sessions, inner.get("desktopSessionId"))
             yield from _foreign_records(evidence, each)
 
     mine = {"requestId": request_id, "executor": "desktop"}
     mutants = (
-        _flow_change("taskId is another", request_id, {"taskId": "task-other"}),
+        _field_of(request_id, "taskId", "task-other"),
         _inner_change("desktopSessionId", request_id),
         _inner_change("taskId", request_id),
         _inner_change("nodeSyncStatus", request_id),
@@ -147,7 +151,7 @@ def local_parity() -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         yield from _undecodable(evidence)
         flows = [flow for flow, _ in _flows(evidence)]
-        report = parity([row for row in evidence.table("records") if _is_hosted(row)], flows)
+        report = parity([row for row in evidence.table("records") if is_hosted_payment(row)], flows)
         for key in report.keys:
             if key.reason:
                 expected, _, seen = key.reason.partition(", saw ")
@@ -159,13 +163,13 @@ def local_parity() -> Check:
                 )
 
     def hosted_proof(row: Row) -> bool:
-        return _is_hosted(row) and row.get("paymentProofRef") is not None
+        return is_hosted_payment(row) and row.get("paymentProofRef") is not None
 
     mutants = (
         change_proof("records", hosted_proof, every=True),
-        set_value("records", "taskId", None, _is_hosted, every=True),
-        set_value("records", "requestId", "request-other", _is_hosted, every=True),
-        set_value("records", "executionPath", "local-node", _is_hosted),
+        set_value("records", "taskId", None, is_hosted_payment, every=True),
+        set_value("records", "requestId", "request-other", is_hosted_payment, every=True),
+        set_value("records", "executionPath", "local-node", is_hosted_payment),
         _every_flow("the paid flows are gone", lambda flow: None if _is_paid(flow) else flow),
         _every_flow("every payment is another", _other_payment),
     )
@@ -209,7 +213,7 @@ def reference_artifact_holds() -> Check:
 
 def _well_formed(flow: Row, where: str) -> Iterator[Finding]:
     calls = [call for call in flow.get("sellerCalls") or [] if isinstance(call, dict)]
-    records = _records_of(flow)
+    records = records_of(flow)
     for call in calls:
         if call.get("authorization") is not None and not is_digest_reference(call["authorization"]):
             yield _artifact("authorization as a digest", "a credential in the clear (not shown)", where)
@@ -265,21 +269,12 @@ def _flows_of(evidence: Evidence, request_id: str) -> list[dict[str, Any]]:
     return [flow for flow, _ in _flows(evidence) if request_id in flow_request_ids(flow)]
 
 
-def _records_of(flow: Row) -> list[dict[str, Any]]:
-    inner = flow.get("observabilityRecords")
-    return [record for record in inner if isinstance(record, dict)] if isinstance(inner, list) else []
-
-
-def _is_hosted(row: Row) -> bool:
-    return row.get("executor") in PLATFORM and row.get("plane") in ("gateway", "settlement", "ui")
-
-
 def _is_paid(flow: Row) -> bool:
     return bool(flow.get("proofReference"))
 
 
 def _foreign_records(evidence: Evidence, flow: Row) -> Iterator[Finding]:
-    for inner in _records_of(flow):
+    for inner in records_of(flow):
         if inner not in evidence.table("records"):
             yield Finding(
                 expected="each record of the flow among the records, value by value",
@@ -311,43 +306,36 @@ def _every_flow(name: str, change: Any) -> Mutant:
 
 
 def _where_flow(fields: dict[str, Any], name: str, change: Any) -> Mutant:
-    matches = fields.items()
-    return _every_flow(
-        name, lambda flow: change(flow) if matches <= {k: flow.get(k) for k in fields}.items() else flow
-    )
+    return _every_flow(name, lambda flow: change(flow) if holds(flow, fields) else flow)
 
 
-def _flow_change(name: str, request_id: str, changes: dict[str, Any]) -> Mutant:
-    return _every_flow(
-        name, lambda flow: {**flow, **changes} if request_id in flow_request_ids(flow) else flow
-    )
+def _flow_of(request_id: str, name: str, change: Callable[[dict[str, Any]], Row | None]) -> Mutant:
+    return altered(f"local_artifact: {name}", lambda evidence: flows_changed(evidence, request_id, change))
+
+
+def _field_of(request_id: str, key: str, value: str) -> Mutant:
+    return _flow_of(request_id, f"{key} is another", lambda flow: {**flow, key: value})
 
 
 def _without_flow(request_id: str) -> Mutant:
-    return _every_flow(
-        "its flow is gone", lambda flow: None if request_id in flow_request_ids(flow) else flow
-    )
+    return _flow_of(request_id, "its flow is gone", lambda flow: None)
 
 
 def _with_foreign_record(request_id: str) -> Mutant:
-    def change(flow: dict[str, Any]) -> dict[str, Any]:
-        if request_id not in flow_request_ids(flow):
-            return flow
-        told = {"requestId": request_id, "executor": "desktop", "plane": "ui", "executionPath": "local-node"}
-        record = {**dict.fromkeys(REQUIRED_KEYS), **told, "observedAtMs": 0}
-        return {**flow, "observabilityRecords": [*_records_of(flow), record]}
-
-    return _every_flow("a record that the run did not leave", change)
+    foreign = complete_record(request_id, "ui", "desktop", "local-node")
+    return _flow_of(
+        request_id,
+        "a record that the run did not leave",
+        lambda flow: {**flow, "observabilityRecords": [*records_of(flow), foreign]},
+    )
 
 
 def _inner_change(key: str, request_id: str) -> Mutant:
-    def change(flow: dict[str, Any]) -> dict[str, Any]:
-        if request_id not in flow_request_ids(flow):
-            return flow
-        inner = [{**record, key: other_value(record.get(key))} for record in _records_of(flow)]
+    def change(flow: dict[str, Any]) -> Row:
+        inner = [{**record, key: other_value(record.get(key))} for record in records_of(flow)]
         return {**flow, "observabilityRecords": inner}
 
-    return _every_flow(f"{key} of its records is another", change)
+    return _flow_of(request_id, f"{key} of its records is another", change)
 
 
 def _other_payment(flow: dict[str, Any]) -> dict[str, Any]:
@@ -356,13 +344,13 @@ def _other_payment(flow: dict[str, Any]) -> dict[str, Any]:
         return flow
     inner = [
         {**record, "paymentProofRef": record["paymentProofRef"] and other_value(record["paymentProofRef"])}
-        for record in _records_of(flow)
+        for record in records_of(flow)
     ]
     return {**flow, "proofReference": other_value(proof), "observabilityRecords": inner}
 
 
 def _first_record_without_plane(flow: dict[str, Any]) -> dict[str, Any]:
-    first, *rest = _records_of(flow) or [{}]
+    first, *rest = records_of(flow) or [{}]
     return {**flow, "observabilityRecords": [{k: v for k, v in first.items() if k != "plane"}, *rest]}
 
 

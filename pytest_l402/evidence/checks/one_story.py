@@ -7,7 +7,17 @@ from typing import Any
 
 from pytest_l402.contract import FlowStage
 from pytest_l402.evidence.check import Check, Finding
-from pytest_l402.evidence.checks.selecting import altered, at, listed, other_value, rows, shown, told
+from pytest_l402.evidence.checks.selecting import (
+    at,
+    derived,
+    listed,
+    other_value,
+    places,
+    reach,
+    rows,
+    shown,
+    told,
+)
 from pytest_l402.evidence.mutants import Mutant, change_proof, remove_rows, set_value
 from pytest_l402.evidence.tables import Evidence, Row
 
@@ -83,9 +93,9 @@ def _events(evidence: Evidence, summary: Row) -> Iterator[Finding]:
         for index, event in found:
             claimed = summary.get(section) if isinstance(summary.get(section), dict) else {}
             details = event.get("details") if isinstance(event.get("details"), dict) else {}
-            pairs = [(key, _get(claimed, key), _get(details, key)) for key in keys]
+            pairs = [(key, reach(claimed, key), reach(details, key)) for key in keys]
             if section in _WITH_REQUEST:
-                pairs.append(("requestId", _get(claimed, "requestId"), event.get("requestId")))
+                pairs.append(("requestId", reach(claimed, "requestId"), event.get("requestId")))
             for key, wanted, seen in pairs:
                 if wanted is None:
                     yield _left_out(f"{section}.{key}")
@@ -104,7 +114,7 @@ def _payment(evidence: Evidence, summary: Row) -> Iterator[Finding]:
     stored = rows(evidence, "settlements", settlementId=paid.get("settlementId"))
     if len(stored) != 1:
         what = f"settlement {shown(paid.get('settlementId'))} in the store, once"
-        yield Finding(what, f"{len(stored)}", at("settlements", *(i for i, _ in stored)), _REMEDY)
+        yield Finding(what, f"{len(stored)}", places("settlements", stored), _REMEDY)
     for index, row in stored:
         for key in ("requestId", "taskId", "routeId", "amountMsats", "paymentProofRef"):
             if row.get(key) != paid.get(key):
@@ -124,7 +134,7 @@ def _payment(evidence: Evidence, summary: Row) -> Iterator[Finding]:
 
 def _denial(evidence: Evidence, summary: Row) -> Iterator[Finding]:
     denied = summary.get("policyDeniedRequest")
-    request_id, code = _get(denied, "requestId"), _get(denied, "denyReasonCode")
+    request_id, code = reach(denied, "requestId"), reach(denied, "denyReasonCode")
     if code is None:
         yield _left_out("policyDeniedRequest.denyReasonCode")
         return
@@ -133,39 +143,25 @@ def _denial(evidence: Evidence, summary: Row) -> Iterator[Finding]:
         yield Finding(
             f"a control record of request {shown(request_id)} with denyReason {shown(code)}",
             listed(record.get("denyReason") for _, record in decisions),
-            at("records", *(index for index, _ in decisions)),
+            places("records", decisions),
             _REMEDY,
         )
 
 
 def _correlation(evidence: Evidence, summary: Row) -> Iterator[Finding]:
-    stored = {row.get("settlementId") for row in evidence.table("settlements")}
-    observed = _get(summary, "observability")
     known = {
-        "settlementCorrelation.settlementIds": (
-            stored,
-            _get(summary, "settlementCorrelation"),
-            "settlementIds",
-        ),
-        "observability.correlation.requestIds": (
-            _values(evidence, "requestId"),
-            _get(observed, "correlation"),
-            "requestIds",
-        ),
-        "observability.correlation.paymentProofRefs": (
-            _values(evidence, "paymentProofRef"),
-            _get(observed, "correlation"),
-            "paymentProofRefs",
-        ),
+        "settlementCorrelation.settlementIds": ("settlements", "settlementId"),
+        "observability.correlation.requestIds": ("records", "requestId"),
+        "observability.correlation.paymentProofRefs": ("records", "paymentProofRef"),
     }
-    for path, (there, section, key) in known.items():
-        claimed = _get(section, key)
+    for path, (table, key) in known.items():
+        claimed = reach(summary, path)
+        there = {row.get(key) for row in evidence.table(table)}
         unknown = [value for value in claimed if value not in there] if isinstance(claimed, list) else None
         if not claimed or unknown:
             seen = "nothing" if unknown is None or not claimed else f"unknown: {listed(unknown)}"
-            table = "settlements" if key == "settlementIds" else "records"
             yield Finding(f"{path} to name only what {table} hold, and something", seen, at(table), _REMEDY)
-    count = _get(observed, "recordCount")
+    count = reach(summary, "observability.recordCount")
     if isinstance(count, int) and count > len(evidence.table("records")):
         seen = f"{len(evidence.table('records'))} records"
         yield Finding(f"at least recordCount={count} records", seen, at("records"), _REMEDY)
@@ -179,28 +175,18 @@ def _left_out(path: str) -> Finding:
     return Finding(f"{path} in summary.json", "nothing", at("flow_summary", 0), _REMEDY)
 
 
-def _values(evidence: Evidence, key: str) -> set[Any]:
-    return {row.get(key) for row in evidence.table("records")}
-
-
-def _get(row: Any, path: str) -> Any:
-    for step in path.split("."):
-        row = row.get(step) if isinstance(row, dict) else None
-    return row
-
-
 def _changed(table: str, key: str, where: dict[str, str] | None) -> Mutant:
-    return set_value(table, key, lambda row: other_value(_get(row, key)), where)
+    return set_value(table, key, lambda row: other_value(reach(row, key)), where)
 
 
 def _store_changed(key: str) -> Mutant:
-    def apply(evidence: Evidence) -> Evidence:
-        for summary in evidence.table("flow_summary"):
-            where = {"settlementId": _get(summary, "paidRequest.settlementId")}
-            return set_value("settlements", key, lambda row: other_value(row.get(key)), where).apply(evidence)
-        return evidence
+    def find(evidence: Evidence) -> Mutant | None:
+        paid = [reach(summary, "paidRequest.settlementId") for summary in evidence.table("flow_summary")]
+        if not paid:
+            return None
+        return set_value("settlements", key, lambda row: other_value(row.get(key)), {"settlementId": paid[0]})
 
-    return altered(f"settlements: {key} of the paid request is another", apply)
+    return derived(f"settlements: {key} of the paid request is another", find)
 
 
 def _is_store(row: Row) -> bool:

@@ -11,7 +11,9 @@ from pytest_l402.evidence.checks.selecting import (
     altered,
     at,
     hashes_of,
+    logs_request,
     payment_hash_of,
+    places,
     request_id_of,
     rows,
     short,
@@ -55,7 +57,7 @@ def paid_exactly_once(purchase: Bought) -> Check:
             yield Finding(
                 expected=f"at most one settlement of {short(payment_hash)}",
                 seen=f"{len(settled)}",
-                where=at("settlements", *(index for index, _ in settled)),
+                where=places("settlements", settled),
                 remedy="ingest is not idempotent: compare the settlement ids",
             )
         for index, row in settled[:1]:
@@ -174,7 +176,7 @@ def payments_agree() -> Check:
                         f"{table}: {', '.join(shown(msats) for _, msats in book.get(table, [])) or 'none'}"
                         for table in tables
                     ),
-                    where="; ".join(at(table, *(i for i, _ in entries)) for table, entries in book.items()),
+                    where="; ".join(places(table, entries) for table, entries in book.items()),
                     remedy="paid and not settled: replay the settlement event; anything else: stop "
                     "payouts for "
                     "the paywall",
@@ -220,28 +222,17 @@ def payments_of(evidence: Evidence, request_id: str) -> Iterator[Finding]:
     remedy = "money moved for a request that was to move none: find out who paid (wallet log) and pay it back"
     for index, row in enumerate(evidence.table("payments")):
         if row.get("paymentHash") in hashes and row.get("status") in MOVED:
-            yield Finding(
-                expected=f"no payment for request {request_id}",
-                seen=f"{shown(row.get('amountMsats'))} msats, {shown(row.get('status'))}",
-                where=at("payments", index),
-                remedy=remedy,
-            )
+            seen = f"{shown(row.get('amountMsats'))} msats, {shown(row.get('status'))}"
+            yield Finding(f"no payment for request {request_id}", seen, at("payments", index), remedy)
     for index, row in enumerate(evidence.table("settlements")):
         if row.get("requestId") == request_id or row.get("paymentHash") in hashes:
-            yield Finding(
-                expected=f"no settlement for request {request_id}",
-                seen=f"{shown(row.get('settlementId'))}, {shown(row.get('amountMsats'))} msats",
-                where=at("settlements", index),
-                remedy=remedy,
-            )
+            seen = f"{shown(row.get('settlementId'))}, {shown(row.get('amountMsats'))} msats"
+            yield Finding(f"no settlement for request {request_id}", seen, at("settlements", index), remedy)
     for index, row in rows(evidence, "records", requestId=request_id):
         if row.get("paymentProofRef") is not None or row.get("paidAmountMsats"):
-            yield Finding(
-                expected=f"no record of request {request_id} that names a payment",
-                seen=f"{shown(row.get('paymentProofRef'))}, {shown(row.get('paidAmountMsats'))} msats",
-                where=at("records", index),
-                remedy=remedy,
-            )
+            expected = f"no record of request {request_id} that names a payment"
+            seen = f"{shown(row.get('paymentProofRef'))}, {shown(row.get('paidAmountMsats'))} msats"
+            yield Finding(expected, seen, at("records", index), remedy)
 
 
 def payment_mutants(request_id: str) -> tuple[Mutant, ...]:
@@ -256,17 +247,14 @@ def payment_mutants(request_id: str) -> tuple[Mutant, ...]:
         payment = {"paymentHash": payment_hash, "amountMsats": 1, "status": "succeeded"}
         return evidence.with_table("payments", [*evidence.table("payments"), payment])
 
-    def claimed(evidence: Evidence) -> Evidence:
-        proof = "lightning_preimage:" + "f" * 24
-        mutant = set_value("records", "paymentProofRef", proof, {"requestId": request_id})
-        return mutant.apply(evidence)
-
+    proof = "lightning_preimage:" + "f" * 24
+    claimed = set_value("records", "paymentProofRef", proof, {"requestId": request_id})
     return (
         altered(f"payments: {request_id} was paid after all", paid_after_all),
         insert_row(
             "settlements", {"settlementId": "set_forged", "requestId": request_id}, "the request is settled"
         ),
-        altered(f"records: one of {request_id} names a payment", claimed),
+        claimed.named(f"records: one of {request_id} names a payment"),
     )
 
 
@@ -274,7 +262,7 @@ def _names(evidence: Evidence, table: str, row: dict[str, Any], request_id: str)
     if row.get("requestId") == request_id:
         return True
     if table == "logs":
-        return f"oa_req={request_id}" in str(row.get("line", "")).split()
+        return logs_request(row, request_id)
     # A wallet does not know request ids; its payments belong to a request through the invoice.
     return table == "payments" and row.get("paymentHash") in hashes_of(evidence, request_id)
 

@@ -9,12 +9,15 @@ from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.records import records_complete
 from pytest_l402.evidence.checks.selecting import (
     PLATFORM,
-    altered,
+    another_record,
     at,
     capped,
+    derived,
     either,
     listed,
+    matching,
     other_value,
+    places,
     proof_key,
     shown,
 )
@@ -89,16 +92,10 @@ def _findings(evidence: Evidence, faulty: frozenset[str]) -> Iterator[Finding]:
 
 
 def _one_payment(evidence: Evidence, key: str, spoken: list[tuple[int, dict[str, Any]]]) -> Iterator[Finding]:
-    stored = [
-        (i, r)
-        for i, r in enumerate(evidence.table("settlements"))
-        if proof_key(r.get("paymentProofRef")) == key
-    ]
-    paid = [
-        (i, r) for i, r in enumerate(evidence.table("payments")) if proof_key(r.get("proofReference")) == key
-    ]
+    stored = matching(evidence, "settlements", lambda row: proof_key(row.get("paymentProofRef")) == key)
+    paid = matching(evidence, "payments", lambda row: proof_key(row.get("proofReference")) == key)
     hosted = [(i, r) for i, r in spoken if r.get("executor") in PLATFORM]
-    places = at("records", *(index for index, _ in spoken))
+    where = places("records", spoken)
     amounts = {r["paidAmountMsats"] for _, r in spoken if r.get("paidAmountMsats") is not None}
     # Who names a payment of the hosted path knows its amount; a buyer that was cut off need not.
     amounts |= {r.get("paidAmountMsats") for _, r in hosted}
@@ -107,7 +104,7 @@ def _one_payment(evidence: Evidence, key: str, spoken: list[tuple[int, dict[str,
         yield Finding(
             expected=f"one amount for payment {key}",
             seen=f"{listed(amounts)} msats",
-            where=places,
+            where=where,
             remedy="stop payouts for the paywall; the invoice's amount is the right one",
         )
     references = {r["paymentProofRef"] for _, r in hosted} | {row["paymentProofRef"] for _, row in stored}
@@ -115,7 +112,7 @@ def _one_payment(evidence: Evidence, key: str, spoken: list[tuple[int, dict[str,
         yield Finding(
             expected=f"one proof reference for payment {key} on the hosted path",
             seen=listed(references),
-            where=places,
+            where=where,
             remedy="references that begin alike and end differently: one of them was altered",
         )
     if not hosted:
@@ -128,7 +125,7 @@ def _one_payment(evidence: Evidence, key: str, spoken: list[tuple[int, dict[str,
         yield Finding(
             expected=f"payment {key}, which {listed(planes)} names, settled and shown",
             seen=f"not known to: {', '.join(lacking)}",
-            where=places,
+            where=where,
             remedy=f"triage {listed(row.get('requestId') for _, row in hosted)}; if a fault was injected "
             "on purpose, "
             "declare the request as expected to be faulty",
@@ -162,7 +159,7 @@ def _keys_of(evidence: Evidence, request_ids: frozenset[str]) -> set[str]:
 def _told_otherwise(plane: str, key: str, otherwise: Callable[[Any], Any] = other_value) -> Mutant:
     """The first record of this plane that counts tells of its payment with another value."""
 
-    def apply(evidence: Evidence) -> Evidence:
+    def find(evidence: Evidence) -> Mutant:
         faulty = _faulty(evidence)
         left_out = _keys_of(evidence, faulty)
 
@@ -171,25 +168,18 @@ def _told_otherwise(plane: str, key: str, otherwise: Callable[[Any], Any] = othe
             mine = row.get("plane") == plane and row.get("executor") in PLATFORM and row.get(key) is not None
             return mine and proof is not None and proof not in left_out and row.get("requestId") not in faulty
 
-        return set_value("records", key, lambda row: otherwise(row[key]), counts).apply(evidence)
+        return set_value("records", key, lambda row: otherwise(row[key]), counts)
 
-    return altered(f"records: plane {plane} has another {key}", apply)
+    return derived(f"records: plane {plane} has another {key}", find)
 
 
 def _forged(plane: str) -> Mutant:
-    def apply(evidence: Evidence) -> Evidence:
-        records = evidence.table("records")
-        if not records:
-            return evidence
-        alone = {
-            **records[0],
-            "requestId": "request-forged",
-            "plane": plane,
-            "executor": "system",
-            "paymentProofRef": _FORGED,
-            "paidAmountMsats": 1,
-            "denyReason": None,
-        }
-        return evidence.with_table("records", [*records, alone])
-
-    return altered(f"records: only plane {plane} knows of a payment", apply)
+    alone = {
+        "requestId": "request-forged",
+        "plane": plane,
+        "executor": "system",
+        "paymentProofRef": _FORGED,
+        "paidAmountMsats": 1,
+        "denyReason": None,
+    }
+    return another_record(alone, f"only plane {plane} knows of a payment")

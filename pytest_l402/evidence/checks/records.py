@@ -9,6 +9,7 @@ from pytest_l402.contract import ENUM_VALUES, REQUIRED_KEYS, record_faults
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
     Bought,
+    another_record,
     at,
     capped,
     expect_keys,
@@ -21,7 +22,7 @@ from pytest_l402.evidence.checks.selecting import (
     shown,
 )
 from pytest_l402.evidence.mutants import Mutant, drop_key, insert_row, remove_rows, set_value
-from pytest_l402.evidence.tables import Evidence
+from pytest_l402.evidence.tables import Evidence, Row
 
 _EMITTER = "mend the emitter of this record: all 19 keys, null where unknown, values as listed"
 
@@ -71,11 +72,7 @@ def no_record(**fields: Any) -> Check:
             for index, row in rows(evidence, "records", **fields)
         )
 
-    def one_more(evidence: Evidence) -> dict[str, Any] | None:
-        known = evidence.table("records")
-        return {**known[0], **fields} if known else None
-
-    mutants = (insert_row("records", one_more, f"a record with {_arguments(fields)}"),)
+    mutants = (another_record(fields, f"a record with {_arguments(fields)}"),)
     return Check(f"no_record({_arguments(fields)})", judge, mutants, ("records",))
 
 
@@ -125,29 +122,24 @@ def same_value(field: str, *purchases: Bought, plane: str | None = None) -> Chec
                 remedy="a plane tells another story: compare its record with the row of the settlement store",
             )
 
-    mutants: list[Mutant] = []
-    for request_id in ids:
-        where = {"requestId": request_id, **on_plane}
-        mutants.append(set_value("records", field, None, where, every=True))
-    for request_id in ids:
-        mutants.append(_another_value(field, request_id, plane))
+    mutants = [
+        set_value("records", field, None, {"requestId": request_id, **on_plane}, every=True)
+        for request_id in ids
+    ]
+    mutants += [_another_value(field, request_id, plane) for request_id in ids]
     name = f"same_value({field}, {', '.join(ids)}" + (f", plane={plane})" if plane else ")")
     return Check(name, judge, tuple(mutants), ("records",))
 
 
 def _another_value(field: str, request_id: str, plane: str | None) -> Mutant:
-    def apply(evidence: Evidence) -> Evidence:
-        records = evidence.table("records")
-        for index, row in enumerate(records):
-            here = row.get("requestId") == request_id and plane in (None, row.get("plane"))
-            if here and row.get(field) is not None:
+    def make(evidence: Evidence) -> Row | None:
+        for _, row in rows(evidence, "records", requestId=request_id):
+            if plane in (None, row.get("plane")) and row.get(field) is not None:
                 # Appended rather than replaced, so that a single record of a single request can disagree too.
-                return evidence.with_table(
-                    "records", [*records, {**records[index], field: other_value(row[field])}]
-                )
-        return evidence
+                return {**row, field: other_value(row[field])}
+        return None
 
-    return Mutant(f"records: {request_id} has another {field} as well", apply)
+    return insert_row("records", make, f"{request_id} has another {field} as well")
 
 
 def _form(field: str, value: Any) -> str:

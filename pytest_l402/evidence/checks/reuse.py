@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
@@ -11,10 +11,17 @@ from pytest_l402.evidence.checks.payments import MOVED, payment_mutants, payment
 from pytest_l402.evidence.checks.selecting import (
     PLATFORM,
     Bought,
+    Found,
     altered,
     at,
+    derived,
+    is_success,
+    is_told,
     listed,
+    matching,
+    missing,
     payment_hash_of,
+    places,
     request_id_of,
     rows,
     short,
@@ -40,13 +47,7 @@ def cached_request(first: Bought, second: Bought) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         bought = _accepted(evidence, one)
         reused = _accepted(evidence, two)
-        for request_id, found in ((one, bought), (two, reused)):
-            if not found:
-                yield _missing(
-                    "exchanges",
-                    f"a delivery to request {request_id} for an accepted credential",
-                    "see why the gateway refused it (its exchanges and log by oa_req=<id>)",
-                )
+        yield from _undelivered({one: bought, two: reused})
         digests = {row.get("credentialDigest") for _, row in bought}
         for index, row in reused:
             if bought and row.get("credentialDigest") not in digests:
@@ -78,15 +79,15 @@ def cached_request(first: Bought, second: Bought) -> Check:
                     for _, r in replays
                 )
                 or "none",
-                where=at("records", *(index for index, _ in replays)),
+                where=places("records", replays),
                 remedy="the store did not see that this settlement exists: look for it by payment hash",
             )
 
     delivered: Where = _is_accepted(two)
     mutants = (
-        set_value("records", "cacheHit", False, _is_told(two, "settlement"), every=True),
-        change_proof("records", _is_told(two, "settlement"), every=True),
-        remove_rows("records", _is_told(two, "settlement")),
+        set_value("records", "cacheHit", False, is_told(two, "settlement"), every=True),
+        change_proof("records", is_told(two, "settlement"), every=True),
+        remove_rows("records", is_told(two, "settlement")),
         set_value("exchanges", "credentialDigest", "sha256:" + "f" * 16, delivered),
         remove_rows("exchanges", delivered),
         insert_row(
@@ -105,13 +106,7 @@ def not_reused(first: Bought, second: Bought) -> Check:
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         bought, again = _accepted(evidence, one), _accepted(evidence, two)
-        for request_id, found in ((one, bought), (two, again)):
-            if not found:
-                yield _missing(
-                    "exchanges",
-                    f"a delivery to request {request_id} for an accepted credential",
-                    "see why the gateway refused it (its exchanges and log by oa_req=<id>)",
-                )
+        yield from _undelivered({one: bought, two: again})
         for key in ("credentialDigest", "paymentHash"):
             old = {row.get(key) for _, row in bought}
             for index, row in again:
@@ -125,7 +120,7 @@ def not_reused(first: Bought, second: Bought) -> Check:
                     )
         mine = rows(evidence, "settlements", requestId=two)
         if not mine:
-            yield _missing("settlements", f"a settlement of request {two}", "triage that request")
+            yield missing("settlements", f"a settlement of request {two}", "triage that request")
         for key in ("paymentHash", "paymentProofRef"):
             old = {row.get(key) for _, row in rows(evidence, "settlements", requestId=one)}
             for index, row in mine:
@@ -140,10 +135,12 @@ def not_reused(first: Bought, second: Bought) -> Check:
     mutants = (
         _take_over("exchanges", "credentialDigest", _is_accepted(one), _is_accepted(two)),
         _take_over("exchanges", "paymentHash", _is_accepted(one), _is_accepted(two)),
-        _take_over("settlements", "paymentHash", _is_of(one), _is_of(two)),
-        _take_over("settlements", "paymentProofRef", _is_of(one), _is_of(two)),
+        _take_over("settlements", "paymentHash", lambda row: row.get("requestId") == one, {"requestId": two}),
+        _take_over(
+            "settlements", "paymentProofRef", lambda row: row.get("requestId") == one, {"requestId": two}
+        ),
         remove_rows("exchanges", _is_accepted(two)),
-        remove_rows("settlements", _is_of(two)),
+        remove_rows("settlements", {"requestId": two}),
     )
     return Check(f"not_reused({one}, {two})", judge, mutants, ("exchanges", "settlements"))
 
@@ -157,7 +154,7 @@ def no_second_payment(first: Bought, second: Bought) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         refused = rows(evidence, "exchanges", requestId=two, status=401, credential="refused")
         if not refused:
-            yield _missing(
+            yield missing(
                 "exchanges",
                 f"a 401 to request {two}, for a credential that it presented",
                 "without a refusal nothing was rehearsed: see what the gateway answered instead",
@@ -171,7 +168,7 @@ def no_second_payment(first: Bought, second: Bought) -> Check:
                 remedy="the buyer asked anew under another request id: see why it took a 401 for a price",
             )
         if not rows(evidence, "settlements", requestId=one):
-            yield _missing(
+            yield missing(
                 "settlements", f"a settlement of request {one}", "the first purchase must be a paid one"
             )
 
@@ -181,7 +178,7 @@ def no_second_payment(first: Bought, second: Bought) -> Check:
         set_value("exchanges", "credential", "absent", where, every=True),
         *payment_mutants(two),
         altered("payments: another request was paid instead", lambda e: _pay_elsewhere(e, one)),
-        remove_rows("settlements", _is_of(one)),
+        remove_rows("settlements", {"requestId": one}),
     )
     return Check(f"no_second_payment({one}, {two})", judge, mutants, ("exchanges", "settlements"))
 
@@ -196,15 +193,16 @@ def idempotent_replay(purchase: Bought) -> Check:
             yield Finding(
                 expected=f"one settlement of payment {short(payment_hash)}",
                 seen=f"{len(stored)}",
-                where=at("settlements", *(index for index, _ in stored)),
+                where=places("settlements", stored),
                 remedy="ingest is not idempotent, or never ran: compare the settlement ids",
             )
             return
         row = stored[0][1]
+        proof = row.get("paymentProofRef")
         spoken = [
-            (i, r)
-            for i, r in rows(evidence, "records", paymentProofRef=row.get("paymentProofRef"))
-            if _store(r)
+            (index, record)
+            for index, record in rows(evidence, "records", paymentProofRef=proof, plane="settlement")
+            if record.get("executor") in PLATFORM
         ]
         for hit, what in ((False, "the first settlement"), (True, "its replay")):
             found = [index for index, record in spoken if record.get("cacheHit") is hit]
@@ -235,19 +233,16 @@ def idempotent_replay(purchase: Bought) -> Check:
         return None if row is None else {"settlementId": row.get("settlementId"), "field": "amountMsats"}
 
     def of_this(cache_hit: bool) -> Mutant:
-        def apply(evidence: Evidence) -> Evidence:
+        def find(evidence: Evidence) -> Mutant | None:
             row = stored_row(evidence)
             if row is None:
-                return evidence
-            fields = {
-                "paymentProofRef": row.get("paymentProofRef"),
-                "cacheHit": cache_hit,
-                "plane": "settlement",
-            }
-            return set_value("records", "cacheHit", not cache_hit, fields, every=True).apply(evidence)
+                return None
+            proof = row.get("paymentProofRef")
+            fields = {"paymentProofRef": proof, "cacheHit": cache_hit, "plane": "settlement"}
+            return set_value("records", "cacheHit", not cache_hit, fields, every=True)
 
         told_as = "replayed" if not cache_hit else "new"
-        return altered(f"records: every settlement record of this proof says {told_as}", apply)
+        return derived(f"records: every settlement record of this proof says {told_as}", find)
 
     mutants = (
         duplicate_row("settlements", here, settlementId="set_other"),
@@ -266,12 +261,12 @@ def settlement_conflict(settlement_id: str, field: str) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         refused = rows(evidence, "conflicts", **where)
         if not refused:
-            yield _missing(
+            yield missing(
                 "conflicts", f"a refused {field} for {settlement_id}", "the store took or ignored it: look"
             )
         stored = rows(evidence, "settlements", settlementId=settlement_id)
         if len(stored) != 1:
-            yield _missing(
+            yield missing(
                 "settlements", f"settlement {settlement_id}, once", "a conflict must change nothing"
             )
         for _, row in stored:
@@ -286,20 +281,29 @@ def settlement_conflict(settlement_id: str, field: str) -> Check:
                         "event",
                     )
 
-    def take_refused(evidence: Evidence) -> Evidence:
-        for _, conflict in rows(evidence, "conflicts", **where):
-            change = set_value("settlements", field, conflict.get("refused"), {"settlementId": settlement_id})
-            return change.apply(evidence)
-        return evidence
+    def take_refused(evidence: Evidence) -> Mutant | None:
+        refused = [conflict.get("refused") for _, conflict in rows(evidence, "conflicts", **where)]
+        here = {"settlementId": settlement_id}
+        return set_value("settlements", field, refused[0], here) if refused else None
 
     mutants = (
         remove_rows("conflicts", where),
-        altered(f"settlements: {field} is what was to be refused", take_refused),
+        derived(f"settlements: {field} is what was to be refused", take_refused),
         duplicate_row("settlements", {"settlementId": settlement_id}),
     )
     return Check(
         f"settlement_conflict({settlement_id}, {field})", judge, mutants, ("conflicts", "settlements")
     )
+
+
+def _undelivered(deliveries: Mapping[str, Found]) -> Iterator[Finding]:
+    for request_id, found in deliveries.items():
+        if not found:
+            yield missing(
+                "exchanges",
+                f"a delivery to request {request_id} for an accepted credential",
+                "see why the gateway refused it (its exchanges and log by oa_req=<id>)",
+            )
 
 
 def _paid_elsewhere(evidence: Evidence, one: str, two: str) -> Iterator[tuple[int, Any]]:
@@ -328,45 +332,21 @@ def _pay_elsewhere(evidence: Evidence, one: str) -> Evidence:
     return evidence
 
 
-def _accepted(evidence: Evidence, request_id: str) -> list[tuple[int, dict[str, Any]]]:
-    where = _is_accepted(request_id)
-    return [(i, row) for i, row in enumerate(evidence.table("exchanges")) if callable(where) and where(row)]
+def _accepted(evidence: Evidence, request_id: str) -> Found:
+    return matching(evidence, "exchanges", _is_accepted(request_id))
 
 
-def _is_accepted(request_id: str) -> Where:
-    def where(row: Row) -> bool:
-        status = row.get("status")
-        delivered = isinstance(status, int) and 200 <= status < 300
-        return row.get("requestId") == request_id and row.get("credential") == "accepted" and delivered
+def _is_accepted(request_id: str) -> Callable[[Row], bool]:
+    def matches(row: Row) -> bool:
+        accepted = row.get("requestId") == request_id and row.get("credential") == "accepted"
+        return accepted and is_success(row.get("status"))
 
-    return where
-
-
-def _is_of(request_id: str) -> Where:
-    return {"requestId": request_id}
+    return matches
 
 
-def _is_told(request_id: str, plane: str) -> Where:
-    def where(row: Row) -> bool:
-        mine = row.get("requestId") == request_id and row.get("plane") == plane
-        return mine and row.get("executor") in PLATFORM
+def _take_over(table: str, key: str, source: Callable[[Row], bool], target: Where) -> Mutant:
+    def find(evidence: Evidence) -> Mutant | None:
+        taken = [row.get(key) for _, row in matching(evidence, table, source)]
+        return set_value(table, key, taken[0], target) if taken else None
 
-    return where
-
-
-def _store(row: Row) -> bool:
-    return row.get("plane") == "settlement" and row.get("executor") in PLATFORM
-
-
-def _take_over(table: str, key: str, source: Where, target: Where) -> Mutant:
-    def apply(evidence: Evidence) -> Evidence:
-        for row in evidence.table(table):
-            if source(row) if callable(source) else rows(Evidence({"r": [row]}), "r", **(source or {})):
-                return set_value(table, key, row.get(key), target).apply(evidence)
-        return evidence
-
-    return altered(f"{table}: the second request has the {key} of the first", apply)
-
-
-def _missing(table: str, what: str, remedy: str) -> Finding:
-    return Finding(expected=what, seen="none", where=at(table), remedy=remedy)
+    return derived(f"{table}: the second request has the {key} of the first", find)

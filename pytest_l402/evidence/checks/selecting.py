@@ -7,13 +7,18 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from pytest_l402.boundary import printable
+from pytest_l402.boundary.text_safety import suggestion
 from pytest_l402.contract import REQUIRED_KEYS, proof_join_key
 from pytest_l402.evidence.check import Finding
-from pytest_l402.evidence.mutants import Mutant, other_proof
+from pytest_l402.evidence.mutants import Mutant, insert_row, other_proof
 from pytest_l402.evidence.tables import Evidence, Row
+from pytest_l402.triage.correlation import flow_request_ids
 
 Bought: TypeAlias = Any
 """A request id, or a purchase: anything with `request_id`, and `payment_hash` where a check needs it."""
+
+Found: TypeAlias = list[tuple[int, dict[str, Any]]]
+"""Rows of one table, each with its index."""
 
 PLATFORM = ("gateway", "system")
 """The executors of the hosted path; what `desktop` says is the buyer's own story."""
@@ -37,9 +42,9 @@ def payment_hash_of(purchase: Bought) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def rows(evidence: Evidence, table: str, **fields: Any) -> list[tuple[int, dict[str, Any]]]:
+def rows(evidence: Evidence, table: str, **fields: Any) -> Found:
     """The rows of a table whose keys hold these values, each with its index. `True` is not 1 here."""
-    return [(index, row) for index, row in enumerate(evidence.table(table)) if holds(row, fields)]
+    return matching(evidence, table, lambda row: holds(row, fields))
 
 
 def holds(row: Row, fields: Row) -> bool:
@@ -49,10 +54,46 @@ def holds(row: Row, fields: Row) -> bool:
     )
 
 
-def told(evidence: Evidence, request_id: str, plane: str) -> list[tuple[int, dict[str, Any]]]:
+def matching(evidence: Evidence, table: str, matches: Callable[[Row], object]) -> Found:
+    """The rows of a table that `matches` holds for, each with its index."""
+    return [(index, row) for index, row in enumerate(evidence.table(table)) if matches(row)]
+
+
+def told(evidence: Evidence, request_id: str, plane: str) -> Found:
     """The records of one request in which the platform (not the buyer) speaks for a plane."""
-    found = rows(evidence, "records", requestId=request_id, plane=plane)
-    return [(index, row) for index, row in found if row.get("executor") in PLATFORM]
+    return matching(evidence, "records", is_told(request_id, plane))
+
+
+def is_told(request_id: str, plane: str) -> Callable[[Row], bool]:
+    """What holds for a record of the request in which the platform speaks for a plane."""
+
+    def matches(row: Row) -> bool:
+        mine = row.get("requestId") == request_id and row.get("plane") == plane
+        return mine and row.get("executor") in PLATFORM
+
+    return matches
+
+
+def is_hosted_payment(row: Row) -> bool:
+    """Whether the platform speaks in a record for a plane that knows of payments."""
+    return row.get("executor") in PLATFORM and row.get("plane") in ("gateway", "settlement", "ui")
+
+
+def is_success(status: object) -> bool:
+    """Whether an HTTP status says that something was delivered."""
+    return isinstance(status, int) and 200 <= status < 300
+
+
+def logs_request(row: Row, request_id: str) -> bool:
+    """Whether a log line names the request; as a whole word, or a longer id would be found by a shorter."""
+    return f"oa_req={request_id}" in str(row.get("line", "")).split()
+
+
+def reach(row: Any, path: str) -> Any:
+    """What a dotted path leads to in a row; None where it leads nowhere."""
+    for step in path.split("."):
+        row = row.get(step) if isinstance(row, dict) else None
+    return row
 
 
 def hashes_of(evidence: Evidence, request_id: str) -> set[str]:
@@ -79,6 +120,16 @@ def at(table: str, *indexes: int) -> str:
     lines = ", ".join(str(index + 1) for index in indexes[:5])
     more = f" and {len(indexes) - 5} more" if len(indexes) > 5 else ""
     return f"{table}.jsonl line{'s' if len(indexes) > 1 else ''} {lines}{more}"
+
+
+def places(table: str, found: Found) -> str:
+    """Where these rows are."""
+    return at(table, *(index for index, _ in found))
+
+
+def missing(table: str, what: str, remedy: str) -> Finding:
+    """The finding that no row of a table is what was looked for."""
+    return Finding(what, "none", at(table), remedy)
 
 
 def shown(value: Any) -> str:
@@ -114,13 +165,10 @@ def other_value(value: Any) -> Any:
 
 def expect_keys(fields: Iterable[str]) -> None:
     """Raise `ValueError` for a field that no record has, with the closest that they do have."""
-    from difflib import get_close_matches
-
     for name in fields:
         if name not in REQUIRED_KEYS:
-            close = get_close_matches(name, REQUIRED_KEYS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"one of {', '.join(REQUIRED_KEYS)}"
-            raise ValueError(f"expected a key of the observability contract, saw {name!r}; {hint}")
+            hint = suggestion(name, REQUIRED_KEYS) or f"; one of {', '.join(REQUIRED_KEYS)}"
+            raise ValueError(f"expected a key of the observability contract, saw {name!r}{hint}")
 
 
 def capped(findings: Iterable[Finding], most: int = 10) -> Iterator[Finding]:
@@ -153,6 +201,53 @@ def either(first: Mutant, otherwise: Mutant) -> Mutant:
     return Mutant(first.name, apply)
 
 
+def another_record(fields: Row, what: str) -> Mutant:
+    """One record more: the first one with these values."""
+
+    def make(evidence: Evidence) -> Row | None:
+        known = evidence.table("records")
+        return {**known[0], **fields} if known else None
+
+    return insert_row("records", make, what)
+
+
 def altered(name: str, change: Callable[[Evidence], Evidence]) -> Mutant:
     """An alteration that no other constructor names."""
     return Mutant(name, change)
+
+
+def derived(name: str, find: Callable[[Evidence], Mutant | None]) -> Mutant:
+    """The alteration that `find` finds for the evidence at hand, if there is one."""
+
+    def apply(evidence: Evidence) -> Evidence:
+        mutant = find(evidence)
+        return evidence if mutant is None else mutant.apply(evidence)
+
+    return Mutant(name, apply)
+
+
+def records_of(flow: Row) -> list[dict[str, Any]]:
+    """The records that a flow of the local artifact holds."""
+    inner = flow.get("observabilityRecords")
+    return [record for record in inner if isinstance(record, dict)] if isinstance(inner, list) else []
+
+
+def flows_changed(
+    evidence: Evidence, request_id: str, change: Callable[[dict[str, Any]], Row | None]
+) -> Evidence:
+    """The evidence with each flow of the request in the local artifact changed, or gone if that is None."""
+    artifacts: list[Row] = []
+    for artifact in evidence.table("local_artifact"):
+        flows = artifact.get("flows")
+        changed = [
+            change(flow) if isinstance(flow, dict) and request_id in flow_request_ids(flow) else flow
+            for flow in (flows if isinstance(flows, list) else [])
+        ]
+        artifacts.append({**artifact, "flows": [flow for flow in changed if flow is not None]})
+    return evidence.with_table("local_artifact", artifacts) if artifacts else evidence
+
+
+def complete_record(request_id: str, plane: str, executor: str = "system", path: str = "hosted-node") -> Row:
+    """A record with every key of the contract, all null but who speaks, for which plane and request."""
+    known = {"requestId": request_id, "executor": executor, "plane": plane, "executionPath": path}
+    return {**dict.fromkeys(REQUIRED_KEYS), **known, "observedAtMs": 0}
