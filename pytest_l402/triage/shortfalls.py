@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_l402.contract import PARITY_KEYS, REQUIRED_KEYS, proof_join_key
+from pytest_l402.contract.camel_row import camel_row
 from pytest_l402.triage.incident_rows import Incident, SourcedDocument, SourcedRow
 
 _SUCCESS = ("success", "cached")
@@ -26,15 +27,9 @@ class Shortfall:
     seen: str
     remedy: str
 
-    def to_row(self) -> dict[str, str | int]:
+    def to_row(self) -> dict[str, Any]:
         """Return the row of the table `shortfalls`."""
-        return {
-            "line": self.line,
-            "file": self.file,
-            "atLine": self.at_line,
-            "seen": self.seen,
-            "remedy": self.remedy,
-        }
+        return camel_row(self)
 
 
 def shortfalls(incident: Incident) -> tuple[Shortfall, ...]:

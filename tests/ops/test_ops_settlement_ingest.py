@@ -484,8 +484,8 @@ def test_a_batch_whose_process_is_killed_leaves_nothing_in_the_file(tmp_path: Pa
         import os, signal, sys
         sys.path.insert(0, sys.argv[2])
         from settlement_world import Office, lifecycle, settlement
-        from pytest_l402.stack.ops.settlement_events import decode_event
-        from pytest_l402.stack.ops.settlement_ingest import ingest_settlements
+        from pytest_l402.ops.settlement.events import decode_event
+        from pytest_l402.ops.settlement.ingest import ingest_settlements
 
         class Killing(list):
             def __iter__(self):

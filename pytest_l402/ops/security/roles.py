@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from pytest_l402.contract.camel_row import camel_row
 from pytest_l402.ops.security.credentials import CredentialRole
 
 # What has one of these forms cannot be taken for the credential itself, and so may stand in evidence.
@@ -69,17 +70,7 @@ class RoleState:
 
     def to_row(self) -> dict[str, Any]:
         """Return the state as the control plane answers it; keys that it does not have are left out."""
-        row: dict[str, Any] = {
-            "role": self.role.value,
-            "status": self.status.value,
-            "version": self.version,
-            "fingerprint": self.fingerprint,
-            "note": self.note,
-            "updatedAtMs": self.updated_at_ms,
-            "lastRotatedAtMs": self.last_rotated_at_ms,
-            "revokedAtMs": self.revoked_at_ms,
-        }
-        return {key: value for key, value in row.items() if value is not None}
+        return camel_row(self, unknown=False)
 
 
 def way_back(now: RoleState | None, found: RoleState | None) -> RoleOperation | None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, cast
 
 from pytest_l402.boundary import quoted
 from pytest_l402.contract import CamelDocument, DocumentError, hosted_proof_reference
+from pytest_l402.contract.camel_row import camel_row
 from pytest_l402.contract.scalars import AnyText, EpochMs, Msats, Text, member_of
 from pytest_l402.contract.settlement_event import PROOF_TYPE
 from pytest_l402.contract.settlement_facts import INVOICE_RANK, InvoiceFact, SettlementFact
@@ -69,14 +70,7 @@ class Refusal:
 
     def to_row(self) -> dict[str, Any]:
         """Return the reason with camelCase keys."""
-        return {
-            "event": self.event,
-            "subjectId": self.subject_id,
-            "code": str(self.code),
-            "field": self.field,
-            "expected": self.expected,
-            "seen": self.seen,
-        }
+        return camel_row(self)
 
 
 class _Event(CamelDocument):

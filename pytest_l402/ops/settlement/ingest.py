@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
+from pytest_l402.contract.camel_row import camel_row
 from pytest_l402.contract.settlement_facts import BatchConflict, Booked, InvoiceFact, SettlementFact
 from pytest_l402.ops.settlement.events import Refusal, batch_order, decode_event
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 DEFAULT_REQUEST_ID = "smoke:settlement"
 _SHOWN_REFUSALS = 3
+_CORRELATED = ("settlementId", "paymentProofRef", "requestId", "taskId", "routeId")
 
 
 class BatchBooks(Protocol):
@@ -74,15 +76,7 @@ class InvoiceTransition:
 
     def to_row(self) -> dict[str, Any]:
         """Return the transition with camelCase keys; a request id that is not known is left out."""
-        row = {
-            "invoiceId": self.invoice_id,
-            "paywallId": self.paywall_id,
-            "ownerId": self.owner_id,
-            "status": self.status,
-            "requestId": self.request_id,
-            "updatedAtMs": self.updated_at_ms,
-        }
-        return _without_none(row)
+        return camel_row(self, unknown=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,28 +99,13 @@ class IngestedSettlement:
 
     def to_row(self) -> dict[str, Any]:
         """Return the settlement with camelCase keys; ids that are not known are left out."""
-        row = {
-            "settlementId": self.settlement_id,
-            "paywallId": self.paywall_id,
-            "ownerId": self.owner_id,
-            "invoiceId": self.invoice_id,
-            "amountMsats": self.amount_msats,
-            "requestId": self.request_id,
-            "paymentProofRef": self.payment_proof_ref,
-            "existed": self.existed,
-        }
-        return _without_none(row)
+        row = camel_row(self, unknown=False)
+        return {key: value for key, value in row.items() if key not in ("taskId", "routeId")}
 
     def correlation_row(self) -> dict[str, Any]:
         """Return what joins the settlement with request, task and route; ids not known are left out."""
-        row = {
-            "settlementId": self.settlement_id,
-            "paymentProofRef": self.payment_proof_ref,
-            "requestId": self.request_id,
-            "taskId": self.task_id,
-            "routeId": self.route_id,
-        }
-        return _without_none(row)
+        row = camel_row(self, unknown=False)
+        return {key: row[key] for key in _CORRELATED if key in row}
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,34 +199,24 @@ def _summary(booked: tuple[Booked, ...]) -> SettlementIngest:
     settlements: list[IngestedSettlement] = []
     for entry in booked:
         fact, row = entry.fact, entry.row
+        named = {"paywall_id": row["paywallId"], "owner_id": row["ownerId"], "request_id": row["requestId"]}
         if isinstance(fact, InvoiceFact):
             transitions.append(
                 InvoiceTransition(
-                    invoice_id=row["invoiceId"],
-                    paywall_id=row["paywallId"],
-                    owner_id=row["ownerId"],
-                    status=row["status"],
-                    request_id=row["requestId"],
-                    updated_at_ms=fact.at_ms,
+                    invoice_id=row["invoiceId"], status=row["status"], updated_at_ms=fact.at_ms, **named
                 )
             )
         else:
             settlements.append(
                 IngestedSettlement(
                     settlement_id=row["settlementId"],
-                    paywall_id=row["paywallId"],
-                    owner_id=row["ownerId"],
                     invoice_id=row["invoiceId"],
                     amount_msats=row["amountMsats"],
-                    request_id=row["requestId"],
                     payment_proof_ref=row["paymentProofRef"],
                     existed=entry.existed,
                     task_id=fact.task_id,
                     route_id=fact.route_id,
+                    **named,
                 )
             )
     return SettlementIngest(len(booked), tuple(transitions), tuple(settlements))
-
-
-def _without_none(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if value is not None}
