@@ -23,7 +23,7 @@ PATH = "/premium"
 def stack():
     with Stack(seed=402) as stack:
         # Rich enough for any number of rounds.
-        wallet = Wallet(stack.node, journal=stack.journal, clock=stack.clock, balance_msats=10**15)
+        wallet = Wallet(stack.harness, stack.node, balance_msats=10**15)
         yield stack.replace(wallet=wallet)
 
 

@@ -1,6 +1,9 @@
-"""Decides how an httpx client of the stack's own reaches its hosts: straight, without a socket or a patch."""
+"""How an httpx client of the stack's own reaches its hosts: straight, without a socket or a patch."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 
@@ -12,11 +15,20 @@ class NetworkTransport(httpx.BaseTransport):
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self.is_plugged_in = False
+        self._is_plugged_in = False
+
+    @contextmanager
+    def plugged_in(self) -> Iterator[None]:
+        """Let the client reach the network inside the block."""
+        before, self._is_plugged_in = self._is_plugged_in, True
+        try:
+            yield
+        finally:
+            self._is_plugged_in = before
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer from the network; `httpx.ConnectError` when unplugged, or for a host that is not there."""
-        if not self.is_plugged_in:
+        if not self._is_plugged_in:
             message = "the stack is offline: use it inside online() or connected()"
             raise httpx.ConnectError(message, request=request)
         return answer(self._network, request)

@@ -12,6 +12,7 @@ from pytest_l402.contract.settlement_event import (
 )
 from pytest_l402.harness.clock import StackClock, SystemClock
 from pytest_l402.harness.faults import Fault, Faults
+from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.journal import Journal
 from pytest_l402.harness.network import Network, NetworkUnreachable, Request, Response
 from pytest_l402.harness.randomness import SeededRandomness, SystemRandomness
@@ -113,6 +114,7 @@ __all__ = [
     "GatewayDown",
     "GatewayProbes",
     "GatewayProfile",
+    "Harness",
     "HeartbeatStopped",
     "InvalidPreimage",
     "InvalidTransition",

@@ -1,4 +1,4 @@
-"""Decides what a part must be able to do before it can take a part of the stack's place in a rehearsal."""
+"""What a part must be able to do before it can take a part of the stack's place in a rehearsal."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from pytest_l402.contract.payment import PaidInvoice, Wallet
-from pytest_l402.harness.clock import Clock
 from pytest_l402.harness.network import Request, Response
 
 if TYPE_CHECKING:
@@ -16,18 +14,6 @@ if TYPE_CHECKING:
     from pytest_l402.ops.security.controls import GateDecision
     from pytest_l402.stack.control.paywalls import Paywall
     from pytest_l402.stack.control.task_board import Actor, Task
-
-__all__ = [
-    "BuyResult",
-    "Clock",
-    "ControlPlane",
-    "Gateway",
-    "KeepsLocalArtifact",
-    "PaidInvoice",
-    "PlaysExecutor",
-    "SettlementStore",
-    "Wallet",
-]
 
 
 class Gateway(Protocol):
@@ -89,6 +75,18 @@ class ControlPlane(Protocol):
 
 class SettlementStore(Protocol):
     """Keeps what was paid, each payment once. The oracle of the drills."""
+
+    def invoice_opened(
+        self,
+        payment_hash: str,
+        invoice_id: str,
+        amount_msats: int,
+        paywall_id: str,
+        owner_id: str,
+        request_id: str | None,
+    ) -> None:
+        """Keep an invoice as open; a repeat of the same invoice changes nothing."""
+        ...
 
     def ingest(self, event: SettlementEvent) -> Ingested:
         """Store a settlement once: observe a repeat, refuse a contradiction with `SettlementRefused`."""

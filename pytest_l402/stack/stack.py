@@ -1,25 +1,23 @@
-"""Decides how the parts of the stack are put together, and what evidence they have left so far."""
+"""How the parts of the stack are put together, and what evidence they have left so far."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
 from pytest_l402.boundary import read_json, read_json_lines
 from pytest_l402.contract import LocalFlow, LocalNodeArtifact
-from pytest_l402.harness.clock import Clock, StackClock
-from pytest_l402.harness.faults import Faults
-from pytest_l402.harness.journal import Journal, Row
-from pytest_l402.harness.network import App, Network
+from pytest_l402.harness.clock import Clock
+from pytest_l402.harness.harness import Harness
+from pytest_l402.harness.journal import Row
 from pytest_l402.harness.network_transport import NetworkTransport
-from pytest_l402.harness.randomness import Randomness, SeededRandomness
-from pytest_l402.stack import roles
+from pytest_l402.harness.randomness import Randomness
 from pytest_l402.stack.books.projection import Projection
 from pytest_l402.stack.books.store import SettlementStore
 from pytest_l402.stack.buyer.attributed import AttributedExecutor, Buyer
@@ -30,14 +28,15 @@ from pytest_l402.stack.buyer.wallet import Wallet
 from pytest_l402.stack.control.control_plane import ControlPlane
 from pytest_l402.stack.control.worker_api import ControlApi
 from pytest_l402.stack.faults import GatewayDown
-from pytest_l402.stack.full_flow.steady_state import REQUEST_ID_PREFIX, When, steady_state
 from pytest_l402.stack.gateway.edge import Edge
-from pytest_l402.stack.gateway.gateway import Gateway, SettlementSink
+from pytest_l402.stack.gateway.gateway import Gateway
 from pytest_l402.stack.gateway.lightning_node import LightningNode
 from pytest_l402.stack.gateway.profile import APERTURE, GatewayProfile
-from pytest_l402.stack.gateway.seller import Upstream
+from pytest_l402.stack.gateway.seller_api import SellerApi
 from pytest_l402.stack.gateway.services import Service
+from pytest_l402.stack.roles import KeepsLocalArtifact
 from pytest_l402.stack.shop import CONTROL_HOST, DEFAULT_SERVICES, GATEWAY_HOST, path_of, paywall_of
+from pytest_l402.stack.steady_state import When, is_of_steady_state, left_over, reachable, steady_rows
 
 if TYPE_CHECKING:
     from pytest_l402.ops.reconcile.reconciler import Reconciler
@@ -47,8 +46,7 @@ if TYPE_CHECKING:
 LOCAL_ARTIFACT_NAME = "l402-local-node-smoke-artifact.json"
 
 _SQL_TABLES = ("invoices", "settlements", "conflicts")
-_ROLES = ("gateway", "control_plane", "settlement_store", "wallet", "executor")
-_STEADY_STATE_LOG = f" oa_req={REQUEST_ID_PREFIX}"
+ROLES = ("gateway", "control_plane", "settlement_store", "wallet", "executor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,57 +90,44 @@ class Stack:
         database: Path | str = ":memory:",
         ops_folder: Path | None = None,
     ) -> None:
-        self.clock: Clock = clock if clock is not None else StackClock()
-        self.randomness: Randomness = randomness if randomness is not None else SeededRandomness(seed)
+        harness = self.harness = Harness(seed, clock=clock, randomness=randomness)
+        self.clock, self.journal = harness.clock, harness.journal
+        self.faults, self.network = harness.faults, harness.network
         self.artifact_dir = artifact_dir
-        self.journal = Journal(self.clock)
-        self.faults = Faults()
-        self.network = Network(self.faults)
-        self.upstream = Upstream(self.faults)
-        self.projection = Projection(self.journal, self.clock, self.faults)
-        self.node = LightningNode(
-            clock=self.clock, randomness=self.randomness.derive("node"), faults=self.faults
-        )
+        self.paywalls = tuple(filter(None, map(paywall_of, services)))
+        free = (path_of(service) for service in services if service.auth == "off")
+        self.free_paths = tuple(path for path in free if path is not None)
         self._transport = NetworkTransport(self.network)
         self.client = httpx.Client(
             base_url=f"https://{GATEWAY_HOST}", transport=self._transport, trust_env=False
         )
-        self.settlement_store = SettlementStore(
-            self.journal, self.clock, self.faults, self.projection.observe, database
-        )
-        self.control_plane = ControlPlane(self.journal, self.clock, self.randomness.derive("control plane"))
-        self.paywalls = tuple(filter(None, map(paywall_of, services)))
-        free = (path_of(service) for service in services if service.auth == "off")
-        self.free_paths = tuple(path for path in free if path is not None)
+        self.seller_api = SellerApi(harness)
+        self.projection = Projection(harness)
+        self.node = LightningNode(harness.derive("node"))
+        self.settlement_store = self._store = SettlementStore(harness, self.projection.observe, database)
+        self.control_plane = ControlPlane(harness.derive("control plane"))
         for paywall in self.paywalls:
             self.control_plane.create_paywall(paywall)
-        self.wallet = Wallet(self.node, journal=self.journal, clock=self.clock, faults=self.faults)
-        self.gateway = Gateway(
+        self.wallet = Wallet(harness, self.node)
+        self.gateway = self._built_in_gateway = Gateway(
+            harness.derive("gateway"),
             services,
             node=self.node,
-            upstream=self.upstream,
-            control_plane=cast("roles.ControlPlane", _Part(self, "control_plane")),
-            settlements=cast("SettlementSink", _Part(self, "settlement_store")),
-            journal=self.journal,
-            clock=self.clock,
-            randomness=self.randomness.derive("gateway"),
-            faults=self.faults,
+            seller_api=self.seller_api,
+            control_plane=self._part("control_plane"),
+            settlements=self._part("settlement_store"),
             profile=profile,
         )
-        self._store = self.settlement_store
-        self._built_in_gateway = self.gateway
         self._ops_folder = ops_folder
         self._ops: StackOps | None = None
         self._executors = 0
         self._flow_folder: Path | None = None
         self._flows_on_disk: tuple[LocalFlow, ...] = ()
         self.executor = self.executor_at(self.client, policy=policy)
-        self.edge = Edge(cast("App", _Part(self, "gateway")), journal=self.journal, clock=self.clock)
+        self.edge = Edge(harness, self._part("gateway"))
         self.network.mount(GATEWAY_HOST, self.edge, down_when=GatewayDown)
-        self.network.mount(
-            CONTROL_HOST,
-            ControlApi(self.control_plane, self.settlement_store, self.randomness.derive("control api")),
-        )
+        worker_api = ControlApi(harness.derive("control api"), self.control_plane, self.settlement_store)
+        self.network.mount(CONTROL_HOST, worker_api)
         if ops_folder is not None:
             # A gateway with a disk starts with what it ran when its process ended.
             try:
@@ -173,32 +158,20 @@ class Stack:
     @contextmanager
     def online(self) -> Iterator[Self]:
         """Let every httpx client of this process, sync or async, reach the stack inside the block."""
-        # Imported here: the stack's own client needs no patching, and respx brings a lot along.
-        from pytest_l402.harness.respx_bridge import respx_router
-
-        with respx_router(self.network), self.connected():
+        with self.harness.online(), self.connected():
             yield self
 
     @contextmanager
     def connected(self) -> Iterator[Self]:
         """Let the stack's own client, and nobody else, reach the stack inside the block."""
-        before, self._transport.is_plugged_in = self._transport.is_plugged_in, True
-        try:
+        with self._transport.plugged_in():
             yield self
-        finally:
-            self._transport.is_plugged_in = before
 
     @contextmanager
     def serve(self) -> Iterator[Served]:
         """Serve the gateway and the control plane on loopback ports inside the block."""
-        from pytest_l402.harness.loopback import LoopbackServer
-
-        with ExitStack() as servers:
-            gateway, control = (
-                servers.enter_context(LoopbackServer(self.network, host=host))
-                for host in (GATEWAY_HOST, CONTROL_HOST)
-            )
-            yield Served(gateway.url, control.url)
+        with self.harness.serving(GATEWAY_HOST, CONTROL_HOST) as urls:
+            yield Served(*urls)
 
     def executor_at(
         self, client: httpx.Client, *, policy: BuyerPolicy | None = None, user_id: str = DEFAULT_USER
@@ -206,25 +179,28 @@ class Stack:
         """Return another buyer, stopped, that buys from `client`'s base URL with the stack's wallet."""
         self._executors += 1
         return Executor(
+            self.harness.derive(f"executor {self._executors}"),
             client=client,
-            wallet=cast("roles.Wallet", _Part(self, "wallet")),
-            control_plane=cast("roles.ControlPlane", _Part(self, "control_plane")),
-            journal=self.journal,
-            clock=self.clock,
-            randomness=self.randomness.derive(f"executor {self._executors}"),
-            faults=self.faults,
+            wallet=self._part("wallet"),
+            control_plane=self._part("control_plane"),
             policy=policy,
             user_id=user_id,
         )
 
     def attributed(self, buyer: Buyer) -> AttributedExecutor:
         """Return an executor that buys with somebody else's client, and is followed through every plane."""
-        return AttributedExecutor(self, buyer)
+        return AttributedExecutor(
+            self.harness.derive("attributed executor"),
+            buyer,
+            edge=self.edge,
+            gateway_url=self.client.base_url,
+            control_plane=self._part("control_plane"),
+            settlement_store=self._part("settlement_store"),
+        )
 
     def forger(self) -> Forger:
         """Return a client that presents forged credentials; it pays with the stack's wallet."""
-        wallet = cast("roles.Wallet", _Part(self, "wallet"))
-        return Forger(client=self.client, wallet=wallet, randomness=self.randomness.derive("forger"))
+        return Forger(self.harness.derive("forger"), client=self.client, wallet=self._part("wallet"))
 
     def replace(self, **parts: Any) -> Self:
         """Let other objects play roles: `executor`, `wallet`, `gateway`, `control_plane`, `settlement_store`.
@@ -233,8 +209,8 @@ class Stack:
             TypeError: no such role.
         """
         for role, part in parts.items():
-            if role not in _ROLES:
-                raise TypeError(f"the stack has no role {role!r}; its roles are {', '.join(_ROLES)}")
+            if role not in ROLES:
+                raise TypeError(f"the stack has no role {role!r}; its roles are {', '.join(ROLES)}")
             setattr(self, role, part)
         return self
 
@@ -245,7 +221,14 @@ class Stack:
             # Asked for by few rehearsals, and a compiler comes with it.
             from pytest_l402.stack.operations import StackOps
 
-            self._ops = StackOps(self, self._built_in_gateway, self._ops_folder)
+            self._ops = StackOps(
+                self.harness,
+                self._built_in_gateway,
+                client=self.client,
+                wallet=self._part("wallet"),
+                paywalls=lambda: getattr(self.control_plane, "paywalls", lambda: self.paywalls)(),
+                folder=self._ops_folder,
+            )
         return self._ops
 
     def reconciler(
@@ -267,8 +250,11 @@ class Stack:
 
     def steady_state(self, when: When) -> list[Row]:
         """Return one row per probe of the steady state; no money moves, and no other table keeps a trace."""
+        parts = {role: getattr(self, role) for role in ROLES}
         with self.connected():
-            return steady_state(self, when)
+            # One of each stands for all: they share gateway, node and seller.
+            asked = reachable(when, self.client, self.paywalls[:1], self.free_paths[:1])
+            return steady_rows(when, asked, left_over(self.harness, parts))
 
     def tables(self) -> dict[str, list[Row]]:
         """Return every table that has rows: what the planes wrote, what SQL holds, what lies on the disk.
@@ -290,7 +276,11 @@ class Stack:
             found["flow_events"] = list(read_json_lines(events)) if events.is_file() else []
             found["flow_summary"] = [read_json(summary)] if summary.is_file() else []
         found["local_artifact"] = self._local_artifact()
-        return {name: rows for name, rows in ((n, _of_rehearsal(r)) for n, r in found.items()) if rows}
+        kept = {name: [row for row in rows if not is_of_steady_state(row)] for name, rows in found.items()}
+        return {name: rows for name, rows in kept.items() if rows}
+
+    def _part(self, role: str) -> Any:
+        return _Part(self, role)
 
     def _local_artifact(self) -> list[Row]:
         """Return the artifact of the local-node path, read back from the disk if there is a folder for it."""
@@ -306,15 +296,6 @@ class Stack:
                 self._flows_on_disk = flows
         elif path is None:
             return []
-        elif isinstance(executor, roles.KeepsLocalArtifact):
+        elif isinstance(executor, KeepsLocalArtifact):
             executor.write_local_artifact(path)
         return [LocalNodeArtifact.decode(read_json(path)).to_row()] if path.is_file() else []
-
-
-def _of_rehearsal(rows: list[Row]) -> list[Row]:
-    return [
-        row
-        for row in rows
-        if not str(row.get("requestId") or "").startswith(REQUEST_ID_PREFIX)
-        and _STEADY_STATE_LOG not in str(row.get("line") or "")
-    ]

@@ -10,9 +10,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from pytest_l402.contract import hosted_proof_reference
-from pytest_l402.harness.journal import Journal
 from pytest_l402.protocol import Preimage
-from pytest_l402.stack import Faults, SettlementStore, StackClock
+from pytest_l402.stack import Harness, SettlementStore
 from pytest_l402.stack.books.projection import Projection
 
 Event = dict[str, Any]
@@ -24,11 +23,10 @@ class Office:
     """A settlement store with everything round it."""
 
     def __init__(self, path: Path | str = ":memory:") -> None:
-        self.clock = StackClock()
-        self.journal = Journal(self.clock)
-        self.faults = Faults()
-        self.projection = Projection(self.journal, self.clock, self.faults)
-        self.store = SettlementStore(self.journal, self.clock, self.faults, self.projection.observe, path)
+        harness = Harness()
+        self.clock, self.journal, self.faults = harness.clock, harness.journal, harness.faults
+        self.projection = Projection(harness)
+        self.store = SettlementStore(harness, self.projection.observe, path)
 
     def books(self) -> tuple[tuple[tuple[str, Any], ...], ...]:
         """What is booked, whatever order it arrived in."""

@@ -22,6 +22,7 @@ from reconcile_world import (
 from pytest_l402.contract import DeploymentStatus, record_faults
 from pytest_l402.ops.reconcile.deployments import deployment_id
 from pytest_l402.ops.reconcile.lock import ReconcileBusy
+from pytest_l402.ops.reconcile.paying_probes import PayingProbes
 from pytest_l402.ops.reconcile.ports import ProbeTarget
 from pytest_l402.ops.reconcile.reconciler import ReconcileRefused
 from pytest_l402.ops.reconcile.steps import Failpoint
@@ -35,7 +36,6 @@ from pytest_l402.stack.faults import (
     RollbackFailure,
 )
 from pytest_l402.stack.gateway.deployer import STAND_IN_IMAGE
-from pytest_l402.stack.operation_ports import StackProbes
 
 OTHER_IMAGE = "sha256:" + "ab" * 32
 
@@ -221,7 +221,7 @@ def test_the_image_has_to_be_the_one_that_was_ordered(stack: Stack) -> None:
 
 
 def test_no_more_is_paid_for_a_probe_than_the_target_allows(stack: Stack) -> None:
-    probes = StackProbes(stack.client, stack.wallet)
+    probes = PayingProbes(stack.client, stack.wallet)
     target = ProbeTarget(
         rule_id="r",
         paywall_id="p",

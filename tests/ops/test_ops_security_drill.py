@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_l402.evidence import Evidence, records_complete, run_check
-from pytest_l402.harness.journal import Journal
+from pytest_l402.harness.harness import Harness
 from pytest_l402.ops.security.controls import GateDecision, SecurityState
 from pytest_l402.ops.security.credentials import (
     CredentialCode,
@@ -28,7 +28,7 @@ from pytest_l402.ops.security.drill import (
     run_security_drill,
 )
 from pytest_l402.ops.security.undo import NotUndone, Undo
-from pytest_l402.stack import ControlPlane, SeededRandomness, Stack, StackClock
+from pytest_l402.stack import ControlPlane, Stack
 from pytest_l402.stack.control.credential_roles import CredentialRoles
 
 
@@ -36,9 +36,9 @@ class Town:
     """A control plane and what it left."""
 
     def __init__(self) -> None:
-        self.clock = StackClock()
-        self.journal = Journal(self.clock)
-        self.control = ControlPlane(self.journal, self.clock, SeededRandomness(1))
+        harness = Harness(1)
+        self.clock, self.journal = harness.clock, harness.journal
+        self.control = ControlPlane(harness)
 
     def is_quiet(self) -> bool:
         state = self.control.security_state()
@@ -370,7 +370,7 @@ def test_an_operation_that_only_says_it_was_done_is_told(town: Town, operation: 
         def __getattr__(self, name: str) -> Any:
             if name != operation:
                 return super().__getattr__(name)
-            apart = CredentialRoles(Journal(town.clock), town.clock)
+            apart = CredentialRoles(Harness(clock=town.clock))
             apart.rotate(DRILL_ROLE)
             if operation == "activate":
                 apart.revoke(DRILL_ROLE)

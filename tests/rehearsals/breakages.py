@@ -318,11 +318,9 @@ def _(patch: Patch) -> None:
 
 @breakage("the wallet pays twice", "3.paid-once")
 def _(patch: Patch) -> None:
-    def send(
-        original: Any, self: Any, payment_hash: str, amount: int, host: Any, *rest: Any, **named: Any
-    ) -> Any:
-        payment = original(self, payment_hash, amount, host, *rest, **named)
-        self._note(payment_hash, amount, host, wallet.PaymentStatus.SUCCEEDED, payment.proof_reference)
+    def send(original: Any, self: Any, attempt: Any, **named: Any) -> Any:
+        payment = original(self, attempt, **named)
+        self._note(attempt, wallet.PaymentStatus.SUCCEEDED, payment.proof_reference)
         return payment
 
     around(patch, wallet.Wallet, "_send", send)
@@ -547,10 +545,10 @@ def _(patch: Patch) -> None:
 
 @breakage("a denied task is not blocked", "4.control-plane")
 def _(patch: Patch) -> None:
-    def transition(original: Any, self: Any, task_id: str, to: Any, **named: Any) -> Any:
+    def transition(original: Any, self: Any, task_id: str, to: Any, *rest: Any, **named: Any) -> Any:
         if to is TaskStatus.BLOCKED:
-            return self.task(task_id), False
-        return original(self, task_id, to, **named)
+            return self.task(task_id)
+        return original(self, task_id, to, *rest, **named)
 
     around(patch, task_board.TaskBoard, "transition", transition)
 
@@ -696,8 +694,10 @@ def _(patch: Patch) -> None:
     around(
         patch,
         local_trace,
-        "observation",
-        lambda original, **named: original(**{**named, "wallet_state": WalletState.UNLOCKED}),
+        "observe",
+        lambda original, *arguments, **named: original(
+            *arguments, **{**named, "wallet_state": WalletState.UNLOCKED}
+        ),
     )
 
 
@@ -706,8 +706,10 @@ def _(patch: Patch) -> None:
     around(
         patch,
         local_trace,
-        "observation",
-        lambda original, **named: original(**{**named, "node_sync_status": NodeSyncStatus.SYNCED}),
+        "observe",
+        lambda original, *arguments, **named: original(
+            *arguments, **{**named, "node_sync_status": NodeSyncStatus.SYNCED}
+        ),
     )
 
 
@@ -722,7 +724,7 @@ def _(patch: Patch) -> None:
 @breakage("a degraded node pays nothing", "6.degraded-success")
 def _(patch: Patch) -> None:
     def pay(original: Any, self: Any, *arguments: Any, **named: Any) -> Any:
-        if self._faults.active(faults.NodeDegraded):
+        if self._harness.faults.active(faults.NodeDegraded):
             raise wallet.PaymentFailed("a degraded node pays nothing")
         return original(self, *arguments, **named)
 

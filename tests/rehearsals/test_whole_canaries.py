@@ -16,7 +16,7 @@ from rehearsed_project import Rehearsed, RehearsedProject
 from pytest_l402.harness import network, randomness
 from pytest_l402.protocol import Macaroon
 from pytest_l402.stack.gateway import mint as credential_mint
-from pytest_l402.stack.gateway import seller as upstream
+from pytest_l402.stack.gateway import seller_api
 
 SECRET_PURPOSES = ("preimage", "root key", "node private key", "a preimage that proves nothing")
 
@@ -148,7 +148,7 @@ def test_no_secret_of_a_run_that_breaks_inside_the_stack(
             return original(self, request)
         raise RuntimeError(f"the seller's API fell over on Authorization: {authorization}")
 
-    around(monkeypatch, upstream.Upstream, "handle", break_off)
+    around(monkeypatch, seller_api.SellerApi, "handle", break_off)
     run = rehearsals.run(*TALKATIVE, f"--tb={style}")
     assert run.verdict == "NOT_SIGNED_OFF", run.output
     assert "the seller's API fell over" in run.output

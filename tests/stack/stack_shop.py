@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from pytest_l402.contract import hosted_proof_reference
 from pytest_l402.contract.settlement_event import Ingested, SettlementEvent
 from pytest_l402.harness.clock import StackClock
-from pytest_l402.harness.faults import Faults
-from pytest_l402.harness.journal import Journal
-from pytest_l402.harness.network import App, Network, Request, Response
-from pytest_l402.harness.randomness import SeededRandomness
+from pytest_l402.harness.harness import Harness
+from pytest_l402.harness.network import App, Request, Response
 from pytest_l402.ops.security.controls import GateDecision
 from pytest_l402.protocol import Preimage, format_credential, parse_challenges, preferred
 from pytest_l402.stack.buyer.wallet import Payment, Wallet
@@ -19,7 +17,7 @@ from pytest_l402.stack.faults import GatewayDown
 from pytest_l402.stack.gateway.gateway import Gateway
 from pytest_l402.stack.gateway.lightning_node import LightningNode
 from pytest_l402.stack.gateway.profile import APERTURE, GatewayProfile
-from pytest_l402.stack.gateway.seller import Upstream
+from pytest_l402.stack.gateway.seller_api import SellerApi
 from pytest_l402.stack.gateway.services import Service
 
 HOST = "gateway.l402.test"
@@ -63,35 +61,30 @@ class Shop:
     def __init__(
         self,
         *services: Service,
-        upstream: App | None = None,
+        seller_api: App | None = None,
         profile: GatewayProfile = APERTURE,
         blocklist: Iterable[str] = (),
         start_ms: int = NOW_MS,
         seed: int = 7,
     ) -> None:
-        self.clock = StackClock(start_ms)
-        self.journal = Journal(self.clock)
-        self.faults = Faults()
-        randomness = SeededRandomness(seed)
-        self.node = LightningNode(clock=self.clock, randomness=randomness.derive("node"), faults=self.faults)
-        self.wallet = Wallet(self.node, journal=self.journal, clock=self.clock, faults=self.faults)
+        harness = self.harness = Harness(seed, clock=StackClock(start_ms))
+        self.clock, self.journal, self.faults = harness.clock, harness.journal, harness.faults
+        self.node = LightningNode(harness.derive("node"))
+        self.wallet = Wallet(harness, self.node)
         self.gate = Gate()
         self.ledger = Ledger()
-        self.upstream = upstream if upstream is not None else Upstream(self.faults)
+        self.seller_api = seller_api if seller_api is not None else SellerApi(harness)
         self.gateway = Gateway(
+            harness.derive("gateway"),
             services or (Service("premium", price_msats=21_000, pathregexp="^/premium"),),
             node=self.node,
-            upstream=self.upstream,
+            seller_api=self.seller_api,
             control_plane=self.gate,
             settlements=self.ledger,
-            journal=self.journal,
-            clock=self.clock,
-            randomness=randomness.derive("gateway"),
-            faults=self.faults,
             profile=profile,
             blocklist=blocklist,
         )
-        self.network = Network(self.faults)
+        self.network = harness.network
         self.network.mount(HOST, self.gateway, down_when=GatewayDown)
 
     def ask(self, path: str, *headers: tuple[str, str], method: str = "GET", **fields: object) -> Response:

@@ -7,13 +7,11 @@ from typing import Any
 import pytest
 
 from pytest_l402.contract import TRANSITIONS, TaskStatus
-from pytest_l402.harness.journal import Journal
+from pytest_l402.harness.harness import Harness
 from pytest_l402.stack import (
     ControlPlane,
     InvalidTransition,
     Paywall,
-    SeededRandomness,
-    StackClock,
     UnknownTask,
 )
 
@@ -33,9 +31,9 @@ PATHS = {
 
 class Office:
     def __init__(self) -> None:
-        self.clock = StackClock()
-        self.journal = Journal(self.clock)
-        self.control = ControlPlane(self.journal, self.clock, SeededRandomness(1))
+        harness = Harness(1)
+        self.clock, self.journal = harness.clock, harness.journal
+        self.control = ControlPlane(harness)
         self.control.create_paywall(PAYWALL)
 
     def task(self, status: TaskStatus = TaskStatus.APPROVED, session: str | None = None) -> str:

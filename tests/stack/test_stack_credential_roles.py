@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_l402.harness.journal import Journal
+from pytest_l402.harness.harness import Harness
 from pytest_l402.ops.security.credentials import CredentialRole
 from pytest_l402.ops.security.roles import CredentialRoleError, RoleStatus
-from pytest_l402.stack import ControlPlane, SeededRandomness, StackClock
+from pytest_l402.stack import ControlPlane
 from pytest_l402.stack.control.credential_roles import CredentialRoles
 
 ROLE = "gateway_invoice"
@@ -21,9 +21,9 @@ FP = "fp_one"
 
 class Registry:
     def __init__(self) -> None:
-        self.clock = StackClock()
-        self.journal = Journal(self.clock)
-        self.roles = CredentialRoles(self.journal, self.clock)
+        harness = Harness()
+        self.clock, self.journal = harness.clock, harness.journal
+        self.roles = CredentialRoles(harness)
 
     def history(self) -> tuple[dict[str, Any], ...]:
         return self.journal.rows("credential_roles")
@@ -270,8 +270,7 @@ def test_a_credential_that_was_revoked_meanwhile_is_not_recovered(registry: Regi
 
 
 def test_the_control_plane_keeps_roles_and_says_which_are_out_of_service() -> None:
-    clock = StackClock()
-    control = ControlPlane(Journal(clock), clock, SeededRandomness(1))
+    control = ControlPlane(Harness(1))
     assert control.roles_out_of_service() == ()
     control.credential_roles.activate("operator_admin")
     control.credential_roles.revoke(ROLE)

@@ -33,8 +33,8 @@ def test_each_forgery_hangs_on_one_check(stack):
     assert refusals[expired.request_id] == "expired"
     assert {each.http_status for each in (*forged, expired)} == {402}
     assert (bought.http_status, foreign.http_status) == (200, 200)
-    assert stack.upstream.deliveries(bought.request_id) == 1
-    assert stack.upstream.deliveries() == 2
+    assert stack.seller_api.deliveries(bought.request_id) == 1
+    assert stack.seller_api.deliveries() == 2
 
 
 def test_the_genuine_credential_opens_again_while_it_is_good(stack):

@@ -18,7 +18,7 @@ def test_a_purchase_is_challenged_paid_and_delivered():
     shop = Shop()
     answer, authorization, payment = shop.buy("/premium", REQUEST_ID, ("x-oa-task-id", "task-9"))
     assert answer.status == 200
-    assert shop.upstream.deliveries("req-1") == 1
+    assert shop.seller_api.deliveries("req-1") == 1
 
     challenged, delivered = shop.exchanges()
     assert challenged == {
@@ -153,11 +153,11 @@ def test_a_bad_credential_gets_a_fresh_challenge_and_its_reason_in_the_evidence(
     if reason == "service_not_authorized":
         reason = "services_widened"
     for authorization in cases:
-        deliveries, opened = shop.upstream.deliveries(), len(shop.ledger.opened)
+        deliveries, opened = shop.seller_api.deliveries(), len(shop.ledger.opened)
         answer = shop.ask("/premium", ("Authorization", authorization))
         assert answer.status == 402
         assert len(parse_challenges(answer.headers_of("WWW-Authenticate"))) == 2
-        assert shop.upstream.deliveries() == deliveries
+        assert shop.seller_api.deliveries() == deliveries
         assert len(shop.ledger.opened) == opened + 1
         exchange, record = shop.exchanges()[-1], shop.records()[-1]
         assert (exchange["credential"], exchange["refusal"]) == ("refused", reason)
@@ -234,7 +234,7 @@ def test_a_denial_also_stops_a_credential_that_was_paid_for():
     _, authorization, _ = shop.buy("/premium")
     shop.gate.denial = "owner_kill_switch_active"
     assert shop.ask("/premium", ("Authorization", authorization)).status == 403
-    assert shop.upstream.deliveries() == 1
+    assert shop.seller_api.deliveries() == 1
 
 
 @pytest.mark.parametrize("sent", ["req-1", "!" * 128, "a=b;c"])
@@ -312,7 +312,7 @@ def test_a_backend_that_is_down_gives_an_empty_502_without_cors():
         def handle(self, request):
             return Network().dispatch(request)
 
-    shop = Shop(upstream=Unplugged())
+    shop = Shop(seller_api=Unplugged())
     answer, _, payment = shop.buy("/premium")
     assert (answer.status, answer.body, answer.header("Access-Control-Allow-Origin")) == (502, b"", None)
     record = shop.records()[-1]
@@ -408,7 +408,7 @@ def test_a_blocked_address_is_refused_before_anything_else():
 def test_a_preflight_is_never_challenged_nor_forwarded():
     shop = Shop()
     assert shop.ask("/premium", method="OPTIONS").status == 200
-    assert (shop.gate.asked, shop.upstream.deliveries(), shop.ledger.opened) == ([], 0, [])
+    assert (shop.gate.asked, shop.seller_api.deliveries(), shop.ledger.opened) == ([], 0, [])
 
 
 def test_encoding_a_path_does_not_get_round_the_paywall():
@@ -428,7 +428,7 @@ class Spy:
 
 def test_the_backend_sees_the_credential_the_request_id_and_the_client_but_nothing_of_the_connection():
     spy = Spy()
-    shop = Shop(Service("s", address="seller.l402.test"), upstream=spy)
+    shop = Shop(Service("s", address="seller.l402.test"), seller_api=spy)
     authorization, _ = shop.pay(shop.ask("/x"))
     request = Request(
         "POST",
@@ -467,7 +467,7 @@ def test_the_backend_sees_the_credential_the_request_id_and_the_client_but_nothi
 
 def test_a_foreign_authorization_passes_untouched_where_nothing_is_asked():
     spy = Spy()
-    Shop(Service("s", auth="off"), upstream=spy).ask("/x", ("Authorization", "Bearer abc"))
+    Shop(Service("s", auth="off"), seller_api=spy).ask("/x", ("Authorization", "Bearer abc"))
     assert spy.seen.headers_of("Authorization") == ("Bearer abc",)
 
 
@@ -479,7 +479,7 @@ def test_a_backends_own_cors_lists_are_merged_in_front_one_line_each():
         ("Access-Control-Expose-Headers", "X-Request-Id"),
         ("x-oa-request-id", "the backend's own"),
     )
-    answer = Shop(Service("s", auth="off"), upstream=spy).ask("/x", REQUEST_ID)
+    answer = Shop(Service("s", auth="off"), seller_api=spy).ask("/x", REQUEST_ID)
     assert answer.headers_of("Access-Control-Allow-Origin") == ("*",)
     assert answer.headers_of("Access-Control-Allow-Headers") == (
         "X-Mine, content-type, X-Too, Authorization, Grpc-Metadata-macaroon, "

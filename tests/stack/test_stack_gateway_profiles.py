@@ -85,7 +85,7 @@ def test_single_use_refuses_the_second_presentation_also_of_a_narrowed_macaroon(
         assert refused.status == 401
         assert shop.exchanges()[-1]["refusal"] == "already_used"
     assert len(shop.ledger.events) == 1
-    assert shop.upstream.deliveries() == 1
+    assert shop.seller_api.deliveries() == 1
     assert payment.payment_hash == shop.exchanges()[-1]["paymentHash"]
 
 

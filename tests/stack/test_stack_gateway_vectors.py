@@ -102,7 +102,7 @@ def profile_of(name: str) -> GatewayProfile:
 @pytest.mark.parametrize("name", [name for name in CASES if name not in OUT_OF_SCOPE])
 def test_the_gateway_answers_as_aperture_did(name):
     case = CASES[name]
-    shop = Shop(*SERVICES, upstream=Backend(), profile=profile_of(name), start_ms=NOW_S * 1000)
+    shop = Shop(*SERVICES, seller_api=Backend(), profile=profile_of(name), start_ms=NOW_S * 1000)
     headers = signed_again(shop, case["request_headers"] or [], known="revoked" not in name)
     if name == "freebie second":
         assert shop.ask(case["path"]).status == 200
@@ -122,7 +122,7 @@ def test_both_challenge_lines_offer_one_macaroon_and_one_invoice_over_the_price(
         assert name.startswith("MPP ")
         return
     case = CASES[name]
-    shop = Shop(*SERVICES, upstream=Backend(), profile=profile_of(name), start_ms=NOW_S * 1000)
+    shop = Shop(*SERVICES, seller_api=Backend(), profile=profile_of(name), start_ms=NOW_S * 1000)
     shop.ask("/free/x")
     answer = shop.ask(case["path"])
 

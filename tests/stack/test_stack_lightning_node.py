@@ -3,8 +3,7 @@
 import pytest
 
 from pytest_l402.harness.clock import StackClock
-from pytest_l402.harness.faults import Faults
-from pytest_l402.harness.randomness import SeededRandomness
+from pytest_l402.harness.harness import Harness
 from pytest_l402.protocol import decode_invoice
 from pytest_l402.stack.faults import ChallengeFailure
 from pytest_l402.stack.gateway.lightning_node import (
@@ -17,7 +16,7 @@ from pytest_l402.stack.gateway.lightning_node import (
 
 
 def node(clock=None, **arguments):
-    return LightningNode(clock=clock or StackClock(), randomness=SeededRandomness(1), **arguments)
+    return LightningNode(Harness(1, clock=clock), **arguments)
 
 
 def test_an_invoice_says_what_was_asked_for_and_is_signed_by_the_node():
@@ -78,8 +77,8 @@ def test_an_unknown_payment_hash_is_refused():
 
 
 def test_the_fault_hits_the_request_it_is_meant_for():
-    faults = Faults()
-    seller = node(faults=faults)
+    harness = Harness(1)
+    seller, faults = LightningNode(harness), harness.faults
     with faults.inject(ChallengeFailure(), "req-1"):
         with pytest.raises(NodeUnavailable):
             seller.create_invoice(1_000, request_id="req-1")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pytest_l402.harness.journal import Journal
+from pytest_l402.harness.harness import Harness
 from pytest_l402.protocol import Preimage
-from pytest_l402.stack import Faults, Projection, SettlementEvent, StackClock
+from pytest_l402.stack import Projection, SettlementEvent
 from pytest_l402.stack.faults import ProjectionProofMismatch, ProjectionStale
 
 PROOF = "lightning_preimage:" + "a" * 24
@@ -36,10 +36,9 @@ def event(request_id: str, task_id: str | None) -> SettlementEvent:
 
 class Screen:
     def __init__(self) -> None:
-        clock = StackClock()
-        self.journal = Journal(clock)
-        self.faults = Faults()
-        self.projection = Projection(self.journal, clock, self.faults)
+        harness = Harness()
+        self.journal, self.faults = harness.journal, harness.faults
+        self.projection = Projection(harness)
 
     def shown(self) -> list[tuple[Any, ...]]:
         rows = self.journal.rows("projection")

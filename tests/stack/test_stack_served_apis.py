@@ -10,7 +10,7 @@ from pytest_l402.ops.compile.decode_paywalls import decode_paywalls
 from pytest_l402.ops.compile.hashes import config_hash as hash_of
 from pytest_l402.ops.compile.paywall_json import paywall_json, protobuf_json
 from pytest_l402.ops.settlement.smoke import smoke_events
-from pytest_l402.stack import Request, Response, Stack, StackClock
+from pytest_l402.stack import Harness, Request, Response, Stack
 from pytest_l402.stack.served.control_plane_api import API, ControlPlaneApi
 from pytest_l402.stack.served.gateway_api import GatewayOpsApi
 from pytest_l402.stack.served.served import ServedStack
@@ -36,11 +36,11 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture
 def api(stack: Stack) -> ControlPlaneApi:
     return ControlPlaneApi(
+        Harness(),
         stack.control_plane,
         lambda request_id: stack.ops.source.paywalls(request_id=request_id),
         stack.settlement_store,
         Worker(),
-        clock=StackClock(),
         secret=SECRET,
         settlement_credential=READER,
     )

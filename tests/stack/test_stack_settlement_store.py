@@ -12,15 +12,13 @@ from hypothesis import strategies as st
 
 from pytest_l402.contract import hosted_proof_reference
 from pytest_l402.contract.settlement_event import settlement_id_of
-from pytest_l402.harness.journal import Journal
+from pytest_l402.harness.harness import Harness
 from pytest_l402.protocol import Preimage
 from pytest_l402.stack import (
-    Faults,
     InvalidPreimage,
     SettlementConflict,
     SettlementEvent,
     SettlementStore,
-    StackClock,
 )
 from pytest_l402.stack.faults import SettlementDelayed, SettlementLost, SettlementProofMismatch
 
@@ -46,14 +44,11 @@ def event(**changes: Any) -> SettlementEvent:
 
 class Books:
     def __init__(self, path: Any = ":memory:") -> None:
-        self.clock = StackClock()
-        self.journal = Journal(self.clock)
-        self.faults = Faults()
+        harness = Harness()
+        self.clock, self.journal, self.faults = harness.clock, harness.journal, harness.faults
         self.seen: list[tuple[str, bool]] = []
         self.store = SettlementStore(
-            self.journal,
-            self.clock,
-            self.faults,
+            harness,
             lambda row, event, existed: self.seen.append((row["settlementId"], existed)),
             path,
         )

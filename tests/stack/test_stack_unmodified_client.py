@@ -79,7 +79,7 @@ def test_a_failed_payment_reaches_the_caller_and_nothing_is_delivered(shop, get)
         pytest.raises(l402_requests.PaymentFailedError, match="no route"),
     ):
         get(shop.wallet, f"https://{HOST}/premium", 1)
-    assert shop.upstream.deliveries() == 0
+    assert shop.seller_api.deliveries() == 0
     assert shop.wallet.balance_msats == 100_000_000
 
 

@@ -4,9 +4,7 @@ import pytest
 from stack_shop import HOST, Shop
 
 from pytest_l402.contract.payment import PaymentError
-from pytest_l402.harness.clock import StackClock
-from pytest_l402.harness.journal import Journal
-from pytest_l402.harness.randomness import SeededRandomness
+from pytest_l402.harness.harness import Harness
 from pytest_l402.protocol import encode_invoice
 from pytest_l402.stack.buyer.wallet import (
     AmountOverCap,
@@ -78,7 +76,7 @@ def test_a_payment_hash_is_paid_once(shop):
 def test_a_second_wallet_cannot_pay_the_same_invoice(shop):
     invoice = shop.node.create_invoice(21_000)
     shop.wallet.pay_invoice(invoice.bolt11)
-    other = Wallet(shop.node, journal=shop.journal, clock=shop.clock)
+    other = Wallet(shop.harness, shop.node)
     with pytest.raises(PaymentFailed, match="refused"):
         other.pay_invoice(invoice.bolt11)
     assert other.balance_msats == 100_000_000
@@ -109,13 +107,13 @@ def test_an_expired_invoice_is_not_paid(shop):
 
 
 def test_an_invoice_of_another_network_is_not_paid(shop):
-    other = LightningNode(clock=StackClock(), randomness=SeededRandomness(2), network="bitcoin")
+    other = LightningNode(Harness(2), network="bitcoin")
     with pytest.raises(InvoiceNotPayable, match="lnbcrt, saw one of lnbc"):
         shop.wallet.pay_invoice(other.create_invoice(1_000).bolt11)
 
 
 def test_an_invoice_of_an_unknown_node_finds_no_route(shop):
-    other = LightningNode(clock=StackClock(), randomness=SeededRandomness(2))
+    other = LightningNode(Harness(2))
     with pytest.raises(PaymentFailed):
         shop.wallet.pay_invoice(other.create_invoice(1_000).bolt11)
     assert shop.wallet.balance_msats == 100_000_000
@@ -249,12 +247,11 @@ def test_a_fault_for_one_request_hits_the_payment_of_its_invoice_only(shop):
 
 
 def test_no_row_and_no_message_holds_a_preimage():
-    clock = StackClock()
-    journal = Journal(clock)
-    node = LightningNode(clock=clock, randomness=SeededRandomness(1))
-    wallet = Wallet(node, journal=journal, clock=clock)
+    harness = Harness(1)
+    node = LightningNode(harness)
+    wallet = Wallet(harness, node)
     invoice = node.create_invoice(1_000)
     preimage = wallet.pay_invoice(invoice.bolt11).preimage.hex()
     with pytest.raises(PaymentAlreadyMade) as twice:
         wallet.pay_invoice(invoice.bolt11)
-    assert preimage not in str(twice.value) + repr(journal.rows("payments"))
+    assert preimage not in str(twice.value) + repr(harness.journal.rows("payments"))

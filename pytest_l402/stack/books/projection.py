@@ -1,16 +1,15 @@
-"""Decides what the user interface shows of a payment: it may lag behind, or differ from, what was settled."""
+"""What the user interface shows of a payment: it may lag behind, or differ from, what was settled."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
 
-from pytest_l402.contract import ExecutionPath, Plane, Speaker, hosted_proof_reference
+from pytest_l402.contract import Plane, Speaker, hosted_proof_reference
 from pytest_l402.contract.settlement_event import SettlementEvent
 from pytest_l402.contract.settlement_facts import SettlementFact
-from pytest_l402.harness.clock import Clock
-from pytest_l402.harness.faults import Faults
-from pytest_l402.harness.journal import Journal, Row
+from pytest_l402.harness.harness import Harness
+from pytest_l402.harness.journal import Row
 from pytest_l402.harness.observation import UI_ENDPOINT, observation
 from pytest_l402.stack.faults import ProjectionProofMismatch, ProjectionStale
 
@@ -18,10 +17,8 @@ from pytest_l402.stack.faults import ProjectionProofMismatch, ProjectionStale
 class Projection:
     """The transactions view: a `projection` row and a record of plane `ui` for each settlement."""
 
-    def __init__(self, journal: Journal, clock: Clock, faults: Faults) -> None:
-        self._journal = journal
-        self._clock = clock
-        self._faults = faults
+    def __init__(self, harness: Harness) -> None:
+        self._harness = harness
         self._shown: set[str] = set()
 
     def observe(self, settlement: Row, event: SettlementEvent | SettlementFact, existed: bool) -> None:
@@ -36,16 +33,16 @@ class Projection:
         return len(missing)
 
     def _show(self, settlement: Row, request_id: str | None, task_id: str | None, existed: bool) -> None:
-        if self._faults.active(ProjectionStale, request_id):
+        if self._harness.faults.active(ProjectionStale, request_id):
             return
         proof = settlement["paymentProofRef"]
-        if self._faults.active(ProjectionProofMismatch, request_id):
+        if self._harness.faults.active(ProjectionProofMismatch, request_id):
             # As long as the real one, and of the same form: only a comparison tells them apart.
             proof = hosted_proof_reference(hashlib.sha256(f"shown instead of {proof}".encode()).hexdigest())
         amount = settlement["amountMsats"]
-        at_ms = self._clock.tick()
+        at_ms = self._harness.clock.tick()
         self._shown.add(settlement["settlementId"])
-        self._journal.append(
+        self._harness.journal.append(
             "projection",
             {
                 "requestId": request_id,
@@ -56,7 +53,7 @@ class Projection:
                 "atMs": at_ms,
             },
         )
-        self._journal.emit(
+        self._harness.journal.emit(
             observation(
                 request_id=request_id,
                 user_id=settlement["ownerId"],
@@ -70,7 +67,6 @@ class Projection:
                 cache_hit=existed,
                 executor=Speaker.SYSTEM,
                 plane=Plane.UI,
-                execution_path=ExecutionPath.HOSTED_NODE,
                 observed_at_ms=at_ms,
             )
         )

@@ -1,4 +1,4 @@
-"""Decides what counts as paid: each payment once, in SQL, and nothing that contradicts what is stored."""
+"""What counts as paid: each payment once, in SQL, and nothing that contradicts what is stored."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_l402.contract import ExecutionPath, Plane, Speaker, hosted_proof_reference
+from pytest_l402.contract import Plane, Speaker, hosted_proof_reference
 from pytest_l402.contract.settlement_event import (
     Ingested,
     InvalidPreimage,
     SettlementConflict,
     SettlementEvent,
-    SettlementRefused,
 )
 from pytest_l402.contract.settlement_facts import BatchConflict, Booked, InvoiceFact, SettlementFact
-from pytest_l402.harness.clock import Clock
-from pytest_l402.harness.faults import Faults
-from pytest_l402.harness.journal import Journal, Row
-from pytest_l402.harness.observation import observation
+from pytest_l402.harness.harness import Harness
+from pytest_l402.harness.journal import Row
+from pytest_l402.harness.observation import observe
 from pytest_l402.stack.books.books import SettlementBooks
 from pytest_l402.stack.faults import SettlementDelayed, SettlementLost, SettlementProofMismatch
 
@@ -40,15 +38,13 @@ class SettlementStore:
 
     def __init__(
         self,
-        journal: Journal,
-        clock: Clock,
-        faults: Faults,
+        harness: Harness,
         observer: Observer | None = None,
         path: Path | str = ":memory:",
     ) -> None:
-        self._journal = journal
-        self._clock = clock
-        self._faults = faults
+        self._harness = harness
+        self._clock = harness.clock
+        self._faults = harness.faults
         self._observer = observer
         self._delayed: list[SettlementEvent] = []
         # The loopback server answers from threads of its own; one lock makes each event one step.
@@ -156,7 +152,7 @@ class SettlementStore:
 
     def note_batch(self, row: Mapping[str, Any]) -> None:
         """Append what became of a batch to the table `ingest_batches`, with the time."""
-        self._journal.append(BATCHES, {**row, "atMs": self._clock.tick()})
+        self._harness.note(BATCHES, row)
 
     def release_delayed(self) -> int:
         """Store the settlements that were held back, oldest first, and return how many there were.
@@ -265,28 +261,23 @@ class SettlementStore:
         deny_reason: str | None = None,
     ) -> None:
         refused = deny_reason is not None
-        self._journal.emit(
-            observation(
-                request_id=event.request_id,
-                user_id=event.owner_id,
-                paywall_id=event.paywall_id,
-                task_id=event.task_id,
-                endpoint=f"/api/lightning/paywalls/{event.paywall_id}/settlements",
-                quoted_cost_msats=event.amount_msats,
-                cap_applied_msats=event.amount_msats,
-                paid_amount_msats=None if refused else event.amount_msats,
-                payment_proof_ref=proof,
-                cache_hit=existed,
-                deny_reason=deny_reason,
-                executor=Speaker.GATEWAY,
-                plane=Plane.SETTLEMENT,
-                execution_path=ExecutionPath.HOSTED_NODE,
-                observed_at_ms=self._clock.tick(),
-            )
+        observe(
+            self._harness,
+            Plane.SETTLEMENT,
+            Speaker.GATEWAY,
+            request_id=event.request_id,
+            user_id=event.owner_id,
+            paywall_id=event.paywall_id,
+            task_id=event.task_id,
+            endpoint=f"/api/lightning/paywalls/{event.paywall_id}/settlements",
+            quoted_cost_msats=event.amount_msats,
+            cap_applied_msats=event.amount_msats,
+            paid_amount_msats=None if refused else event.amount_msats,
+            payment_proof_ref=proof,
+            cache_hit=existed,
+            deny_reason=deny_reason,
         )
         if event.request_id is not None:
             word = deny_reason or ("replayed" if existed else "stored")
-            self._journal.log(Plane.SETTLEMENT, event.request_id, f"settlement={event.settlement_id} {word}")
-
-
-__all__ = ["SettlementRefused", "SettlementStore"]
+            text = f"settlement={event.settlement_id} {word}"
+            self._harness.journal.log(Plane.SETTLEMENT, event.request_id, text)

@@ -1,20 +1,22 @@
-"""Decides how a buyer that knows neither request ids nor tasks is followed through every plane."""
+"""How a buyer that knows neither request ids nor tasks is followed through every plane."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+import httpx
 
 from pytest_l402.contract import TaskStatus
+from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import Request
 from pytest_l402.stack.buyer.executor import DEFAULT_USER
 from pytest_l402.stack.buyer.policy import DEFAULT_CAP_MSATS
 from pytest_l402.stack.buyer.purchase import PurchaseStatus
-
-if TYPE_CHECKING:
-    from pytest_l402.stack.control.task_board import Task
-    from pytest_l402.stack.stack import Stack
+from pytest_l402.stack.control.task_board import Task
+from pytest_l402.stack.gateway.edge import Edge
+from pytest_l402.stack.roles import ControlPlane, SettlementStore
 
 _STEPS = {
     PurchaseStatus.PAID: (TaskStatus.RUNNING, TaskStatus.PAID, TaskStatus.COMPLETED),
@@ -75,10 +77,22 @@ class AttributedExecutor:
     is taken from the client, and told by its task.
     """
 
-    def __init__(self, stack: Stack, buyer: Buyer) -> None:
-        self._stack = stack
+    def __init__(
+        self,
+        harness: Harness,
+        buyer: Buyer,
+        *,
+        edge: Edge,
+        gateway_url: httpx.URL,
+        control_plane: ControlPlane,
+        settlement_store: SettlementStore,
+    ) -> None:
+        self._harness = harness
         self._buyer = buyer
-        self._randomness = stack.randomness.derive("attributed executor")
+        self._edge = edge
+        self._gateway_url = gateway_url
+        self._control_plane = control_plane
+        self._settlement_store = settlement_store
         self._tasks: dict[str, Task] = {}
 
     @property
@@ -88,19 +102,19 @@ class AttributedExecutor:
 
     def buy(self, path_or_url: str) -> Attributed:
         """Let the client buy one resource, and return how that went; what the client raises is passed on."""
-        request_id = f"buyer-{self._randomness.uuid('purchase request id')}"
-        with self._stack.edge.attributing(request_id, self._register) as attribution:
+        request_id = f"buyer-{self._harness.randomness.uuid('purchase request id')}"
+        with self._edge.attributing(request_id, self._register) as attribution:
             answer = self._buyer.buy(path_or_url)
         code: str | None = getattr(answer, "error_code", None)
         request_id = answer.request_id or request_id
         task_id = attribution.task_id
         if task_id is None and code is not None:
             # Denied before anything was asked for: only the client knows of this purchase.
-            task_id = self._create_task(request_id, str(self._stack.client.base_url.join(path_or_url)))
+            task_id = self._create_task(request_id, str(self._gateway_url.join(path_or_url)))
         task = None if task_id is None else self._tasks[task_id]
         if task is not None and task.is_blocked:
             code = task.last_error_code
-        status, settlement = self._outcome(request_id, code)
+        status, settlement = self._ended(request_id, code)
         if task is not None and not task.is_blocked:
             self._end_task(task.task_id, request_id, status, code)
         return Attributed(
@@ -113,10 +127,10 @@ class AttributedExecutor:
             error_code=code,
         )
 
-    def _outcome(self, request_id: str, code: str | None) -> tuple[PurchaseStatus, Mapping[str, Any]]:
+    def _ended(self, request_id: str, code: str | None) -> tuple[PurchaseStatus, Mapping[str, Any]]:
         if code is not None:
             return PurchaseStatus.BLOCKED, {}
-        asked = [row for row in self._stack.journal.rows("exchanges") if row["requestId"] == request_id]
+        asked = [row for row in self._harness.journal.rows("exchanges") if row["requestId"] == request_id]
         last: Mapping[str, Any] = asked[-1] if asked else {"credential": "absent", "status": 0}
         if last["credential"] == "refused":
             return PurchaseStatus.REFUSED, {}
@@ -124,7 +138,7 @@ class AttributedExecutor:
         if last["credential"] == "absent":
             return PurchaseStatus.FREE if delivered else PurchaseStatus.FAILED, {}
         challenged = any(row["challenge"] == "issued" for row in asked)
-        stored = self._stack.settlement_store.rows("settlements")
+        stored = self._settlement_store.rows("settlements")
         known = {"paymentHash": last["paymentHash"]}
         settlement = next((row for row in stored if row["paymentHash"] == last["paymentHash"]), known)
         if not delivered:
@@ -135,13 +149,12 @@ class AttributedExecutor:
         return self._create_task(request_id, f"{request.scheme}://{request.host}{request.path}")
 
     def _create_task(self, request_id: str, endpoint: str) -> str:
-        host = self._stack.client.base_url.host
-        control_plane = self._stack.control_plane
-        task = control_plane.create_task(request_id, DEFAULT_USER, endpoint, DEFAULT_CAP_MSATS, host)
+        host = self._gateway_url.host
+        task = self._control_plane.create_task(request_id, DEFAULT_USER, endpoint, DEFAULT_CAP_MSATS, host)
         self._tasks[task.task_id] = task
         return task.task_id
 
     def _end_task(self, task_id: str, request_id: str, status: PurchaseStatus, code: str | None) -> None:
         for step in _STEPS.get(status, _FAILED):
             reason = code if step is TaskStatus.BLOCKED else None
-            self._stack.control_plane.transition(task_id, step, request_id, "desktop", reason, reason)
+            self._control_plane.transition(task_id, step, request_id, "desktop", reason, reason)

@@ -1,4 +1,4 @@
-"""Decides how the buyer buys: policy, cached credential, challenge, payment, delivery."""
+"""How the buyer buys: policy, cached credential, challenge, payment, delivery."""
 
 from __future__ import annotations
 
@@ -16,11 +16,8 @@ from pytest_l402.contract import (
     local_proof_reference,
 )
 from pytest_l402.contract.payment import PaymentError, Wallet
-from pytest_l402.harness.clock import Clock
-from pytest_l402.harness.faults import Faults
-from pytest_l402.harness.journal import Journal
+from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import REQUEST_ID_HEADER, TASK_ID_HEADER
-from pytest_l402.harness.randomness import Randomness
 from pytest_l402.protocol.quote import UnreadableQuote, read_quote
 from pytest_l402.stack.buyer.credential_cache import CachedCredential, CredentialCache
 from pytest_l402.stack.buyer.local_trace import LocalTrace
@@ -48,24 +45,18 @@ class Executor:
 
     def __init__(
         self,
+        harness: Harness,
         *,
         client: httpx.Client,
         wallet: Wallet,
         control_plane: ControlPlane,
-        journal: Journal,
-        clock: Clock,
-        randomness: Randomness,
-        faults: Faults | None = None,
         policy: BuyerPolicy | None = None,
         user_id: str = DEFAULT_USER,
     ) -> None:
         self._client = client
         self._wallet = wallet
         self._control_plane = control_plane
-        self._journal = journal
-        self._clock = clock
-        self._randomness = randomness
-        self._faults = faults if faults is not None else Faults()
+        self._harness = harness
         self._cache = CredentialCache()
         self._traces: list[LocalTrace] = []
         self._session: str | None = None
@@ -85,7 +76,7 @@ class Executor:
     def start(self) -> None:
         """Start a new desktop session, with an empty credential cache; of no effect while one runs."""
         if self._session is None:
-            self._session = f"desktop-{self._randomness.uuid('desktop session')}"
+            self._session = f"desktop-{self._harness.randomness.uuid('desktop session')}"
             self.heartbeat("idle")
 
     def stop(self) -> None:
@@ -95,7 +86,7 @@ class Executor:
 
     def heartbeat(self, status: str = "idle") -> None:
         """Tell the control plane that the session is alive; a stopped executor says nothing."""
-        if self._session is not None and self._faults.active(HeartbeatStopped) is None:
+        if self._session is not None and self._harness.faults.active(HeartbeatStopped) is None:
             self._control_plane.heartbeat(self._session, status, self.user_id)
 
     def buy(
@@ -119,7 +110,7 @@ class Executor:
         path = url.raw_path.decode("ascii").partition("?")[0]
         endpoint = f"{url.scheme}://{host}{path}"
         cap_msats = self.policy.cap_msats(max_spend_msats)
-        request_id = f"desktop-{self._randomness.uuid('purchase request id')}"
+        request_id = f"desktop-{self._harness.randomness.uuid('purchase request id')}"
         task = self._control_plane.create_task(request_id, self.user_id, endpoint, cap_msats, host)
         if task.is_blocked:
             return Purchase(
@@ -133,9 +124,7 @@ class Executor:
         if self._session is None:
             return Purchase(request_id, task.task_id, PurchaseStatus.INTERRUPTED, endpoint)
         trace = LocalTrace(
-            self._journal,
-            self._clock,
-            self._faults,
+            self._harness,
             request_id=request_id,
             task_id=task.task_id,
             user_id=self.user_id,
@@ -158,7 +147,7 @@ class Executor:
     def local_artifact(self) -> LocalNodeArtifact:
         """Return the artifact of the local-node path as it stands; it holds no secret."""
         return LocalNodeArtifact(
-            generated_at_ms=self._clock.now_ms(), flows=tuple(trace.flow() for trace in self._traces)
+            generated_at_ms=self._harness.clock.now_ms(), flows=tuple(trace.flow() for trace in self._traces)
         )
 
     def write_local_artifact(self, path: Path) -> Path:
@@ -199,7 +188,7 @@ class Executor:
         if new_credential:
             self._cache.evict(run.endpoint)
             return None
-        run.cache_status, cached = self._cache.lookup(run.endpoint, self._clock.now_s())
+        run.cache_status, cached = self._cache.lookup(run.endpoint, self._harness.clock.now_s())
         return cached
 
     def _ask(self, run: PurchaseRun, authorization: str | None) -> httpx.Response:
@@ -266,6 +255,6 @@ class Executor:
         run.gateway_trouble(delivery)
 
     def _stop_point(self, run: PurchaseRun, at: StopPoint) -> None:
-        fault = self._faults.active(ExecutorStops, run.request_id)
+        fault = self._harness.faults.active(ExecutorStops, run.request_id)
         if fault is not None and fault.at == at:
             raise _ProcessGone

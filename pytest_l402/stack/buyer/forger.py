@@ -1,4 +1,4 @@
-"""Decides which credentials a thief would try: each is wrong in one way, and right in every other."""
+"""Which credentials a thief would try: each is wrong in one way, and right in every other."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import httpx
 
 from pytest_l402.contract.payment import Wallet
+from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import REQUEST_ID_HEADER
-from pytest_l402.harness.randomness import Randomness
 from pytest_l402.protocol import Identifier, Macaroon, Preimage, format_credential, mint
 from pytest_l402.protocol.quote import Quote, read_quote
 
@@ -37,10 +37,10 @@ class Forger:
     the gateway alone: preimage, signature, root key, service or time.
     """
 
-    def __init__(self, *, client: httpx.Client, wallet: Wallet, randomness: Randomness) -> None:
+    def __init__(self, harness: Harness, *, client: httpx.Client, wallet: Wallet) -> None:
         self._client = client
         self._wallet = wallet
-        self._randomness = randomness
+        self._randomness = harness.randomness
 
     def buy(self, path: str) -> Presented:
         """Pay what the resource costs, and present the genuine credential.

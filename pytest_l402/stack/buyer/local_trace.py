@@ -1,4 +1,4 @@
-"""Decides what one purchase leaves on the buyer's side: local-node records, and a flow of the artifact.
+"""What one purchase leaves on the buyer's side: local-node records, and a flow of the artifact.
 
 Everything is written at the moment it happens: a process that is killed leaves exactly what it had done.
 """
@@ -21,10 +21,8 @@ from pytest_l402.contract import (
     TaskStatus,
     WalletState,
 )
-from pytest_l402.harness.clock import Clock
-from pytest_l402.harness.faults import Faults
-from pytest_l402.harness.journal import Journal
-from pytest_l402.harness.observation import UI_ENDPOINT, observation
+from pytest_l402.harness.harness import Harness
+from pytest_l402.harness.observation import UI_ENDPOINT, observe
 from pytest_l402.stack.faults import NodeDegraded, WalletLocked
 
 
@@ -32,9 +30,7 @@ from pytest_l402.stack.faults import NodeDegraded, WalletLocked
 class LocalTrace:
     """The trace of one purchase; `endpoint` is the URL without query, which may hold a token."""
 
-    journal: Journal
-    clock: Clock
-    faults: Faults
+    harness: Harness
     request_id: str
     task_id: str
     user_id: str
@@ -82,10 +78,14 @@ class LocalTrace:
         A wallet's state is what the last call showed, if it showed any.
         """
         if wallet_state is None:
-            locked = self.faults.active(WalletLocked, self.request_id) is not None
+            locked = self.harness.faults.active(WalletLocked, self.request_id) is not None
             wallet_state = WalletState.LOCKED if locked else WalletState.UNLOCKED
-        degraded = self.faults.active(NodeDegraded, self.request_id) is not None
-        record = observation(
+        degraded = self.harness.faults.active(NodeDegraded, self.request_id) is not None
+        record = observe(
+            self.harness,
+            plane,
+            Speaker.DESKTOP,
+            ExecutionPath.LOCAL_NODE,
             request_id=self.request_id,
             user_id=self.user_id,
             task_id=self.task_id,
@@ -96,16 +96,11 @@ class LocalTrace:
             payment_proof_ref=proof,
             cache_hit=cache_hit,
             deny_reason=deny_reason,
-            executor=Speaker.DESKTOP,
-            plane=plane,
-            execution_path=ExecutionPath.LOCAL_NODE,
             desktop_session_id=self.desktop_session_id,
             desktop_runtime_status=DesktopRuntimeStatus.RUNNING,
             wallet_state=wallet_state,
             node_sync_status=NodeSyncStatus.DEGRADED if degraded else NodeSyncStatus.SYNCED,
-            observed_at_ms=self.clock.tick(),
         )
-        self.journal.emit(record)
         self.records.append(record)
 
     def flow(self) -> LocalFlow:

@@ -1,4 +1,4 @@
-"""Decides what the buyer's wallet does with an invoice: pay it once, at most the cap, and say how it went."""
+"""What the buyer's wallet does with an invoice: pay it once, at most the cap, and say how it went."""
 
 # ruff: noqa: N818 - the errors carry the names of the conditions
 
@@ -10,9 +10,7 @@ from enum import StrEnum
 
 from pytest_l402.contract import hosted_proof_reference, local_proof_reference
 from pytest_l402.contract.payment import PaymentError
-from pytest_l402.harness.clock import Clock
-from pytest_l402.harness.faults import Faults
-from pytest_l402.harness.journal import Journal
+from pytest_l402.harness.harness import Harness
 from pytest_l402.protocol import Invoice, InvoiceError, Preimage, decode_invoice
 from pytest_l402.stack.faults import (
     PaymentFailure,
@@ -81,10 +79,14 @@ class Payment:
 
 
 @dataclass(slots=True)
-class _Sent:
+class _Attempt:
+    """One payment that is tried: amount in msats, and the request for which its invoice was made."""
+
+    payment_hash: str
     amount_msats: int
     host: str | None
-    status: PaymentStatus
+    request_id: str | None
+    status: PaymentStatus = PaymentStatus.PENDING
 
 
 class Wallet:
@@ -95,21 +97,11 @@ class Wallet:
     `PaymentFailure`, `PaymentPending`, `PaymentSlow`, `PreimageMissing`.
     """
 
-    def __init__(
-        self,
-        node: LightningNode,
-        *,
-        journal: Journal,
-        clock: Clock,
-        faults: Faults | None = None,
-        balance_msats: int = 100_000_000,
-    ) -> None:
+    def __init__(self, harness: Harness, node: LightningNode, *, balance_msats: int = 100_000_000) -> None:
+        self._harness = harness
         self._node = node
-        self._journal = journal
-        self._clock = clock
-        self._faults = faults if faults is not None else Faults()
         self._balance_msats = balance_msats
-        self._sent: dict[str, _Sent] = {}
+        self._sent: dict[str, _Attempt] = {}
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -131,7 +123,9 @@ class Wallet:
             amount_msats = invoice.amount_msats
             if amount_msats is None:
                 raise InvoiceNotPayable("expected an invoice with an amount, saw one that leaves it open")
-            return self._pay(invoice, amount_msats, max_msats, host)
+            payment_hash = str(invoice.payment_hash)
+            request_id = self._node.request_id_of(payment_hash)
+            return self._pay(_Attempt(payment_hash, amount_msats, host, request_id), invoice, max_msats)
 
     def resolve_pending(self, payment_hash: str, *, succeed: bool = True) -> Payment | None:
         """Let a pending payment come to its end; return it when it succeeds, None when it fails.
@@ -146,9 +140,9 @@ class Wallet:
             self._balance_msats += sent.amount_msats
             del self._sent[payment_hash]
             if not succeed:
-                self._note(payment_hash, sent.amount_msats, sent.host, PaymentStatus.FAILED)
+                self._note(sent, PaymentStatus.FAILED)
                 return None
-            return self._send(payment_hash, sent.amount_msats, sent.host)
+            return self._send(sent)
 
     def status_of(self, payment_hash: str) -> PaymentStatus | None:
         """Return `succeeded` or `pending`, or None when nothing was sent or it failed."""
@@ -171,35 +165,32 @@ class Wallet:
             )
         return invoice
 
-    def _pay(self, invoice: Invoice, amount_msats: int, max_msats: int | None, host: str | None) -> Payment:
-        payment_hash = str(invoice.payment_hash)
-        request_id = self._node.request_id_of(payment_hash)
-        if self._faults.active(WalletLocked, request_id):
-            self._note(payment_hash, amount_msats, host, PaymentStatus.FAILED)
+    def _pay(self, attempt: _Attempt, invoice: Invoice, max_msats: int | None) -> Payment:
+        payment_hash, short, faults = attempt.payment_hash, attempt.payment_hash[:16], self._harness.faults
+        if faults.active(WalletLocked, attempt.request_id):
+            self._note(attempt, PaymentStatus.FAILED)
             raise WalletIsLocked("the wallet is locked; unlock it and try again", payment_hash)
         sent = self._sent.get(payment_hash)
         if sent is not None:
-            self._note(payment_hash, amount_msats, host, PaymentStatus.DUPLICATE)
+            self._note(attempt, PaymentStatus.DUPLICATE)
             raise PaymentAlreadyMade(
-                f"payment {payment_hash[:16]}… is {sent.status} already; use its preimage, do not pay again",
-                payment_hash,
+                f"payment {short}… is {sent.status} already; use its preimage, do not pay again", payment_hash
             )
-        refusal = self._refusal(invoice, amount_msats, max_msats)
+        refusal = self._refusal(invoice, attempt.amount_msats, max_msats)
         if refusal is not None:
-            self._note(payment_hash, amount_msats, host, PaymentStatus.FAILED)
+            self._note(attempt, PaymentStatus.FAILED)
             raise refusal
-        slow = self._faults.active(PaymentSlow, request_id)
+        slow = faults.active(PaymentSlow, attempt.request_id)
         if slow is not None:
-            self._clock.advance(slow.ms)
-        if self._faults.active(PaymentFailure, request_id):
-            self._note(payment_hash, amount_msats, host, PaymentStatus.FAILED)
-            raise PaymentFailed(f"payment {payment_hash[:16]}… found no route", payment_hash)
-        if self._faults.active(PaymentPending, request_id):
-            self._balance_msats -= amount_msats
-            self._sent[payment_hash] = _Sent(amount_msats, host, PaymentStatus.PENDING)
-            self._note(payment_hash, amount_msats, host, PaymentStatus.PENDING)
-            raise PaymentPendingError(f"payment {payment_hash[:16]}… is still on its way", payment_hash)
-        return self._send(payment_hash, amount_msats, host, withhold=PreimageMissing)
+            self._harness.clock.advance(slow.ms)
+        if faults.active(PaymentFailure, attempt.request_id):
+            self._note(attempt, PaymentStatus.FAILED)
+            raise PaymentFailed(f"payment {short}… found no route", payment_hash)
+        if faults.active(PaymentPending, attempt.request_id):
+            self._take(attempt, PaymentStatus.PENDING)
+            self._note(attempt, PaymentStatus.PENDING)
+            raise PaymentPendingError(f"payment {short}… is still on its way", payment_hash)
+        return self._send(attempt, withhold=faults.active(PreimageMissing, attempt.request_id) is not None)
 
     def _refusal(self, invoice: Invoice, amount_msats: int, max_msats: int | None) -> PaymentError | None:
         payment_hash = str(invoice.payment_hash)
@@ -207,7 +198,7 @@ class Wallet:
             return AmountOverCap(
                 f"the invoice asks for {amount_msats} msats, the cap is {max_msats} msats", payment_hash
             )
-        if self._clock.now_s() >= invoice.expires_at_s:
+        if self._harness.clock.now_s() >= invoice.expires_at_s:
             return InvoiceNotPayable(
                 f"the invoice expired at {invoice.expires_at_s} s; ask for a fresh challenge", payment_hash
             )
@@ -223,46 +214,37 @@ class Wallet:
             )
         return None
 
-    def _send(
-        self,
-        payment_hash: str,
-        amount_msats: int,
-        host: str | None,
-        withhold: type[PreimageMissing] | None = None,
-    ) -> Payment:
+    def _send(self, attempt: _Attempt, *, withhold: bool = False) -> Payment:
+        payment_hash = attempt.payment_hash
         try:
             preimage = self._node.settle(payment_hash)
         except NodeError as error:
-            self._note(payment_hash, amount_msats, host, PaymentStatus.FAILED)
+            self._note(attempt, PaymentStatus.FAILED)
             raise PaymentFailed(f"the seller's node refused the payment: {error}", payment_hash) from error
-        self._balance_msats -= amount_msats
-        self._sent[payment_hash] = _Sent(amount_msats, host, PaymentStatus.SUCCEEDED)
-        if withhold is not None and self._faults.active(withhold, self._node.request_id_of(payment_hash)):
-            self._note(payment_hash, amount_msats, host, PaymentStatus.SUCCEEDED)
+        self._take(attempt, PaymentStatus.SUCCEEDED)
+        if withhold:
+            self._note(attempt, PaymentStatus.SUCCEEDED)
             raise PreimageNotReturned(
                 f"payment {payment_hash[:16]}… succeeded, but no preimage came back", payment_hash
             )
-        payment = Payment(payment_hash, amount_msats, preimage)
-        self._note(payment_hash, amount_msats, host, PaymentStatus.SUCCEEDED, payment.proof_reference)
+        payment = Payment(payment_hash, attempt.amount_msats, preimage)
+        self._note(attempt, PaymentStatus.SUCCEEDED, payment.proof_reference)
         return payment
 
-    def _note(
-        self,
-        payment_hash: str,
-        amount_msats: int,
-        host: str | None,
-        status: PaymentStatus,
-        proof_reference: str | None = None,
-    ) -> None:
-        self._journal.append(
+    def _take(self, attempt: _Attempt, status: PaymentStatus) -> None:
+        self._balance_msats -= attempt.amount_msats
+        attempt.status = status
+        self._sent[attempt.payment_hash] = attempt
+
+    def _note(self, attempt: _Attempt, status: PaymentStatus, proof_reference: str | None = None) -> None:
+        self._harness.note(
             "payments",
             {
-                "paymentHash": payment_hash,
-                "amountMsats": amount_msats,
-                "host": host,
+                "paymentHash": attempt.payment_hash,
+                "amountMsats": attempt.amount_msats,
+                "host": attempt.host,
                 "status": str(status),
                 "preimageReleased": proof_reference is not None,
                 "proofReference": proof_reference,
-                "atMs": self._clock.tick(),
             },
         )

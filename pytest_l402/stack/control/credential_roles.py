@@ -1,4 +1,4 @@
-"""Decides which credential of each role is in service, and keeps the history of how it came to that."""
+"""Which credential of each role is in service, and keeps the history of how it came to that."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from pytest_l402.boundary import printable, quoted, redact_text
-from pytest_l402.harness.clock import Clock
-from pytest_l402.harness.journal import Journal
+from pytest_l402.harness.harness import Harness
 from pytest_l402.ops.security.credentials import CredentialRole
 from pytest_l402.ops.security.roles import (
     FINGERPRINT,
@@ -31,9 +30,9 @@ class CredentialRoles:
     Fingerprints are `sha256:` with 16 to 64 hex digits, or `fp_` and a name; notes are redacted.
     """
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
-        self._journal = journal
-        self._clock = clock
+    def __init__(self, harness: Harness) -> None:
+        self._journal = harness.journal
+        self._clock = harness.clock
         self._states: dict[CredentialRole, RoleState] = {}
         self._revoked: dict[CredentialRole, set[str]] = {}
 

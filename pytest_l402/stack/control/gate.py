@@ -1,9 +1,8 @@
-"""Decides whether a request may go on: the global pause first, then the owner's kill switch."""
+"""Whether a request may go on: the global pause first, then the owner's kill switch."""
 
 from __future__ import annotations
 
-from pytest_l402.harness.clock import Clock
-from pytest_l402.harness.journal import Journal
+from pytest_l402.harness.harness import Harness
 from pytest_l402.ops.security.controls import (
     GLOBAL_PAUSE_ACTIVE,
     OWNER_KILL_SWITCH_ACTIVE,
@@ -18,16 +17,19 @@ DEFAULT_KILL_REASON = "Owner kill switch is active"
 class SecurityGate:
     """The switches of the control plane; every change of one leaves a row in the table `controls`."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
-        self._journal = journal
-        self._clock = clock
+    def __init__(self, harness: Harness) -> None:
+        self._harness = harness
         self._pause_reason: str | None = None
         self._kill_reasons: dict[str, str] = {}
 
     def set_global_pause(self, active: bool, reason: str | None = None) -> None:
         """Pause every paywall, or resume; a reason is kept only while the pause is on."""
         self._pause_reason = (reason or DEFAULT_PAUSE_REASON) if active else None
-        self._note("global_pause", None, active)
+        self._note_switch("global_pause", None, active)
+
+    def global_pause(self) -> bool:
+        """Return whether the global pause is on."""
+        return self._pause_reason is not None
 
     def set_owner_kill_switch(self, owner_id: str, active: bool, reason: str | None = None) -> None:
         """Stop everything of one owner, or let it go on; a reason is kept only while the switch is on."""
@@ -35,9 +37,9 @@ class SecurityGate:
             self._kill_reasons[owner_id] = reason or DEFAULT_KILL_REASON
         else:
             self._kill_reasons.pop(owner_id, None)
-        self._note("owner_kill_switch", owner_id, active)
+        self._note_switch("owner_kill_switch", owner_id, active)
 
-    def decide(self, owner_id: str | None) -> GateDecision:
+    def _decide(self, owner_id: str | None) -> GateDecision:
         """Return whether `owner_id` may go on. Source: runbook observability section 4."""
         if self._pause_reason is not None:
             return GateDecision(False, GLOBAL_PAUSE_ACTIVE, self._pause_reason)
@@ -46,12 +48,11 @@ class SecurityGate:
             return GateDecision(False, OWNER_KILL_SWITCH_ACTIVE, reason)
         return GateDecision(True)
 
-    def state(self) -> SecurityState:
+    def security_state(self) -> SecurityState:
         """Return the switches as they stand."""
         return SecurityState(
             self._pause_reason is not None, self._pause_reason, tuple(sorted(self._kill_reasons))
         )
 
-    def _note(self, kind: str, owner_id: str | None, active: bool) -> None:
-        row = {"kind": kind, "ownerId": owner_id, "active": active, "atMs": self._clock.tick()}
-        self._journal.append("controls", row)
+    def _note_switch(self, kind: str, owner_id: str | None, active: bool) -> None:
+        self._harness.note("controls", {"kind": kind, "ownerId": owner_id, "active": active})

@@ -1,13 +1,14 @@
-"""Decides how far a purchase got: tasks, their legal transitions, and who is still there to work on them."""
+"""How far a purchase got: tasks, their legal transitions, and who is still there to work on them."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from pytest_l402.contract import UNFINISHED, TaskStatus, is_allowed
-from pytest_l402.harness.clock import Clock
-from pytest_l402.harness.journal import Journal, Row
+from pytest_l402.harness.harness import Harness
+from pytest_l402.harness.journal import Row
 
 Actor = Literal["system", "desktop", "gateway"]
 
@@ -88,44 +89,13 @@ class Presence:
     at_ms: int
 
 
-class TaskBoard:
+class TaskBoard(ABC):
     """The tasks of a stack and the presence of those who work on them."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
-        self._journal = journal
-        self._clock = clock
+    def __init__(self, harness: Harness) -> None:
+        self._harness = harness
         self._tasks: dict[str, Task] = {}
         self._presence: dict[str, Presence] = {}
-
-    def create(
-        self,
-        *,
-        task_id: str,
-        request_id: str,
-        owner_id: str,
-        endpoint: str,
-        max_spend_msats: int,
-        status: TaskStatus = TaskStatus.APPROVED,
-        reason_code: str | None = None,
-        reason: str | None = None,
-    ) -> Task:
-        """Add a task in its first status and return it."""
-        at_ms = self._clock.tick()
-        task = Task(
-            task_id=task_id,
-            status=status,
-            owner_id=owner_id,
-            request_id=request_id,
-            endpoint=endpoint,
-            max_spend_msats=max_spend_msats,
-            created_at_ms=at_ms,
-            updated_at_ms=at_ms,
-            last_error_code=reason_code,
-            last_error_reason=reason,
-        )
-        self._tasks[task.task_id] = task
-        self._note(task, None, "system", request_id, reason_code, reason)
-        return task
 
     def task(self, task_id: str) -> Task:
         """Return the task. Raises `UnknownTask`."""
@@ -146,14 +116,17 @@ class TaskBoard:
         self,
         task_id: str,
         to: TaskStatus,
-        *,
         request_id: str,
         actor: Actor,
         reason_code: str | None = None,
         reason: str | None = None,
+        *,
         desktop_session_id: str | None = None,
-    ) -> tuple[Task, bool]:
-        """Move a task along the graph; return it and whether anything changed (same to same does not).
+    ) -> Task:
+        """Move a task along its graph and return it; a move to where it is already changes nothing.
+
+        A task that becomes `blocked`, or that the system gives up, leaves a denial record under the request
+        id of the purchase, so that one id finds the whole story.
 
         Raises:
             UnknownTask: no such task.
@@ -161,64 +134,90 @@ class TaskBoard:
         """
         task = self.task(task_id)
         if task.status is to:
-            return task, False
+            return task
         if not is_allowed(task.status, to):
             raise InvalidTransition(task_id, task.status, to)
         refused = to in (TaskStatus.BLOCKED, TaskStatus.FAILED)
         moved = replace(
             task,
             status=to,
-            updated_at_ms=self._clock.tick(),
+            updated_at_ms=self._harness.clock.tick(),
             last_error_code=reason_code if refused else None,
             last_error_reason=reason if refused else None,
             desktop_session_id=desktop_session_id or task.desktop_session_id,
         )
-        self._tasks[task_id] = moved
-        self._note(moved, task.status, actor, request_id, reason_code, reason)
-        return moved, True
+        self._keep(moved, task.status, actor, request_id, reason_code, reason)
+        if to is TaskStatus.BLOCKED or (to is TaskStatus.FAILED and actor == "system"):
+            self._tell_denied(moved, reason_code or to.value)
+        return moved
 
-    def heartbeat(self, desktop_session_id: str, status: str, owner_id: str | None) -> None:
-        """Note that a session is alive now."""
-        at_ms = self._clock.tick()
+    def heartbeat(self, desktop_session_id: str, status: str, owner_id: str | None = None) -> None:
+        """Note that a desktop session is alive now; nobody says goodbye, silence does."""
+        at_ms = self._harness.clock.tick()
         self._presence[desktop_session_id] = Presence(desktop_session_id, status, owner_id, at_ms)
         row = {"desktopSessionId": desktop_session_id, "status": status, "atMs": at_ms}
-        self._journal.append("presence", row)
+        self._harness.journal.append("presence", row)
 
-    def presence_of(self, task: Task) -> Presence | None:
-        """Return the last heartbeat of the session that took the task, else of its owner's latest session."""
+    def sweep(self) -> tuple[Task, ...]:
+        """Give up the pending tasks that nobody will finish, and return them.
+
+        A session not heard of for more than 10 000 ms, or never, is `desktop_executor_offline`; one that is
+        there, but did not finish within 4 500 ms, `desktop_executor_timeout`. A task that was not paid yet
+        becomes `blocked`, a paid one `failed`.
+        """
+        now_ms = self._harness.clock.now_ms()
+        overdue = [(task, code) for task in self._tasks.values() if (code := self._overdue(task, now_ms))]
+        return tuple(
+            self.transition(
+                task.task_id,
+                TaskStatus.BLOCKED if is_allowed(task.status, TaskStatus.BLOCKED) else TaskStatus.FAILED,
+                task.request_id,
+                "system",
+                code,
+                code.replace("_", " "),
+            )
+            for task, code in overdue
+        )
+
+    @abstractmethod
+    def _tell_denied(self, task: Task, code: str) -> None:
+        """Leave the record of a task that was denied or given up."""
+
+    def _session_of(self, task: Task) -> str | None:
+        """Return the session that took the task, else the latest one of its owner."""
+        seen = self._presence_of(task)
+        return task.desktop_session_id or (None if seen is None else seen.desktop_session_id)
+
+    def _presence_of(self, task: Task) -> Presence | None:
         if task.desktop_session_id is not None:
             return self._presence.get(task.desktop_session_id)
         owned = [seen for seen in self._presence.values() if seen.owner_id == task.owner_id]
         return max(owned, key=lambda seen: seen.at_ms, default=None)
 
-    def overdue(self) -> tuple[tuple[Task, str], ...]:
-        """Return the pending tasks nobody will finish, with the availability code that says why."""
-        now_ms = self._clock.now_ms()
-        found = []
-        for task in self._tasks.values():
-            if not task.is_pending:
-                continue
-            seen = self.presence_of(task)
-            if seen is None or now_ms - seen.at_ms > OFFLINE_AFTER_MS:
-                found.append((task, EXECUTOR_OFFLINE))
-            elif now_ms - task.created_at_ms >= TIMEOUT_AFTER_MS:
-                found.append((task, EXECUTOR_TIMEOUT))
-        return tuple(found)
+    def _overdue(self, task: Task, now_ms: int) -> str | None:
+        """Return the availability code that says why nobody will finish the task, or None."""
+        if not task.is_pending:
+            return None
+        seen = self._presence_of(task)
+        if seen is None or now_ms - seen.at_ms > OFFLINE_AFTER_MS:
+            return EXECUTOR_OFFLINE
+        return EXECUTOR_TIMEOUT if now_ms - task.created_at_ms >= TIMEOUT_AFTER_MS else None
 
-    def _note(
+    def _keep(
         self,
         task: Task,
-        from_status: TaskStatus | None,
+        before: TaskStatus | None,
         actor: Actor,
         request_id: str,
         reason_code: str | None,
         reason: str | None,
     ) -> None:
-        self._journal.append(
+        self._tasks[task.task_id] = task
+        self._harness.journal.append(
             "transitions",
             {
                 "taskId": task.task_id,
-                "fromStatus": None if from_status is None else from_status.value,
+                "fromStatus": None if before is None else before.value,
                 "toStatus": task.status.value,
                 "actor": actor,
                 "requestId": request_id,

@@ -35,9 +35,9 @@ from pytest_l402.stack import roles
 from pytest_l402.stack.buyer.executor import DEFAULT_USER
 from pytest_l402.stack.buyer.executor import Executor as BuiltInExecutor
 from pytest_l402.stack.buyer.policy import DEFAULT_CAP_MSATS
-from pytest_l402.stack.full_flow.steady_state import REQUEST_ID_PREFIX
 from pytest_l402.stack.gateway.gateway import Gateway
 from pytest_l402.stack.roles import BuyResult, ControlPlane, KeepsLocalArtifact
+from pytest_l402.stack.steady_state import REQUEST_ID_PREFIX
 
 if TYPE_CHECKING:
     from pytest_l402.harness.journal import Row

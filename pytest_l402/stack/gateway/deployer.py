@@ -1,4 +1,4 @@
-"""Decides how the stack's own gateway is brought to a configuration, and back to the one before."""
+"""How the stack's own gateway is brought to a configuration, and back to the one before."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import dataclasses
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from pytest_l402.boundary import printable
-from pytest_l402.harness.faults import Faults
+from pytest_l402.harness.harness import Harness
 from pytest_l402.ops.compile.aperture_writer import CLOSED_ADDRESS
 from pytest_l402.ops.compile.hashes import config_hash as hash_of
 from pytest_l402.ops.reconcile.deployments import is_pinned
@@ -25,6 +25,7 @@ from pytest_l402.stack.faults import (
 )
 from pytest_l402.stack.gateway.aperture_reader import ApertureConfigError, load_services
 from pytest_l402.stack.gateway.disk import GatewayDisk
+from pytest_l402.stack.gateway.gateway import Gateway
 from pytest_l402.stack.gateway.services import Service
 
 STAND_IN_IMAGE = "sha256:" + hashlib.sha256(b"pytest-l402 gateway stand-in").hexdigest()
@@ -32,19 +33,6 @@ STAND_IN_IMAGE = "sha256:" + hashlib.sha256(b"pytest-l402 gateway stand-in").hex
 UNPINNED_IMAGE = "gateway:latest"
 
 _CONFIG_HASH = re.compile(r"cfg_[0-9a-f]{64}")
-
-
-class LoadsServices(Protocol):
-    """A gateway that can be told what to sell while it runs."""
-
-    @property
-    def services(self) -> tuple[Service, ...]:
-        """What it sells now."""
-        ...
-
-    def load(self, services: Iterable[Service], *, health_status: int = 200) -> None:
-        """Sell these from the next request on."""
-        ...
 
 
 class GatewayDeployer:
@@ -57,15 +45,15 @@ class GatewayDeployer:
 
     def __init__(
         self,
-        gateway: LoadsServices,
+        harness: Harness,
+        gateway: Gateway,
         *,
         owner_of: Callable[[str], str | None],
-        faults: Faults | None = None,
         disk: GatewayDisk | None = None,
     ) -> None:
         self._gateway = gateway
         self._owner_of = owner_of
-        self._faults = faults if faults is not None else Faults()
+        self._faults = harness.faults
         self._disk = disk if disk is not None else GatewayDisk()
         self._initial = gateway.services
         self._free = tuple(service for service in gateway.services if service.auth == "off")

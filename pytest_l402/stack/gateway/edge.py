@@ -1,4 +1,4 @@
-"""Decides what the operator's edge adds to a request, and notes which id each answer really carries."""
+"""What the operator's edge adds to a request, and notes which id each answer really carries."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from pytest_l402.harness.clock import Clock
-from pytest_l402.harness.journal import Journal
+from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import REQUEST_ID_HEADER, TASK_ID_HEADER, App, Request, Response
 
 
@@ -30,10 +29,9 @@ class Edge:
     of a task registered for it, so that a client which knows neither can be followed through every plane.
     """
 
-    def __init__(self, gateway: App, *, journal: Journal, clock: Clock) -> None:
+    def __init__(self, harness: Harness, gateway: App) -> None:
+        self._harness = harness
         self._gateway = gateway
-        self._journal = journal
-        self._clock = clock
         self._attribution: Attribution | None = None
 
     def handle(self, request: Request) -> Response:
@@ -42,7 +40,7 @@ class Edge:
             request = self._named(request, self._attribution)
         response = self._gateway.handle(request)
         row = {"requestId": response.header(REQUEST_ID_HEADER), "status": response.status}
-        self._journal.append("answers", {**row, "atMs": self._clock.now_ms()})
+        self._harness.journal.append("answers", {**row, "atMs": self._harness.clock.now_ms()})
         return response
 
     @contextmanager

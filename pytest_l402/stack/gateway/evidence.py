@@ -1,15 +1,15 @@
-"""Decides what the gateway leaves of every request it answers: an exchange, a log line, a record."""
+"""What the gateway leaves of every request it answers: an exchange, a log line, a record."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Unpack
 from urllib.parse import quote
 
-from pytest_l402.contract import ExecutionPath, Plane, Speaker
-from pytest_l402.harness.clock import Clock
-from pytest_l402.harness.journal import Journal
+from pytest_l402.contract import Plane, Speaker
+from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import Request
-from pytest_l402.harness.observation import observation
+from pytest_l402.harness.observation import Known, observe
 from pytest_l402.stack.gateway.lightning_node import NodeInvoice
 from pytest_l402.stack.gateway.mint import Presented, Standing
 from pytest_l402.stack.gateway.services import Service
@@ -35,47 +35,27 @@ class Exchange:
 class GatewayEvidence:
     """Writes the gateway's rows; references and digests only."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
-        self._journal = journal
-        self._clock = clock
+    def __init__(self, harness: Harness) -> None:
+        self._harness = harness
 
-    def record(
-        self,
-        exchange: Exchange,
-        *,
-        quoted_msats: int | None = None,
-        paid_msats: int | None = None,
-        proof_reference: str | None = None,
-        cache_hit: bool | None = None,
-        deny_reason: str | None = None,
-    ) -> None:
-        """Emit the record of plane `gateway`, amounts in msats; a challenge is no failure: no deny reason."""
+    def record(self, exchange: Exchange, **known: Unpack[Known]) -> None:
+        """Emit the record of plane `gateway`; a challenge is no failure: no deny reason."""
         service = exchange.service
-        self._journal.emit(
-            observation(
-                plane=Plane.GATEWAY,
-                executor=Speaker.GATEWAY,
-                execution_path=ExecutionPath.HOSTED_NODE,
-                observed_at_ms=self._clock.tick(),
-                request_id=exchange.request_id,
-                user_id=None if service is None else service.owner_id,
-                paywall_id=None if service is None else service.paywall_id,
-                task_id=exchange.task_id,
-                endpoint=_shown(exchange.request.path),
-                quoted_cost_msats=quoted_msats,
-                paid_amount_msats=paid_msats,
-                payment_proof_ref=proof_reference,
-                cache_hit=cache_hit,
-                deny_reason=deny_reason,
-            )
-        )
+        known |= {
+            "request_id": exchange.request_id,
+            "user_id": None if service is None else service.owner_id,
+            "paywall_id": None if service is None else service.paywall_id,
+            "task_id": exchange.task_id,
+            "endpoint": _shown(exchange.request.path),
+        }
+        observe(self._harness, Plane.GATEWAY, Speaker.GATEWAY, **known)
 
     def close(self, exchange: Exchange, status: int) -> None:
         """Append the row in `exchanges` and the log line once the answer's status is known."""
         request, presented, invoice = exchange.request, exchange.presented, exchange.challenged
         method, path = _shown(request.method), _shown(request.path)
         payment_hash = presented.payment_hash if invoice is None else invoice.payment_hash
-        self._journal.append(
+        self._harness.note(
             "exchanges",
             {
                 "requestId": exchange.request_id,
@@ -90,11 +70,10 @@ class GatewayEvidence:
                 "refusal": exchange.refusal,
                 "credentialDigest": presented.digest,
                 "upstreamStatus": exchange.upstream_status,
-                "atMs": self._clock.tick(),
             },
         )
         outcome = f" refusal={exchange.refusal}" if exchange.refusal else ""
-        self._journal.log("gateway", exchange.request_id, f"{method} {path} status={status}{outcome}")
+        self._harness.journal.log("gateway", exchange.request_id, f"{method} {path} status={status}{outcome}")
 
 
 def _shown(text: str) -> str:

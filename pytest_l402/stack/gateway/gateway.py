@@ -1,38 +1,26 @@
-"""Decides what becomes of a request for a paid resource: a challenge, a refusal, or the seller's content."""
+"""What becomes of a request for a paid resource: a challenge, a refusal, or the seller's content."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
 
 from pytest_l402.contract import hosted_proof_reference
 from pytest_l402.contract.settlement_event import (
-    Ingested,
     SettlementEvent,
     SettlementRefused,
     settlement_id_of,
 )
-from pytest_l402.harness.clock import Clock
-from pytest_l402.harness.faults import Faults
-from pytest_l402.harness.journal import Journal
-from pytest_l402.harness.network import (
-    REQUEST_ID_HEADER,
-    TASK_ID_HEADER,
-    App,
-    Request,
-    Response,
-    is_usable_id,
-)
-from pytest_l402.harness.randomness import Randomness
+from pytest_l402.harness.harness import Harness
+from pytest_l402.harness.network import TASK_ID_HEADER, App, Request, Response, is_usable_id
 from pytest_l402.stack.faults import UpstreamDown
 from pytest_l402.stack.gateway import answers
 from pytest_l402.stack.gateway.evidence import Exchange, GatewayEvidence
 from pytest_l402.stack.gateway.forwarding import forwarded, readable_credential
 from pytest_l402.stack.gateway.lightning_node import (
     InvoiceStatus,
-    NodeInvoice,
+    LightningNode,
     NodeUnavailable,
     UnknownInvoice,
 )
@@ -40,56 +28,10 @@ from pytest_l402.stack.gateway.limits import Freebies, RateLimiter, client_netwo
 from pytest_l402.stack.gateway.mint import LAPSED, CredentialMint, Presented, Refusal, Standing
 from pytest_l402.stack.gateway.profile import APERTURE, GatewayProfile, Reuse
 from pytest_l402.stack.gateway.services import Service, decoded_path, match_service
-
-if TYPE_CHECKING:
-    from pytest_l402.ops.security.controls import GateDecision
+from pytest_l402.stack.roles import ControlPlane, SettlementStore
 
 HEALTH_PATH = "/healthz"
 STRICT_VERIFY_WAIT_MS = 3_000
-
-
-class ControlGate(Protocol):
-    """What the gateway asks of the control plane."""
-
-    def gate(
-        self, request_id: str | None, owner_id: str | None, paywall_id: str | None, task_id: str | None = None
-    ) -> GateDecision:
-        """Decide whether the request may go on, and leave a record of the decision."""
-        ...
-
-
-class SettlementSink(Protocol):
-    """What the gateway tells the settlement store."""
-
-    def invoice_opened(
-        self,
-        payment_hash: str,
-        invoice_id: str,
-        amount_msats: int,
-        paywall_id: str,
-        owner_id: str,
-        request_id: str | None,
-    ) -> None:
-        """Keep an invoice as open."""
-        ...
-
-    def ingest(self, event: SettlementEvent) -> Ingested:
-        """Store a settlement, or observe that it is there already."""
-        ...
-
-
-class InvoiceNode(Protocol):
-    """What the gateway asks of the seller's node."""
-
-    def create_invoice(
-        self, amount_msats: int, description: str = "L402", request_id: str | None = None
-    ) -> NodeInvoice:
-        """Return a fresh invoice, or raise `NodeUnavailable`."""
-        ...
-
-    def lookup(self, payment_hash: str) -> InvoiceStatus:
-        """Return where an invoice stands, or raise `UnknownInvoice`."""
-        ...
 
 
 class Gateway:
@@ -104,38 +46,33 @@ class Gateway:
 
     def __init__(
         self,
+        harness: Harness,
         services: Iterable[Service],
         *,
-        node: InvoiceNode,
-        upstream: App,
-        control_plane: ControlGate,
-        settlements: SettlementSink,
-        journal: Journal,
-        clock: Clock,
-        randomness: Randomness,
-        faults: Faults | None = None,
+        node: LightningNode,
+        seller_api: App,
+        control_plane: ControlPlane,
+        settlements: SettlementStore,
         profile: GatewayProfile = APERTURE,
         blocklist: Iterable[str] = (),
     ) -> None:
         self.services = tuple(services)
         self.profile = profile
+        self._harness = harness
+        self._clock = harness.clock
         self._node = node
-        self._upstream = upstream
+        self._seller_api = seller_api
         self._control_plane = control_plane
         self._settlements = settlements
-        self._journal = journal
-        self._clock = clock
-        self._randomness = randomness
-        self._faults = faults if faults is not None else Faults()
         self._health_status = 200
         self._blocklist = frozenset(blocklist)
-        self._evidence = GatewayEvidence(journal, clock)
+        self._evidence = GatewayEvidence(harness)
         self._freebies = Freebies()
         self._rates = RateLimiter()
         self._used: set[str] = set()
         # Serial: a freebie, a rate and a single use are read and counted in one step.
         self._serial = threading.RLock()
-        self.mint = CredentialMint(randomness)
+        self.mint = CredentialMint(harness.randomness)
 
     def handle(self, request: Request) -> Response:
         """Answer one request; refusals are answers, not exceptions."""
@@ -165,9 +102,7 @@ class Gateway:
             self.profile = before
 
     def _exchange(self, request: Request) -> Exchange:
-        request_id = request.header(REQUEST_ID_HEADER)
-        if not is_usable_id(request_id):
-            request_id = f"gw-{self._randomness.uuid('gateway request id')}"
+        request_id = self._harness.id_of(request, "gw", "gateway request id")
         task_id = request.header(TASK_ID_HEADER)
         return Exchange(
             request, request_id, task_id if is_usable_id(task_id) else None, decoded_path(request)
@@ -280,7 +215,7 @@ class Gateway:
             service.owner_id,
             exchange.request_id,
         )
-        self._evidence.record(exchange, quoted_msats=invoice.amount_msats)
+        self._evidence.record(exchange, quoted_cost_msats=invoice.amount_msats)
         return answers.payment_required(
             request, macaroon.to_base64(), invoice.bolt11, superset=self.profile.superset_challenge
         )
@@ -308,7 +243,7 @@ class Gateway:
             existed = self._settlements.ingest(event).existed
         except SettlementRefused as refused:
             # The buyer has proven the payment: the store's quarrel with the event is the seller's to settle.
-            self._journal.log("gateway", exchange.request_id, f"settlement refused: {refused.code}")
+            self._harness.journal.log("gateway", exchange.request_id, f"settlement refused: {refused.code}")
         return self._forward(
             request,
             exchange,
@@ -328,25 +263,25 @@ class Gateway:
         proof_reference: str | None = None,
         cache_hit: bool | None = None,
     ) -> Response:
-        response = self._ask_upstream(request, exchange, service)
+        response = self._ask_seller(request, exchange, service)
         exchange.upstream_status = None if response is None else response.status
         failed = response is None or response.status >= 500
         self._evidence.record(
             exchange,
-            quoted_msats=paid_msats,
-            paid_msats=paid_msats,
-            proof_reference=proof_reference,
+            quoted_cost_msats=paid_msats,
+            paid_amount_msats=paid_msats,
+            payment_proof_ref=proof_reference,
             cache_hit=cache_hit,
             deny_reason="gateway_upstream_failed" if failed else None,
         )
         return answers.bad_gateway() if response is None else answers.from_backend(response)
 
-    def _ask_upstream(self, request: Request, exchange: Exchange, service: Service) -> Response | None:
-        if self._faults.active(UpstreamDown, exchange.request_id):
+    def _ask_seller(self, request: Request, exchange: Exchange, service: Service) -> Response | None:
+        if self._harness.faults.active(UpstreamDown, exchange.request_id):
             return None
         credential = exchange.presented.credential or readable_credential(request, self.profile.dialect)
         onward = forwarded(request, service, exchange.request_id, credential)
         try:
-            return self._upstream.handle(onward)
+            return self._seller_api.handle(onward)
         except ConnectionError:
             return None

@@ -1,4 +1,4 @@
-"""Decides what the seller's node does: signs invoices, and lets go of a preimage only against a payment."""
+"""What the seller's node does: signs invoices, and lets go of a preimage only against a payment."""
 
 # ruff: noqa: N818 - the errors carry the names of the conditions
 
@@ -8,9 +8,7 @@ import threading
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pytest_l402.harness.clock import Clock
-from pytest_l402.harness.faults import Faults
-from pytest_l402.harness.randomness import Randomness
+from pytest_l402.harness.harness import Harness
 from pytest_l402.protocol import PaymentHash, Preimage, encode_invoice, public_key
 from pytest_l402.stack.faults import ChallengeFailure
 
@@ -61,29 +59,26 @@ class _Held:
 
 
 class LightningNode:
-    """The seller's node: real signed BOLT11, random preimages from `randomness`, no channels and no peers.
+    """The seller's node: real signed BOLT11, preimages drawn by chance, no channels and no peers.
 
-    `private_key` are 32 bytes and drawn from `randomness` when left out; `network` is bitcoin, testnet,
+    `private_key` are 32 bytes and drawn by chance when left out; `network` is bitcoin, testnet,
     signet or regtest. Invoices expire `expiry_s` seconds after the clock's time of their creation.
     """
 
     def __init__(
         self,
+        harness: Harness,
         private_key: bytes | None = None,
         *,
-        clock: Clock,
-        randomness: Randomness,
         network: str = "regtest",
-        faults: Faults | None = None,
         expiry_s: int = DEFAULT_EXPIRY_S,
     ) -> None:
         if network not in PREFIXES:
             raise ValueError(f"network: expected one of {', '.join(PREFIXES)}, saw {network!r}")
-        self._private_key = private_key or randomness.bytes(32, "node private key")
+        self._private_key = private_key or harness.randomness.bytes(32, "node private key")
         self._prefix = PREFIXES[network]
-        self._clock = clock
-        self._randomness = randomness
-        self._faults = faults if faults is not None else Faults()
+        self._harness = harness
+        self._clock = harness.clock
         self._expiry_s = expiry_s
         self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()
@@ -108,9 +103,9 @@ class LightningNode:
         """
         if amount_msats <= 0:
             raise ValueError(f"an invoice asks for a positive amount of msats, got {amount_msats}")
-        if self._faults.active(ChallengeFailure, request_id):
+        if self._harness.faults.active(ChallengeFailure, request_id):
             raise NodeUnavailable("the node creates no invoice (ChallengeFailure)")
-        preimage = Preimage(self._randomness.bytes(32, "preimage"))
+        preimage = Preimage(self._harness.randomness.bytes(32, "preimage"))
         payment_hash = preimage.payment_hash
         now_s = self._clock.now_s()
         bolt11 = encode_invoice(
@@ -119,7 +114,7 @@ class LightningNode:
             timestamp_s=now_s,
             amount_msats=amount_msats,
             description=description,
-            payment_secret=self._randomness.bytes(32, "payment secret"),
+            payment_secret=self._harness.randomness.bytes(32, "payment secret"),
             expiry_s=self._expiry_s,
             prefix=self._prefix,
         )

@@ -1,14 +1,21 @@
-"""Decides what the operations API of a gateway answers: what runs, deploy, roll back."""
+"""What the operations API of a gateway answers: what runs, deploy, roll back."""
 
 from __future__ import annotations
 
-import hmac
-import json
 import re
-from typing import Any
+from collections.abc import Callable
 
-from pytest_l402.boundary import parse_json
-from pytest_l402.harness.network import REQUEST_ID_HEADER, App, Request, Response
+from pytest_l402.harness.json_app import (
+    Answer,
+    Call,
+    Document,
+    JsonApp,
+    Refused,
+    Route,
+    presents,
+    told_by_code,
+)
+from pytest_l402.harness.network import App, Request, Response
 from pytest_l402.ops.reconcile.ports import ActiveDeployment, GatewayOps, GatewayOpsError
 
 PREFIX = "/ops/"
@@ -26,88 +33,69 @@ class GatewayOpsApi:
     def __init__(self, ops: GatewayOps, gateway: App, *, token: str) -> None:
         self._ops = ops
         self._gateway = gateway
-        self._authorization = f"Bearer {token}".encode()
+        self._token = token
+        self._app = JsonApp(
+            (
+                Route("GET", f"{PREFIX}deployment", _told_of(self._active)),
+                Route("POST", f"{PREFIX}deploy", _told_of(self._deploy)),
+                Route("POST", f"{PREFIX}rollback", _told_of(self._rollback)),
+            ),
+            guard=self._authorized,
+            refused=_refused,
+        )
 
     def handle(self, request: Request) -> Response:
         """Answer one request."""
-        if not request.path.startswith(PREFIX):
-            return self._gateway.handle(request)
-        presented = (request.header("Authorization") or "").encode()
-        if not hmac.compare_digest(presented, self._authorization):
-            return _answer(401, {"error": {"code": "unauthorized"}})
-        try:
-            return _answer(200, {"deployment": self._deployment(request)})
-        except _Refused as refused:
-            return _answer(refused.status, {"error": {"code": refused.code}})
-        except GatewayOpsError as error:
-            status = _STATUS.fullmatch(error.reason)
-            return _answer(int(status[1]) if status else 422, {"error": {"code": _code_of(error.reason)}})
+        return (self._app if request.path.startswith(PREFIX) else self._gateway).handle(request)
 
-    def _deployment(self, request: Request) -> dict[str, Any] | None:
-        operation = f"{request.method} {request.path}"
-        if operation == "GET /ops/deployment":
-            return _row(self._ops.active(request_id=request.header(REQUEST_ID_HEADER) or ""))
-        if operation not in ("POST /ops/deploy", "POST /ops/rollback"):
-            raise _Refused(404, "not_found")
-        body = _Body(request)
-        request_id, deployment_id = body.text("requestId"), body.text("deploymentId")
-        digest = body.text("imageDigest", optional=True) or None
-        if operation == "POST /ops/deploy":
-            return _row(
-                self._ops.apply(
-                    request_id=request_id,
-                    deployment_id=deployment_id,
-                    config_hash=body.text("configHash"),
-                    aperture_yaml=body.text("apertureYaml"),
-                    image_digest=digest,
-                )
-            )
-        target = ActiveDeployment(
-            deployment_id=deployment_id, config_hash=body.text("targetConfigHash"), image_digest=digest
+    def _authorized(self, request: Request) -> None:
+        if not presents(request, self._token):
+            raise Refused(401, "unauthorized")
+
+    def _active(self, call: Call) -> ActiveDeployment | None:
+        return self._ops.active(request_id=call.request_id)
+
+    def _deploy(self, call: Call) -> ActiveDeployment | None:
+        body = call.fields
+        return self._ops.apply(
+            request_id=body.text("requestId"),
+            deployment_id=body.text("deploymentId"),
+            image_digest=body.optional_text("imageDigest"),
+            config_hash=body.text("configHash"),
+            aperture_yaml=body.text("apertureYaml"),
         )
-        return _row(self._ops.rollback(request_id=request_id, deployment_id=deployment_id, target=target))
+
+    def _rollback(self, call: Call) -> ActiveDeployment | None:
+        body = call.fields
+        request_id, deployment_id = body.text("requestId"), body.text("deploymentId")
+        digest, config_hash = body.optional_text("imageDigest"), body.text("targetConfigHash")
+        target = ActiveDeployment(deployment_id=deployment_id, config_hash=config_hash, image_digest=digest)
+        return self._ops.rollback(request_id=request_id, deployment_id=deployment_id, target=target)
 
 
-class _Refused(Exception):  # noqa: N818 - an answer, not an error of ours
-    def __init__(self, status: int, code: str) -> None:
-        super().__init__(code)
-        self.status = status
-        self.code = code
-
-
-class _Body:
-    def __init__(self, request: Request) -> None:
+def _told_of(operation: Callable[[Call], ActiveDeployment | None]) -> Answer:
+    def answer(call: Call) -> Document:
         try:
-            document = parse_json(request.body.decode("utf-8"), "request body")
-        except ValueError:
-            raise _Refused(400, "invalid_json") from None
-        if not isinstance(document, dict):
-            raise _Refused(400, "invalid_json")
-        self._document = document
+            deployment = operation(call)
+        except GatewayOpsError as error:
+            raise _refusal(error) from None
+        if deployment is None:
+            return {"deployment": None}
+        return {"deployment": {key: value for key, value in deployment.to_row().items() if value is not None}}
 
-    def text(self, key: str, *, optional: bool = False) -> str:
-        value = self._document.get(key)
-        if value is None and optional:
-            return ""
-        if not isinstance(value, str) or not value:
-            raise _Refused(422, f"missing_{key}")
-        return value
+    return answer
 
 
-def _code_of(reason: str) -> str:
+def _refused(refused: Refused) -> tuple[int, Document]:
+    """Answer an operation that there is not, and one that is asked for by another method, alike."""
+    return told_by_code(Refused(404, "not_found") if refused.status == 405 else refused)
+
+
+def _refusal(error: GatewayOpsError) -> Refused:
     """Return the code of a reason, which may name what was sent: that is not the API's to repeat."""
-    for start, code in (("status_", "unavailable"), ("unknown_config_", "unknown_config")):
-        if reason.startswith(start):
-            return code
-    return reason if _CODE.fullmatch(reason) else "invalid_config"
-
-
-def _row(deployment: ActiveDeployment | None) -> dict[str, Any] | None:
-    if deployment is None:
-        return None
-    return {key: value for key, value in deployment.to_row().items() if value is not None}
-
-
-def _answer(status: int, document: dict[str, Any]) -> Response:
-    headers = (("Content-Type", "application/json"),)
-    return Response(status, headers, json.dumps(document, separators=(",", ":")).encode() + b"\n")
+    status = _STATUS.fullmatch(error.reason)
+    code = error.reason if _CODE.fullmatch(error.reason) else "invalid_config"
+    for start, known in (("status_", "unavailable"), ("unknown_config_", "unknown_config")):
+        if error.reason.startswith(start):
+            code = known
+    return Refused(int(status[1]) if status else 422, code)

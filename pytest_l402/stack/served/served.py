@@ -1,4 +1,4 @@
-"""Decides how the stack is deployed on ports of this machine: the APIs of a real platform, over real HTTP."""
+"""How the stack is deployed on ports of this machine: the APIs of a real platform, over real HTTP."""
 
 from __future__ import annotations
 
@@ -77,17 +77,17 @@ class ServedStack:
         self._record = record
         self._serial = threading.RLock()
         self.scenario = Scenario(scenario, stack.faults)
-        random = stack.randomness.derive("served")
+        random = stack.harness.randomness.derive("served")
         self._secret, self._token, self._settlement_credential = (
             random.bytes(24, f"{name} of a served stack").hex() for name in ("secret", "token", "credential")
         )
         self.gateway_api = GatewayOpsApi(stack.ops.deployer, stack.edge, token=self._token)
         self.control_plane_api = ControlPlaneApi(
+            stack.harness,
             stack.control_plane,
             self._paywalls,
             stack.settlement_store,
             _Host(stack.network, CONTROL_HOST),
-            clock=stack.clock,
             secret=self._secret,
             settlement_credential=self._settlement_credential,
             as_protobuf=as_protobuf,

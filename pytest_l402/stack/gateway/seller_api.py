@@ -1,4 +1,4 @@
-"""Decides what the seller's own API delivers once the gateway lets a request through."""
+"""What the seller's own API delivers once the gateway lets a request through."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import json
 import threading
 from collections import Counter
 
-from pytest_l402.harness.faults import Faults
+from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import REQUEST_ID_HEADER, NetworkUnreachable, Request, Response
 from pytest_l402.stack.faults import UpstreamFailure
 
 
-class Upstream:
+class SellerApi:
     """The seller's API: one JSON document per path, always the same, and a count of what was delivered."""
 
-    def __init__(self, faults: Faults | None = None) -> None:
-        self._faults = faults if faults is not None else Faults()
+    def __init__(self, harness: Harness) -> None:
+        self._faults = harness.faults
         self._deliveries: Counter[str | None] = Counter()
         self._lock = threading.Lock()
 
