@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from pytest_l402.commands.bad_input import BadInput
-from pytest_l402.commands.command_line import asks_for_json, own_arguments, parse
+from pytest_l402.commands.command_line import NoCommand, asks_for_json, own_arguments, parse
 from pytest_l402.commands.outcome import UNUSABLE, refusal
 
 
@@ -23,11 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             reconfigure(errors="backslashreplace")
     arguments = own_arguments() if arguments is None else arguments
     try:
-        options = parse(arguments)
+        given = parse(arguments)
     except BadInput as error:
         raise SystemExit(_refuse(error, as_json=asks_for_json(arguments))) from None
     try:
-        code = int(options.run(options))
+        code = int(given.run(given))
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -43,4 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _refuse(error: BadInput, *, as_json: bool) -> int:
     from pytest_l402.commands.runner import deliver
 
-    return deliver("", refusal(error.code, str(error)), str(error), UNUSABLE, as_json=as_json)
+    if isinstance(error, NoCommand) and not as_json:
+        # Nothing was done, so it is no pass: in a script the name of the command was an empty variable.
+        print(error.help, end="", file=sys.stderr)
+        return UNUSABLE
+    return deliver("", refusal(error.code, str(error)), UNUSABLE, as_json=as_json)

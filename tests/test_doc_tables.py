@@ -73,7 +73,8 @@ def test_every_key_of_a_document_is_listed(row, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     command, *keys = names_in(row)
     assert main([command, "--json"]) == 0
-    assert [*json.loads(capsys.readouterr().out)] == ["ok", "mode", *keys, "artifacts"]
+    told = [*json.loads(capsys.readouterr().out)]
+    assert told == ["ok", "mode", *keys, "artifacts", "schema", "schemaVersion"]
 
 
 LIVE_KEYS = {row[0]: row[1:] for row in rows_of("operator-commands.md", "In live mode these keys differ")}
@@ -95,7 +96,7 @@ def test_every_key_that_differs_in_live_mode_is_listed(row, tmp_path, monkeypatc
         capsys.readouterr()
         assert main([command, "--json", "--mode", "live", "--allow-live-changes", *given]) == 0
     told = {*json.loads(capsys.readouterr().out)}
-    assert told == {"ok", "mode", *keys, *more, "artifacts"} - {*less}
+    assert told == {"ok", "mode", *keys, *more, "artifacts", "schema", "schemaVersion"} - {*less}
 
 
 def _as_the_page_has_them(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Decides where a command leaves its artifacts, and that those of an earlier run are never taken for them."""
+"""Where a command leaves its artifacts, and that those of an earlier run are never taken for them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_l402.boundary import folder_name
-from pytest_l402.commands.bad_input import Failed
-from pytest_l402.commands.options import shown
+from pytest_l402.commands.bad_input import Failed, shown
 
 BASE: Final = "lightning-ops"
 SUMMARY: Final = "summary.json"

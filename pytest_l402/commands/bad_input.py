@@ -1,4 +1,4 @@
-"""Decides how a command ends without an outcome: refused before it began, or failed on the way."""
+"""How a command ends without an outcome: refused before it began, or failed on the way."""
 
 from __future__ import annotations
 
@@ -26,3 +26,14 @@ class Failed(RuntimeError):  # noqa: N818 - the name of the condition
         super().__init__(message)
         self.code = code
         self.more = more or {}
+
+
+def plain(text: str) -> str:
+    """Return the text on one line, with whatever could colour, hide or turn round what is shown escaped."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def shown(value: object) -> str:
+    """Return a value from outside as a message may hold it: short and quoted."""
+    text = str(value)
+    return plain(repr(text if len(text) <= 80 else text[:80] + "..."))

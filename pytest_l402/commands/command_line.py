@@ -1,4 +1,4 @@
-"""Decides which commands there are, and which module is imported for the one that is asked for."""
+"""Which commands there are, and which module is imported for the one that is asked for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from importlib import import_module
 from typing import Any, Final, NamedTuple, NoReturn
 
 from pytest_l402 import __version__
-from pytest_l402.commands.bad_input import BadInput
+from pytest_l402.commands.bad_input import BadInput, plain
 from pytest_l402.commands.modes import Mode
-from pytest_l402.commands.outcome import plain
 
 
 class Command(NamedTuple):
@@ -41,6 +40,14 @@ COMMANDS: Final = {
 """Every command by its name. Sources: runbooks staging-reconcile, lightning-ops, observability."""
 
 
+class NoCommand(BadInput):
+    """Nothing was asked for; whoever called may want to read `help`, that of all commands."""
+
+    def __init__(self, help: str) -> None:
+        super().__init__("expected a COMMAND, saw none; see pytest-l402 --help", "invalid_arguments")
+        self.help = help
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose refusal is an exception, so that it can be told as JSON."""
 
@@ -50,10 +57,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options of the command that the arguments name; its `run` takes them and returns a code.
+    """Return what is asked of the command that the arguments name; its `run` takes that and returns a code.
 
     Raises:
-        BadInput: no command, an unknown one, or arguments it does not take.
+        BadInput: an unknown command, or arguments it does not take. `NoCommand` where none is named.
         SystemExit: `--help` or `--version` was answered.
     """
     name = next((argument for argument in arguments if not argument.startswith("-")), None)
@@ -69,7 +76,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"pytest-l402 {__version__}")
-    group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
+    group = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for key, command in COMMANDS.items():
         sub = group.add_parser(
             key,
@@ -81,11 +88,30 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
             module: Any = import_module(f".{command.module}", __package__)
             module.add_arguments(sub)
             sub.set_defaults(run=module.run, fixed_mode=command.mode)
-    options, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        given = plain(" ".join(unknown)[:200])
-        raise BadInput(f"unknown arguments {given}; see pytest-l402 {name} --help", "invalid_arguments")
-    return options
+            if key != "triage":
+                arguments = _without_npm_dashes(arguments)
+                _add_faults(sub, key, arguments)
+    if not {*arguments} - {"--json"}:
+        raise NoCommand(parser.format_help())
+    given, unknown = parser.parse_known_args(arguments)
+    if unknown or name is None:
+        shown = plain(" ".join(unknown)[:200])
+        raise BadInput(f"unknown arguments {shown}; see pytest-l402 {name or ''} --help", "invalid_arguments")
+    return given
+
+
+def _without_npm_dashes(arguments: Sequence[str]) -> Sequence[str]:
+    """Leave out `--` before an option: runbook lightning-ops writes `smoke:compile -- --json`, for npm."""
+    pairs = zip(arguments, (*arguments[1:], ""), strict=True)
+    return [given for given, after in pairs if given != "--" or not after.startswith("--")]
+
+
+def _add_faults(parser: argparse.ArgumentParser, command: str, arguments: Sequence[str]) -> None:
+    """Let the help tell of the faults; only then the stack, which has them, is imported."""
+    if {"-h", "--help"} & {*arguments}:
+        from pytest_l402.commands.faults import faults_help
+
+        parser.epilog = f"{faults_help(command)}\n\n{parser.epilog}"
 
 
 def asks_for_json(arguments: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Decides against what a command runs: the stand-in stack, or a deployed system in one of its forms."""
+"""Against what a command runs: the stand-in stack, or a deployed system in one of its forms."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from pytest_l402.commands.bad_input import BadInput
-from pytest_l402.commands.outcome import plain
+from pytest_l402.commands.bad_input import BadInput, plain
 
 MODE_VARIABLE: Final = "OA_LIGHTNING_OPS_CONTROL_PLANE_MODE"
 

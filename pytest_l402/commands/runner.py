@@ -1,59 +1,58 @@
-"""Decides how a command ends, whatever happens in it: told in one document, with an honest exit code."""
+"""How a command ends, whatever happens in it: told once, with an honest exit code."""
 
 from __future__ import annotations
 
+import argparse
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import Final
+from collections.abc import Callable
 
+from pytest_l402.commands.arguments import Arguments, read_arguments
 from pytest_l402.commands.bad_input import BadInput, Failed
-from pytest_l402.commands.outcome import FAILED, UNUSABLE, Outcome, complain, refusal, tell
+from pytest_l402.commands.outcome import FAILED, UNUSABLE, Outcome, complain, refusal, versioned
+from pytest_l402.commands.text import text_of
+from pytest_l402.harness.interruption import Interrupted, undoing_when_interrupted
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_SIGNALLED: Final = 128
 
+def running(work: Callable[[Arguments], Outcome]) -> Callable[[argparse.Namespace], int]:
+    """Return what a command line runs: it checks what is asked, works, tells of it, returns the exit code."""
 
-class Interrupted(BaseException):
-    """Somebody wants the command to end; whatever it has begun is undone on the way out."""
+    def run(given: argparse.Namespace) -> int:
+        return carry_out(given.command, lambda: work(read_arguments(given)), as_json=given.json)
 
-    def __init__(self, number: int) -> None:
-        super().__init__(f"interrupted by {signal.Signals(number).name}")
-        self.number = number
+    return run
 
 
 def carry_out(command: str, work: Callable[[], Outcome], *, as_json: bool) -> int:
     """Do the work, print its outcome, and return the exit code.
 
     0 means that what was asked for is true, 1 that it is not, 2 that it could not be tried; after a signal it
-    is 128 and the signal's number. Standard output is never empty, unless it cannot be written.
+    is 128 and the signal's number. Later signals are ignored: what was begun is being undone.
     """
     try:
-        with interruptible():
+        with undoing_when_interrupted(lambda _: None):
             outcome = work()
-            document, reason, code = outcome.document, outcome.reason, outcome.exit_code
+            code = outcome.exit_code
     except BadInput as error:
-        document, reason, code = refusal(error.code, str(error), error.more), str(error), UNUSABLE
+        outcome, code = refusal(error.code, str(error), error.more), UNUSABLE
     except Failed as error:
-        document, reason, code = refusal(error.code, str(error), error.more), str(error), FAILED
+        outcome, code = refusal(error.code, str(error), error.more), FAILED
     except Interrupted as error:
-        document, reason = refusal("interrupted", str(error)), str(error)
-        code = _SIGNALLED + error.number
+        outcome, code = refusal("interrupted", str(error)), error.exit_code
     except Exception as error:
         # A defect of ours must not look like a pass, nor like a fault of the input.
-        text = _internal(error)
-        document, reason, code = refusal("internal_error", text), text, FAILED
-    return deliver(command, document, reason, code, as_json=as_json)
+        outcome, code = refusal("internal_error", _internal(error)), FAILED
+    return deliver(command, outcome, code, as_json=as_json)
 
 
-def deliver(command: str, document: object, reason: str | None, code: int, *, as_json: bool) -> int:
-    """Print a document and return `code`, or 1 when it could not be printed and nobody learned of it."""
-    assert isinstance(document, dict)
+def deliver(command: str, outcome: Outcome, code: int, *, as_json: bool) -> int:
+    """Tell of an outcome and return `code`, or 1 when it could not be told and nobody learned of it.
+
+    The document goes to standard output, or a text; a refusal for people to standard error. Nothing is told
+    twice.
+    """
     try:
-        tell(command, document, reason, as_json=as_json)
+        _tell(command, outcome, as_json=as_json)
     except BrokenPipeError:
         # The reader had enough (`| head`); Python would complain once more while shutting down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -66,28 +65,14 @@ def deliver(command: str, document: object, reason: str | None, code: int, *, as
     return code
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP inside the block into `Interrupted`; ignore later ones.
-
-    What the command has begun is undone meanwhile, and a second signal would break that off.
-    """
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    # Who started us with nohup wants SIGHUP ignored.
-    heeded = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-
-    def interrupt(number: int, _: FrameType | None) -> None:
-        for heard in heeded:
-            signal.signal(heard, signal.SIG_IGN)
-        raise Interrupted(number)
-
-    for number in heeded:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number in heeded:
-            signal.signal(number, before[number] or signal.SIG_DFL)
+def _tell(command: str, outcome: Outcome, *, as_json: bool) -> None:
+    if not as_json and "error" in outcome.document:
+        complain(command, outcome.document["error"])
+        return
+    if sys.stdout is None:
+        raise OSError("standard output is closed")
+    print(versioned(command, outcome.document) if as_json else text_of(command, outcome))
+    sys.stdout.flush()
 
 
 def _internal(error: Exception) -> str:

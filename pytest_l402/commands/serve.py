@@ -12,9 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_l402.commands.arguments import usable_path
 from pytest_l402.commands.bad_input import BadInput
-from pytest_l402.commands.options import usable_path
-from pytest_l402.commands.outcome import FAILED, OK, UNUSABLE, refusal
+from pytest_l402.commands.outcome import FAILED, OK, UNUSABLE, complain, refusal, versioned
 from pytest_l402.commands.runner import deliver
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def run(given: argparse.Namespace) -> int:
         return _serve(given)
     except BadInput as error:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        return deliver("serve", refusal(error.code, str(error)), str(error), UNUSABLE, as_json=given.json)
+        return deliver("serve", refusal(error.code, str(error)), UNUSABLE, as_json=given.json)
 
 
 def _serve(given: argparse.Namespace) -> int:
@@ -105,13 +105,13 @@ def _serve(given: argparse.Namespace) -> int:
         try:
             block.close()
         except RuntimeError as error:
-            print(f"pytest-l402 serve: {printable(f'{error}: {error.__cause__!r}', 400)}", file=sys.stderr)
+            complain("serve", printable(f"{error}: {error.__cause__!r}", 400))
             code = FAILED
     return code
 
 
 def _served(given: argparse.Namespace, block: ExitStack) -> ServedStack:
-    from pytest_l402.commands.mock_stack import read_faults
+    from pytest_l402.commands.faults import read_faults
     from pytest_l402.harness.clock import SystemClock
     from pytest_l402.harness.randomness import SeededRandomness, SystemRandomness
     from pytest_l402.stack.served.served import ServedStack
@@ -124,7 +124,7 @@ def _served(given: argparse.Namespace, block: ExitStack) -> ServedStack:
         previous=given.previous,
         convex=given.form == "convex",
         as_protobuf=given.protobuf,
-        faults=read_faults(given.fault),
+        faults=read_faults("serve", given.fault),
         scenario=usable_path("--scenario", given.scenario),
         record=_writable("--record", given.record),
     )
@@ -138,8 +138,6 @@ def _writable(origin: str, value: str | None) -> Path | None:
 
 
 def _tell(platform: ServedPlatform, *, as_json: bool) -> None:
-    import json
-
     if as_json:
         document = {
             "ok": True,
@@ -148,16 +146,14 @@ def _tell(platform: ServedPlatform, *, as_json: bool) -> None:
             "pid": os.getpid(),
             "environment": platform.environment,
         }
-        print(json.dumps(document), flush=True)
+        print(versioned("serve", document), flush=True)
         return
     for name, value in platform.environment.items():
         print(f"export {name}={shlex.quote(value)}")
     sys.stdout.flush()
-    print(
-        f"pytest-l402 serve: gateway {platform.gateway_url}, control plane {platform.control_plane_url}; "
-        "end with Ctrl-C",
-        file=sys.stderr,
-        flush=True,
+    complain(
+        "serve",
+        f"gateway {platform.gateway_url}, control plane {platform.control_plane_url}; end with Ctrl-C",
     )
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_l402.commands.arguments import Arguments, add_shared_arguments
 from pytest_l402.commands.artifacts import ArtifactFolder
-from pytest_l402.commands.options import Options, add_shared_arguments, read_options
 from pytest_l402.commands.outcome import Outcome
-from pytest_l402.commands.runner import carry_out
+from pytest_l402.commands.runner import running
+from pytest_l402.commands.targets import opened
 
 if TYPE_CHECKING:
     from pytest_l402.ops.compile.compilation import Compilation
-    from pytest_l402.ops.compile.paywall import PaywallDefinition
     from pytest_l402.ops.reconcile.deployments import Deployment
 
 REQUEST_ID = "smoke:compile"
@@ -28,63 +27,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(given: argparse.Namespace) -> int:
-    """Print the outcome and return the exit code."""
-    return carry_out(given.command, lambda: _work(read_options(given)), as_json=given.json)
-
-
-def _work(options: Options) -> Outcome:
-    if options.mode.is_live:
-        from pytest_l402.commands.live_commands import compile_live
-
-        return compile_live(options)
-    from pytest_l402.commands.mock_stack import injected, mock_stack, read_faults
-
-    faults = read_faults(options.faults)
-    with mock_stack() as stack, injected(stack, faults):
-        paywalls = stack.ops.source.paywalls(request_id=REQUEST_ID)
-        return compiled(options, paywalls, stack.clock.tick())
-
-
-def compiled(
-    options: Options,
-    paywalls: Sequence[PaywallDefinition],
-    now_ms: int,
-    record: Callable[[Deployment], dict[str, Any]] | None = None,
-) -> Outcome:
-    """Compile, write the artifacts, and return the outcome.
-
-    `record` is given the row that records the intent, and says what else is to be told of that.
-    """
+def _work(arguments: Arguments) -> Outcome:
     from pytest_l402.ops.compile.compilation import compile_paywalls
 
-    compilation = compile_paywalls(paywalls)
-    intent = _intent(compilation, now_ms)
-    more = {} if record is None else record(intent)
-    folder = ArtifactFolder(options.artifact_dir, "compile", compilation.config_hash)
+    with opened(arguments) as target:
+        compilation = compile_paywalls(target.paywalls(REQUEST_ID))
+        intent = _intent(compilation, target.now_ms())
+        recorded = target.record_intent(intent)
+    folder = ArtifactFolder(arguments.artifact_dir, "compile", compilation.config_hash)
     if compilation.valid:
         folder.text("configPath", "aperture.yaml", compilation.aperture_yaml)
     folder.lines("deploymentsPath", "deployments.jsonl", [intent.to_row()])
     document: dict[str, Any] = {
         "ok": compilation.valid,
-        "mode": options.mode.value,
+        "mode": arguments.mode.value,
         "configHash": compilation.config_hash,
         "ruleCount": compilation.rule_count,
         "valid": compilation.valid,
         "deploymentStatus": intent.status.value,
         "deploymentId": intent.deployment_id,
-        **more,
+        **recorded,
     }
-    reason = None
+    failures = []
     if not compilation.valid:
+        errors = [item for item in compilation.diagnostics if item.severity == "error"]
         document["failureCode"] = "compile_validation_failed"
-        codes = ", ".join(
-            dict.fromkeys(i.code.value for i in compilation.diagnostics if i.severity == "error")
-        )
-        reason = f"compile_validation_failed: {codes}"
+        failures = [(document["failureCode"], ", ".join(dict.fromkeys(item.code.value for item in errors)))]
     document["diagnosticsCount"] = len(compilation.diagnostics)
     document["diagnostics"] = [item.to_json() for item in compilation.diagnostics]
-    return Outcome(folder.summary(document), reason)
+    return Outcome(folder.summary(document), tuple(failures))
 
 
 def _intent(compilation: Compilation, now_ms: int) -> Deployment:
@@ -92,6 +63,11 @@ def _intent(compilation: Compilation, now_ms: int) -> Deployment:
     from pytest_l402.ops.reconcile.deployments import COMPILED, Deployment, deployment_id
 
     hosted = ExecutionPath.HOSTED_NODE
+    metadata = {
+        "executionPath": hosted.value,
+        "ruleCount": compilation.rule_count,
+        "valid": compilation.valid,
+    }
     return Deployment(
         deployment_id=deployment_id(REQUEST_ID, COMPILED),
         paywall_id=None,
@@ -101,11 +77,7 @@ def _intent(compilation: Compilation, now_ms: int) -> Deployment:
         status=DeploymentStatus.PENDING if compilation.valid else DeploymentStatus.FAILED,
         diagnostics={
             "diagnostics": [item.to_json() for item in compilation.diagnostics],
-            "metadata": {
-                "executionPath": hosted.value,
-                "ruleCount": compilation.rule_count,
-                "valid": compilation.valid,
-            },
+            "metadata": metadata,
             "requestId": REQUEST_ID,
         },
         applied_at_ms=None,
@@ -115,3 +87,6 @@ def _intent(compilation: Compilation, now_ms: int) -> Deployment:
         request_id=REQUEST_ID,
         execution_path=hosted,
     )
+
+
+run = running(_work)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Final
+
+from pytest_l402.commands.outcome import complain
 
 _EXIT_CODES: Final = """\
 exit codes:
@@ -28,20 +29,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(given: argparse.Namespace) -> int:
     """Print the diagnoses and return the exit code."""
     # Imported here: --help must not wait for models and engines.
     from pytest_l402.triage.incident import read_incident
     from pytest_l402.triage.report import EXIT_CODES, triage_report
 
-    report = triage_report(read_incident(*options.files), options.request_id)
-    if options.json:
+    report = triage_report(read_incident(*given.files), given.request_id)
+    if given.json:
+        # Its `problems` are all there is to complain of.
         print(report.to_json())
-    elif report.requests or report.shortfalls:
+        return EXIT_CODES[report.outcome]
+    if report.requests or report.shortfalls:
         print(report.to_text())
     for problem in report.problems[:_SHOWN_PROBLEMS]:
-        print(f"pytest-l402 triage: {problem}", file=sys.stderr)
+        complain("triage", problem)
     if len(report.problems) > _SHOWN_PROBLEMS:
         rest = len(report.problems) - _SHOWN_PROBLEMS
-        print(f"pytest-l402 triage: {rest} more like these; --json names them all", file=sys.stderr)
+        complain("triage", f"{rest} more like these; --json names them all")
     return EXIT_CODES[report.outcome]

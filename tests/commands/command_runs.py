@@ -16,9 +16,12 @@ class Told(NamedTuple):
 
     @property
     def document(self) -> dict[str, Any]:
+        """The one document that was told, without the two keys by which it names its version."""
         (line,) = self.out.splitlines()
         found = json.loads(line)
         assert isinstance(found, dict)
+        assert found.pop("schema").startswith("pytest-l402")
+        assert found.pop("schemaVersion") == "1"
         return found
 
 

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from command_runs import Run
 
-from pytest_l402.commands import smoke_security, smoke_settlement
-from pytest_l402.commands.mock_stack import mock_stack
+from pytest_l402.commands.targets.stack import StackTarget, mock_stack
 from pytest_l402.ops.security.controls import GateDecision
 from pytest_l402.ops.security.drill import run_security_drill
+from pytest_l402.ops.security.summary import SecurityDrill
+from pytest_l402.ops.settlement.drill import drill_books
+from pytest_l402.ops.settlement.smoke import smoke_events
 from pytest_l402.stack.fault_names import FAULTS
 
 RECONCILES = [
@@ -46,11 +48,9 @@ def test_each_code_of_the_runbook_is_told(
     assert (told.code, document["ok"], document["failureCode"]) == (1, False, code)
     assert document["deploymentStatus"] == (over if command == "smoke:staging" else first)
     assert ("rolledBackFrom" in document) is (document["deploymentStatus"] == "rolled_back")
-    assert told.err.count("\n") == 1
-    assert code in told.err
+    assert told.err == ""
     if code == "rollback_failed":
         assert document["originalFailureCode"] == "health_check_failed"
-        assert "health_check_failed" in told.err
     # The artifacts are there, and tell the same.
     assert json.loads(Path(document["artifacts"]["summaryPath"]).read_text()) == document
     lines = Path(document["artifacts"]["deploymentsPath"]).read_text().splitlines()
@@ -67,7 +67,6 @@ def test_a_paywall_that_does_not_compile_leaves_no_file_of_an_earlier_one(run: R
     assert document["failureCode"] == "compile_validation_failed"
     assert document["deploymentStatus"] == "failed"
     assert [item["code"] for item in document["diagnostics"]] == ["fractional_sats"]
-    assert "fractional_sats" in told.err
     assert "configPath" not in document["artifacts"]
     folder = Path(document["artifacts"]["artifactDir"])
     assert folder != Path(good["artifacts"]["artifactDir"])
@@ -111,7 +110,7 @@ def test_the_full_flow_fails_with_its_first_failed_check_and_leaves_its_files(ru
     assert (told.code, document["ok"], document["failureCode"]) == (1, False, FLOW_FAULTS[fault])
     assert document["failureCode"] == document["coverage"]["failedChecks"][0]
     assert {entry["check"] for entry in document["failures"]} >= {document["failureCode"]}
-    assert told.err.count("\n") == 1
+    assert told.err == ""
     summary = json.loads(Path(document["artifacts"]["summaryPath"]).read_text())
     assert summary["ok"] is False
     assert summary["coverage"] == document["coverage"]
@@ -155,23 +154,39 @@ class Broken:
         return getattr(self._inner, name)
 
 
-def test_security_controls_that_do_not_deny_fail() -> None:
-    with mock_stack() as stack:
-        control: Any = Broken(stack.control_plane, gate=lambda *_: GateDecision(True))
-        document, reason = smoke_security.drill(lambda: run_security_drill(control))
-    assert document["ok"] is False
-    assert document["failureCode"] == "global_pause_not_enforced"
-    assert reason is not None
-    assert "owner_kill_switch_not_enforced" in reason
+def test_security_controls_that_do_not_deny_fail(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pytest_l402.stack.control.control_plane import ControlPlane
+
+    monkeypatch.setattr(ControlPlane, "gate", lambda *_: GateDecision(True))
+    document = run("smoke:security", "--json").document
+    assert (document["ok"], document["failureCode"]) == (False, "global_pause_not_enforced")
+    assert "owner_kill_switch_not_enforced" in document["failures"]
+    told = run("smoke:security")
+    assert "  failed  the global pause denies\n" in told.out
+    assert "  ok      a role is rotated" in told.out
 
 
-def test_a_pause_that_is_on_already_is_left_on_and_no_pass() -> None:
-    with mock_stack() as stack:
-        stack.control_plane.set_global_pause(True, "an incident")
-        document, reason = smoke_security.drill(lambda: run_security_drill(stack.control_plane))
-        assert stack.control_plane.security_state().global_reason == "an incident"
-    assert (document["ok"], document["failureCode"]) == (False, "security_drill_refused")
-    assert reason == document["error"]
+def test_a_pause_that_is_on_already_is_left_on_and_no_pass(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons = []
+
+    def paused(target: StackTarget, request_id: str) -> Callable[[], SecurityDrill]:
+        plane = target._stack.control_plane
+        plane.set_global_pause(True, "an incident")
+
+        def drill() -> SecurityDrill:
+            try:
+                return run_security_drill(plane, request_id=request_id)
+            finally:
+                reasons.append(plane.security_state().global_reason)
+
+        return drill
+
+    monkeypatch.setattr(StackTarget, "security_drill", paused)
+    told = run("smoke:security", "--json")
+    assert (told.code, told.document["failureCode"]) == (1, "security_drill_refused")
+    assert reasons == ["an incident"]
+    summary = json.loads(Path(told.document["artifacts"]["summaryPath"]).read_text())
+    assert (summary["ok"], summary["error"]) == (False, told.document["error"])
 
 
 def _replayed_as_new(store: Any) -> Callable[..., Any]:
@@ -193,9 +208,9 @@ def _replayed_as_new(store: Any) -> Callable[..., Any]:
 def test_books_that_do_not_keep_what_they_are_told_fail(break_it: Any, code: str) -> None:
     with mock_stack() as stack:
         store: Any = Broken(stack.settlement_store, **break_it(stack.settlement_store))
-        document, failures = smoke_settlement.rehearse_books(store)
+        document, failures = drill_books(store, smoke_events())
     assert (document["ok"], document["failureCode"]) == (False, code)
-    assert failures[0] == code
+    assert failures[0][0] == code
 
 
 def test_books_that_take_a_contradiction_fail() -> None:
@@ -208,23 +223,20 @@ def test_books_that_take_a_contradiction_fail() -> None:
             return inner.ingest_batch(facts) if len(batches) == 1 else ()
 
         store: Any = Broken(inner, ingest_batch=ingest)
-        document, failures = smoke_settlement.rehearse_books(store)
-    assert failures == ("conflict_not_refused",)
+        document, failures = drill_books(store, smoke_events())
+    assert [code for code, _ in failures] == ["conflict_not_refused"]
     assert document["conflict"] == {"refused": False, "codes": []}
 
 
-def test_books_that_refuse_what_they_should_take_fail(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_books_that_refuse_what_they_should_take_fail() -> None:
     with mock_stack() as stack:
         stack.settlement_store.ingest_batch([])
-        document, failures = smoke_settlement.rehearse_books(stack.settlement_store)
+        document, failures = drill_books(stack.settlement_store, smoke_events())
         assert document["ok"]
         # The books now hold this payment; one for another amount contradicts them.
         store: Any = stack.settlement_store
-        from pytest_l402.ops.settlement import smoke as settlement_smoke
-
-        changed = tuple({**event, "amountMsats": 1} for event in settlement_smoke.smoke_events())
-        monkeypatch.setattr(settlement_smoke, "smoke_events", lambda: changed)
-        document, failures = smoke_settlement.rehearse_books(store)
+        changed = tuple({**event, "amountMsats": 1} for event in smoke_events())
+        document, failures = drill_books(store, changed)
     assert document["ok"] is False
     assert document["processed"] == 0
     assert len(failures) == 1
@@ -234,10 +246,9 @@ def test_a_defect_of_ours_is_one_line_and_never_a_pass(run: Run, monkeypatch: py
     def broken(*_: object, **__: object) -> None:
         raise KeyError("preimage=" + "ab" * 32)
 
-    monkeypatch.setattr("pytest_l402.stack.full_flow.run.run_full_flow", broken)
+    monkeypatch.setattr("pytest_l402.commands.targets.stack.run_full_flow", broken)
     told = run("smoke:full-flow", "--json")
-    assert (told.code, told.document["failureCode"]) == (1, "internal_error")
-    assert told.err.count("\n") == 1
+    assert (told.code, told.document["failureCode"], told.err) == (1, "internal_error", "")
     assert "ab" * 32 not in told.out + told.err
 
 
@@ -252,4 +263,4 @@ def test_artifacts_that_cannot_be_written_are_no_pass(run: Run, monkeypatch: pyt
         assert told.document["failureCode"] == "artifacts_not_written"
         # What would have been written is told all the same.
         assert ("configHash" in told.document) is (command == "smoke:compile")
-        assert "No space left on device" in told.err
+        assert "No space left on device" in told.document["error"]

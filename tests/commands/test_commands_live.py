@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import pytest
 from command_runs import Run
 
-from pytest_l402.commands.live_settlements import contradictions
 from pytest_l402.harness.clock import SystemClock
 from pytest_l402.harness.randomness import SeededRandomness
+from pytest_l402.ops.settlement.drill import contradictions
 from pytest_l402.stack import LoopbackServer, Request, Response, Stack
 from pytest_l402.stack.served.served import ServedStack
 
@@ -71,7 +71,7 @@ def test_without_permission_nothing_is_changed(run: Run, deployed: Deployed, com
     assert (told.code, told.document.get("failureCode")) == (code, failure)
     assert {row["kind"] for row in deployed.requests()} <= {"read"}
     assert not list(Path("output").glob("lightning-ops/state/*"))
-    assert told.err.count("\n") == (0 if code == 0 else 1)
+    assert told.err == ""
     secrets = [value for name, value in deployed.environment.items() if not name.endswith(("URL", "PATH"))]
     assert len(secrets) == 4
     files = [path.read_text() for path in Path("output").rglob("*") if path.is_file()]
@@ -141,7 +141,7 @@ def test_a_look_tells_that_another_image_runs_than_the_one_asked_for(run: Run, d
 def test_a_mode_that_names_the_other_form_is_refused(run: Run, deployed: Deployed) -> None:
     told = run("smoke:staging", "--json", "--mode", "khala")
     assert (told.code, told.document["failureCode"]) == (2, "configuration")
-    assert "OA_LIGHTNING_OPS_KHALA_URL" in told.err
+    assert "OA_LIGHTNING_OPS_KHALA_URL" in told.document["error"]
 
 
 CODES = [
@@ -163,7 +163,6 @@ def test_each_code_of_the_runbook_is_told_of_a_deployed_gateway(
     told = run("reconcile", "--json", "--mode", "live", "--request-id", "r1", *ALLOWED)
     document = told.document
     assert (told.code, document["failureCode"], document["deploymentStatus"]) == (1, code, status)
-    assert code in told.err.splitlines()[-1]
     assert json.loads(Path(document["artifacts"]["summaryPath"]).read_text()) == document
     last = deployed.told("recordGatewayCompileIntent")[-1]
     assert (last["status"], last["metadata"]["failure"]["code"]) == (status, code)
@@ -223,7 +222,7 @@ def test_notes_that_cannot_be_written_are_named_before_anything_is_sent(
     Path("output/lightning-ops/state").write_text("a file where a folder has to be")
     told = run(command, "--json", "--mode", "live", *ALLOWED)
     assert (told.code, told.document["failureCode"]) == (2, "state_unusable")
-    assert "lightning-ops/state" in told.err
+    assert "lightning-ops/state" in told.document["error"]
     assert deployed.record.read_text() == ""
 
 
@@ -252,7 +251,7 @@ def test_observability_tells_of_gateway_gate_settlements_and_what_users_see(
     monkeypatch.delenv("OA_LIGHTNING_OPS_CRED_SETTLEMENT_READ")
     blind = run("smoke:observability", "--json", "--mode", "live")
     assert (blind.code, blind.document["failureCode"]) == (1, "not_offered")
-    assert "OA_LIGHTNING_OPS_CRED_SETTLEMENT_READ" in blind.err
+    assert "OA_LIGHTNING_OPS_CRED_SETTLEMENT_READ" in blind.document["failures"][0]["reason"]
 
 
 def test_full_flow_shows_what_it_can_and_says_what_it_cannot(run: Run, deployed: Deployed) -> None:
@@ -286,7 +285,7 @@ def test_full_flow_without_a_usable_proof_is_no_paid_request(
     told = run("smoke:full-flow", "--json", "--mode", "live", "--allow-missing-local-artifact")
     assert told.code == 1
     assert "paid_request_success" in told.document["coverage"]["failedChecks"]
-    assert name in told.err
+    assert any(name in entry["reason"] for entry in told.document["failures"])
     assert "nonsense" not in told.out + told.err
 
 
@@ -379,7 +378,7 @@ def test_a_control_plane_that_cannot_be_used_is_one_line_and_exit_code_2(
         allowed = ALLOWED if command == "reconcile" else ()
         told = run(command, "--json", "--mode", "live", *allowed)
     assert (told.code, told.document["failureCode"]) == (2, code)
-    assert "127.0.0.1" in told.err.splitlines()[-1]
+    assert "127.0.0.1" in told.document["error"]
     assert "a-secret" not in told.out + told.err
     assert not list(Path("output").rglob("summary.json"))
 
@@ -389,8 +388,8 @@ def test_a_host_that_does_not_answer_is_named(run: Run, monkeypatch: pytest.Monk
     monkeypatch.setenv("OA_LIGHTNING_OPS_SECRET", "a-secret-of-the-operator")
     told = run("smoke:compile", "--json", "--mode", "live")
     assert (told.code, told.document["failureCode"]) == (2, "unreachable")
-    assert "127.0.0.1:1" in told.err
-    assert told.err.count("\n") == 1
+    assert "127.0.0.1:1" in told.document["error"]
+    assert told.err == ""
 
 
 @pytest.mark.parametrize(
@@ -403,5 +402,34 @@ def test_a_blank_variable_is_named(
     monkeypatch.setenv(f"OA_LIGHTNING_OPS_{name}", "  ")
     told = run(command, "--json", "--mode", "live")
     assert (told.code, told.document["failureCode"]) == (2, "configuration")
-    assert f"OA_LIGHTNING_OPS_{name}" in told.err
+    assert f"OA_LIGHTNING_OPS_{name}" in told.document["error"]
     assert deployed.record.read_text() == ""
+
+
+LIVE_TEXT = {
+    "smoke:compile": "ok",
+    "smoke:staging": "FAILED",
+    "smoke:settlement": "ok",
+    "smoke:observability": "FAILED",
+    "smoke:full-flow": "FAILED",
+}
+
+
+@pytest.mark.parametrize("command", LIVE_TEXT)
+def test_people_read_of_a_deployed_system_what_was_looked_at(
+    run: Run, deployed: Deployed, command: str
+) -> None:
+    told = run(command, "--mode", "live")
+    assert told.err == ""
+    first, *lines = told.out.splitlines()
+    assert first == f"{command}: {LIVE_TEXT[command]} (live)"
+    assert max(map(len, lines)) <= 100
+    assert [line for line in lines if line.startswith("  ok ")]
+    failed = [line for line in lines if line.startswith("  failed")]
+    assert bool(failed) is (LIVE_TEXT[command] == "FAILED")
+
+
+def test_a_refusal_is_a_line_of_standard_error_alone(run: Run, deployed: Deployed) -> None:
+    told = run("reconcile", "--mode", "live")
+    assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert "allow it with --allow-live-changes" in told.err

@@ -1,4 +1,4 @@
-"""Decides what a command was asked to do: command line and environment, checked before anything is begun."""
+"""What a command was asked to do: command line and environment, checked before anything is begun."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import argparse
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from pytest_l402.commands.bad_input import BadInput
+from pytest_l402.commands.bad_input import BadInput, shown
 from pytest_l402.commands.modes import MODE_VARIABLE, Mode, resolve_mode
-from pytest_l402.commands.outcome import plain
 
-DEFAULT_FOLDER = Path("output")
+DEFAULT_FOLDER: Final = Path("output")
 
-EXIT_CODES = """\
+EXIT_CODES: Final = """\
 exit codes:
   0  what was asked for is true
   1  it is not; failureCode says why, and the artifacts show it
@@ -23,26 +22,32 @@ exit codes:
 """
 
 
-class Options(NamedTuple):
-    """What every command may be asked; `faults` are for mock mode, `environ` for live mode."""
+class Arguments(NamedTuple):
+    """What every command may be asked, and what only some are; None is the default of those.
+
+    `faults` are for mock mode, `environ` for live mode; `wait_s` is in seconds.
+    """
 
     command: str
-    as_json: bool
     mode: Mode
     artifact_dir: Path
     artifact_dir_given: bool
     allow_live_changes: bool
     faults: tuple[str, ...]
     environ: Mapping[str, str]
+    request_id: str | None = None
+    image_digest: str | None = None
+    state_dir: Path | None = None
+    wait_s: float = 0.0
+    local_artifact: Path | None = None
+    allow_missing_local_artifact: bool = False
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser, description: str) -> None:
-    """Add what every command but triage takes."""
+    """Add what every command but triage and serve takes."""
     parser.description = description
     parser.epilog = EXIT_CODES
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object instead of key=value lines"
-    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument(
         "--mode",
         metavar="MODE",
@@ -68,8 +73,27 @@ def add_shared_arguments(parser: argparse.ArgumentParser, description: str) -> N
     )
 
 
-def read_options(given: argparse.Namespace, environ: Mapping[str, str] | None = None) -> Options:
-    """Check what every command is asked.
+def add_deploy_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what can be ordered of a deploy."""
+    parser.add_argument(
+        "--request-id", metavar="ID", help="id of the run: 1 to 128 ASCII characters, no blanks"
+    )
+    parser.add_argument(
+        "--image-digest", metavar="DIGEST", help="image the gateway has to run: sha256: and 64 hex digits"
+    )
+    parser.add_argument(
+        "--state-dir",
+        metavar="DIR",
+        help="folder for the history of deployments and the lock "
+        "(mock: in memory; live: <artifact dir>/lightning-ops/state)",
+    )
+    parser.add_argument(
+        "--wait", metavar="SECONDS", type=_seconds, default=0.0, help="wait for another reconcile to end"
+    )
+
+
+def read_arguments(given: argparse.Namespace, environ: Mapping[str, str] | None = None) -> Arguments:
+    """Check what a command is asked; what it does not take has its default.
 
     Raises:
         BadInput: a mode that does not exist or contradicts the command's name, a folder that cannot be one, a
@@ -88,17 +112,24 @@ def read_options(given: argparse.Namespace, environ: Mapping[str, str] | None = 
         raise BadInput(
             "--fault: expected --mode mock, saw a live mode; a deployed system has its own", "bad_fault"
         )
-    folder = usable_path("--artifact-dir", given.artifact_dir)
-    check_folder("--artifact-dir", folder or DEFAULT_FOLDER)
-    return Options(
+    folder = _usable_folder("--artifact-dir", given.artifact_dir)
+    if folder is None:
+        _usable_folder("--artifact-dir", str(DEFAULT_FOLDER))
+    others = vars(given)
+    return Arguments(
         command=given.command,
-        as_json=given.json,
         mode=mode,
         artifact_dir=folder or DEFAULT_FOLDER,
         artifact_dir_given=folder is not None,
         allow_live_changes=given.allow_live_changes,
         faults=tuple(given.fault),
         environ=environ,
+        request_id=others.get("request_id"),
+        image_digest=others.get("image_digest"),
+        state_dir=_usable_folder("--state-dir", others.get("state_dir")),
+        wait_s=others.get("wait", 0.0),
+        local_artifact=usable_path("--local-artifact", others.get("local_artifact")),
+        allow_missing_local_artifact=others.get("allow_missing_local_artifact", False),
     )
 
 
@@ -116,8 +147,11 @@ def usable_path(origin: str, value: str | None) -> Path | None:
         raise BadInput(f"{origin}: expected a path, saw {shown(value)} ({error}); correct it") from None
 
 
-def check_folder(origin: str, folder: Path) -> None:
-    """Refuse a folder that is none and cannot be made, or cannot be written to. Raises `BadInput`."""
+def _usable_folder(origin: str, value: str | None) -> Path | None:
+    """Return a folder that is there or can be made. Raises `BadInput` when it cannot be written to."""
+    folder = usable_path(origin, value)
+    if folder is None:
+        return None
     nearest = folder
     try:
         nearest = next(place for place in (folder, *folder.parents) if place.exists())
@@ -128,9 +162,11 @@ def check_folder(origin: str, folder: Path) -> None:
         seen = f"which cannot be used ({error.strerror})"
     if seen is not None:
         raise BadInput(f"{origin}: expected a folder to write to, saw {shown(nearest)}, {seen}; name another")
+    return folder
 
 
-def shown(value: object) -> str:
-    """Return a value from outside as a message may hold it: short and quoted."""
-    text = str(value)
-    return plain(repr(text if len(text) <= 80 else text[:80] + "..."))
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 600:
+        raise argparse.ArgumentTypeError(f"expected 0 to 600 seconds, saw {text[:40]!r}")
+    return value

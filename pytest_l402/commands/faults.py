@@ -1,0 +1,115 @@
+"""Which faults of the stack change what a command says, and which fault its command line names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from pytest_l402.commands.bad_input import BadInput, shown
+
+if TYPE_CHECKING:
+    from pytest_l402.harness.faults import Fault
+
+_COMPILE: Final = ("PaywallNotCompilable",)
+_DEPLOY: Final = (
+    *_COMPILE,
+    "ActiveLookupFailure",
+    "DeployFailure",
+    "DeployedUnhealthy",
+    "DeployedChallengeWrong",
+    "DeployedUpstreamUnreachable",
+    "RollbackFailure",
+    "GatewayDown",
+    "ChallengeFailure",
+    "UpstreamFailure",
+    "UpstreamDown",
+    "PaymentFailure",
+    "PaymentPending",
+    "PreimageMissing",
+    "WalletLocked",
+)
+_SALE: Final = (
+    *_DEPLOY,
+    "PaymentSlow",
+    "ExecutorStops",
+    "HeartbeatStopped",
+    "SettlementLost",
+    "SettlementDelayed",
+    "SettlementProofMismatch",
+    "ProjectionStale",
+    "ProjectionProofMismatch",
+)
+AFFECTING: Final[dict[str, tuple[str, ...]]] = {
+    "smoke:compile": _COMPILE,
+    "smoke:security": (),
+    "smoke:settlement": (),
+    "smoke:staging": _DEPLOY,
+    "reconcile": _DEPLOY,
+    "smoke:observability": _SALE,
+    "smoke:full-flow": (*_SALE, "NodeDegraded"),
+}
+"""The faults that change a command's document, or the local artifact that it leaves."""
+
+
+def read_faults(command: str, given: Sequence[str]) -> tuple[Fault, ...]:
+    """Return the faults that `--fault NAME[:VALUE]` names for a command; `serve` takes each of them.
+
+    Raises:
+        BadInput: no fault is named so, it does not take the value, or it does not affect the command.
+    """
+    if not given:
+        return ()
+    faults = tuple(map(_fault, given))
+    for fault in faults:
+        if fault.name not in AFFECTING.get(command, (fault.name,)):
+            affected = ", ".join(name for name, names in AFFECTING.items() if fault.name in names)
+            wanted = "one that its --help lists" if AFFECTING[command] else "none, as none can affect it"
+            raise BadInput(
+                f"--fault: expected {wanted} with {command}, saw {fault.name}; it affects {affected}",
+                "bad_fault",
+            )
+    return faults
+
+
+def faults_help(command: str) -> str:
+    """Return for the help of a command what each fault that it takes does, in a line each."""
+    import inspect
+    import textwrap
+
+    from pytest_l402.stack.fault_names import FAULTS
+
+    names = AFFECTING.get(command, tuple(FAULTS))
+    lines = [f"faults that affect {command}:" if names else f"no fault of the stack affects {command}"]
+    for name in names:
+        does = (inspect.getdoc(FAULTS[name]) or "").partition("\n")[0]
+        lines.append(textwrap.shorten(f"  {name:27} {does}", 99, placeholder="...", drop_whitespace=False))
+    if "RollbackFailure" in names:
+        lines.append("Without another fault there is no rollback that fails: RollbackFailure needs one.")
+    return "\n".join(lines)
+
+
+def _fault(given: str) -> Fault:
+    import dataclasses
+
+    from pytest_l402.stack.fault_names import FAULTS, FaultNameError, fault_named
+
+    name, colon, value = given.partition(":")
+    values = {}
+    if colon:
+        kind = FAULTS.get(name)
+        fields = dataclasses.fields(kind) if kind is not None else ()
+        if kind is not None and not fields:
+            raise BadInput(
+                f"--fault: expected {name} alone, saw {shown(given)}; it takes no value", "bad_fault"
+            )
+        values = {field.name: _value(value) for field in fields[:1]}
+    try:
+        return fault_named(name, values)
+    except FaultNameError as error:
+        raise BadInput(f"--fault: {error}", "bad_fault") from None
+
+
+def _value(text: str) -> bool | int | str:
+    if text in ("true", "false"):
+        return text == "true"
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else text

@@ -1,0 +1,80 @@
+"""What people read of an outcome: the verdict, each claim, the facts, the files; at most 100 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pytest_l402.commands.bad_input import plain
+from pytest_l402.commands.claims import Claim, claims_of
+from pytest_l402.commands.outcome import Outcome
+
+_WIDTH: Final = 100
+_FACTS: Final = (
+    "requestId",
+    "configHash",
+    "previousConfigHash",
+    "ruleCount",
+    "deploymentStatus",
+    "rolledBackTo",
+    "recordCount",
+    "processed",
+    "recorded",
+    "deployed",
+)
+
+
+def text_of(command: str, outcome: Outcome) -> str:
+    """Return the text without a line break at its end; nothing in it can colour or forge a line."""
+    document = outcome.document
+    verdict = "ok" if document["ok"] is True else "FAILED"
+    lines = [f"{command}: {verdict} ({document['mode']})", *_claims(command, outcome)]
+    shown = [(key, document[key]) for key in _FACTS if key in document]
+    shown += [("not observed", ", ".join(document[key])) for key in ("notObserved",) if key in document]
+    for key, value in shown:
+        lines += _wrapped(f"  {key:20}", str(value).lower() if isinstance(value, bool) else str(value))
+    return "\n".join([*lines, *_files(outcome)])
+
+
+def _claims(command: str, outcome: Outcome) -> Iterator[str]:
+    claims = claims_of(command, outcome.document)
+    known = {code for claim in claims for code in claim.codes}
+    broken = False
+    for claim in claims:
+        codes = claim.codes or {code for code, _ in outcome.failures} - known
+        denied = [(code, reason) for code, reason in outcome.failures if code in codes]
+        if denied:
+            broken = True
+            yield f"  failed  {claim.text}"
+            yield from _parts(claim, denied, outcome)
+        elif not claim.quiet:
+            held = outcome.document.get(claim.key, False) if claim.key else not (broken and claim.in_order)
+            yield f"  {'ok' if held else '-':6}  {claim.text}"
+
+
+def _parts(claim: Claim, denied: list[tuple[str, str]], outcome: Outcome) -> Iterator[str]:
+    reasons = dict.fromkeys(reason for _, reason in denied)
+    codes = ", ".join(dict.fromkeys(code for code, _ in denied))
+    yield from _wrapped("          seen   ", "; ".join(reasons))
+    where = outcome.document.get("requestId")
+    yield from _wrapped("          where  ", codes if where is None else f"{codes} of {where}")
+    yield from _wrapped("          next   ", claim.next_step)
+
+
+def _files(outcome: Outcome) -> Iterator[str]:
+    """Name the folder and its files; a path is never broken, so that it can be copied."""
+    paths = dict(outcome.document["artifacts"])
+    folder = plain(str(paths.pop("artifactDir")))
+    yield "files"
+    yield f"  {folder}/"
+    yield from _wrapped(
+        "  ", ", ".join(Path(path).name for key, path in paths.items() if key.endswith("Path"))
+    )
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        plain(text), _WIDTH, initial_indent=label, subsequent_indent=" " * len(label), break_on_hyphens=False
+    ) or [label.rstrip()]

@@ -1,0 +1,83 @@
+"""A command takes the faults that change what it says, names them in its help, and refuses the others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_runs import Run
+
+from pytest_l402.commands.faults import AFFECTING
+from pytest_l402.stack.fault_names import FAULTS
+
+MOCKED = ("smoke:compile", "smoke:security", "smoke:settlement", "smoke:staging", "reconcile")
+SALES = ("smoke:observability", "smoke:full-flow")
+NEEDS = {"RollbackFailure": ("--fault", "DeployedUnhealthy")}
+
+
+@pytest.fixture
+def takes_every_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in (*MOCKED, *SALES):
+        monkeypatch.setitem(AFFECTING, command, tuple(FAULTS))
+
+
+def outcome(run: Run, *arguments: str) -> tuple[Any, ...]:
+    """What a command says: exit code, document, and the local artifact that it left."""
+    told = run(*arguments, "--json")
+    left = sorted(Path("output").rglob("l402-local-node-smoke-artifact.json"))
+    return told.code, told.document, [json.loads(file.read_text()) for file in left]
+
+
+@pytest.mark.usefixtures("takes_every_fault")
+@pytest.mark.parametrize("command", [*MOCKED, *SALES])
+def test_just_the_faults_of_a_command_change_what_it_says(run: Run, command: str) -> None:
+    declared = DECLARED[command]
+    without = outcome(run, command)
+    changing = set()
+    for fault in FAULTS:
+        other = NEEDS.get(fault, ())
+        before = outcome(run, command, *other) if other else without
+        if outcome(run, command, *other, "--fault", fault) != before:
+            changing.add(fault)
+    assert changing == set(declared)
+
+
+DECLARED = dict(AFFECTING)
+
+
+@pytest.mark.parametrize("command", [*MOCKED, *SALES])
+def test_the_help_names_the_faults_of_a_command_with_a_line_each(run: Run, command: str) -> None:
+    told = run(command, "--help")
+    assert told.code == 0
+    assert max(map(len, told.out.splitlines())) <= 100
+    named = [line.split()[0] for line in told.out.splitlines() if line.split() and line.split()[0] in FAULTS]
+    assert named == list(AFFECTING[command])
+
+
+@pytest.mark.parametrize(
+    ("command", "fault", "named"),
+    [
+        (
+            "smoke:security",
+            "GatewayDown",
+            "it affects smoke:staging, reconcile, smoke:observability, smoke:full-flow",
+        ),
+        ("smoke:compile", "DeployFailure", "it affects smoke:staging, reconcile"),
+        ("smoke:staging", "NodeDegraded", "it affects smoke:full-flow"),
+        ("smoke:settlement", "SettlementLost", "it affects smoke:observability, smoke:full-flow"),
+    ],
+)
+def test_a_fault_that_cannot_change_a_command_is_refused_by_name(
+    run: Run, tmp_path: Path, command: str, fault: str, named: str
+) -> None:
+    told = run(command, "--json", "--fault", fault)
+    assert (told.code, told.document["failureCode"]) == (2, "bad_fault")
+    assert fault in told.document["error"]
+    assert named in told.document["error"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_fault_affects_a_command() -> None:
+    assert {fault for faults in AFFECTING.values() for fault in faults} == set(FAULTS)
