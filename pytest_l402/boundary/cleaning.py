@@ -39,7 +39,8 @@ def clean_text(text: str) -> str:
     lines = redacted.splitlines()
     if len(lines) > MAX_LINES:
         lines = [*lines[: MAX_LINES - 1], f"(and {len(lines) - MAX_LINES + 1} more lines)"]
-    return "\n".join(printable(line, MAX_WIDTH) for line in lines)
+    # A last line that is empty would be none to a second pass.
+    return "\n".join(printable(line, MAX_WIDTH) for line in lines).rstrip("\n")
 
 
 CleanText = Annotated[str, AfterValidator(clean_text), PlainSerializer(clean_text, when_used="json")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import yaml
 
@@ -34,7 +34,8 @@ class _Loader(_SafeLoader):  # type: ignore[misc]
             key = key_node.value if merges else self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable):
                 if key in seen:
-                    raise YamlError(f"{_line(key_node.start_mark)}expected each key once, saw {key!r} again")
+                    line = key_node.start_mark.line + 1
+                    raise YamlError(f"line {line}: expected each key once, saw {key!r} again")
                 seen.add(key)
         made: dict[Any, Any] = super().construct_mapping(node, deep)
         return made
@@ -66,7 +67,7 @@ def parse_yaml(text: str) -> Any:
         mark, problem = error.problem_mark, error.problem or "nothing parsable"
         if "nesting" in problem:
             # Since 6.0.4 PyYAML has a bound of its own, which reading ahead may meet before ours.
-            _refuse_depth(mark)
+            raise _too_deep(mark.line if mark else 0) from error
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise YamlError(f"{where}expected YAML, saw: {flat(problem)}") from error
     except yaml.YAMLError as error:
@@ -83,14 +84,10 @@ def _check_depth(text: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEEPEST:
-                _refuse_depth(event.start_mark)
+                raise _too_deep(event.start_mark.line)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
 
-def _refuse_depth(mark: yaml.Mark | None) -> NoReturn:
-    raise YamlError(f"{_line(mark)}expected at most {DEEPEST} levels of nesting, saw more")
-
-
-def _line(mark: yaml.Mark | None) -> str:
-    return "" if mark is None else f"line {mark.line + 1}: "
+def _too_deep(line: int) -> YamlError:
+    return YamlError(f"line {line + 1}: expected at most {DEEPEST} levels of nesting, saw more")

@@ -349,9 +349,9 @@ def test_the_original_paywalls_cannot_be_sold_by_aperture_and_it_is_said_why():
         (
             paywall("pw", route(path="/a(?=b)")),
             "pattern_not_re2",
-            "pathPattern .* lookahead .* at character 3",
+            r"pathPattern must .* invalid perl operator: \(\?=",
         ),
-        (paywall("pw", route(host="(?!a).*")), "pattern_not_re2", "hostPattern .* lookahead"),
+        (paywall("pw", route(host="(?!a).*")), "pattern_not_re2", "hostPattern .* invalid perl operator"),
         (paywall("pw", route(path="/a%20b")), "unmatchable_pattern", "decoded path"),
         (paywall("pw", route(host="bücher.de")), "unmatchable_pattern", "xn--"),
         (paywall("pw", route(upstream="https://h/other")), "upstream_not_expressible", "not replace it"),

@@ -10,7 +10,6 @@ from pytest_l402.ops.compile.diagnostics import Diagnostic, DiagnosticCode, Seve
 from pytest_l402.ops.compile.host_patterns import HostPattern, read_host_pattern
 from pytest_l402.ops.compile.path_patterns import PathPattern, read_path_pattern
 from pytest_l402.ops.compile.paywall import PaywallDefinition, Route
-from pytest_l402.ops.compile.regexps import PatternError, UnmatchableError
 from pytest_l402.ops.compile.rules import ClosedRoute, Rule
 from pytest_l402.ops.compile.seller_url import (
     NotExpressibleError,
@@ -21,6 +20,7 @@ from pytest_l402.ops.compile.seller_url import (
     shown_url,
 )
 from pytest_l402.ops.compile.terms import Terms, terms_of
+from pytest_l402.ops.regexps import PatternError, UnmatchableError
 
 DEFAULT_UPSTREAM_TIMEOUT_MS = 15_000
 

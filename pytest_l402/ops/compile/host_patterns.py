@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from pytest_l402.ops.compile.hashes import normal_host
-from pytest_l402.ops.compile.regexps import (
+from pytest_l402.ops.regexps import (
     REGEXP_SIGNS,
     UnmatchableError,
     ascii_pattern,
     compiled,
+    fixed_ending,
     only_text,
     quote_go,
+    whole_bounds,
     without_anchors,
 )
 
@@ -31,7 +33,8 @@ _DEFAULT_PORTS = ("80", "443")
 class HostPattern:
     """Which Host headers a route takes; `specificity` is 0 for any, 1 for a wildcard or regexp, 2 for a name.
 
-    `name` is the one host name, or None; every host that matches ends in `suffix`, before its port.
+    `name` is the one host name, or None; every host that matches ends in `suffix`, before its port and a dot.
+    `example` is a host that matches, empty when none is known.
     """
 
     text: str
@@ -40,11 +43,12 @@ class HostPattern:
     name: str | None
     suffix: str
     port: str | None
+    example: str
     warning: str | None = field(default=None, compare=False)
 
     def matches(self, host: str) -> bool:
         """Return whether a Host header is one of these."""
-        return compiled(self.regexp).search(host) is not None
+        return compiled(self.regexp).search(host)
 
     def common_host(self, other: HostPattern) -> str | None:
         """Return a Host header that both match, None when there is none; empty when there may be one."""
@@ -52,9 +56,15 @@ class HostPattern:
             return self.example
         if self.specificity == 0:
             return other.example
-        if self.name is not None or other.name is not None:
-            known = (item.example for item in (self, other) if item.name is not None)
-            return next((host for host in known if self.matches(host) and other.matches(host)), None)
+        known = (
+            self.example,
+            other.example,
+            self.text.partition("*")[0] + other.suffix,
+            other.text.partition("*")[0] + self.suffix,
+        )
+        shared = next((host for host in known if self.matches(host) and other.matches(host)), None)
+        if shared is not None or self.name is not None or other.name is not None:
+            return shared
         if self.suffix and other.suffix and not _ends(self.suffix, other.suffix):
             return None
         return ""
@@ -71,20 +81,12 @@ class HostPattern:
     def _is_suffix(self) -> bool:
         return self.text == f"*{self.suffix}"
 
-    @property
-    def example(self) -> str:
-        """A host that matches, empty when none is known."""
-        if self.name is not None:
-            return self.name + (f":{self.port}" if self.port else "")
-        guess = "any.example" if self.specificity == 0 else self.text.replace("*", "any")
-        return guess if self.matches(guess) else ""
-
 
 def _ends(one: str, other: str) -> bool:
     return one.endswith(other) or other.endswith(one)
 
 
-_EVERY_HOST = HostPattern("*", 0, "(?s)^.*$", None, "", None)
+_EVERY_HOST = HostPattern("*", 0, "(?s)^.*$", None, "", None, "any.example")
 
 
 @lru_cache(maxsize=4096)
@@ -121,13 +123,15 @@ def _named_host(text: str) -> HostPattern:
     parts = name.split("*")
     body = "[^:]*".join(quote_go(part) for part in parts)
     one_name = len(parts) == 1
+    text = name + (f":{port}" if port else "")
     return HostPattern(
-        name + (f":{port}" if port else ""),
+        text,
         2 if one_name else 1,
         f"(?i)^{body}\\.?{_port_regexp(port)}$",
         name if one_name else None,
         parts[-1],
         port,
+        text.replace("*", "any"),
     )
 
 
@@ -142,5 +146,16 @@ def _regexp_host(raw: str) -> HostPattern:
     one_host = only_text(body)
     if one_host is not None and _HOST_NAME.fullmatch(one_host.lower()) and "*" not in one_host:
         return _named_host(one_host.lower())
-    compiled(body)
-    return HostPattern(raw, 1, f"(?i)^(?:{ascii_pattern(body)})\\.?(?::[0-9]+)?$", None, "", None, warning)
+    regexp = f"(?i)^(?:{ascii_pattern(body)})\\.?(?::[0-9]+)?$"
+    ending = fixed_ending(body).lower().rstrip(".")
+    known = (whole_bounds(body)[0].decode("utf-8", "replace"), body.replace(".*", "any"))
+    return HostPattern(
+        raw,
+        1,
+        regexp,
+        None,
+        "" if ":" in ending else ending,
+        None,
+        next((host for host in known if compiled(regexp).search(host)), ""),
+        warning,
+    )

@@ -9,17 +9,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import cached_property
 
 from pytest_l402.ops.compile.hashes import normal_path
-from pytest_l402.ops.compile.regexps import (
+from pytest_l402.ops.regexps import (
     REGEXP_SIGNS,
     UnmatchableError,
     ascii_pattern,
     compiled,
     fixed_beginning,
+    fixed_ending,
     only_text,
     quote_go,
-    text_range,
+    whole_bounds,
     without_anchors,
 )
 
@@ -59,14 +61,14 @@ class PathPattern:
             case PathKind.EXACT:
                 return path == self.prefix
             case PathKind.REGEXP:
-                return compiled(self.body).fullmatch(path) is not None
+                return compiled(self.body).fullmatch(path)
             case _:
                 return path.startswith(self.prefix)
 
     def common_path(self, other: PathPattern) -> str | None:
         """Return a path that both match, None when there is none; empty when there may be one.
 
-        Two regexps are said to meet unless RE2 puts their matches in ranges apart.
+        Two regexps are said to meet unless their bounds or their endings keep them apart.
         """
         for one, another in ((self, other), (other, self)):
             if one.kind is PathKind.EXACT:
@@ -74,10 +76,14 @@ class PathPattern:
         if PathKind.REGEXP not in (self.kind, other.kind):
             longer, shorter = sorted((self.prefix, other.prefix), key=len, reverse=True)
             return longer if longer.startswith(shorter) else None
-        (low, high), (other_low, other_high) = self._range, other._range
+        (low, high), (other_low, other_high) = self._bounds, other._bounds
         if (high and high < other_low) or (other_high and other_high < low):
             return None
-        return next((text for text in (low, other_low) if self.matches(text) and other.matches(text)), "")
+        endings = self._ending, other._ending
+        if not (endings[0].endswith(endings[1]) or endings[1].endswith(endings[0])):
+            return None
+        known = (self.example, other.example)
+        return next((text for text in known if self.matches(text) and other.matches(text)), "")
 
     def covers(self, other: PathPattern) -> bool:
         """Return whether every path of `other` is also one of these; False where that cannot be told."""
@@ -87,19 +93,31 @@ class PathPattern:
             return other.prefix.startswith(self.prefix)
         return self.kind is PathKind.REGEXP is other.kind and self.regexp == other.regexp
 
-    @property
+    @cached_property
     def example(self) -> str:
         """A path that matches, or `/` when none is known."""
         if self.kind is not PathKind.REGEXP:
             return self.prefix
-        low, high = self._range
-        return next((text for text in (low, high) if self.matches(text)), "/")
+        least = self._bounds[0].decode("utf-8", "replace")
+        return next(
+            (
+                text
+                for text in (least, self.body.replace(".*", ""), self.prefix + self._ending)
+                if self.matches(text)
+            ),
+            "/",
+        )
 
-    @property
-    def _range(self) -> tuple[str, str]:
+    @cached_property
+    def _ending(self) -> str:
+        return fixed_ending(self.body) if self.kind is PathKind.REGEXP else ""
+
+    @cached_property
+    def _bounds(self) -> tuple[bytes, bytes]:
         if self.kind is PathKind.REGEXP:
-            return text_range(self.body)
-        return self.prefix, self.prefix if self.kind is PathKind.EXACT else self.prefix + "\U0010ffff"
+            return whole_bounds(self.body)
+        least = self.prefix.encode()
+        return least, least if self.kind is PathKind.EXACT else least + b"\xff"
 
 
 def read_path_pattern(raw: str) -> PathPattern:

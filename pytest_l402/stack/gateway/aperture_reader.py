@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from pytest_l402.boundary import quoted
 from pytest_l402.boundary.strict_yaml import YamlError, parse_yaml
-from pytest_l402.ops.compile.regexps import PatternError, compiled
 from pytest_l402.ops.compile.terms import MSATS_PER_SAT
+from pytest_l402.ops.regexps import PatternError, compiled
 from pytest_l402.stack.gateway.services import Service
 
 _TEXTS = ("name", "hostregexp", "pathregexp", "address", "protocol", "auth")

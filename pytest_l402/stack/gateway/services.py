@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
 from pytest_l402.harness.network import Request
-from pytest_l402.ops.compile.regexps import Pattern, PatternError, compiled
+from pytest_l402.ops.regexps import Pattern, PatternError, compiled
 from pytest_l402.protocol import caveat
 
 DEFAULT_PRICE_MSATS = 1_000
@@ -45,7 +45,7 @@ class RateLimit:
 
     def matches(self, path: str) -> bool:
         """Whether the limit counts requests to this path."""
-        return self._path.search(path) is not None
+        return self._path.search(path)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Service:
 
     def matches(self, host: str, path: str) -> bool:
         """Whether the service answers for this host and decoded path."""
-        return self._host.search(host) is not None and self._path.search(path) is not None
+        return self._host.search(host) and self._path.search(path)
 
     def is_paid(self, path: str) -> bool:
         """Whether the decoded path asks for a credential: not with `auth` off, nor on a whitelisted path."""
@@ -150,8 +150,13 @@ class Service:
 
 
 def decoded_path(request: Request) -> str:
-    """Return the path as the services' patterns see it: percent-decoded once, as Go's URL.Path is."""
-    return unquote(request.path) if "%" in request.path else request.path
+    """Return the path as the services' patterns see it: percent-decoded once, as Go's URL.Path is.
+
+    Of a code that is no UTF-8, each byte is one U+FFFD, as Go's engine counts it.
+    """
+    if "%" not in request.path:
+        return request.path
+    return re.sub("[\udc80-\udcff]", "\ufffd", unquote(request.path, errors="surrogateescape"))
 
 
 def match_service(services: Iterable[Service], host: str, path: str) -> Service | None:
