@@ -22,7 +22,8 @@ class Domain(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule: `when` is SQL over `request_story`; `value` names the column that holds the deciding
-    value (empty when there is none).
+    value (empty when there is none). Without `when` the rule holds where that column is not null; without
+    `section` and `next_step` those of the domain are taken.
 
     `field` is the contract's (or the artifact's) name for that value, `voices` say whose record shows it,
     `reason` is filled from the story's columns.
@@ -30,13 +31,19 @@ class Rule:
 
     name: str
     domain: Domain
-    when: str
     field: str
-    value: str
-    voices: tuple[str, ...]
     reason: str
-    section: str
-    next_step: str
+    value: str = ""
+    when: str = ""
+    voices: tuple[str, ...] = ()
+    section: str = ""
+    next_step: str = ""
+
+    def __post_init__(self) -> None:
+        section, next_step = _OF_DOMAIN.get(self.domain, ("", ""))
+        object.__setattr__(self, "when", self.when or f"{self.value} is not null")
+        object.__setattr__(self, "section", self.section or section)
+        object.__setattr__(self, "next_step", self.next_step or next_step)
 
 
 _HOSTED = "substr({0}, 1, 19) = 'lightning_preimage:' and substr({1}, 1, 19) = 'lightning_preimage:'"
@@ -76,6 +83,16 @@ _EXECUTOR_STEP = (
     "paid already"
 )
 
+_OF_DOMAIN = {
+    Domain.INCOMPLETE: ("Canonical Observability Contract", _MEND_STEP),
+    Domain.GATEWAY: ("Incident Triage 2", _GATEWAY_STEP),
+    Domain.SETTLEMENT: ("5", _SETTLEMENT_STEP),
+    Domain.PROJECTION: ("Incident Triage 3", _PROJECTION_STEP),
+    Domain.LOCAL_NODE: ("Incident Triage 4", _LOCAL_STEP),
+    Domain.EXECUTOR: ("6", _EXECUTOR_STEP),
+    Domain.HEALTHY: ("Incident Triage", "nothing to do"),
+}
+
 RULES: tuple[Rule, ...] = (
     Rule(
         name="invalid_record",
@@ -83,13 +100,10 @@ RULES: tuple[Rule, ...] = (
         when="n_invalid > 0",
         field="record",
         value="n_invalid",
-        voices=(),
         reason=(
             "{n_invalid} record(s) of this request break the contract, so nothing can be "
             "concluded from the others"
         ),
-        section="Canonical Observability Contract",
-        next_step=_MEND_STEP,
     ),
     Rule(
         name="doubtful_proof",
@@ -97,41 +111,31 @@ RULES: tuple[Rule, ...] = (
         when="doubtful > 0",
         field="record",
         value="doubtful",
-        voices=(),
         reason=(
             "an invalid record names the same payment proof, so what seems absent may only be unreadable"
         ),
-        section="Canonical Observability Contract",
-        next_step=_MEND_STEP,
     ),
     Rule(
         name="executor_unavailable",
         domain=Domain.EXECUTOR,
-        when="executor_deny is not null",
         field="denyReason",
         value="executor_deny",
         voices=("gate",),
         reason=(
             "the control plane gave the task up because the desktop executor did not answer: {executor_deny}"
         ),
-        section="6",
-        next_step=_EXECUTOR_STEP,
     ),
     Rule(
         name="reconcile_failed",
         domain=Domain.GATEWAY,
-        when="reconcile_deny is not null",
         field="denyReason",
         value="reconcile_deny",
         voices=("gate",),
         reason="the control plane reports the gateway or its deployment: {reconcile_deny}",
-        section="Incident Triage 2",
-        next_step=_GATEWAY_STEP,
     ),
     Rule(
         name="policy_denied",
         domain=Domain.POLICY,
-        when="policy_deny is not null",
         field="denyReason",
         value="policy_deny",
         voices=("gate",),
@@ -145,18 +149,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="gateway_failed",
         domain=Domain.GATEWAY,
-        when="gateway_deny is not null",
         field="denyReason",
         value="gateway_deny",
         voices=("gateway",),
         reason="the gateway says that it failed: {gateway_deny}",
-        section="Incident Triage 2",
-        next_step=_GATEWAY_STEP,
     ),
     Rule(
         name="spending_policy",
         domain=Domain.POLICY,
-        when="buyer_policy_deny is not null",
         field="denyReason",
         value="buyer_policy_deny",
         voices=("buyer", "buyer_ui", "buyer_gateway"),
@@ -170,24 +170,18 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="gateway_unreachable",
         domain=Domain.GATEWAY,
-        when="buyer_gateway_deny is not null",
         field="denyReason",
         value="buyer_gateway_deny",
         voices=("buyer_gateway", "buyer", "buyer_ui"),
         reason="the buyer got no proper answer from the gateway: {buyer_gateway_deny}",
-        section="Incident Triage 2",
-        next_step=_GATEWAY_STEP,
     ),
     Rule(
         name="settlement_refused",
         domain=Domain.SETTLEMENT,
-        when="store_deny is not null",
         field="denyReason",
         value="store_deny",
         voices=("store",),
         reason="the settlement store refused the payment: {store_deny}",
-        section="5",
-        next_step=_SETTLEMENT_STEP,
     ),
     Rule(
         name="settlement_mismatch",
@@ -199,32 +193,23 @@ RULES: tuple[Rule, ...] = (
         value="store_proof_lo",
         voices=("store",),
         reason="settlement names {store_proof_lo}, the gateway accepted {gateway_proof_lo}",
-        section="5",
-        next_step=_SETTLEMENT_STEP,
     ),
     Rule(
         name="settlement_absent",
         domain=Domain.SETTLEMENT,
-        when="gateway_unsettled is not null",
         field="paymentProofRef",
         value="gateway_unsettled",
         voices=("gateway",),
         reason="the gateway accepted {gateway_unsettled}, and no settlement record names it",
-        section="5",
-        next_step=_SETTLEMENT_STEP,
     ),
     Rule(
         name="task_unfinished",
         domain=Domain.EXECUTOR,
-        when="unfinished_status is not null",
         field="taskStatus",
         value="unfinished_status",
-        voices=(),
         reason=(
             "the local artifact leaves the task at {unfinished_status}: begun and never brought to an end"
         ),
-        section="6",
-        next_step=_EXECUTOR_STEP,
     ),
     Rule(
         name="payment_unsettled",
@@ -234,41 +219,30 @@ RULES: tuple[Rule, ...] = (
         value="buyer_unsettled",
         voices=("buyer", "buyer_ui"),
         reason=("the buyer paid ({buyer_unsettled}), and neither gateway nor settlement names that payment"),
-        section="5",
-        next_step=_SETTLEMENT_STEP,
     ),
     Rule(
         name="settled_twice",
         domain=Domain.SETTLEMENT,
-        when="settled_twice is not null",
         field="paymentProofRef",
         value="settled_twice",
         voices=("store", "gateway", "ui", "buyer"),
         reason="more than one settlement, none of them a replay, names {settled_twice}",
-        section="5",
-        next_step=_SETTLEMENT_STEP,
     ),
     Rule(
         name="amounts_differ",
         domain=Domain.SETTLEMENT,
-        when="amounts_differ is not null",
         field="paymentProofRef",
         value="amounts_differ",
         voices=("store", "gateway", "ui", "buyer"),
         reason="gateway, settlement and ui do not name one amount for {amounts_differ}",
-        section="5",
-        next_step=_SETTLEMENT_STEP,
     ),
     Rule(
         name="projection_failed",
         domain=Domain.PROJECTION,
-        when="ui_deny is not null",
         field="denyReason",
         value="ui_deny",
         voices=("ui",),
         reason="the read path reports a failure: {ui_deny}",
-        section="Incident Triage 3",
-        next_step=_PROJECTION_STEP,
     ),
     Rule(
         name="projection_mismatch",
@@ -280,19 +254,14 @@ RULES: tuple[Rule, ...] = (
         value="ui_proof_lo",
         voices=("ui",),
         reason="the ui shows {ui_proof_lo}, settlement holds {store_proof_lo}",
-        section="Incident Triage 3",
-        next_step=_PROJECTION_STEP,
     ),
     Rule(
         name="projection_absent",
         domain=Domain.PROJECTION,
-        when="unshown is not null",
         field="paymentProofRef",
         value="unshown",
         voices=("store",),
         reason="settlement holds {unshown}, and no ui record shows it",
-        section="Incident Triage 3",
-        next_step=_PROJECTION_STEP,
     ),
     Rule(
         name="wallet_locked",
@@ -302,18 +271,14 @@ RULES: tuple[Rule, ...] = (
         value="wallet_locked",
         voices=("buyer", "buyer_ui", "buyer_gateway", "gate"),
         reason="the local wallet is locked and nothing was paid",
-        section="Incident Triage 4",
-        next_step=_LOCAL_STEP,
     ),
     Rule(
         name="payment_uncertain",
         domain=Domain.LOCAL_NODE,
-        when="uncertain_deny is not null",
         field="denyReason",
         value="uncertain_deny",
         voices=("buyer", "buyer_ui"),
         reason="the money may be on its way or gone: {uncertain_deny}",
-        section="Incident Triage 4",
         next_step=_UNCERTAIN_STEP,
     ),
     Rule(
@@ -324,8 +289,6 @@ RULES: tuple[Rule, ...] = (
         value="runtime_down",
         voices=("buyer", "buyer_ui", "buyer_gateway", "gate"),
         reason="the local runtime is {runtime_down} and nothing was paid",
-        section="Incident Triage 4",
-        next_step=_LOCAL_STEP,
     ),
     Rule(
         name="node_degraded",
@@ -335,19 +298,14 @@ RULES: tuple[Rule, ...] = (
         value="degraded",
         voices=("buyer", "buyer_ui", "buyer_gateway", "gate"),
         reason="the local node is degraded and nothing was paid (denial: {local_deny})",
-        section="Incident Triage 4",
-        next_step=_LOCAL_STEP,
     ),
     Rule(
         name="local_failure",
         domain=Domain.LOCAL_NODE,
-        when="local_deny is not null",
         field="denyReason",
         value="local_deny",
         voices=("buyer", "buyer_ui"),
         reason="the local wallet or node could not pay: {local_deny}",
-        section="Incident Triage 4",
-        next_step=_LOCAL_STEP,
     ),
     Rule(
         name="task_failed",
@@ -355,10 +313,7 @@ RULES: tuple[Rule, ...] = (
         when="failed_status is not null and n_proof = 0",
         field="taskStatus",
         value="failed_status",
-        voices=(),
         reason="the local task failed, and no record says why",
-        section="Incident Triage 4",
-        next_step=_LOCAL_STEP,
     ),
     Rule(
         name="paid",
@@ -368,18 +323,14 @@ RULES: tuple[Rule, ...] = (
         value="proof_shown",
         voices=("store", "ui", "gateway", "buyer", "buyer_ui"),
         reason="paid, and every plane in sight tells it alike",
-        section="Incident Triage",
-        next_step="nothing to do",
     ),
     Rule(
         name="challenged",
         domain=Domain.HEALTHY,
-        when="quoted_msats is not null",
         field="quotedCostMsats",
         value="quoted_msats",
         voices=("gateway",),
         reason="challenged for {quoted_msats} msats and not paid, which is no failure of ours",
-        section="Incident Triage",
         next_step="nothing to do; if a buyer waits, triage the request id of its paying call",
     ),
     Rule(
@@ -387,11 +338,7 @@ RULES: tuple[Rule, ...] = (
         domain=Domain.HEALTHY,
         when="1 = 1",
         field="denyReason",
-        value="",
-        voices=(),
         reason="no payment was asked for and nothing was denied",
-        section="Incident Triage",
-        next_step="nothing to do",
     ),
 )
 """In order; the last one always holds, so that every request has exactly one domain."""
