@@ -1,29 +1,19 @@
-"""Decides how a reconcile is written down while it goes on, and told when it has ended."""
+"""How a reconcile is written down while it goes on, and told when it has ended."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from pytest_l402.contract import DeploymentStatus, ObservabilityRecord, Plane
+from pytest_l402.contract import DeploymentStatus, Plane
 from pytest_l402.harness.clock import Clock
+from pytest_l402.harness.journal import Journal
 from pytest_l402.ops.reconcile.deployments import GatewayEvent, Intent
-from pytest_l402.ops.reconcile.ports import ActiveDeployment, DeploymentLedger
+from pytest_l402.ops.reconcile.ledger import DeploymentHistory
+from pytest_l402.ops.reconcile.ports import ActiveDeployment
 from pytest_l402.ops.reconcile.records import Level, deployment_row, event_row, observations, outcome
 from pytest_l402.ops.reconcile.steps import Failpoint
 from pytest_l402.ops.reconcile.summary import Failure, ReconcileSummary
-
-
-class Witness(Protocol):
-    """Who is told what the planes saw of a reconcile; the journal of a stack is one."""
-
-    def emit(self, record: ObservabilityRecord) -> None:
-        """Keep a record."""
-        ...
-
-    def log(self, plane: str, request_id: str, text: str) -> None:
-        """Keep a log line of the request."""
-        ...
 
 
 class ReconcileBook:
@@ -31,9 +21,9 @@ class ReconcileBook:
 
     def __init__(
         self,
-        ledger: DeploymentLedger,
+        ledger: DeploymentHistory,
         clock: Clock,
-        witness: Witness | None,
+        witness: Journal | None,
         failpoint: Callable[[Failpoint], None],
     ) -> None:
         self._ledger = ledger

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pytest_l402.boundary import printable
 from pytest_l402.contract import DeploymentStatus, ExecutionPath
 from pytest_l402.harness.clock import Clock
+from pytest_l402.harness.journal import Journal
 from pytest_l402.ops.compile.compilation import Compilation, compile_paywalls
-from pytest_l402.ops.reconcile.book import Witness
 from pytest_l402.ops.reconcile.deployments import deployment_id, is_pinned
 from pytest_l402.ops.reconcile.ports import (
     ActiveDeployment,
@@ -34,7 +34,7 @@ def inspect(
     request_id: str,
     targets: Callable[[Compilation], tuple[ProbeTarget, ...]],
     clock: Clock,
-    witness: Witness,
+    witness: Journal,
     image_digest: str | None = None,
 ) -> ReconcileSummary:
     """Return what a reconcile would find: the compiled configuration, what runs, and what the probes see.

@@ -70,8 +70,8 @@ class LedgerError(ValueError):
 class DeploymentHistory:
     """The history of one gateway, in a file that outlives the process, or in `:memory:`.
 
-    It is a `DeploymentLedger`. Each call is one transaction, flushed to the disk before it returns. SQL
-    itself refuses to change or delete a row.
+    It also keeps the intents by which a run that was cut off is taken up. Each call is one transaction,
+    flushed to the disk before it returns. SQL itself refuses to change or delete a row.
     """
 
     def __init__(self, path: Path | str = ":memory:") -> None:

@@ -1,20 +1,15 @@
-"""Decides what a reconcile asks of the world: paywalls, a gateway's operations, probes, a ledger."""
+"""What a reconcile asks of the world: paywalls, a gateway's operations, probes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from pytest_l402.boundary import printable, redact_text
 from pytest_l402.contract import CamelDocument
 from pytest_l402.contract.scalars import Count, Msats, Text
-
-if TYPE_CHECKING:
-    from pytest_l402.ops.compile.paywall import PaywallDefinition
-    from pytest_l402.ops.reconcile.deployments import Deployment, GatewayEvent, Intent
-    from pytest_l402.ops.reconcile.steps import Stage
-    from pytest_l402.ops.reconcile.summary import Failure, ReconcileSummary
+from pytest_l402.ops.compile.paywall import PaywallDefinition
 
 
 class GatewayOpsError(RuntimeError):
@@ -129,66 +124,4 @@ class Probes(Protocol):
 
     def proxy(self, target: ProbeTarget, *, request_id: str) -> ProbeAnswer:
         """Ask with a credential that was paid for: any 2xx is well."""
-        ...
-
-
-class DeploymentLedger(Protocol):
-    """The append-only history of deployments, and the intents by which a cut-off run is taken up.
-
-    Each call is one step on the disk: after it returns, a process that is killed has not forgotten it.
-    """
-
-    def begin(self, intent: Intent, pending: Deployment | None) -> None:
-        """Write down what is about to be done, and the `pending` deployment if it may come to one.
-
-        `ValueError` for a request that is known already.
-        """
-        ...
-
-    def note_previous(
-        self, request_id: str, previous: ActiveDeployment | None, targets: tuple[ProbeTarget, ...]
-    ) -> None:
-        """Write down what ran before, and how it is probed: what an undo goes back to."""
-        ...
-
-    def note_resumed(self, request_id: str) -> None:
-        """Write down that a run which was cut off is taken up, at the apply: what passed after it is open."""
-        ...
-
-    def note_passed(self, request_id: str, stage: Stage, image_digest: str | None = None) -> None:
-        """Write down that a stage passed."""
-        ...
-
-    def note_undoing(self, request_id: str, failure: Failure) -> None:
-        """Write down that the deployment failed and is being undone."""
-        ...
-
-    def event(self, event: GatewayEvent) -> None:
-        """Append an event."""
-        ...
-
-    def finish(
-        self, outcome: ReconcileSummary, deployment: Deployment, events: Sequence[GatewayEvent]
-    ) -> None:
-        """Append how it ended, events first, and close the intent; all of it or nothing."""
-        ...
-
-    def intent(self, request_id: str) -> Intent | None:
-        """Return what is known of a request, or None."""
-        ...
-
-    def event_count(self, request_id: str) -> int:
-        """Return how many events the request has left so far; the next one is named by it."""
-        ...
-
-    def open_intents(self) -> tuple[Intent, ...]:
-        """Return the intents without an outcome, oldest first."""
-        ...
-
-    def targets_of(self, config_hash: str) -> tuple[ProbeTarget, ...] | None:
-        """Return how the configuration of this hash is probed, or None when it is not known here."""
-        ...
-
-    def deployment(self, deployment_id: str) -> Deployment | None:
-        """Return a deployment as it stands: its last row."""
         ...

@@ -12,14 +12,15 @@ from collections.abc import Callable
 
 from pytest_l402.boundary import printable, quoted
 from pytest_l402.harness.clock import Clock
+from pytest_l402.harness.journal import Journal
 from pytest_l402.harness.network import is_usable_id
 from pytest_l402.ops.compile.compilation import Compilation, compile_paywalls
 from pytest_l402.ops.compile.paywall import PaywallDefinition
-from pytest_l402.ops.reconcile.book import ReconcileBook, Witness
+from pytest_l402.ops.reconcile.book import ReconcileBook
 from pytest_l402.ops.reconcile.deployments import COMPILED, DEPLOYED, Intent, deployment_id, is_pinned
+from pytest_l402.ops.reconcile.ledger import DeploymentHistory
 from pytest_l402.ops.reconcile.lock import ReconcileLock
 from pytest_l402.ops.reconcile.ports import (
-    DeploymentLedger,
     GatewayOps,
     PaywallSource,
     Probes,
@@ -65,11 +66,11 @@ class Reconciler:
         source: PaywallSource,
         gateway: GatewayOps,
         probes: Probes,
-        ledger: DeploymentLedger,
+        ledger: DeploymentHistory,
         clock: Clock,
         lock: ReconcileLock | None = None,
         wait_s: float = 0.0,
-        witness: Witness | None = None,
+        witness: Journal | None = None,
         targets: Callable[[Compilation], tuple[ProbeTarget, ...]] = probe_targets,
         failpoint: Callable[[Failpoint], None] = _no_failpoint,
     ) -> None:
