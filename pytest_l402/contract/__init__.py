@@ -1,7 +1,7 @@
 """What a record and an artifact must be: keys, values, documents, settlements."""
 
 from pytest_l402.contract.camel_document import CamelDocument, DocumentError
-from pytest_l402.contract.faults import FaultKind, RecordFault
+from pytest_l402.contract.departures import Departure, DepartureKind
 from pytest_l402.contract.full_flow import (
     CHECK_NAMES,
     FLOW_STAGES,
@@ -23,7 +23,7 @@ from pytest_l402.contract.full_flow import (
     PaywallCreation,
     PolicyDeniedRequest,
     SettlementCorrelation,
-    stage_order_faults,
+    stage_order_departures,
 )
 from pytest_l402.contract.local_artifact import (
     LocalFlow,
@@ -47,7 +47,7 @@ from pytest_l402.contract.record import (
     Speaker,
     WalletState,
     decode_record,
-    record_faults,
+    record_departures,
 )
 from pytest_l402.contract.snapshot import Snapshot
 from pytest_l402.contract.task_graph import TRANSITIONS, UNFINISHED, TaskStatus, is_allowed
@@ -65,12 +65,13 @@ __all__ = [
     "Correlation",
     "Coverage",
     "DeniedStatus",
+    "Departure",
+    "DepartureKind",
     "DeploymentStatus",
     "DesktopRuntimeStatus",
     "DocumentError",
     "EventStatus",
     "ExecutionPath",
-    "FaultKind",
     "FlowArtifacts",
     "FlowEvent",
     "FlowMode",
@@ -93,7 +94,6 @@ __all__ = [
     "Plane",
     "PolicyDeniedRequest",
     "RecordError",
-    "RecordFault",
     "SellerCall",
     "SettlementCorrelation",
     "Snapshot",
@@ -106,7 +106,7 @@ __all__ = [
     "local_proof_reference",
     "parity",
     "proof_join_key",
-    "record_faults",
+    "record_departures",
     "redact_values",
-    "stage_order_faults",
+    "stage_order_departures",
 ]

@@ -1,4 +1,4 @@
-"""Decides how a document is decoded: camelCase keys, nothing coerced, every fault named."""
+"""Decides how a document is decoded: camelCase keys, nothing coerced, every departure named."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from pytest_l402.contract.faults import RecordFault, faults_of
+from pytest_l402.contract.departures import Departure, departures_of
 
 
 class DocumentError(ValueError):
-    """A value is not the document that it should be; `faults` holds every departure at once."""
+    """A value is not the document that it should be; `departures` holds every departure at once."""
 
-    def __init__(self, title: str, faults: tuple[RecordFault, ...]) -> None:
-        super().__init__(f"not a {title}: " + "; ".join(str(fault) for fault in faults))
-        self.faults = faults
+    def __init__(self, title: str, departures: tuple[Departure, ...]) -> None:
+        super().__init__(f"not a {title}: " + "; ".join(str(departure) for departure in departures))
+        self.departures = departures
 
 
 class CamelDocument(BaseModel):
@@ -35,12 +35,12 @@ class CamelDocument(BaseModel):
         """Return the document that `value` (as parsed from JSON) is.
 
         Raises:
-            DocumentError: with every fault at once.
+            DocumentError: with every departure at once.
         """
         try:
             return cls.model_validate(value, by_alias=True, by_name=False)
         except ValidationError as error:
-            raise DocumentError(cls.__name__, faults_of(error)) from None
+            raise DocumentError(cls.__name__, departures_of(error)) from None
 
     def to_row(self) -> dict[str, Any]:
         """Return the document with camelCase keys in declared order and plain JSON values."""

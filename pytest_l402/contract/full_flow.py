@@ -277,17 +277,19 @@ class FullFlowSummary(CamelDocument):
         }
 
 
-def stage_order_faults(events: Sequence[FlowEvent]) -> tuple[str, ...]:
+def stage_order_departures(events: Sequence[FlowEvent]) -> tuple[str, ...]:
     """Return what is wrong with the order of `events` as one sentence each; empty for a complete flow.
 
     A complete flow has every stage once, in order, at times that never run backwards.
     """
-    faults = []
+    departures = []
     stages = [event.stage for event in events]
     if stages != list(FLOW_STAGES):
         expected = ", ".join(FLOW_STAGES)
-        faults.append(f"expected the stages {expected}; saw {', '.join(stages) or 'none'}")
+        departures.append(f"expected the stages {expected}; saw {', '.join(stages) or 'none'}")
     for earlier, later in pairwise(events):
         if later.ts < earlier.ts:
-            faults.append(f"expected {later.stage} not before {earlier.stage}, saw {later.ts} < {earlier.ts}")
-    return tuple(faults)
+            departures.append(
+                f"expected {later.stage} not before {earlier.stage}, saw {later.ts} < {earlier.ts}"
+            )
+    return tuple(departures)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 
 from pytest_l402.boundary.text_safety import seen
 from pytest_l402.contract.camel_document import CamelDocument, DocumentError
-from pytest_l402.contract.faults import FaultKind, RecordFault
+from pytest_l402.contract.departures import Departure, DepartureKind
 from pytest_l402.contract.scalars import AnyText, EpochMs, Flag, Msats, Text, member_of
 
 
@@ -66,10 +66,10 @@ class NodeSyncStatus(StrEnum):
 
 
 class RecordError(DocumentError):
-    """A value is not an observability record; `faults` holds every departure at once."""
+    """A value is not an observability record; `departures` holds every departure at once."""
 
-    def __init__(self, faults: tuple[RecordFault, ...]) -> None:
-        super().__init__("observability record", faults)
+    def __init__(self, departures: tuple[Departure, ...]) -> None:
+        super().__init__("observability record", departures)
 
 
 class ObservabilityRecord(CamelDocument):
@@ -105,22 +105,22 @@ def decode_record(value: object) -> ObservabilityRecord:
     """Return the record that `value` (as parsed from JSON) is; excess keys are dropped.
 
     Raises:
-        RecordError: with every fault at once.
+        RecordError: with every departure at once.
     """
     if not isinstance(value, Mapping):
-        raise RecordError((RecordFault("", FaultKind.NOT_AN_OBJECT, "an object of 19 keys", seen(value)),))
+        raise RecordError((Departure("", DepartureKind.NOT_AN_OBJECT, "an object of 19 keys", seen(value)),))
     try:
         return ObservabilityRecord.decode(dict(value))
     except DocumentError as error:
-        raise RecordError(error.faults) from None
+        raise RecordError(error.departures) from None
 
 
-def record_faults(value: object) -> tuple[RecordFault, ...]:
+def record_departures(value: object) -> tuple[Departure, ...]:
     """Return every departure of `value` from the contract in canonical key order; none for a record."""
     try:
         decode_record(value)
     except RecordError as error:
-        return error.faults
+        return error.departures
     return ()
 
 

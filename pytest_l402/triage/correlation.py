@@ -12,17 +12,17 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from pytest_l402.contract import REQUIRED_KEYS, RecordFault, record_faults
+from pytest_l402.contract import REQUIRED_KEYS, Departure, record_departures
 from pytest_l402.contract.rows import Row
 
 
 @dataclass(frozen=True, slots=True)
 class InvalidRecord:
-    """A record that breaks the contract: its index, the request it names (None if unreadable), its faults."""
+    """A record that breaks the contract: its index, its request (None if unreadable), its departures."""
 
     index: int
     request_id: str | None
-    faults: tuple[RecordFault, ...]
+    departures: tuple[Departure, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +147,10 @@ def _load(
 ) -> tuple[InvalidRecord, ...]:
     valid, invalid, doubts = [], [], []
     for index, record in enumerate(records):
-        faults = record_faults(record)
-        if faults:
+        departures = record_departures(record)
+        if departures:
             request_id, proof = _readable(record, "requestId"), _readable(record, "paymentProofRef")
-            invalid.append(InvalidRecord(index, request_id, tuple(faults)))
+            invalid.append(InvalidRecord(index, request_id, tuple(departures)))
             doubts.append((index, request_id, proof))
         else:
             valid.append((index, *(_cell(record[key]) for key in REQUIRED_KEYS)))

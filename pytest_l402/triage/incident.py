@@ -1,6 +1,6 @@
-"""Decides what an incident file holds, whatever its form, and which of its faults spoil which answer.
+"""Decides what an incident file holds, whatever its form, and which of its departures spoil which answer.
 
-Which fault does what:
+Which departure does what:
 
 - A record that breaks the contract, or repeats a key, and whose `requestId` can be read without doubt makes
   that request *incomplete*; the other requests of the file are judged.
@@ -23,7 +23,7 @@ from pytest_l402.boundary import InputError
 from pytest_l402.boundary.input_files import MAX_BYTES, decode_utf8, lines_of, open_input, read_bytes
 from pytest_l402.boundary.strict_json import parse_json
 from pytest_l402.triage.incident_reader import IncidentReader
-from pytest_l402.triage.incident_rows import FaultEffect, Incident
+from pytest_l402.triage.incident_rows import DepartureEffect, Incident
 
 MAX_INCIDENT_BYTES = 256 * 1024 * 1024
 """The most that is read of one incident, in bytes: about 400 000 records, held in memory."""
@@ -36,8 +36,8 @@ def read_incident(*paths: str | os.PathLike[str]) -> Incident:
 
     Each file is one JSON document or JSON Lines.
 
-    Nothing is raised for what a file holds: see the module for what becomes of each fault. A record that a
-    further file tells again, value by value, counts once.
+    Nothing is raised for what a file holds: see the module for what becomes of each departure. A record that
+    a further file tells again, value by value, counts once.
     """
     reader = IncidentReader(several_files=len(paths) > 1)
     budget = MAX_INCIDENT_BYTES
@@ -92,7 +92,7 @@ def _read_lines(lines: Iterator[tuple[int, bytes]], path: str, reader: IncidentR
             value = parse_json(text, path, number)
         except InputError as error:
             request_id, parses = _named_request(data)
-            effect = FaultEffect.INCOMPLETE if parses and request_id else FaultEffect.BAD_INPUT
+            effect = DepartureEffect.INCOMPLETE if parses and request_id else DepartureEffect.BAD_INPUT
             reader.refuse(error, effect, request_id, number)
             continue
         reader.take(value, text, number)

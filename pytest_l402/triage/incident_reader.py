@@ -1,4 +1,4 @@
-"""Decides what one parsed document is, takes its records, and says of each fault what it spoils."""
+"""Decides what one parsed document is, takes its records, and says of each departure what it spoils."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from pytest_l402.boundary import InputError, redact_text
 from pytest_l402.boundary.json_positions import line_of, member_offsets
 from pytest_l402.boundary.text_safety import seen
-from pytest_l402.contract import REQUIRED_KEYS, DocumentError, LocalNodeArtifact, RecordFault, record_faults
+from pytest_l402.contract import REQUIRED_KEYS, Departure, DocumentError, LocalNodeArtifact, record_departures
 from pytest_l402.triage.incident_rows import (
-    FaultEffect,
+    DepartureEffect,
     Incident,
-    IncidentFault,
+    IncidentDeparture,
     IncidentForm,
     SecretPlace,
     SourcedDocument,
@@ -34,11 +34,11 @@ class IncidentReader:
         self._artifacts: list[SourcedDocument] = []
         self._summaries: list[SourcedDocument] = []
         self._flows: list[SourcedRow] = []
-        self._faults: list[IncidentFault] = []
+        self._departures: list[IncidentDeparture] = []
         self._secrets: list[SecretPlace] = []
         self._told: set[int] = set()
         self._file = ""
-        self._first_fault = 0
+        self._first_departure = 0
         self._first_record = 0
         self._first_secret = 0
         self._usable = 0
@@ -46,7 +46,7 @@ class IncidentReader:
     def start_file(self, file: str) -> None:
         """Begin with the file of this name."""
         self._file = file
-        self._first_fault = len(self._faults)
+        self._first_departure = len(self._departures)
         self._first_record = len(self._records)
         self._first_secret = len(self._secrets)
         self._usable = 0
@@ -57,14 +57,14 @@ class IncidentReader:
             self._told.update(_fingerprint(record.row) for record in self._records[self._first_record :])
         if self._usable:
             return
-        if len(self._faults) == self._first_fault:
-            self._add_fault(
+        if len(self._departures) == self._first_departure:
+            self._add_departure(
                 InputError.at(self._file, expected="at least one record", seen="none"),
-                FaultEffect.BAD_INPUT,
+                DepartureEffect.BAD_INPUT,
                 None,
             )
-        for index in range(self._first_fault, len(self._faults)):
-            self._faults[index] = replace(self._faults[index], effect=FaultEffect.BAD_INPUT)
+        for index in range(self._first_departure, len(self._departures)):
+            self._departures[index] = replace(self._departures[index], effect=DepartureEffect.BAD_INPUT)
 
     def incident(self) -> Incident:
         """Return what was gathered."""
@@ -72,7 +72,7 @@ class IncidentReader:
             records=tuple(self._records),
             artifacts=tuple(self._artifacts),
             summaries=tuple(self._summaries),
-            faults=tuple(self._faults),
+            departures=tuple(self._departures),
             secrets=tuple(self._secrets),
             flows=tuple(self._flows),
         )
@@ -80,12 +80,12 @@ class IncidentReader:
     def refuse(
         self,
         error: InputError,
-        effect: FaultEffect = FaultEffect.BAD_INPUT,
+        effect: DepartureEffect = DepartureEffect.BAD_INPUT,
         request_id: str | None = None,
         line: int | None = None,
     ) -> None:
         """Note what cannot be used; with `line`, a row stands in for it, and its request is incomplete."""
-        self._add_fault(error, effect, request_id)
+        self._add_departure(error, effect, request_id)
         if line is not None:
             stand_in = {} if request_id is None else {"requestId": request_id}
             self._records.append(SourcedRow(stand_in, self._file, line))
@@ -128,8 +128,8 @@ class IncidentReader:
             # The records were judged one by one above; here only what holds them is.
             LocalNodeArtifact.decode({**value, "flows": _without_records(value["flows"])})
         except DocumentError as error:
-            for fault in error.faults:
-                self._refuse_value(fault.expected, fault.seen, fault.field, place)
+            for departure in error.departures:
+                self._refuse_value(departure.expected, departure.seen, departure.field, place)
             return
         form = IncidentForm.LOCAL_ARTIFACT
         self._artifacts.append(SourcedDocument(form, value, self._file, place.first_line))
@@ -143,48 +143,52 @@ class IncidentReader:
             self._take_record(value, f"{path}[{index}]", place)
 
     def _take_record(self, value: object, path: str, place: _Lines) -> None:
-        faults = record_faults(value)
+        departures = record_departures(value)
         row = value if isinstance(value, dict) else {}
-        if not faults and self._told and _fingerprint(row) in self._told:
+        if not departures and self._told and _fingerprint(row) in self._told:
             self._usable += 1
             return
         self._records.append(SourcedRow(row, self._file, place.of_item(path), path))
-        if faults:
-            self._refuse_record(faults, row, path, place)
+        if departures:
+            self._refuse_record(departures, row, path, place)
         else:
             self._usable += 1
 
     def _refuse_record(
-        self, faults: tuple[RecordFault, ...], row: Mapping[str, Any], path: str, place: _Lines
+        self, departures: tuple[Departure, ...], row: Mapping[str, Any], path: str, place: _Lines
     ) -> None:
-        fault = faults[0]
-        field = ".".join(part for part in (path, fault.field) if part)
-        others = ", ".join(other.field for other in faults[1:4])
-        more = f" (and {len(faults) - 1} more: {others}{', …' if len(faults) > 4 else ''})" if others else ""
+        departure = departures[0]
+        field = ".".join(part for part in (path, departure.field) if part)
+        others = ", ".join(other.field for other in departures[1:4])
+        more = (
+            f" (and {len(departures) - 1} more: {others}{', …' if len(departures) > 4 else ''})"
+            if others
+            else ""
+        )
         error = InputError.at(
             self._file,
             line=place.of_field(field, path),
             field=field or None,
-            expected=fault.expected,
-            seen=fault.seen + more,
+            expected=departure.expected,
+            seen=departure.seen + more,
         )
         request_id = row.get("requestId")
         named = isinstance(request_id, str) and bool(request_id)
-        effect = FaultEffect.INCOMPLETE if named else FaultEffect.BAD_INPUT
-        self._add_fault(error, effect, str(request_id) if named else None)
+        effect = DepartureEffect.INCOMPLETE if named else DepartureEffect.BAD_INPUT
+        self._add_departure(error, effect, str(request_id) if named else None)
 
     def _refuse_value(self, expected: str, saw: str, field: str, place: _Lines) -> None:
-        self._add_fault(
+        self._add_departure(
             InputError.at(
                 self._file, line=place.of_field(field, ""), field=field or None, expected=expected, seen=saw
             ),
-            FaultEffect.BAD_INPUT,
+            DepartureEffect.BAD_INPUT,
             None,
         )
 
-    def _add_fault(self, error: InputError, effect: FaultEffect, request_id: str | None) -> None:
-        self._faults.append(
-            IncidentFault(
+    def _add_departure(self, error: InputError, effect: DepartureEffect, request_id: str | None) -> None:
+        self._departures.append(
+            IncidentDeparture(
                 message=str(error),
                 file=self._file,
                 line=error.line,

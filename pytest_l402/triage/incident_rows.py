@@ -22,11 +22,11 @@ class IncidentForm(StrEnum):
     OBSERVABILITY_SUMMARY = "observability-summary"
 
 
-class FaultEffect(StrEnum):
-    """What a fault does to the answer.
+class DepartureEffect(StrEnum):
+    """What a departure does to the answer.
 
-    `incomplete`: the fault names its request, so that request alone cannot be judged. `bad-input`: the fault
-    may hide anything of any request, so no answer about the file can be trusted to be complete.
+    `incomplete`: it names its request, so that request alone cannot be judged. `bad-input`: it may hide
+    anything of any request, so no answer about the file can be trusted to be complete.
     """
 
     INCOMPLETE = "incomplete"
@@ -59,7 +59,7 @@ class SourcedDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class IncidentFault:
+class IncidentDeparture:
     """What is wrong in a file, in one line that is safe to print; `line` and `field` may be unknown."""
 
     message: str
@@ -69,7 +69,7 @@ class IncidentFault:
     expected: str
     seen: str
     request_id: str | None
-    effect: FaultEffect
+    effect: DepartureEffect
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Incident:
     records: tuple[SourcedRow, ...] = ()
     artifacts: tuple[SourcedDocument, ...] = ()
     summaries: tuple[SourcedDocument, ...] = ()
-    faults: tuple[IncidentFault, ...] = ()
+    departures: tuple[IncidentDeparture, ...] = ()
     secrets: tuple[SecretPlace, ...] = ()
     flows: tuple[SourcedRow, ...] = ()
 
@@ -113,6 +113,6 @@ class Incident:
         return tuple(sorted(name for name in named if isinstance(name, str) and name))
 
     @property
-    def bad_input(self) -> tuple[IncidentFault, ...]:
-        """The faults that no single request bears alone."""
-        return tuple(fault for fault in self.faults if fault.effect is FaultEffect.BAD_INPUT)
+    def bad_input(self) -> tuple[IncidentDeparture, ...]:
+        """The departures that no single request bears alone."""
+        return tuple(item for item in self.departures if item.effect is DepartureEffect.BAD_INPUT)

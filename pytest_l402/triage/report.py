@@ -59,11 +59,12 @@ class TriageReport:
 
     def to_text(self) -> str:
         """Five lines a request, then notes; every value from outside is redacted and escaped."""
-        faults: dict[str | None, list[str]] = {}
-        for fault in self.incident.faults:
-            faults.setdefault(fault.request_id, []).append(fault.message)
+        departures: dict[str | None, list[str]] = {}
+        for item in self.incident.departures:
+            departures.setdefault(item.request_id, []).append(item.message)
         blocks = [
-            _request_text(request, faults.get(request.diagnosis.request_id, ())) for request in self.requests
+            _request_text(request, departures.get(request.diagnosis.request_id, ()))
+            for request in self.requests
         ]
         if self.shortfalls:
             blocks.append(
@@ -81,15 +82,15 @@ class TriageReport:
             "requests": [_request_json(request) for request in self.requests],
             "faults": [
                 {
-                    "file": printable(fault.file, 400),
-                    "line": fault.line,
-                    "field": fault.field,
-                    "expected": fault.expected,
-                    "seen": fault.seen,
-                    "requestId": None if fault.request_id is None else _clean(fault.request_id),
-                    "effect": fault.effect.value,
+                    "file": printable(item.file, 400),
+                    "line": item.line,
+                    "field": item.field,
+                    "expected": item.expected,
+                    "seen": item.seen,
+                    "requestId": None if item.request_id is None else _clean(item.request_id),
+                    "effect": item.effect.value,
                 }
-                for fault in self.incident.faults
+                for item in self.incident.departures
             ],
             "problems": list(self.problems),
             "shortfalls": [
@@ -108,7 +109,7 @@ class TriageReport:
 
 def triage_report(incident: Incident, request_id: str | None = None) -> TriageReport:
     """Judge every request of the incident, or the one asked for."""
-    problems = [fault.message for fault in incident.bad_input]
+    problems = [item.message for item in incident.bad_input]
     known = incident.request_ids()
     if request_id is not None and request_id not in known:
         problems.append(_unknown_request(request_id, known))
@@ -147,7 +148,7 @@ def _unknown_request(request_id: str, known: tuple[str, ...]) -> str:
     return f"{message}; the files name {len(known)} request id{'' if len(known) == 1 else 's'}"
 
 
-def _request_text(request: SourcedDiagnosis, faults: Sequence[str]) -> str:
+def _request_text(request: SourcedDiagnosis, departures: Sequence[str]) -> str:
     diagnosis = request.diagnosis
     where = "no single record" if request.row is None else request.row.where
     if request.row is not None and request.row.path:
@@ -160,7 +161,7 @@ def _request_text(request: SourcedDiagnosis, faults: Sequence[str]) -> str:
         f"  runbook   {_section(diagnosis.section)}",
         f"  next      {diagnosis.next_step}",
     ]
-    lines += [f"  fault     {fault}" for fault in faults]
+    lines += [f"  fault     {item}" for item in departures]
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ import yaml
 from command_runs import Run
 
 from pytest_l402.commands import COMMANDS
-from pytest_l402.contract import REQUIRED_KEYS, FlowEvent, FullFlowSummary, stage_order_faults
+from pytest_l402.contract import REQUIRED_KEYS, FlowEvent, FullFlowSummary, stage_order_departures
 from pytest_l402.triage.diagnosis import triage
 from pytest_l402.triage.incident import read_incident
 
@@ -168,7 +168,7 @@ def test_full_flow_tells_one_story_in_all_of_its_files(run: Run, tmp_path: Path)
     assert json.loads(text) == document
     assert (tmp_path / "output" / "l402-hosted-full-flow-summary.json").read_text() == text
     lines = Path(document["artifacts"]["eventsPath"]).read_text().splitlines()
-    assert stage_order_faults([FlowEvent.decode(json.loads(line)) for line in lines]) == ()
+    assert stage_order_departures([FlowEvent.decode(json.loads(line)) for line in lines]) == ()
     folder = Path(document["artifacts"]["artifactDir"])
     assert folder == Path("output/lightning-ops/full-flow") / document["requestId"].replace(":", "_")
 

@@ -14,7 +14,7 @@ from pytest_l402.contract import (
     LocalFlow,
     LocalNodeArtifact,
     Snapshot,
-    stage_order_faults,
+    stage_order_departures,
 )
 
 PREIMAGE = "000577509e3cf1013c746ab2daabe46378e35e14171ad7c5b55251765389cb27"
@@ -91,7 +91,7 @@ def test_flow_knows_every_request_id_of_its_purchase():
 def test_broken_artifact_names_the_field(path, value, field):
     with pytest.raises(DocumentError) as caught:
         LocalNodeArtifact.decode(changed(vector("local-node-artifact.json"), path, value))
-    assert [fault.field for fault in caught.value.faults] == [field]
+    assert [departure.field for departure in caught.value.departures] == [field]
 
 
 def test_summary_of_the_original_round_trips():
@@ -172,18 +172,18 @@ def test_every_check_but_the_waivable_one_must_be_borne_out():
 def test_events_of_the_original_round_trip_in_stage_order():
     decoded = [FlowEvent.decode(event) for event in events()]
     assert [event.to_row() for event in decoded] == events()
-    assert stage_order_faults(decoded) == ()
+    assert stage_order_departures(decoded) == ()
     assert tuple(event.stage for event in decoded) == FLOW_STAGES
 
 
 def test_events_out_of_order_missing_or_back_in_time_are_named():
     decoded = [FlowEvent.decode(event) for event in events()]
-    assert "saw none" in stage_order_faults([])[0]
-    assert stage_order_faults(decoded[:-1])
-    assert stage_order_faults([decoded[1], decoded[0], *decoded[2:]])
+    assert "saw none" in stage_order_departures([])[0]
+    assert stage_order_departures(decoded[:-1])
+    assert stage_order_departures([decoded[1], decoded[0], *decoded[2:]])
     late = FlowEvent.decode({**events()[0], "ts": events()[1]["ts"] + 1})
-    (fault,) = stage_order_faults([late, *decoded[1:]])
-    assert "gateway.reconcile not before paywall.create" in fault
+    (departure,) = stage_order_departures([late, *decoded[1:]])
+    assert "gateway.reconcile not before paywall.create" in departure
 
 
 @pytest.mark.parametrize("change", [{"stage": "x"}, {"status": "done"}, {"details": []}, {"ts": "1"}])

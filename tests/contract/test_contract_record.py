@@ -7,12 +7,12 @@ from pytest_l402.contract import (
     ENUM_VALUES,
     NULLABLE_KEYS,
     REQUIRED_KEYS,
-    FaultKind,
+    DepartureKind,
     ObservabilityRecord,
     Plane,
     RecordError,
     decode_record,
-    record_faults,
+    record_departures,
 )
 
 TEXT_KEYS = (
@@ -28,8 +28,8 @@ MSATS_KEYS = ("quotedCostMsats", "capAppliedMsats", "paidAmountMsats")
 LARGEST = 2**53 - 1
 
 
-def faults_of(**changes):
-    return [(fault.field, fault.kind) for fault in record_faults(paid_record(**changes))]
+def departures_of(**changes):
+    return [(departure.field, departure.kind) for departure in record_departures(paid_record(**changes))]
 
 
 def test_required_keys_are_those_of_the_original_in_its_order():
@@ -65,26 +65,28 @@ def test_construction_has_no_defaults():
 def test_missing_key_is_refused(key):
     record = paid_record()
     del record[key]
-    assert [(fault.field, fault.kind) for fault in record_faults(record)] == [(key, FaultKind.MISSING)]
+    assert [(departure.field, departure.kind) for departure in record_departures(record)] == [
+        (key, DepartureKind.MISSING)
+    ]
 
 
 @pytest.mark.parametrize("key", REQUIRED_KEYS)
 def test_null_is_accepted_exactly_where_the_contract_says(key):
     nullable = key not in ("executor", "plane", "executionPath", "observedAtMs")
     assert (key in NULLABLE_KEYS) == nullable
-    assert faults_of(**{key: None}) == ([] if nullable else [(key, FaultKind.TYPE)])
+    assert departures_of(**{key: None}) == ([] if nullable else [(key, DepartureKind.TYPE)])
 
 
 @pytest.mark.parametrize("key", TEXT_KEYS)
 def test_text_must_not_be_empty_but_may_be_blank(key):
-    assert faults_of(**{key: ""}) == [(key, FaultKind.BLANK)]
-    assert faults_of(**{key: " "}) == []
-    assert faults_of(**{key: 5}) == [(key, FaultKind.TYPE)]
+    assert departures_of(**{key: ""}) == [(key, DepartureKind.BLANK)]
+    assert departures_of(**{key: " "}) == []
+    assert departures_of(**{key: 5}) == [(key, DepartureKind.TYPE)]
 
 
 def test_deny_reason_may_be_empty_text():
-    assert faults_of(denyReason="") == []
-    assert faults_of(denyReason=5) == [("denyReason", FaultKind.TYPE)]
+    assert departures_of(denyReason="") == []
+    assert departures_of(denyReason=5) == [("denyReason", DepartureKind.TYPE)]
 
 
 @pytest.mark.parametrize("key", [*MSATS_KEYS, "observedAtMs"])
@@ -95,19 +97,19 @@ def test_deny_reason_may_be_empty_text():
         (LARGEST, None),
         (1.0, None),
         (-0.0, None),
-        (2**53, FaultKind.RANGE),
-        (2.0**53, FaultKind.RANGE),
-        (-1, FaultKind.RANGE),
-        pytest.param(10**5000, FaultKind.RANGE, id="thousands-of-digits"),
-        (1.5, FaultKind.TYPE),
-        ("1", FaultKind.TYPE),
-        (True, FaultKind.TYPE),
-        (float("nan"), FaultKind.TYPE),
-        (float("inf"), FaultKind.TYPE),
+        (2**53, DepartureKind.RANGE),
+        (2.0**53, DepartureKind.RANGE),
+        (-1, DepartureKind.RANGE),
+        pytest.param(10**5000, DepartureKind.RANGE, id="thousands-of-digits"),
+        (1.5, DepartureKind.TYPE),
+        ("1", DepartureKind.TYPE),
+        (True, DepartureKind.TYPE),
+        (float("nan"), DepartureKind.TYPE),
+        (float("inf"), DepartureKind.TYPE),
     ],
 )
 def test_amounts_and_times_are_safe_integers(key, value, kind):
-    assert faults_of(**{key: value}) == ([] if kind is None else [(key, kind)])
+    assert departures_of(**{key: value}) == ([] if kind is None else [(key, kind)])
 
 
 def test_integral_float_becomes_an_integer():
@@ -115,17 +117,19 @@ def test_integral_float_becomes_an_integer():
     assert (value, type(value)) == (2500, int)
 
 
-@pytest.mark.parametrize(("value", "kind"), [(1, FaultKind.TYPE), ("true", FaultKind.TYPE), (True, None)])
+@pytest.mark.parametrize(
+    ("value", "kind"), [(1, DepartureKind.TYPE), ("true", DepartureKind.TYPE), (True, None)]
+)
 def test_flags_are_booleans(value, kind):
-    assert faults_of(cacheHit=value) == ([] if kind is None else [("cacheHit", kind)])
+    assert departures_of(cacheHit=value) == ([] if kind is None else [("cacheHit", kind)])
 
 
 @pytest.mark.parametrize("key", ENUM_VALUES)
 def test_enums_take_their_values_case_sensitively(key):
     for value in ENUM_VALUES[key]:
-        assert faults_of(**{key: value}) == []
-        assert faults_of(**{key: value.upper()}) == [(key, FaultKind.ENUM)]
-    assert faults_of(**{key: 1}) == [(key, FaultKind.TYPE)]
+        assert departures_of(**{key: value}) == []
+        assert departures_of(**{key: value.upper()}) == [(key, DepartureKind.ENUM)]
+    assert departures_of(**{key: 1}) == [(key, DepartureKind.TYPE)]
 
 
 def test_enum_values_are_the_original_ones():
@@ -154,40 +158,40 @@ def test_excess_keys_are_dropped():
 def test_attribute_names_are_no_keys():
     record = paid_record()
     record["request_id"] = record.pop("requestId")
-    assert [fault.field for fault in record_faults(record)] == ["requestId"]
+    assert [departure.field for departure in record_departures(record)] == ["requestId"]
 
 
 @pytest.mark.parametrize("value", [None, [], "x", 1, [{}]])
 def test_only_an_object_is_a_record(value):
-    (fault,) = record_faults(value)
-    assert fault.kind is FaultKind.NOT_AN_OBJECT
+    (departure,) = record_departures(value)
+    assert departure.kind is DepartureKind.NOT_AN_OBJECT
 
 
 def test_all_faults_come_at_once_in_canonical_order():
-    assert faults_of(observedAtMs=-1, plane="UI", requestId="") == [
-        ("requestId", FaultKind.BLANK),
-        ("plane", FaultKind.ENUM),
-        ("observedAtMs", FaultKind.RANGE),
+    assert departures_of(observedAtMs=-1, plane="UI", requestId="") == [
+        ("requestId", DepartureKind.BLANK),
+        ("plane", DepartureKind.ENUM),
+        ("observedAtMs", DepartureKind.RANGE),
     ]
     with pytest.raises(RecordError, match=r"requestId.*plane"):
         decode_record(paid_record(plane="UI", requestId=""))
 
 
 def test_lone_surrogate_is_refused_and_shown_escaped():
-    (fault,) = record_faults(paid_record(userId="a\ud800"))
-    assert "surrogate" in fault.expected
-    str(fault).encode("utf-8")
+    (departure,) = record_departures(paid_record(userId="a\ud800"))
+    assert "surrogate" in departure.expected
+    str(departure).encode("utf-8")
 
 
 @pytest.mark.parametrize("key", ["plane", "observedAtMs", "cacheHit"])
 def test_a_fault_never_shows_a_secret(key):
     secret = "ab" * 32
     for value in (f'L402 macaroon="m", preimage="{secret}"', {"preimage": secret}, [secret]):
-        (fault,) = record_faults(paid_record(**{key: value}))
-        assert secret not in str(fault)
-    (fault,) = record_faults({**paid_record(), "plane": "<b>\x1b[31m"})
-    assert "\x1b" not in str(fault)
-    assert "<b>" not in str(fault)
+        (departure,) = record_departures(paid_record(**{key: value}))
+        assert secret not in str(departure)
+    (departure,) = record_departures({**paid_record(), "plane": "<b>\x1b[31m"})
+    assert "\x1b" not in str(departure)
+    assert "<b>" not in str(departure)
 
 
 JSON = st.recursive(
@@ -200,7 +204,7 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(REQUIRED_KEYS), JSON))
 def test_whatever_is_accepted_round_trips(changes):
     record = paid_record(**changes)
-    if record_faults(record):
+    if record_departures(record):
         return
     row = decode_record(record).to_row()
     assert decode_record(row).to_row() == row
@@ -209,6 +213,6 @@ def test_whatever_is_accepted_round_trips(changes):
 
 @given(JSON)
 def test_no_value_makes_the_decoder_fall_over(value):
-    for fault in record_faults(value):
-        assert fault.kind in FaultKind
-        str(fault).encode("utf-8")
+    for departure in record_departures(value):
+        assert departure.kind in DepartureKind
+        str(departure).encode("utf-8")

@@ -19,7 +19,7 @@ from reconcile_world import (
     statuses,
 )
 
-from pytest_l402.contract import DeploymentStatus, record_faults
+from pytest_l402.contract import DeploymentStatus, record_departures
 from pytest_l402.ops.reconcile.deployments import deployment_id
 from pytest_l402.ops.reconcile.lock import ReconcileBusy
 from pytest_l402.ops.reconcile.paying_probes import PayingProbes
@@ -288,7 +288,7 @@ def test_the_planes_tell_of_it(stack: Stack, code: str | None) -> None:
         ("gateway", "gateway", "gateway_probe_failed" if code else None),
     ]
     for row in told:
-        assert record_faults(row) == ()
+        assert record_departures(row) == ()
         assert row["executionPath"] == "hosted-node"
     assert any("oa_req=go reconcile dep_" in row["line"] for row in stack.journal.rows("logs"))
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pytest_l402.contract import LocalNodeArtifact, TaskStatus, record_faults
+from pytest_l402.contract import LocalNodeArtifact, TaskStatus, record_departures
 from pytest_l402.protocol import PaymentHash, encode_invoice, format_challenge
 from pytest_l402.stack import (
     SPEC,
@@ -713,7 +713,7 @@ def test_every_record_of_every_end_is_complete(stack: Stack) -> None:
         with stack.faults.inject(fault):
             stack.executor.buy("/premium", new_credential=True)
     stack.executor.buy("/premium-expensive")
-    assert [fault for row in rows(stack, "records") for fault in record_faults(row)] == []
+    assert [fault for row in rows(stack, "records") for fault in record_departures(row)] == []
 
 
 def test_a_denial_says_its_code_and_its_words() -> None:

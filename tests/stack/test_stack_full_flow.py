@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pytest_l402.contract import CHECK_NAMES, FLOW_STAGES, FlowEvent, FullFlowSummary, stage_order_faults
+from pytest_l402.contract import CHECK_NAMES, FLOW_STAGES, FlowEvent, FullFlowSummary, stage_order_departures
 from pytest_l402.harness.faults import Fault
 from pytest_l402.ops.security.controls import GateDecision
 from pytest_l402.protocol import format_credential, parse_challenges, preferred
@@ -64,7 +64,7 @@ def test_it_holds(stack: Stack, tmp_path: Path) -> None:
     assert run.folder == tmp_path / "lightning-ops" / "full-flow" / run.folder.name
     assert run.summary.request_id.replace(":", "_") == run.folder.name
     assert run.summary.request_id.startswith("smoke:full-flow:1735000000")
-    assert stage_order_faults(run.events) == ()
+    assert stage_order_departures(run.events) == ()
     assert [event.stage for event in run.events] == list(FLOW_STAGES)
     assert not stack.control_plane.global_pause()
     # Of the purchase and of the denied request: the edge adds none to a client that names its task.
@@ -241,7 +241,7 @@ def test_each_fault_fails_its_checks_and_leaves_the_artifacts(
     events, summary = on_disk(run)
     assert FullFlowSummary.decode(summary) == run.summary
     assert summary["ok"] is False
-    assert stage_order_faults([FlowEvent.decode(event) for event in events]) == ()
+    assert stage_order_departures([FlowEvent.decode(event) for event in events]) == ()
     assert not stack.control_plane.global_pause()
     for event in run.events:
         assert ("failures" in event.details) == (event.status.value == "failed")

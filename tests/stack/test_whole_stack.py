@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pytest_l402.contract import proof_join_key, record_faults
+from pytest_l402.contract import proof_join_key, record_departures
 from pytest_l402.harness.faults import Fault
 from pytest_l402.ops.reconcile.ledger import LedgerError
 from pytest_l402.stack import (
@@ -316,7 +316,7 @@ def test_after_every_fault_the_stack_sells_again_and_every_record_is_complete(
     assert healthy.status is PurchaseStatus.PAID
     planes = [proofs(tables, healthy.request_id, plane) for plane in ("gateway", "settlement", "ui")]
     assert planes == [{healthy.proof_reference}] * 3
-    assert [found for row in tables["records"] for found in record_faults(row)] == []
+    assert [found for row in tables["records"] for found in record_departures(row)] == []
     succeeded = of(tables, "payments", status="succeeded")
     assert len({row["paymentHash"] for row in succeeded}) == len(succeeded)
 

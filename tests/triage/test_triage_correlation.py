@@ -122,7 +122,7 @@ def test_invalid_records_are_kept_out_and_named(record):
     assert [(each.index, each.request_id) for each in found.invalid] == [(1, "req-2"), (2, None)]
     assert found.unattributable == 1
     assert {story["request_id"]: story["n_invalid"] for story in found.requests} == {"req-1": 0, "req-2": 1}
-    assert found.invalid[0].faults[0].field == "plane"
+    assert found.invalid[0].departures[0].field == "plane"
 
 
 def test_numbers_that_json_wrote_with_a_point_are_integers(record):

@@ -7,7 +7,7 @@ from incident_files import VECTORS, json_lines, records, vector, write
 
 from pytest_l402.triage.diagnosis import triage
 from pytest_l402.triage.incident import MAX_INCIDENT_BYTES, read_incident
-from pytest_l402.triage.incident_rows import FaultEffect, IncidentForm
+from pytest_l402.triage.incident_rows import DepartureEffect, IncidentForm
 
 BOTH = [*records("req_1"), *records("req_2")]
 
@@ -17,7 +17,10 @@ def domains(incident):
 
 
 def effects(incident):
-    return [(fault.line, fault.field, fault.request_id, fault.effect) for fault in incident.faults]
+    return [
+        (departure.line, departure.field, departure.request_id, departure.effect)
+        for departure in incident.departures
+    ]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +40,7 @@ def effects(incident):
 def test_every_form_gives_the_same_records(tmp_path, content):
     incident = read_incident(write(tmp_path, content))
     assert [record.row for record in incident.records] == BOTH
-    assert incident.faults == ()
+    assert incident.departures == ()
     assert domains(incident) == {"req_1": "healthy", "req_2": "healthy"}
 
 
@@ -95,7 +98,7 @@ def test_flow_without_records_yet_is_evidence(tmp_path):
     flow = artifact["flows"][0] | {"taskStatus": "running", "flow": "interrupted"}
     artifact["flows"] = [flow | {"observabilityRecords": [], "proofReference": None}]
     incident = read_incident(write(tmp_path, json.dumps(artifact)))
-    assert incident.faults == ()
+    assert incident.departures == ()
     assert set(domains(incident).values()) == {"executor"}
 
 
@@ -107,7 +110,7 @@ def test_what_a_second_file_tells_again_counts_once(tmp_path):
         *["req_1", "req_1", "req_2", "req_2", "req_1"],
         *["req_3", "req_3"],
     ]
-    assert read_incident(first, first).faults == ()
+    assert read_incident(first, first).departures == ()
 
 
 INVALID = [
@@ -125,28 +128,28 @@ def test_request_of_an_invalid_record_is_incomplete_and_the_others_are_judged(tm
     text = json_lines(rows) if form == "lines" else json.dumps(rows, indent=2)
     incident = read_incident(write(tmp_path, text))
     assert domains(incident) == {"req_1": "healthy", "req_2": "incomplete"}
-    (fault,) = incident.faults
-    assert fault.effect is FaultEffect.INCOMPLETE
-    assert fault.request_id == "req_2"
-    assert fault.field == (field if form == "lines" else f"[4].{field}")
-    assert f'"{field}":' in text.split("\n")[fault.line - 1]
-    assert fault.message.startswith(f"{tmp_path}/incident.jsonl:{fault.line}: ")
+    (departure,) = incident.departures
+    assert departure.effect is DepartureEffect.INCOMPLETE
+    assert departure.request_id == "req_2"
+    assert departure.field == (field if form == "lines" else f"[4].{field}")
+    assert f'"{field}":' in text.split("\n")[departure.line - 1]
+    assert departure.message.startswith(f"{tmp_path}/incident.jsonl:{departure.line}: ")
 
 
 def test_missing_key_stands_where_its_record_does(tmp_path):
     broken = records("req_2")[0]
     del broken["userId"]
     incident = read_incident(write(tmp_path, json.dumps([*BOTH, broken], indent=1)))
-    (fault,) = incident.faults
-    assert (fault.field, fault.seen) == ("[4].userId", "absent")
-    assert fault.line == incident.records[4].line
+    (departure,) = incident.departures
+    assert (departure.field, departure.seen) == ("[4].userId", "absent")
+    assert departure.line == incident.records[4].line
 
 
 def test_several_faults_of_a_record_are_one_line(tmp_path):
     broken = {"requestId": "req_2", "plane": "x"}
     incident = read_incident(write(tmp_path, json_lines([*BOTH, broken])))
-    (fault,) = incident.faults
-    assert fault.message.endswith("saw absent (and 17 more: paywallId, taskId, endpoint, …)")
+    (departure,) = incident.departures
+    assert departure.message.endswith("saw absent (and 17 more: paywallId, taskId, endpoint, …)")
 
 
 def line_with(text):
@@ -164,7 +167,7 @@ def line_with(text):
 )
 def test_line_refused_for_its_values_makes_its_request_incomplete(tmp_path, text):
     incident = read_incident(write(tmp_path, line_with(text)))
-    assert [fault[2:] for fault in effects(incident)] == [("req_2", FaultEffect.INCOMPLETE)]
+    assert [departure[2:] for departure in effects(incident)] == [("req_2", DepartureEffect.INCOMPLETE)]
     assert domains(incident) == {"req_1": "healthy", "req_2": "incomplete"}
 
 
@@ -183,7 +186,7 @@ def test_line_refused_for_its_values_makes_its_request_incomplete(tmp_path, text
 )
 def test_fault_that_names_no_request_is_bad_input(tmp_path, text):
     incident = read_incident(write(tmp_path, line_with(text)))
-    assert [effect for *_, effect in effects(incident)] == [FaultEffect.BAD_INPUT]
+    assert [effect for *_, effect in effects(incident)] == [DepartureEffect.BAD_INPUT]
     assert domains(incident)["req_1"] == "healthy"
 
 
@@ -192,15 +195,15 @@ def test_fault_that_names_no_request_is_bad_input(tmp_path, text):
 )
 def test_torn_line_is_bad_input_and_spoils_the_request_it_names(tmp_path, text):
     incident = read_incident(write(tmp_path, json_lines(BOTH).encode() + text))
-    (fault,) = incident.faults
-    assert (fault.line, fault.effect) == (5, FaultEffect.BAD_INPUT)
+    (departure,) = incident.departures
+    assert (departure.line, departure.effect) == (5, DepartureEffect.BAD_INPUT)
     spoiled = "incomplete" if b"req_2" in text else "healthy"
     assert domains(incident) == {"req_1": "healthy", "req_2": spoiled}
 
 
 def test_torn_first_line_does_not_hide_the_others(tmp_path):
     incident = read_incident(write(tmp_path, '{"requestId":"re\n' + json_lines(BOTH)))
-    assert [fault.line for fault in incident.faults] == [1]
+    assert [departure.line for departure in incident.departures] == [1]
     assert domains(incident) == {"req_1": "healthy", "req_2": "healthy"}
 
 
@@ -225,16 +228,16 @@ def test_torn_first_line_does_not_hide_the_others(tmp_path):
 )
 def test_file_without_anything_to_judge_is_bad_input(tmp_path, content, line, message):
     incident = read_incident(write(tmp_path, content))
-    assert incident.bad_input == incident.faults
-    (fault,) = incident.faults
-    assert fault.line == line
-    assert message in fault.message
-    assert str(tmp_path / "incident.jsonl") in fault.message
+    assert incident.bad_input == incident.departures
+    (departure,) = incident.departures
+    assert departure.line == line
+    assert message in departure.message
+    assert str(tmp_path / "incident.jsonl") in departure.message
 
 
 def test_file_of_invalid_records_only_is_bad_input(tmp_path):
     incident = read_incident(write(tmp_path, json_lines([row | {"plane": "x"} for row in BOTH])))
-    assert {fault.effect for fault in incident.faults} == {FaultEffect.BAD_INPUT}
+    assert {departure.effect for departure in incident.departures} == {DepartureEffect.BAD_INPUT}
     assert set(domains(incident).values()) == {"incomplete"}
 
 
@@ -248,8 +251,8 @@ def test_artifacts_without_records_are_named_as_such(name):
 def test_missing_file_and_directory_do_not_hide_the_readable_one(tmp_path):
     good = write(tmp_path, json_lines(BOTH))
     incident = read_incident(tmp_path / "no.json", tmp_path, good)
-    assert ["nothing of that name" in incident.faults[0].message, len(incident.faults)] == [True, 2]
-    assert "a directory" in incident.faults[1].message
+    assert ["nothing of that name" in incident.departures[0].message, len(incident.departures)] == [True, 2]
+    assert "a directory" in incident.departures[1].message
     assert len(incident.records) == 4
 
 
@@ -258,9 +261,9 @@ def test_broken_artifact_is_bad_input_but_its_records_are_read(tmp_path):
     artifact["flows"][1]["taskStatus"] = "<b>done"
     text = json.dumps(artifact, indent=2)
     incident = read_incident(write(tmp_path, text))
-    (fault,) = incident.faults
-    assert fault.field == "flows[1].taskStatus"
-    assert '"taskStatus": "<b>done"' in text.split("\n")[fault.line - 1]
+    (departure,) = incident.departures
+    assert departure.field == "flows[1].taskStatus"
+    assert '"taskStatus": "<b>done"' in text.split("\n")[departure.line - 1]
     assert incident.artifacts == ()
     assert len(incident.records) == 4
 
@@ -269,7 +272,7 @@ def test_record_of_an_artifact_that_is_none_is_counted(tmp_path):
     artifact = vector("local-node-artifact.json")
     artifact["flows"][0]["observabilityRecords"].append("x")
     incident = read_incident(write(tmp_path, json.dumps(artifact)))
-    assert [fault.field for fault in incident.bad_input] == ["flows[0].observabilityRecords[2]"]
+    assert [departure.field for departure in incident.bad_input] == ["flows[0].observabilityRecords[2]"]
     assert triage(incident)
 
 
@@ -278,7 +281,7 @@ def test_secrets_are_found_where_they_stand_and_kept_out_of_messages(tmp_path):
     rows = [*BOTH, BOTH[0] | {"plane": f"preimage={secret}"}]
     incident = read_incident(write(tmp_path, json_lines(rows)))
     assert [place.line for place in incident.secrets] == [5]
-    assert secret not in str(incident.faults)
+    assert secret not in str(incident.departures)
     assert [place.line for place in read_incident(VECTORS / "local-node-artifact.json").secrets] == [25]
     assert read_incident(VECTORS / "observability.json").secrets == ()
 
@@ -286,8 +289,8 @@ def test_secrets_are_found_where_they_stand_and_kept_out_of_messages(tmp_path):
 def test_many_faults_in_a_document_are_all_named(tmp_path):
     rows = [records(f"req_{index}")[0] | {"plane": "x"} for index in range(80)]
     incident = read_incident(write(tmp_path, json.dumps([*BOTH, *rows], indent=1)))
-    assert len(incident.faults) == 80
-    lines = [fault.line for fault in incident.faults]
+    assert len(incident.departures) == 80
+    lines = [departure.line for departure in incident.departures]
     assert lines == sorted(set(lines))
 
 
@@ -302,8 +305,8 @@ def test_pipe_is_read_like_a_file(tmp_path):
 
 
 def test_endless_line_is_refused_in_bounded_memory():
-    (fault,) = read_incident("/dev/zero").faults
-    assert "lines of at most 67108864 bytes" in fault.message
+    (departure,) = read_incident("/dev/zero").departures
+    assert "lines of at most 67108864 bytes" in departure.message
 
 
 def test_lines_are_streamed_when_the_file_is_larger_than_a_document_may_be(tmp_path, monkeypatch):
@@ -318,9 +321,9 @@ def test_incident_has_a_largest_size(tmp_path, monkeypatch):
     assert MAX_INCIDENT_BYTES == 256 * 1024 * 1024
     path = write(tmp_path, json_lines(BOTH))
     monkeypatch.setattr("pytest_l402.triage.incident.MAX_INCIDENT_BYTES", path.stat().st_size + 10)
-    assert read_incident(path).faults == ()
-    (fault,) = read_incident(path, path).faults
-    assert "MiB of records, saw more" in fault.message
+    assert read_incident(path).departures == ()
+    (departure,) = read_incident(path, path).departures
+    assert "MiB of records, saw more" in departure.message
     monkeypatch.setattr("pytest_l402.triage.incident.MAX_BYTES", 1000)
     monkeypatch.setattr("pytest_l402.triage.incident.MAX_INCIDENT_BYTES", 2000)
-    assert "saw more" in read_incident(path).faults[0].message
+    assert "saw more" in read_incident(path).departures[0].message

@@ -11,7 +11,7 @@ from pytest_l402.contract import (
     FlowEvent,
     FlowStage,
     FullFlowSummary,
-    stage_order_faults,
+    stage_order_departures,
 )
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
@@ -40,9 +40,12 @@ def summary_ok() -> Check:
             try:
                 FullFlowSummary.decode(row)
             except DocumentError as error:
-                for fault in error.faults:
+                for item in error.departures:
                     yield Finding(
-                        f"{fault.field}: {fault.expected}", fault.seen, at("flow_summary", 0), _AGAIN
+                        f"{item.field}: {item.expected}",
+                        item.seen,
+                        at("flow_summary", 0),
+                        _AGAIN,
                     )
             failed = reach(row, "coverage.failedChecks")
             if row.get("ok") is not True or failed != []:
@@ -178,11 +181,14 @@ def artifacts_written() -> Check:
             try:
                 events.append(FlowEvent.decode(row))
             except DocumentError as error:
-                for fault in error.faults:
+                for item in error.departures:
                     yield Finding(
-                        f"{fault.field}: {fault.expected}", fault.seen, at("flow_events", index), _AGAIN
+                        f"{item.field}: {item.expected}",
+                        item.seen,
+                        at("flow_events", index),
+                        _AGAIN,
                     )
-        for sentence in stage_order_faults(events):
+        for sentence in stage_order_departures(events):
             expected, _, seen = sentence.partition("saw ")
             yield Finding(expected.removeprefix("expected ").rstrip("; ,"), seen, at("flow_events"), _AGAIN)
         for row in evidence.table("flow_summary"):

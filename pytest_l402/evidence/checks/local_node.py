@@ -253,8 +253,8 @@ def _undecodable(evidence: Evidence) -> Iterator[Finding]:
         try:
             LocalNodeArtifact.decode(row)
         except DocumentError as error:
-            for fault in error.faults:
-                yield _artifact(f"{fault.field}: {fault.expected}", fault.seen, at("local_artifact", index))
+            for item in error.departures:
+                yield _artifact(f"{item.field}: {item.expected}", item.seen, at("local_artifact", index))
 
 
 def _flows(evidence: Evidence) -> Iterator[tuple[dict[str, Any], str]]:

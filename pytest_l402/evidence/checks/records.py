@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_l402.contract import ENUM_VALUES, REQUIRED_KEYS, record_faults
+from pytest_l402.contract import ENUM_VALUES, REQUIRED_KEYS, record_departures
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
     Bought,
@@ -183,12 +183,12 @@ def _closest(evidence: Evidence, fields: dict[str, Any]) -> tuple[int | None, li
 
 def _contract_findings(evidence: Evidence, only: frozenset[str] | None) -> Iterator[Finding]:
     for index, row in enumerate(evidence.table("records")):
-        faults = [fault for fault in record_faults(row) if only is None or fault.field in only]
-        if faults:
+        departures = [item for item in record_departures(row) if only is None or item.field in only]
+        if departures:
             who = f"plane {shown(row.get('plane'))}, request {shown(row.get('requestId'))}"
             yield Finding(
-                expected="; ".join(f"{fault.field}: {fault.expected}" for fault in faults),
-                seen="; ".join(f"{fault.field}: {fault.seen}" for fault in faults),
+                expected="; ".join(f"{item.field}: {item.expected}" for item in departures),
+                seen="; ".join(f"{item.field}: {item.seen}" for item in departures),
                 where=f"{at('records', index)} ({who})",
                 remedy=_EMITTER,
             )

@@ -20,12 +20,12 @@ from pytest_l402.contract import (
     Plane,
     Speaker,
     parity,
-    record_faults,
+    record_departures,
 )
 
 Row = Mapping[str, Any]
 
-_SHOWN_FAULTS = 3
+_SHOWN_DEPARTURES = 3
 
 
 def observability_section(records: Sequence[Row]) -> ObservabilitySection:
@@ -45,9 +45,9 @@ def observability_section(records: Sequence[Row]) -> ObservabilitySection:
 
 def observability_failures(records: Sequence[Row]) -> Iterator[str]:
     """Yield why the records are not enough: departures from the contract, or a plane that is silent."""
-    faults = [fault for row in records for fault in record_faults(row)]
-    if faults:
-        yield "; ".join(str(fault) for fault in faults[:_SHOWN_FAULTS])
+    departures = [item for row in records for item in record_departures(row)]
+    if departures:
+        yield "; ".join(str(item) for item in departures[:_SHOWN_DEPARTURES])
     spoken = {row.get("plane") for row in records if row.get("executor") != Speaker.DESKTOP.value}
     silent = ", ".join(plane.value for plane in Plane if plane.value not in spoken)
     if silent:

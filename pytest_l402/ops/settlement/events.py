@@ -117,7 +117,7 @@ def decode_event(value: object, place: int) -> InvoiceFact | SettlementFact | tu
     try:
         event = model.decode(plain)
     except DocumentError as error:
-        return tuple(_invalid(place, fault.field, fault.expected, fault.seen) for fault in error.faults)
+        return tuple(_invalid(place, item.field, item.expected, item.seen) for item in error.departures)
     if isinstance(event, _InvoiceLifecycle):
         return _invoice_fact(event, place)
     assert isinstance(event, _Settlement)
@@ -141,25 +141,25 @@ def _invoice_fact(event: _InvoiceLifecycle, place: int) -> InvoiceFact | tuple[R
         "paymentProofRef": _blank_as_none(event.payment_proof_ref),
     }
     payment_hash = _lower(event.payment_hash)
-    faults = [*_ids(event, place, "invoiceId"), *_hash_faults(payment_hash, place)]
+    refusals = [*_ids(event, place, "invoiceId"), *_hash_refusals(payment_hash, place)]
     proof = optional["paymentProofRef"]
     if proof is not None and _PROOF_REFERENCE.fullmatch(proof) is None:
         # Not shown: it may be the preimage itself.
         expected = "lightning_preimage: and 24 hex digits"
-        faults.append(_invalid(place, "paymentProofRef", expected, "text of another form"))
+        refusals.append(_invalid(place, "paymentProofRef", expected, "text of another form"))
     if event.settled_at_ms is not None and event.status is not InvoiceStatus.SETTLED:
-        faults.append(
+        refusals.append(
             _invalid(place, "settledAtMs", "no time before it is settled", str(event.settled_at_ms))
         )
     request = _blank_as_none(event.payment_request)
-    if request is not None and not faults:
+    if request is not None and not refusals:
         stated = _payment_request(request, event.amount_msats, payment_hash, place)
         if isinstance(stated, Refusal):
-            faults.append(stated)
+            refusals.append(stated)
         else:
             payment_hash = stated
-    if faults:
-        return _named(faults, event.invoice_id)
+    if refusals:
+        return _named(refusals, event.invoice_id)
     return InvoiceFact(
         at_ms=event.occurred_at_ms,
         invoice_id=event.invoice_id,
@@ -178,9 +178,9 @@ def _settlement_fact(
     event: _Settlement, proof_value: object, place: int
 ) -> SettlementFact | tuple[Refusal, ...]:
     claimed = _lower(event.payment_hash)
-    faults = [*_ids(event, place, "settlementId"), *_hash_faults(claimed, place)]
+    refusals = [*_ids(event, place, "settlementId"), *_hash_refusals(claimed, place)]
     if event.payment_proof_type != PROOF_TYPE:
-        faults.append(
+        refusals.append(
             Refusal(
                 place,
                 IngestCode.INVALID_PAYMENT_PROOF_TYPE,
@@ -194,13 +194,13 @@ def _settlement_fact(
         seen = (
             f"text of {len(text)} characters" if isinstance(proof_value, str) else type(proof_value).__name__
         )
-        faults.append(
+        refusals.append(
             Refusal(
                 place, IngestCode.INVALID_PREIMAGE, _PROOF_VALUE, "64 hex digits of a 32-byte preimage", seen
             )
         )
-    if faults:
-        return _named(faults, event.settlement_id)
+    if refusals:
+        return _named(refusals, event.settlement_id)
     preimage = Preimage.from_hex(text)
     return SettlementFact(
         at_ms=event.occurred_at_ms,
@@ -245,7 +245,7 @@ def _ids(event: _Event, place: int, own: str) -> Iterator[Refusal]:
             yield _invalid(place, name, expected, quoted(value))
 
 
-def _hash_faults(payment_hash: str | None, place: int) -> Iterator[Refusal]:
+def _hash_refusals(payment_hash: str | None, place: int) -> Iterator[Refusal]:
     if payment_hash is not None and _HASH.fullmatch(payment_hash) is None:
         yield _invalid(place, "paymentHash", "64 hex digits", f"text of {len(payment_hash)} characters")
 
@@ -270,7 +270,7 @@ def _invalid(place: int, field: str, expected: str, seen: str) -> Refusal:
     return Refusal(place, IngestCode.INVALID_EVENT, field, expected, seen)
 
 
-def _named(faults: list[Refusal], subject_id: str) -> tuple[Refusal, ...]:
+def _named(refusals: list[Refusal], subject_id: str) -> tuple[Refusal, ...]:
     return tuple(
-        Refusal(item.event, item.code, item.field, item.expected, item.seen, subject_id) for item in faults
+        Refusal(item.event, item.code, item.field, item.expected, item.seen, subject_id) for item in refusals
     )

@@ -14,7 +14,7 @@ from pytest_l402.boundary.text_safety import seen
 ABSENT = "absent"
 
 
-class FaultKind(StrEnum):
+class DepartureKind(StrEnum):
     """In which way a value departs from the contract."""
 
     MISSING = "missing"
@@ -27,14 +27,14 @@ class FaultKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RecordFault:
+class Departure:
     """One departure from the contract; `field` is the key as the document spells it, dotted when nested.
 
     `seen` is a JSON literal, redacted and safe to print, or `absent`.
     """
 
     field: str
-    kind: FaultKind
+    kind: DepartureKind
     expected: str
     seen: str
 
@@ -43,32 +43,32 @@ class RecordFault:
         return f"{where}expected {self.expected}, saw {self.seen}"
 
 
-def faults_of(error: ValidationError) -> tuple[RecordFault, ...]:
-    """Return what pydantic found as faults, in document order."""
-    return tuple(_fault(item) for item in error.errors(include_url=False))
+def departures_of(error: ValidationError) -> tuple[Departure, ...]:
+    """Return what pydantic found as departures, in document order."""
+    return tuple(_departure(item) for item in error.errors(include_url=False))
 
 
 _EXPECTED = {
-    FaultKind.MISSING: "a value or null",
-    FaultKind.NOT_AN_OBJECT: "an object",
+    DepartureKind.MISSING: "a value or null",
+    DepartureKind.NOT_AN_OBJECT: "an object",
 }
 
 
-def _fault(item: Mapping[str, Any]) -> RecordFault:
+def _departure(item: Mapping[str, Any]) -> Departure:
     kind = _kind(item["type"])
     context = item.get("ctx") or {}
     expected = context.get("expected") or _EXPECTED.get(kind) or _expected_by_pydantic(item)
-    saw = ABSENT if kind is FaultKind.MISSING else _seen_input(kind, item)
-    return RecordFault(_dotted(item["loc"]), kind, str(expected), saw)
+    saw = ABSENT if kind is DepartureKind.MISSING else _seen_input(kind, item)
+    return Departure(_dotted(item["loc"]), kind, str(expected), saw)
 
 
-def _kind(pydantic_type: str) -> FaultKind:
+def _kind(pydantic_type: str) -> DepartureKind:
     if pydantic_type in ("model_type", "model_attributes_type", "dict_type"):
-        return FaultKind.NOT_AN_OBJECT
+        return DepartureKind.NOT_AN_OBJECT
     try:
-        return FaultKind(pydantic_type)
+        return DepartureKind(pydantic_type)
     except ValueError:
-        return FaultKind.RULE if pydantic_type == "value_error" else FaultKind.TYPE
+        return DepartureKind.RULE if pydantic_type == "value_error" else DepartureKind.TYPE
 
 
 def _expected_by_pydantic(item: Mapping[str, Any]) -> str:
@@ -77,9 +77,9 @@ def _expected_by_pydantic(item: Mapping[str, Any]) -> str:
     return str(item["msg"]).removeprefix("Value error, ")
 
 
-def _seen_input(kind: FaultKind, item: Mapping[str, Any]) -> str:
+def _seen_input(kind: DepartureKind, item: Mapping[str, Any]) -> str:
     value = item["input"]
-    if kind is FaultKind.RULE and isinstance(value, Mapping):
+    if kind is DepartureKind.RULE and isinstance(value, Mapping):
         return "a document that contradicts itself"
     return seen(value)
 
