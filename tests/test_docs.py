@@ -1,6 +1,7 @@
 """The pages say what is so: each listing is written, each command run, each answer compared.
 
-To put changed answers into the pages, run `L402_DOCS=rewrite pytest tests/test_docs.py`, then read the diff.
+To put changed answers into the pages, run `L402_DOCS=rewrite pytest tests/test_docs.py -m ""`, then read
+the diff.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ import yaml
 from doc_pages import PAGES, REPOSITORY, Command, Page, corrected, mismatch, names_in, read_page
 
 import pytest_l402
+
+FAST_PAGES = ("README", "configuration", "triage-an-incident", "verify-a-sign-off")
+"""What a reader comes to first is tried by whoever runs the tests; every page by the gate."""
 
 REWRITE = os.environ.get("L402_DOCS") == "rewrite"
 
@@ -153,7 +157,13 @@ def _project_of(page: Page, root: Path, rehearsed: Callable[[str], Project]) -> 
     raise ValueError(f"{page.name}: there is no project {page.project!r}")
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=() if path.stem in FAST_PAGES else pytest.mark.slow, id=path.stem)
+        for path in PAGES
+    ],
+)
 def test_page_does_what_it_says(
     path: Path, tmp_path: Path, rehearsed: Callable[[str], Project], request: pytest.FixtureRequest
 ) -> None:
@@ -267,7 +277,13 @@ def test_the_changelog_begins_with_this_version():
     assert re.findall(r"^## \[(\S+)\]", text, re.MULTILINE)[0] == pytest_l402.__version__
 
 
-@pytest.mark.parametrize(("family", "page"), RUNBOOK_PAGES.items(), ids=[*RUNBOOK_PAGES])
+@pytest.mark.parametrize(
+    ("family", "page"),
+    [
+        pytest.param(family, page, marks=() if family == FAMILY else pytest.mark.slow, id=family)
+        for family, page in RUNBOOK_PAGES.items()
+    ],
+)
 def test_the_runbook_page_names_the_checks_that_proved_each_line(family, page, rehearsed):
     (document,) = rehearsed(family).root.glob("output/signoff/*/signoff.json")
     proven: dict[str, set[str]] = {}

@@ -98,6 +98,9 @@ addopts = [
 ]
 """
 
+ON_WORKERS_TOO = [0, pytest.param(2, marks=pytest.mark.slow)]
+"""Numbers of xdist workers: none; and two, which take seconds of a processor to start."""
+
 PREVIOUS = "20200101T000000Z-00000000"
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")

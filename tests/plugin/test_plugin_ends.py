@@ -1,7 +1,8 @@
 """Every way in which a run can end: what it leaves, what it says by its exit code, and what it leaves alone.
 
 Each row runs in process and, unless the result of one node is all that matters in it, again on two xdist
-workers; `workers` holds what differs there.
+workers; `workers` holds what differs there. The fast tier has those on workers that differ in what passes the
+wire; with three of test_plugin_sudden_ends.py and test_plugin_marks.py these are twelve.
 """
 
 from __future__ import annotations
@@ -444,6 +445,19 @@ ROWS = [
 ]
 
 
+ON_WORKERS_AT_ONCE = {
+    "all green",
+    "a conftest drops a case without saying so",
+    "module skipped while collecting",
+    "a check is violated",
+    "failed subtest",
+    "rerun, then passed",
+    "collection error",
+    "nothing left to collect",
+    "no rehearsal selected, by -k",
+}
+
+
 def prepare(project: Project, row: Row) -> None:
     for path, old, new in row.edits:
         project.replace(path, old, new)
@@ -459,7 +473,14 @@ def test_in_process(project: Project, row: Row) -> None:
     leaves_what_it_says(project, end)
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if not row.plain_only], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=row.name, marks=() if row.name in ON_WORKERS_AT_ONCE else pytest.mark.slow)
+        for row in ROWS
+        if not row.plain_only
+    ],
+)
 def test_on_two_workers(project: Project, row: Row) -> None:
     prepare(project, row)
     end = project.run(*row.args, workers=2)

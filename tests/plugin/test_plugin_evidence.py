@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_project import Project
+from plugin_project import ON_WORKERS_TOO, Project
 
 from pytest_l402.evidence import Check, EvidenceError, Finding, Part, RunbookLine, record_checks
 from pytest_l402.evidence.mutants import set_value
@@ -312,7 +312,7 @@ def waive(project: Project, days: int) -> None:
 FAILING = ('drill(l402_evidence, "1.free")', 'drill(l402_evidence, "1.free", paidAmountMsats=7)')
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_waiver(project: Project, workers: int) -> None:
     waive(project, days=3)
     project.replace("rehearsals/test_alpha.py", *FAILING)
@@ -347,7 +347,7 @@ BREAKING = {
 
 
 @pytest.mark.parametrize("phase", BREAKING)
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_a_rehearsal_that_breaks_under_a_waiver_is_an_expected_failure(
     project: Project, phase: str, workers: int
 ) -> None:
@@ -370,7 +370,7 @@ def test_a_rehearsal_that_holds_under_a_waiver_has_passed(project: Project) -> N
     assert [waiver["effect"] for waiver in end.document["waivers"]] == ["unused"]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_a_rehearsal_that_breaks_under_another_waiver_fails(project: Project, workers: int) -> None:
     waive(project, days=3)
     project.replace("rehearsals/test_beta.py", 'drill(l402_evidence, "2.free"', 'raise RuntimeError("no"')

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from plugin_project import Project
+from plugin_project import ON_WORKERS_TOO, Project
 
 from pytest_l402.plugin.failure_text import clean_report
 
@@ -37,7 +37,7 @@ MARK = 'pytest.mark.rehearsal("alpha", runbook="book", section="1")'
 
 
 @pytest.mark.parametrize("style", ["long", "short", "native", "line"])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_a_rehearsal_shows_its_values_without_its_secrets(project: Project, style: str, workers: int) -> None:
     project.write("rehearsals/test_alpha.py", OWN.replace("MARK", MARK))
     written = ("--junitxml=junit.xml", "--json-report", "--json-report-file=report.json")

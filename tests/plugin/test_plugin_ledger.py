@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_project import Project
+from plugin_project import ON_WORKERS_TOO, Project
 
 from pytest_l402.plugin.ledger import Ledger
 from pytest_l402.plugin.node import RESULT_PROPERTY
@@ -125,7 +125,7 @@ def test_result_file_that_is_gone(tmp_path: Path) -> None:
     assert fault.startswith(f"node.json: expected the result of {NODE}, saw: ")
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_evidence_that_cannot_be_kept_refuses_the_run_but_tears_down(project: Project, workers: int) -> None:
     project.replace(
         "rehearsals/test_alpha.py",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from plugin_project import BETA, Project
+from plugin_project import BETA, ON_WORKERS_TOO, Project
 
 MARK = 'pytest.mark.rehearsal("alpha", runbook="book", section="1")'
 NODE = "rehearsals/test_alpha.py::test_alpha"
@@ -81,7 +81,7 @@ def test_bad_mark_on_two_workers(project: Project) -> None:
     assert_refused(project, message, workers=2)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_one_rehearsal_in_two_modules(project: Project, workers: int) -> None:
     project.write("rehearsals/test_copy.py", BETA)
     message = (
@@ -91,14 +91,14 @@ def test_one_rehearsal_in_two_modules(project: Project, workers: int) -> None:
     assert_refused(project, message, workers)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_rehearsals_without_a_catalogue(project: Project, workers: int) -> None:
     (project.root / "rehearsals/catalogue.yaml").unlink()
     message = "<root>/rehearsals/catalogue.yaml: expected a readable file, saw: No such file or directory"
     assert_refused(project, message, workers)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_broken_catalogue(project: Project, workers: int) -> None:
     project.replace("rehearsals/catalogue.yaml", "id: beta", "id: alpha")
     end = project.run("-m", "rehearsal", workers=workers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from plugin_project import PREVIOUS, Project
+from plugin_project import ON_WORKERS_TOO, PREVIOUS, Project
 
 from pytest_l402.plugin.options import OPTIONS, read_settings
 from pytest_l402.plugin.settings import Settings
@@ -208,6 +208,7 @@ def test_bad_value_on_the_command_line(project: Project, case: str) -> None:
     assert_usage_error(project, *MARKED, *args, message=message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["unknown mode", "seed", "family"])
 def test_bad_value_on_two_workers(project: Project, case: str) -> None:
     args, message = BAD_VALUES[case]
@@ -238,26 +239,26 @@ def test_bad_value_in_the_ini_file(project: Project) -> None:
     assert_usage_error(project, *MARKED, message=message + "take the seed of the run to repeat")
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 @pytest.mark.parametrize("args", [MARKED, ()], ids=["-m rehearsal", "all"])
-def test_what_only_a_run_with_rehearsals_reads(project: Project, args: tuple[str, ...], workers: str) -> None:
+def test_what_only_a_run_with_rehearsals_reads(project: Project, args: tuple[str, ...], workers: int) -> None:
     project.replace("pyproject.toml", "testpaths", 'l402_required = ["secnd"]\ntestpaths')
     message = (
         "<root>/rehearsals/catalogue.yaml: expected a family of this catalogue (first, second), saw 'secnd'; "
         "did you mean 'second'?"
     )
-    assert_usage_error(project, *args, "-n", workers, message=message)
+    assert_usage_error(project, *args, f"-n{workers}", message=message)
     assert project.run_quietly("tests").exit == 0
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_waivers_that_cannot_be_used(project: Project, workers: str) -> None:
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
+def test_waivers_that_cannot_be_used(project: Project, workers: int) -> None:
     project.write("waivers.yaml", "- {rehearsal: alfa, owner: o, reason: r, until: 2020-01-01}\n")
     message = (
         "<root>/waivers.yaml: [0].rehearsal: expected a rehearsal of <root>/rehearsals/catalogue.yaml, "
         "saw 'alfa'; did you mean 'alpha'?"
     )
-    assert_usage_error(project, "--l402-waivers=waivers.yaml", "-n", workers, message=message)
+    assert_usage_error(project, "--l402-waivers=waivers.yaml", f"-n{workers}", message=message)
 
 
 @pytest.mark.parametrize("folder", ["/proc/l402", "/dev/null"])
@@ -272,11 +273,11 @@ def test_folder_that_cannot_be_written(project: Project, folder: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_default_folder_is_a_file(project: Project, workers: str) -> None:
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
+def test_default_folder_is_a_file(project: Project, workers: int) -> None:
     project.signoff.parent.rename(project.root / "elsewhere")
     project.write("output", "a file")
-    end = project.run_quietly("-n", workers)
+    end = project.run_quietly(f"-n{workers}")
     assert end.exit == 4, end.output
     assert "ERROR: --l402-artifact-dir: expected a folder, saw <root>/output, which is a file" in end.output
     assert project.run_quietly("tests").exit == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from plugin_project import Project
+from plugin_project import ON_WORKERS_TOO, Project
 
 MARKED = ("-m", "rehearsal")
 FAILING = ('drill(l402_evidence, "1.free")', 'drill(l402_evidence, "1.free", paidAmountMsats=7)')
@@ -32,7 +32,7 @@ UNSIGNED = (
 )
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_signed_off(project: Project, workers: int) -> None:
     assert section(project.run(*MARKED, workers=workers).output) == [
         "PASSED  alpha  1 of 1 line proven, 3 checks, <n> mutants killed",
@@ -51,7 +51,7 @@ def test_quiet_says_the_verdict_and_the_path(project: Project) -> None:
     assert not any(line.startswith("PASSED  alpha") for line in lines)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_refused(project: Project, workers: int) -> None:
     project.replace("rehearsals/test_alpha.py", *FAILING)
     lines = section(project.run(*MARKED, workers=workers).output)
@@ -117,7 +117,7 @@ def test_everything_that_is_wrong_is_told_at_once(project: Project) -> None:
     assert "During handling" not in output
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_drill(project: Project, workers: int) -> None:
     lines = section(project.run(*MARKED, "-k", "alpha", workers=workers).output)
     assert "narrowed by: -k alpha, 2 rehearsal tests deselected" in lines
@@ -153,6 +153,7 @@ def test_no_github_outside_of_github(project: Project) -> None:
     assert "::error" not in project.run(*MARKED).output
 
 
+@pytest.mark.slow
 def test_github_says_nothing_twice_on_two_workers(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     summary = project.root / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
@@ -169,7 +170,7 @@ def test_summary_that_cannot_be_written_does_not_cost_the_verdict(
     assert "GITHUB_STEP_SUMMARY could not be written" in end.output
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_json_report(project: Project, workers: int) -> None:
     project.replace("rehearsals/test_alpha.py", 'drill(l402_evidence, "1.free")', 'pytest.skip("later")')
     end = project.run(*MARKED, "--json-report", "--json-report-file=report.json", workers=workers)
@@ -189,7 +190,7 @@ def test_json_report_of_a_run_without_rehearsals(project: Project) -> None:
     assert "l402" not in json.loads((project.root / "report.json").read_text())
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_junit_names_rehearsal_and_result(project: Project, workers: int) -> None:
     end = project.run(*MARKED, "--junitxml=junit.xml", workers=workers)
     assert end.folder is not None
@@ -204,7 +205,7 @@ def test_junit_names_rehearsal_and_result(project: Project, workers: int) -> Non
         assert hashlib.sha256((end.folder / path).read_bytes()).hexdigest() == digest
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_what_lies_on_disk(project: Project, workers: int) -> None:
     end = project.run(*MARKED, workers=workers)
     assert end.folder is not None
@@ -236,7 +237,7 @@ def test_cases_whose_names_differ_only_in_odd_characters_do_not_share_a_folder(p
     assert len(list((end.folder / "evidence" / "beta").iterdir())) == 3
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_a_failed_run_leaves_its_evidence_too(project: Project, workers: int) -> None:
     project.replace("rehearsals/test_alpha.py", *FAILING)
     end = project.run(*MARKED, workers=workers)
@@ -261,7 +262,7 @@ def test_same_seed_same_evidence(project: Project) -> None:
     assert evidence(project.root / "first-run") == evidence(second.folder)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_artifacts_are_copied_to_where_the_runbook_looks(project: Project, workers: int) -> None:
     project.replace(
         "drilling.py",

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from plugin_project import End, Project
+from plugin_project import ON_WORKERS_TOO, End, Project
 
 MARKED = ("-m", "rehearsal")
 HEAD = """\
@@ -35,7 +35,7 @@ def evidence_of(end: End, rehearsal: str = "alpha") -> dict[str, bytes]:
     return {path.relative_to(end.folder).as_posix(): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_a_purchase_leaves_evidence_of_every_part(project: Project, workers: int) -> None:
     end = run_alpha(project, BUY, workers=workers)
     assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
@@ -75,6 +75,7 @@ def test_each_test_has_a_stack_of_its_own(project: Project) -> None:
     assert project.run("tests").exit == 0
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_in_process_and_on_two_workers(project: Project) -> None:
     first = run_alpha(project, BUY, "--l402-seed=5")
     before = evidence_of(first)
@@ -205,7 +206,7 @@ def test_alpha(l402_full_flow, l402_evidence):
 """
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_full_flow_lies_where_the_runbook_looks(project: Project, workers: int) -> None:
     end = run_alpha(project, FULL_FLOW, workers=workers)
     assert end.verdict == "SIGNED_OFF", end.output
@@ -298,7 +299,7 @@ def test_broken_historical_artifact(project: Project, content: str) -> None:
     assert "Traceback" not in end.output
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_missing_historical_artifact_shows_as_waived(project: Project, workers: int) -> None:
     project.replace("rehearsals/catalogue.yaml", "  book:", "  observability:")
     project.replace("rehearsals/catalogue.yaml", "runbook: book", "runbook: observability")

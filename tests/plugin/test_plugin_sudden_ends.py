@@ -6,7 +6,7 @@ import json
 import signal
 
 import pytest
-from plugin_project import PREVIOUS, End, Project
+from plugin_project import ON_WORKERS_TOO, PREVIOUS, End, Project
 
 ALPHA = "rehearsals/test_alpha.py"
 BETA = "rehearsals/test_beta.py"
@@ -36,6 +36,7 @@ def test_exit_with_0_in_the_last_test(project: Project) -> None:
     )
 
 
+@pytest.mark.slow
 def test_exit_with_0_in_the_last_test_of_a_worker(project: Project) -> None:
     in_last_test(project, 'pytest.exit("enough", returncode=0)')
     end = project.run(*MARKED, workers=2)
@@ -85,6 +86,7 @@ def test_process_dies_without_a_word(project: Project, statement: str, code: int
     assert not (project.signoff / PREVIOUS).exists()
 
 
+@pytest.mark.slow
 def test_controller_is_killed_by_the_time_its_workers_run(project: Project) -> None:
     project.replace(ALPHA, DRILL, "import os, signal, time; os.kill(os.getppid(), signal.SIGKILL)")
     end = project.run_process("-n", "2")
@@ -97,7 +99,9 @@ def test_killed_while_collecting(project: Project) -> None:
     assert end == End(0, None, moved=True), end.output
 
 
-@pytest.mark.parametrize("args", [MARKED, ()], ids=["-m rehearsal", "all"])
+@pytest.mark.parametrize(
+    "args", [MARKED, pytest.param((), marks=pytest.mark.slow)], ids=["-m rehearsal", "all"]
+)
 def test_worker_crashes(project: Project, args: tuple[str, ...]) -> None:
     in_last_test(project, "import os; os._exit(0)")
     end = project.run(*args, "--max-worker-restart", "0", workers=2)
@@ -105,6 +109,7 @@ def test_worker_crashes(project: Project, args: tuple[str, ...]) -> None:
     assert "worker-crash" in end.codes
 
 
+@pytest.mark.slow
 def test_every_worker_crashes_before_it_collects(project: Project) -> None:
     project.pytester.makeconftest("""
         import os
@@ -118,6 +123,7 @@ def test_every_worker_crashes_before_it_collects(project: Project) -> None:
     assert {"worker-crash", "rehearsal-missing"} <= end.codes
 
 
+@pytest.mark.slow
 def test_worker_has_an_internal_error_that_pytest_itself_forgives(project: Project) -> None:
     # Only builtins pass the wire. The controller of xdist 3.8 exits with 0 after this.
     in_last_test(project, "import enum; l402_evidence.note = 1")
@@ -130,7 +136,7 @@ def test_worker_has_an_internal_error_that_pytest_itself_forgives(project: Proje
     assert "internal-error" in end.codes
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_last_failed_is_a_drill(project: Project, workers: int) -> None:
     project.replace("pyproject.toml", '"-p", "no:cacheprovider",\n', "")
     project.replace(ALPHA, DRILL, "assert False")
@@ -142,7 +148,7 @@ def test_last_failed_is_a_drill(project: Project, workers: int) -> None:
     assert end.verdict == "DRILL"
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_last_failed_is_a_drill_also_with_a_case_of_every_rehearsal(project: Project, workers: int) -> None:
     project.replace("pyproject.toml", '"-p", "no:cacheprovider",\n', "")
     failed = {f"{ALPHA}::test_alpha": True, f"{BETA}::test_beta[one]": True}

@@ -125,6 +125,7 @@ def test_no_secret_of_a_run_that_signs_off(rehearsals: RehearsedProject, canarie
     assert leaks(rehearsals, run, canaries) == {}
 
 
+@pytest.mark.slow
 def test_no_secret_of_a_run_whose_checks_fail(
     rehearsals: RehearsedProject, canaries: Canaries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +137,7 @@ def test_no_secret_of_a_run_whose_checks_fail(
     assert leaks(rehearsals, run, canaries) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["long", "native"])
 def test_no_secret_of_a_run_that_breaks_inside_the_stack(
     rehearsals: RehearsedProject, canaries: Canaries, monkeypatch: pytest.MonkeyPatch, style: str
@@ -157,6 +159,7 @@ def test_no_secret_of_a_run_that_breaks_inside_the_stack(
     assert leaks(rehearsals, run, canaries) == {}
 
 
+@pytest.mark.slow
 def test_no_secret_that_two_processes_send_each_other_or_print(
     rehearsals: RehearsedProject, canaries: Canaries
 ) -> None:
@@ -191,6 +194,7 @@ def talkative(l402_wallet, monkeypatch, request):
 """
 
 
+@pytest.mark.slow
 def test_the_search_finds_a_secret_that_is_planted(rehearsals: RehearsedProject, canaries: Canaries) -> None:
     rehearsals.write("conftest.py", PLANTED)
     found = leaks(rehearsals, rehearsals.run(*TALKATIVE), canaries)

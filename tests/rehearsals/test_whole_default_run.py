@@ -60,6 +60,7 @@ def _assert_hashes_match(run: Rehearsed) -> None:
     assert len(listed) > 250
 
 
+@pytest.mark.slow
 def test_others_can_use_and_check_what_was_written(rehearsals: RehearsedProject, run: Rehearsed) -> None:
     written = {path.relative_to(rehearsals.output).as_posix() for path in _files(rehearsals.output)}
     assert {"l402-hosted-full-flow-summary.json", "l402-local-node-smoke-artifact.json"} <= written
@@ -80,6 +81,7 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_the_historical_artifact_is_judged_and_its_shortfalls_are_named(
     rehearsals: RehearsedProject,
 ) -> None:
@@ -103,6 +105,7 @@ def test_the_historical_artifact_is_judged_and_its_shortfalls_are_named(
     assert node["request_ids"] == []
 
 
+@pytest.mark.slow
 def test_a_missing_artifact_is_refused_unless_it_is_waived(rehearsals: RehearsedProject) -> None:
     run = rehearsals.run("--l402-local-artifact=none.json", "--l402-allow-missing-local-artifact")
     assert (run.exit, run.verdict) == (0, "SIGNED_OFF"), run.output
