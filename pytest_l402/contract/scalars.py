@@ -24,43 +24,44 @@ class Accepts:
         return core_schema.no_info_plain_validator_function(self.accept)
 
 
-def _refuse(kind: str, expected: str) -> PydanticCustomError:
+def refused(kind: str, expected: str) -> PydanticCustomError:
+    """Return the error to raise for a value that departs in this `kind` from what was expected."""
     return PydanticCustomError(kind, "{expected}", {"expected": expected})
 
 
 def _any_text(value: object) -> str:
     if not isinstance(value, str):
-        raise _refuse("type", "text")
+        raise refused("type", "text")
     if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
         # Half of a surrogate pair cannot be written as UTF-8, so it could never be evidence.
-        raise _refuse("type", "text without lone surrogates")
+        raise refused("type", "text without lone surrogates")
     return str(value)
 
 
 def _text(value: object) -> str:
     text = _any_text(value)
     if not text:
-        raise _refuse("blank", "text that is not empty")
+        raise refused("blank", "text that is not empty")
     return text
 
 
 def _integer(value: object) -> int:
     expected = "an integer from 0 to 2^53-1"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _refuse("type", expected)
+        raise refused("type", expected)
     if isinstance(value, float):
         # JSON has one number type: 1.0 is the integer 1, NaN and 1.5 are no integers.
         if not value.is_integer():
-            raise _refuse("type", expected)
+            raise refused("type", expected)
         value = int(value)
     if not 0 <= value <= MAX_SAFE_INTEGER:
-        raise _refuse("range", expected)
+        raise refused("range", expected)
     return value
 
 
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
-        raise _refuse("type", "true or false")
+        raise refused("type", "true or false")
     return value
 
 
@@ -71,10 +72,10 @@ def member_of(enumeration: type[E]) -> Accepts:
 
     def accept(value: object) -> E:
         if not isinstance(value, str):
-            raise _refuse("type", expected)
+            raise refused("type", expected)
         member = members.get(str(value))
         if member is None:
-            raise _refuse("enum", expected)
+            raise refused("enum", expected)
         return member
 
     return Accepts(accept)

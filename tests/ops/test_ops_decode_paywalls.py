@@ -110,7 +110,7 @@ def test_json_numbers_are_numbers():
         (_changed("policy", pricingMode="dynamic"), "paywalls[0].policy.pricingMode", "fixed"),
         (_changed("policy", allowedHosts=["a", 1]), "paywalls[0].policy.allowedHosts[1]", "text"),
         (_changed("policy", ownerId="other"), "paywalls[0].policy.ownerId", "owner_weather"),
-        (_changed(routes={}), "paywalls[0].routes", "a list"),
+        (_changed(routes={}), "paywalls[0].routes", "an array"),
         (_changed("routes", 0, protocol="ftp"), "paywalls[0].routes[0].protocol", "http, https"),
         (_changed("routes", 0, paywallId="pw_news"), "paywalls[0].routes[0].paywallId", "pw_weather"),
         (_changed("routes", 0, priority=-1), "paywalls[0].routes[0].priority", "integer"),

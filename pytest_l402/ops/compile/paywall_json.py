@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from typing import Any
+
+from pydantic.alias_generators import to_camel
 
 from pytest_l402.ops.compile.paywall import PaywallDefinition, Policy, Route
 
@@ -21,21 +24,12 @@ _LEFT_ALONE = frozenset({"metadata", "details", "diagnostics"})
 
 def paywall_json(paywall: PaywallDefinition) -> dict[str, Any]:
     """Return a paywall as `decode_paywalls` reads it; what is not set is absent, never null."""
-    return _without_none(
-        {
-            "paywallId": paywall.paywall_id,
-            "ownerId": paywall.owner_id,
-            "name": paywall.name,
-            "description": paywall.description,
-            "status": paywall.status.value,
-            "requestId": paywall.request_id,
-            "metadata": dict(paywall.metadata) or None,
-            "policy": _policy(paywall.policy, paywall),
-            "routes": [_route(route, paywall) for route in paywall.routes],
-            "createdAtMs": paywall.created_at_ms,
-            "updatedAtMs": paywall.updated_at_ms,
-        }
-    )
+    ids = {"paywallId": paywall.paywall_id, "ownerId": paywall.owner_id}
+    row = _row(paywall)
+    row["policy"] = ids | _row(paywall.policy)
+    row["routes"] = [ids | _row(route) for route in paywall.routes]
+    row["metadata"] = dict(paywall.metadata)
+    return {key: value for key, value in row.items() if value or key != "metadata"}
 
 
 def protobuf_json(value: Any, key: str = "") -> Any:
@@ -57,40 +51,10 @@ def protobuf_json(value: Any, key: str = "") -> Any:
     return _ENUMS.get((key, value), value) if isinstance(value, str) else value
 
 
-def _policy(policy: Policy, paywall: PaywallDefinition) -> dict[str, Any]:
-    return _without_none(
-        {
-            "paywallId": paywall.paywall_id,
-            "ownerId": paywall.owner_id,
-            "pricingMode": policy.pricing_mode,
-            "fixedAmountMsats": policy.fixed_amount_msats,
-            "maxPerRequestMsats": policy.max_per_request_msats,
-            "allowedHosts": None if policy.allowed_hosts is None else list(policy.allowed_hosts),
-            "blockedHosts": None if policy.blocked_hosts is None else list(policy.blocked_hosts),
-            "quotaPerMinute": policy.quota_per_minute,
-            "quotaPerDay": policy.quota_per_day,
-            "killSwitch": policy.kill_switch,
-            "createdAtMs": policy.created_at_ms,
-            "updatedAtMs": policy.updated_at_ms,
-        }
-    )
-
-
-def _route(route: Route, paywall: PaywallDefinition) -> dict[str, Any]:
+def _row(item: PaywallDefinition | Policy | Route) -> dict[str, Any]:
+    told = {to_camel(each.name): getattr(item, each.name) for each in fields(item)}
     return {
-        "routeId": route.route_id,
-        "paywallId": paywall.paywall_id,
-        "ownerId": paywall.owner_id,
-        "hostPattern": route.host_pattern,
-        "pathPattern": route.path_pattern,
-        "upstreamUrl": route.upstream_url,
-        "protocol": route.protocol,
-        "timeoutMs": route.timeout_ms,
-        "priority": route.priority,
-        "createdAtMs": route.created_at_ms,
-        "updatedAtMs": route.updated_at_ms,
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in told.items()
+        if value is not None
     }
-
-
-def _without_none(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if value is not None}
