@@ -100,12 +100,12 @@ def test_rules_stand_in_order_of_priority_then_specificity_then_code_points():
 
 def test_a_rule_says_what_is_sold_and_what_the_file_cannot_say():
     (rule,) = compile_paywalls([paywall(metadata={"tokenValiditySeconds": 60})]).rules
-    assert (rule.price_sats, rule.token_validity_s, rule.upstream_timeout_ms) == (21, 60, 8_000)
+    assert (rule.price_sats, rule.token_validity_s, rule.seller_timeout_ms) == (21, 60, 8_000)
     assert rule.id == "pw:r"
     assert rule.matches("A.com:1", "/x")
     assert not rule.matches("a.com", "/xy")
     (defaulted,) = compile_paywalls([paywall("pw", route(timeout_ms=0))], token_validity_s=7).rules
-    assert (defaulted.token_validity_s, defaulted.upstream_timeout_ms) == (7, 15_000)
+    assert (defaulted.token_validity_s, defaulted.seller_timeout_ms) == (7, 15_000)
 
 
 @pytest.mark.parametrize("validity", [0, -1, 10**12])

@@ -2,7 +2,7 @@
 
 The file holds `services` and nothing else. Where Aperture listens, its node and its database are the
 operator's own: command-line flags, or a file of theirs that this list is put into. The field `timeout` is
-how long a token opens the service, in seconds; a route's timeoutMs, how long the upstream may take, has no
+how long a token opens the service, in seconds; a route's timeoutMs, how long the seller may take, has no
 field there (Aperture's one bound is the global `writetimeout`), so it stays with the rule, for whoever
 probes the route.
 """

@@ -22,7 +22,7 @@ from pytest_l402.ops.compile.seller_url import (
 from pytest_l402.ops.compile.terms import Terms, terms_of
 from pytest_l402.ops.regexps import PatternError, UnmatchableError
 
-DEFAULT_UPSTREAM_TIMEOUT_MS = 15_000
+DEFAULT_SELLER_TIMEOUT_MS = 15_000
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ def collect_candidates(paywalls: Sequence[PaywallDefinition], token_validity_s: 
 
 
 def _rule(paywall: PaywallDefinition, route: Route, terms: Terms, report: list[Diagnostic]) -> Rule | None:
-    url = _checked_upstream(paywall, route)
+    url = _checked_seller_url(paywall, route)
     if isinstance(url, Diagnostic):
         report.append(url)
         return None
@@ -102,12 +102,12 @@ def _rule(paywall: PaywallDefinition, route: Route, terms: Terms, report: list[D
         prefix,
         terms.price_sats,
         terms.token_validity_s,
-        route.timeout_ms if route.timeout_ms > 0 else DEFAULT_UPSTREAM_TIMEOUT_MS,
+        route.timeout_ms if route.timeout_ms > 0 else DEFAULT_SELLER_TIMEOUT_MS,
     )
 
 
-def _checked_upstream(paywall: PaywallDefinition, route: Route) -> Diagnostic | SellerUrl:
-    """Return the first of the original tool's findings on a route, or else its upstream URL in parts."""
+def _checked_seller_url(paywall: PaywallDefinition, route: Route) -> Diagnostic | SellerUrl:
+    """Return the first of the original tool's findings on a route, or else its seller URL in parts."""
 
     def finding(code: DiagnosticCode, message: str, **details: object) -> Diagnostic:
         return Diagnostic(

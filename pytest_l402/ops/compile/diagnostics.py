@@ -46,7 +46,7 @@ class DiagnosticCode(StrEnum):
     UNMATCHABLE_PATTERN = "unmatchable_pattern"
     """A host or path that no request can have by the time Aperture matches it."""
     UPSTREAM_NOT_EXPRESSIBLE = "upstream_not_expressible"
-    """Aperture forwards the request's own path, at most after a prefix; the upstream asks for more."""
+    """Aperture forwards the request's own path, at most after a prefix; the seller asks for more."""
     HOST_NOT_ALLOWED = "host_not_allowed"
     """The route matches hosts that the paywall's allowedHosts or blockedHosts exclude."""
 

@@ -34,9 +34,9 @@ class Rule:
     """A route as the gateway sells it.
 
     `price_sats` is what a token costs, `token_validity_s` how long it then opens the route.
-    `upstream_timeout_ms` is how long the upstream may take: Aperture has no such setting for a service, so
+    `seller_timeout_ms` is how long the seller may take: Aperture has no such setting for a service, so
     it is not in the file, and whoever probes the route has to hold it. `rewrite_prefix` is put before the
-    request's path on the way to the upstream.
+    request's path on the way to the seller.
     """
 
     paywall_id: str
@@ -50,7 +50,7 @@ class Rule:
     rewrite_prefix: str | None
     price_sats: int
     token_validity_s: int
-    upstream_timeout_ms: int
+    seller_timeout_ms: int
 
     @property
     def id(self) -> str:

@@ -1,7 +1,7 @@
-"""Decides where a paid request goes: a route's upstream URL as Aperture's protocol, address and path prefix.
+"""Decides where a paid request goes: a route's seller URL as Aperture's protocol, address and path prefix.
 
 Aperture forwards the path of the request, at most with a prefix before it, and the query of the request. So
-an upstream URL can be kept only when its path is the route's own, or ends in it. Source: Aperture proxy,
+a seller's URL can be kept only when its path is the route's own, or ends in it. Source: Aperture proxy,
 `rewriteRequestPath`.
 """
 
@@ -10,21 +10,27 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
 
 from pytest_l402.ops.compile.path_patterns import PathKind, PathPattern
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_EDGE_BLANKS = "".join(map(chr, range(0x21)))
-_FORBIDDEN_IN_DOMAIN = re.compile(r"[\x00-\x20\x7f#%/:<>?@\[\\\]^|]")
-_NUMBER = re.compile(r"0[xX][0-9A-Fa-f]*|[0-9]+")
+_URL = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<userinfo>[^/?#@\s\\]*@)?"
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~-]|[^\x00-\x7f])+)(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<path>/[^?#\s\\]*)?(?P<query>\?[^#\s]*)?(?P<fragment>#\S*)?"
+)
 _PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_.~!$&'()*+,=:@-]*)+")
 _DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|\Z)")
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _DEFAULT_PORT = {"http": 80, "https": 443}
+_NEVER_SENT = {
+    "userinfo": "Aperture sends no user and password of a URL: use a header instead",
+    "query": "Aperture forwards the query of the request and adds none of its own",
+    "fragment": "a fragment is never sent",
+}
 
 
 class SellerUrlError(ValueError):
-    """Text that is no URL to a browser either."""
+    """Text that is no URL of the form `scheme://host[:port][/path]`."""
 
 
 class NotExpressibleError(ValueError):
@@ -37,90 +43,49 @@ class NotExpressibleError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SellerUrl:
-    """A URL in parts; only http and https have a host here. The repr shows no userinfo and no query."""
+    """A URL in parts, `never_sent` being the names of those that Aperture leaves out.
+
+    `address` is `host[:port]`, in lower case and without the port that the scheme implies.
+    """
 
     scheme: str
-    host: str
-    port: int | None
+    address: str
     path: str
-    has_userinfo: bool
-    has_query: bool
-
-    @property
-    def address(self) -> str:
-        """`host[:port]`, without the port that the scheme implies."""
-        return self.host if self.port is None else f"{self.host}:{self.port}"
+    never_sent: tuple[str, ...]
 
 
 def parse_seller_url(text: str) -> SellerUrl:
-    """Return a URL in parts as a browser reads it. Source: WHATWG URL, special schemes.
+    """Return a URL in parts; blanks around it do not count.
 
     Raises:
-        UrlError: when a browser would refuse it.
+        SellerUrlError: when it has another form, no host that can be asked, or a port above 65535.
     """
-    text = re.sub(r"[\t\n\r]", "", text.strip(_EDGE_BLANKS))
-    found = _SCHEME.match(text)
+    found = _URL.fullmatch(text.strip())
     if found is None:
-        raise SellerUrlError("no scheme")
-    scheme = found[1].lower()
-    rest = text[found.end() :]
-    if scheme not in _DEFAULT_PORT:
-        return SellerUrl(scheme, "", None, "", has_userinfo=False, has_query=False)
-    rest = rest.partition("#")[0]
-    rest, mark, _ = rest.partition("?")
-    rest = rest.replace("\\", "/").lstrip("/")
-    authority, slash, path = rest.partition("/")
-    userinfo, at, host_port = authority.rpartition("@")
-    host, port = _host_and_port(host_port)
-    if port == _DEFAULT_PORT[scheme]:
-        port = None
-    return SellerUrl(scheme, _host(host), port, slash + path, bool(at and userinfo), bool(mark))
-
-
-def _host_and_port(text: str) -> tuple[str, int | None]:
-    found = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::([0-9]*))?", text)
-    if found is None or not found[1]:
-        raise SellerUrlError("no host, or a port that is no number")
-    if not found[2]:
-        return found[1], None
-    port = int(found[2]) if len(found[2]) < 20 else 65_536
-    if port > 65_535:
+        raise SellerUrlError("expected scheme://host[:port][/path]")
+    scheme, host, port = found["scheme"].lower(), found["host"].lower(), found["port"]
+    _check_address(host)
+    if port is not None and int(port) > 65_535:
         raise SellerUrlError("a port above 65535")
-    return found[1], port
+    implied = port is None or int(port) == _DEFAULT_PORT.get(scheme)
+    return SellerUrl(
+        scheme,
+        host if implied else f"{host}:{int(port)}",
+        found["path"] or "",
+        tuple(part for part in _NEVER_SENT if found[part]),
+    )
 
 
-def _host(text: str) -> str:
-    if text.startswith("["):
-        try:
-            return f"[{ipaddress.IPv6Address(text[1:-1]).compressed}]" if "%" not in text else _no_address()
-        except ipaddress.AddressValueError:
-            return _no_address()
-    domain = unquote_to_bytes(text).decode("utf-8", "replace").lower()
-    if _FORBIDDEN_IN_DOMAIN.search(domain) or "\ufffd" in domain:
-        raise SellerUrlError("a character that no host may have")
-    labels = domain.removesuffix(".").split(".")
-    if not _NUMBER.fullmatch(labels[-1]):
-        return domain
-    if len(labels) > 4 or not all(_NUMBER.fullmatch(label) for label in labels):
-        raise SellerUrlError("no IPv4 address")
-    numbers = [_ipv4_number(label) for label in labels]
-    if any(number > 255 for number in numbers[:-1]) or numbers[-1] >= 256 ** (5 - len(numbers)):
-        raise SellerUrlError("no IPv4 address")
-    value = numbers[-1] + sum(number << (24 - 8 * place) for place, number in enumerate(numbers[:-1]))
-    return str(ipaddress.IPv4Address(value))
-
-
-def _no_address() -> str:
-    raise SellerUrlError("no IPv6 address")
-
-
-def _ipv4_number(label: str) -> int:
+def _check_address(host: str) -> None:
+    """Refuse what is written like an address and is none, such as 1.2.3 or [::x]."""
+    bare = host.removesuffix(".")
     try:
-        if label[:2].lower() == "0x":
-            return int(label[2:] or "0", 16)
-        return int(label, 8) if len(label) > 1 and label[0] == "0" else int(label[:20])
+        if host.startswith("["):
+            ipaddress.IPv6Address(host[1:-1])
+        elif _NUMBER.fullmatch(bare.rpartition(".")[2]):
+            ipaddress.IPv4Address(bare)
     except ValueError:
-        raise SellerUrlError("no IPv4 address") from None
+        raise SellerUrlError("no IP address") from None
 
 
 def rewrite_prefix(url: SellerUrl, route: PathPattern) -> str | None:
@@ -133,15 +98,9 @@ def rewrite_prefix(url: SellerUrl, route: PathPattern) -> str | None:
     Raises:
         NotExpressibleError: when no prefix leads there, or when the URL holds what Aperture never sends.
     """
-    if url.has_userinfo:
-        raise NotExpressibleError(
-            "userinfo", "Aperture sends no user and password of a URL: use a header instead"
-        )
-    if url.has_query:
-        raise NotExpressibleError(
-            "query", "Aperture forwards the query of the request and adds none of its own"
-        )
-    if not url.host.isascii():
+    for part in url.never_sent:
+        raise NotExpressibleError(part, _NEVER_SENT[part])
+    if not url.address.isascii():
         raise NotExpressibleError("host", "write the host in its ASCII form, xn--…")
     if url.path in ("", "/"):
         return None
@@ -151,14 +110,14 @@ def rewrite_prefix(url: SellerUrl, route: PathPattern) -> str | None:
         )
     if route.kind is PathKind.REGEXP:
         raise NotExpressibleError(
-            "path", "a regexp leaves no fixed part of the path that the upstream's could replace"
+            "path", "a regexp leaves no fixed part of the path that the seller's could replace"
         )
     theirs = url.path if route.kind is PathKind.EXACT or url.path.endswith("/") else url.path + "/"
     if not theirs.endswith(route.prefix):
         raise NotExpressibleError(
             "path",
             f"Aperture can put a prefix before {route.prefix} but not replace it: "
-            "let the upstream's path end in the route's, or publish the route under the upstream's path",
+            "let the seller's path end in the route's, or publish the route under the seller's path",
         )
     return theirs[: len(theirs) - len(route.prefix)] or None
 

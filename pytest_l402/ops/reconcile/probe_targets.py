@@ -73,7 +73,7 @@ def _target(rule: Rule, host: str, path: str) -> ProbeTarget:
         path=quote(path, safe=_SAFE),
         price_msats=price_msats,
         max_msats=price_msats,
-        timeout_ms=rule.upstream_timeout_ms,
+        timeout_ms=rule.seller_timeout_ms,
     )
 
 
