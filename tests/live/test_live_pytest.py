@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from served_platform import START_S, Platform
+from tiers import sampled
 
 from pytest_l402.live import STATE_FOLDER, LiveError
 
@@ -44,6 +45,7 @@ def reasons(document: dict[str, Any], rehearsal: str) -> str:
     return json.dumps([entry["reasons"] for entry in document["rehearsals"] if entry["id"] == rehearsal])
 
 
+@pytest.mark.slow
 def test_a_read_only_run_is_incomplete_and_says_why(platform: Platform, state: Path, tmp_path: Path) -> None:
     with platform.live(state, allow_changes=True) as live:
         assert live.reconcile("deployed").ok
@@ -66,6 +68,7 @@ def test_a_read_only_run_is_incomplete_and_says_why(platform: Platform, state: P
             assert not path.is_file() or secret.encode() not in path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_with_permission_deploys_and_brings_back_what_ran(
     platform: Platform, state: Path, tmp_path: Path
 ) -> None:
@@ -86,6 +89,7 @@ def test_a_run_with_permission_deploys_and_brings_back_what_ran(
         assert live.probes.health(request_id="look").ok
 
 
+@pytest.mark.slow
 def test_the_second_run_does_not_return_the_outcome_of_the_first(platform: Platform, tmp_path: Path) -> None:
     arguments = ("--l402-allow-live-changes", "--l402-required=staging-reconcile")
     counts = []
@@ -97,11 +101,15 @@ def test_the_second_run_does_not_return_the_outcome_of_the_first(platform: Platf
 
 @pytest.mark.parametrize(
     ("name", "value", "text"),
-    [
-        ("SECRET", "", "expected a value, saw it blank"),
-        ("API_BASE_URL", "plane", "expected an http or https URL"),
-        ("GATEWAY_HEALTH_PATH", "healthz", "expected a path"),
-    ],
+    sampled(
+        [
+            ("SECRET", "", "expected a value, saw it blank"),
+            ("API_BASE_URL", "plane", "expected an http or https URL"),
+            ("GATEWAY_HEALTH_PATH", "healthz", "expected a path"),
+        ],
+        1,
+        "variables",
+    ),
 )
 def test_a_variable_that_cannot_be_used_ends_the_run_before_it_begins(
     name: str, value: str, text: str, shared: Platform, tmp_path: Path
@@ -146,7 +154,7 @@ def own_run(platform: Platform, folder: Path, *arguments: str) -> subprocess.Com
     )
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("name", sampled(["SIGINT", "SIGTERM", "SIGKILL"], 1, "live runs"))
 def test_a_run_that_is_interrupted_brings_back_what_ran(
     name: str, platform: Platform, state: Path, tmp_path: Path
 ) -> None:
@@ -178,6 +186,7 @@ def test_a_run_that_is_interrupted_brings_back_what_ran(
         assert active.config_hash == before.config_hash
 
 
+@pytest.mark.slow
 def test_rehearsals_on_two_workers_take_turns(platform: Platform, tmp_path: Path) -> None:
     tests = [
         f"def test_{number}(l402_reconcile):\n    assert l402_reconcile('turn-{number}').ok"

@@ -151,6 +151,7 @@ def test_no_client_of_the_room_goes_past_the_permission() -> None:
     assert found == {"bounded_transport.py": {"Client", "ConnectionPool"}}
 
 
+@pytest.mark.slow
 def test_a_read_only_run_of_every_rehearsal_changes_nothing(platform: Platform, tmp_path: Path) -> None:
     before = what_the_platform_holds(platform, tmp_path / "state")
     ran = subprocess.run(

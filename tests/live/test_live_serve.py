@@ -11,6 +11,8 @@ import httpx
 import pytest
 from served_platform import ENTRY, START_S, Platform, first_line, served
 
+from pytest_l402.cli import main
+
 
 def test_it_says_where_it_is_for_a_program(platform: Platform) -> None:
     told = platform.told
@@ -68,6 +70,14 @@ def test_its_exports_are_read_by_a_shell_as_they_are(tmp_path: Path) -> None:
     assert (scheme, credential.count(":")) == ("L402", 1)
 
 
+def exit_code(*arguments: str) -> object:
+    """How the command ends that is refused before it serves."""
+    try:
+        return main(["serve", "--json", "--until-eof", *arguments])
+    except SystemExit as ended:
+        return ended.code
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
@@ -78,15 +88,15 @@ def test_its_exports_are_read_by_a_shell_as_they_are(tmp_path: Path) -> None:
         (["--nope"], "invalid_arguments", "--nope"),
     ],
 )
-def test_arguments_that_cannot_be_used(arguments: list[str], code: str, text: str) -> None:
-    ran = subprocess.run(
-        [*ENTRY, "serve", "--json", *arguments], capture_output=True, text=True, timeout=START_S
-    )
-    assert ran.returncode == 2
-    document = json.loads(ran.stdout)
+def test_arguments_that_cannot_be_used(
+    arguments: list[str], code: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(*arguments) == 2
+    out, err = capsys.readouterr()
+    document = json.loads(out)
     assert (document["ok"], document["failureCode"]) == (False, code)
     assert text in document["error"]
-    assert len(ran.stderr.splitlines()) <= 1
+    assert len(err.splitlines()) <= 1
 
 
 @pytest.mark.parametrize(
@@ -103,15 +113,13 @@ def test_arguments_that_cannot_be_used(arguments: list[str], code: str, text: st
         ('{"prices":{"pw_premium":-1}}', "msats above 0"),
     ],
 )
-def test_a_scenario_that_cannot_be_played(scenario: str, text: str, tmp_path: Path) -> None:
+def test_a_scenario_that_cannot_be_played(
+    scenario: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "scenario.json"
     path.write_text(scenario)
-    ran = subprocess.run(
-        [*ENTRY, "serve", "--json", f"--scenario={path}"], capture_output=True, text=True, timeout=START_S
-    )
-    assert ran.returncode == 2
-    assert text in json.loads(ran.stdout)["error"]
-    assert "Traceback" not in ran.stderr
+    assert exit_code(f"--scenario={path}") == 2
+    assert text in json.loads(capsys.readouterr().out)["error"]
 
 
 def test_a_scenario_that_breaks_while_it_is_played_fails_the_request_and_the_command(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from plugin_project import Project
+from tiers import sampled
 
 HEAVY = (
     "pydantic",
@@ -41,7 +42,13 @@ def imported(pytester: pytest.Pytester) -> list[str]:
     return [path.read_text() for path in pytester.path.glob("imported-*")]
 
 
-@pytest.mark.parametrize("args", [(), ("--co",), ("--help",), ("--fixtures",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "args",
+    sampled(
+        [pytest.param(option) for option in ((), ("--co",), ("--help",), ("--fixtures",))], 1, "start up"
+    ),
+    ids=" ".join,
+)
 def test_a_run_without_rehearsals_imports_nothing_heavy(
     pytester: pytest.Pytester, args: tuple[str, ...]
 ) -> None:
@@ -51,6 +58,7 @@ def test_a_run_without_rehearsals_imports_nothing_heavy(
     assert imported(pytester) == [""]
 
 
+@pytest.mark.slow
 def test_neither_do_the_workers_of_one(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(REPORT)
     pytester.makepyfile("def test_something():\n    pass")
