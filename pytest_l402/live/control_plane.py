@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pytest_l402.boundary import quoted
 from pytest_l402.harness.network import REQUEST_ID_HEADER
 from pytest_l402.live.environment import ControlPlaneAccess, ControlPlaneForm
 from pytest_l402.live.json_api import JsonApi
 from pytest_l402.live.live_error import LiveError
 from pytest_l402.live.permission import Permission, Queries
+from pytest_l402.live.reported import wrong_schema
 from pytest_l402.ops.compile.decode_paywalls import PaywallDecodeError, decode_paywalls
 from pytest_l402.ops.compile.paywall import PaywallDefinition
 
@@ -67,17 +67,6 @@ class LiveControlPlane:
         self._permission.require(self.where, function)
         return self._call("mutation", function, arguments, request_id)
 
-    def misshapen(self, expected: str, seen: object) -> LiveError:
-        """Return the error of an answer that is not what it should be; values of it are not shown."""
-        keys = ", ".join(sorted(map(str, seen))[:8]) if isinstance(seen, dict) else type(seen).__name__
-        return LiveError(
-            self.where,
-            code="wrong_schema",
-            expected=expected,
-            seen=f"{'keys ' if isinstance(seen, dict) else ''}{quoted(keys, 120)}",
-            remedy="check the URL and the control plane's version",
-        )
-
     def _url(self, kind: str) -> str:
         if self._access.form is ControlPlaneForm.CONVEX:
             return f"{self._access.url}/api/{kind}"
@@ -100,7 +89,7 @@ class LiveControlPlane:
                 raise self._refused(function, answer.get("errorMessage"))
             answer = answer.get("value") if answer.get("status") == "success" else None
         if not isinstance(answer, dict):
-            raise self.misshapen(f"an object from {function}", answer)
+            raise wrong_schema(self.where, f"an object from {function}", answer)
         # An answer of 200 that carries an error is one all the same.
         if answer.get("error") or answer.get("ok") is False:
             raise self._refused(function, answer.get("error"))
@@ -114,8 +103,3 @@ class LiveControlPlane:
             seen=self._api.shown_code(error) or "an error without a code",
             remedy="see the control plane's own log; check OA_LIGHTNING_OPS_SECRET",
         )
-
-
-def either(document: Mapping[str, Any], camel: str, snake: str) -> Any:
-    """Return a value under its name in JSON or in protobuf's JSON, None when it has neither."""
-    return document[camel] if camel in document else document.get(snake)

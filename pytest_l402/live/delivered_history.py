@@ -21,6 +21,8 @@ _FUNCTIONS: Final = {
     "deployments": "lightning/ops:recordGatewayCompileIntent",
     "gateway_events": "lightning/ops:recordGatewayDeploymentEvent",
 }
+_DEPLOYMENT_KEYS: Final = "deploymentId configHash status requestId imageDigest rolledBackFrom appliedAtMs"
+_EVENT_KEYS: Final = ("paywallId", "ownerId", "eventType", "level", "requestId")
 # Of equal times the pending row comes first, then events, then how it ended.
 _RANKS: Final = {"pending": 0, "applied": 2, "failed": 2, "rolled_back": 2}
 
@@ -123,31 +125,14 @@ class DeliveredHistory(DeploymentHistory):
 
 def deployment_arguments(row: dict[str, Any]) -> dict[str, Any]:
     """Return with which arguments the control plane is told of a row of `l402GatewayDeployments`."""
-    held = row["diagnostics"]
-    arguments = {
-        "deploymentId": row["deploymentId"],
-        "configHash": row["configHash"],
-        "status": row["status"],
-        "diagnostics": held["diagnostics"],
-        "requestId": row["requestId"],
-        "imageDigest": row["imageDigest"],
-        "rolledBackFrom": row["rolledBackFrom"],
-        "appliedAtMs": row["appliedAtMs"],
-        "metadata": held["metadata"],
-    }
+    arguments = {key: row[key] for key in _DEPLOYMENT_KEYS.split()} | row["diagnostics"]
     return {key: value for key, value in arguments.items() if value is not None}
 
 
 def _event_arguments(row: dict[str, Any]) -> dict[str, Any]:
     metadata = row["metadata"]
     return {
-        "paywallId": row["paywallId"],
-        "ownerId": row["ownerId"],
-        "eventType": row["eventType"],
-        "level": row["level"],
-        "requestId": row["requestId"],
-        "deploymentId": metadata["deploymentId"],
-        "configHash": metadata["configHash"],
-        "executionPath": metadata["executionPath"],
+        **{key: row[key] for key in _EVENT_KEYS},
+        **{key: metadata[key] for key in ("deploymentId", "configHash", "executionPath")},
         "metadata": {**metadata, "eventId": row["eventId"]},
     }

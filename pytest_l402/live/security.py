@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+from pydantic import AfterValidator, Field
+
+from pytest_l402.contract import CamelDocument
+from pytest_l402.contract.scalars import AnyText, Flag, member_of
 from pytest_l402.live.change_notes import Change, ChangeKind, ChangeNotes
-from pytest_l402.live.control_plane import SECURITY_STATE, LiveControlPlane, either
+from pytest_l402.live.control_plane import SECURITY_STATE, LiveControlPlane
 from pytest_l402.live.live_error import LiveError
 from pytest_l402.live.permission import Permission
+from pytest_l402.live.reported import Number, member_named, reported
 from pytest_l402.ops.security.controls import (
     GLOBAL_PAUSE_ACTIVE,
     OWNER_KILL_SWITCH_ACTIVE,
@@ -20,6 +25,44 @@ from pytest_l402.ops.security.roles import RoleOperation, RoleState, RoleStatus,
 
 UPDATED_BY: Final = "pytest-l402"
 _UNDONE: Final = "it is undone before the command ends"
+
+
+# Protobuf's JSON may write a text that is not there as an empty one.
+_Known = Annotated[AnyText | None, AfterValidator(lambda text: text or None)]
+
+
+class _SwitchReport(CamelDocument):
+    global_pause: Flag
+    deny_reason: Any = None
+
+
+class _OwnerReport(CamelDocument):
+    owner_id: AnyText
+    kill_switch: Flag
+
+
+class _SecurityReport(CamelDocument):
+    switch: _SwitchReport = Field(alias="global")
+    owner_controls: tuple[_OwnerReport, ...]
+
+
+class _RoleReport(CamelDocument):
+    role: Annotated[CredentialRole, member_of(CredentialRole), member_named(CredentialRole)]
+    status: Annotated[RoleStatus, member_of(RoleStatus), member_named(RoleStatus)]
+    version: Number
+    updated_at_ms: Number
+    fingerprint: _Known = None
+    note: _Known = None
+    last_rotated_at_ms: Number | None = None
+    revoked_at_ms: Number | None = None
+
+    @property
+    def state(self) -> RoleState:
+        return RoleState(**dict(self))
+
+
+class _RolesReport(CamelDocument):
+    credential_roles: tuple[_RoleReport, ...]
 
 
 class LiveSecurityControls:
@@ -57,15 +100,13 @@ class LiveSecurityControls:
 
     def security_state(self) -> SecurityState:
         """Return the global pause and the owners whose kill switch is on. Raises `LiveError`."""
-        answer = self._plane.query(SECURITY_STATE, {})
-        switch = answer.get("global")
-        pause = either(switch, "globalPause", "global_pause") if isinstance(switch, dict) else None
-        owners = either(answer, "ownerControls", "owner_controls")
-        if not isinstance(switch, dict) or not isinstance(pause, bool) or not isinstance(owners, list):
-            raise self._plane.misshapen("global.globalPause and ownerControls", answer)
-        reason = either(switch, "denyReason", "deny_reason")
-        killed = sorted(owner for owner, is_killed in map(self._owner, owners) if is_killed)
-        return SecurityState(pause, reason if isinstance(reason, str) and pause else None, tuple(killed))
+        state = reported(self._plane.where, _SecurityReport, self._plane.query(SECURITY_STATE, {}))
+        reason = state.switch.deny_reason
+        return SecurityState(
+            state.switch.global_pause,
+            reason if isinstance(reason, str) and state.switch.global_pause else None,
+            tuple(sorted(owner.owner_id for owner in state.owner_controls if owner.kill_switch)),
+        )
 
     def gate(
         self, request_id: str | None, owner_id: str | None, paywall_id: str | None, task_id: str | None = None
@@ -96,9 +137,7 @@ class LiveSecurityControls:
             case ChangeKind.OWNER_KILL_SWITCH:
                 self._release_owner(str(change.subject))
             case ChangeKind.CREDENTIAL_ROLE:
-                found = None if change.found is None else role_state(change.found)
-                if change.found is not None and found is None:
-                    raise self._plane.misshapen("a credential role in the note", change.found)
+                found = None if change.found is None else role_state(self._notes.path.name, change.found)
                 self.credential_roles.recover(CredentialRole(str(change.subject)), found)
         self._notes.end(change.kind, change.subject)
 
@@ -133,13 +172,6 @@ class LiveSecurityControls:
         self._permission.announce(self._plane.url, where, f"{what}; {_UNDONE}")
         self._notes.begin(Change(kind=kind, where=where, what=what, subject=subject, reason=reason))
 
-    def _owner(self, owner: object) -> tuple[str, bool]:
-        is_killed = either(owner, "killSwitch", "kill_switch") if isinstance(owner, dict) else None
-        owner_id = either(owner, "ownerId", "owner_id") if isinstance(owner, dict) else None
-        if not isinstance(is_killed, bool) or not isinstance(owner_id, str):
-            raise self._plane.misshapen("ownerId and killSwitch of each owner", owner)
-        return owner_id, is_killed
-
 
 class LiveCredentialRoles:
     """The credential roles of a deployed control plane (`stack.ops.security_controls.RoleControls`)."""
@@ -155,10 +187,10 @@ class LiveCredentialRoles:
 
     def states(self) -> tuple[RoleState, ...]:
         """Return every role to which something was done, by name. Raises `LiveError`."""
-        rows = either(self._plane.query(SECURITY_STATE, {}), "credentialRoles", "credential_roles")
-        if not isinstance(rows, list):
-            raise self._plane.misshapen("credentialRoles", rows)
-        return tuple(sorted(map(self._state, rows), key=lambda state: state.role.value))
+        answer = reported(self._plane.where, _RolesReport, self._plane.query(SECURITY_STATE, {}))
+        return tuple(
+            sorted((report.state for report in answer.credential_roles), key=lambda state: state.role.value)
+        )
 
     def rotate(
         self, role: CredentialRole, *, fingerprint: str | None = None, note: str | None = None
@@ -213,51 +245,12 @@ class LiveCredentialRoles:
             self._notes.begin(Change(kind=kind, where=where, what=what, subject=role.value, found=row))
         given = _given({"role": role.value, **arguments})
         answer = self._plane.mutation(f"lightning/security:{function}", given)
-        return self._state(answer.get("role"))
-
-    def _state(self, row: object) -> RoleState:
-        state = role_state(row) if isinstance(row, dict) else None
-        if state is None:
-            raise self._plane.misshapen("role, status, version and updatedAtMs of a credential role", row)
-        return state
+        return role_state(self._plane.where, answer.get("role"))
 
 
-def role_state(row: Mapping[str, Any]) -> RoleState | None:
-    """Return the state that a control plane reports, in either spelling, or None when it is none."""
-    role, status = _member(row.get("role"), CredentialRole), _member(row.get("status"), RoleStatus)
-    version, updated = _number(row, "version"), _number(row, "updatedAtMs")
-    if role is None or status is None or version is None or updated is None:
-        return None
-    return RoleState(
-        role,
-        status,
-        version,
-        updated,
-        _text(row.get("fingerprint")),
-        _text(row.get("note")),
-        _number(row, "lastRotatedAtMs"),
-        _number(row, "revokedAtMs"),
-    )
-
-
-def _member(value: object, members: Any) -> Any:
-    for member in members:
-        # In protobuf's JSON an enum carries its type before its value.
-        if isinstance(value, str) and (value == member.value or value.endswith(f"_{member.value.upper()}")):
-            return member
-    return None
-
-
-def _number(row: Mapping[str, Any], camel: str) -> int | None:
-    snake = "".join(f"_{char.lower()}" if char.isupper() else char for char in camel)
-    value = either(row, camel, snake)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+def role_state(where: str, row: object) -> RoleState:
+    """Return the state of a role that was reported at `where`, in either spelling. Raises `LiveError`."""
+    return reported(where, _RoleReport, row).state
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
-from pytest_l402.boundary import digest_reference, quoted
-from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
-from pytest_l402.contract import proof_join_key
-from pytest_l402.live.control_plane import either
+from pytest_l402.boundary import digest_reference
+from pytest_l402.contract import CamelDocument, proof_join_key
+from pytest_l402.contract.scalars import Text
 from pytest_l402.live.environment import SETTLEMENT_READ, ControlPlaneAccess, ControlPlaneForm
 from pytest_l402.live.json_api import JsonApi
 from pytest_l402.live.live_error import LiveError
+from pytest_l402.live.reported import Number, reported, wrong_schema
 
-_TEXTS: Final = ("settlementId", "paywallId", "ownerId", "paymentProofRef")
-_OPTIONAL: Final = ("invoiceId", "paymentHash", "requestId", "taskId", "routeId")
-_NUMBERS: Final = ("amountMsats",)
-_TIMES: Final = ("occurredAtMs", "createdAtMs")
-_HUMP: Final = re.compile(r"(?<=[a-z0-9])[A-Z]")
+
+class _Settlement(CamelDocument):
+    settlement_id: Text
+    paywall_id: Text
+    owner_id: Text
+    payment_proof_ref: Text
+    invoice_id: Text | None = None
+    payment_hash: Text | None = None
+    request_id: Text | None = None
+    task_id: Text | None = None
+    route_id: Text | None = None
+    amount_msats: Number
+    occurred_at_ms: Number | None = None
+    created_at_ms: Number | None = None
+
+
+class _Settlements(CamelDocument):
+    settlements: tuple[_Settlement, ...]
 
 
 class LiveSettlements:
@@ -53,49 +65,17 @@ class LiveSettlements:
                 remedy=f"set {SETTLEMENT_READ} and OA_LIGHTNING_OPS_API_BASE_URL",
             )
         headers = {"Authorization": f"Bearer {self._access.settlement_read}"}
-        answer = self._api.read("GET", url, headers=headers)
-        rows = answer.get("settlements") if isinstance(answer, dict) else None
-        if not isinstance(rows, list):
-            raise _misshapen(where, "a list under settlements", answer)
-        return tuple(_row(where, row) for row in rows)
+        answer = reported(where, _Settlements, self._api.read("GET", url, headers=headers))
+        return tuple(_row(where, settlement) for settlement in answer.settlements)
 
 
-def _row(where: str, value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _misshapen(where, "an object for each settlement", value)
-
-    def found(key: str) -> Any:
-        return either(value, key, _HUMP.sub(lambda hump: "_" + hump[0].lower(), key))
-
-    row: dict[str, Any] = {}
-    for key in (*_TEXTS, *_OPTIONAL):
-        text = found(key)
-        if not (isinstance(text, str) and text) and not (text is None and key in _OPTIONAL):
-            raise _misshapen(where, f"text under {key}", text)
-        row[key] = text
-    if proof_join_key(row["paymentProofRef"]) is None:
+def _row(where: str, settlement: _Settlement) -> dict[str, Any]:
+    row = settlement.to_row()
+    times = [row.pop("occurredAtMs"), row.pop("createdAtMs")]
+    row["occurredAtMs"] = next((time for time in times if time is not None), None)
+    if row["occurredAtMs"] is None:
+        raise wrong_schema(where, "an integer from 0 to 2^53-1 under occurredAtMs or createdAtMs", row)
+    if proof_join_key(settlement.payment_proof_ref) is None:
         # No reference: it may be the preimage itself.
-        row["paymentProofRef"] = digest_reference(row["paymentProofRef"])
-    row["amountMsats"] = _integer(where, "amountMsats", found("amountMsats"))
-    times = [found(key) for key in _TIMES if found(key) is not None]
-    row["occurredAtMs"] = _integer(where, " or ".join(_TIMES), times[0] if times else None)
+        row["paymentProofRef"] = digest_reference(settlement.payment_proof_ref)
     return row
-
-
-def _integer(where: str, key: str, value: object) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        value = int(value)
-    is_integer = isinstance(value, int) and not isinstance(value, bool)
-    if not is_integer or not 0 <= value <= MAX_SAFE_INTEGER:  # type: ignore[operator]
-        raise _misshapen(where, f"an integer from 0 to 2^53-1 under {key}", value)
-    return value  # type: ignore[return-value]
-
-
-def _misshapen(where: str, expected: str, seen: object) -> LiveError:
-    return LiveError(
-        where,
-        code="wrong_schema",
-        expected=expected,
-        seen=quoted(type(seen).__name__),
-        remedy="check the URL and the platform's version",
-    )

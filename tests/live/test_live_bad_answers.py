@@ -367,12 +367,13 @@ def test_nothing_is_packed_and_no_cookie_or_netrc_goes_along(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("settlements", "expected"),
     [
-        (b"{}", "a list under settlements"),
-        (b"[1]", "an object for each settlement"),
-        (b'[{"settlementId":"s"}]', "text under paywallId"),
+        (b"{}", "an array under settlements"),
+        (b"[1]", "an object under settlements[0]"),
+        (b'[{"settlementId":"s"}]', "under settlements[0].paywallId"),
+        (b'[{"settlementId":"s","paywallId":7}]', "text under settlements[0].paywallId"),
         (
             b'[{"settlementId":"s","paywallId":"p","ownerId":"o","paymentProofRef":"r","amountMsats":1.5}]',
-            "an integer from 0 to 2^53-1 under amountMsats",
+            "an integer from 0 to 2^53-1 under settlements[0].amountMsats",
         ),
         (
             b'[{"settlementId":"s","paywallId":"p","ownerId":"o","paymentProofRef":"r","amountMsats":1}]',
