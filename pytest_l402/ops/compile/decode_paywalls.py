@@ -24,6 +24,8 @@ from pytest_l402.ops.compile.paywall import PaywallDefinition, PaywallStatus, Po
 
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,15}")
 _SOURCE = "lightning-ops, listPaywallControlPlaneState"
+# Not of the field's type, so that null is refused where a value is told.
+_ABSENT: Any = None
 _IDS = {"paywall_id": "paywallId", "owner_id": "ownerId"}
 
 
@@ -122,11 +124,11 @@ class _Told(CamelDocument):
 class _Policy(_Told):
     pricing_mode: _Pricing
     fixed_amount_msats: _Amount
-    max_per_request_msats: _Cap = Field(None)
-    allowed_hosts: tuple[Text, ...] = Field(None)
-    blocked_hosts: tuple[Text, ...] = Field(None)
-    quota_per_minute: _Amount = Field(None)
-    quota_per_day: _Amount = Field(None)
+    max_per_request_msats: _Cap = _ABSENT
+    allowed_hosts: tuple[Text, ...] = _ABSENT
+    blocked_hosts: tuple[Text, ...] = _ABSENT
+    quota_per_minute: _Amount = _ABSENT
+    quota_per_day: _Amount = _ABSENT
     kill_switch: Flag
 
 
@@ -142,9 +144,9 @@ class _Route(_Told):
 
 class _Paywall(_Told):
     name: Text
-    description: AnyText = Field(None)
+    description: AnyText = _ABSENT
     status: _Status
-    request_id: Text = Field(None)
+    request_id: Text = _ABSENT
     metadata: _Metadata = Field(default_factory=dict)
     policy: _Policy
     routes: tuple[_Route, ...]

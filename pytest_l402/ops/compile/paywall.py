@@ -41,7 +41,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Which requests a paywall takes, and where they go once paid; `timeout_ms` bounds the answer of the seller.
+    """Which requests a paywall takes, and where they go once paid; `timeout_ms` bounds the answer.
 
     A lower `priority` is tried first. Patterns and URL are kept as they came.
     """
