@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from pytest_l402.commands.bad_input import BadInput
-from pytest_l402.commands.command_line import NoCommand, asks_for_json, own_arguments, parse
+from pytest_l402.commands.command_line import parse
 from pytest_l402.commands.outcome import UNUSABLE, refusal
 
 
@@ -21,11 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-    arguments = own_arguments() if arguments is None else arguments
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
         given = parse(arguments)
     except BadInput as error:
-        raise SystemExit(_refuse(error, as_json=asks_for_json(arguments))) from None
+        raise SystemExit(_refuse(error, as_json="--json" in arguments)) from None
     try:
         code = int(given.run(given))
         if sys.stdout is not None:
@@ -43,8 +43,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _refuse(error: BadInput, *, as_json: bool) -> int:
     from pytest_l402.commands.runner import deliver
 
-    if isinstance(error, NoCommand) and not as_json:
-        # Nothing was done, so it is no pass: in a script the name of the command was an empty variable.
-        print(error.help, end="", file=sys.stderr)
-        return UNUSABLE
     return deliver("", refusal(error.code, str(error)), UNUSABLE, as_json=as_json)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from pytest_l402.boundary import folder_name
 from pytest_l402.commands.bad_input import Failed, shown
+
+Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
 BASE: Final = "lightning-ops"
 SUMMARY: Final = "summary.json"
@@ -19,50 +20,37 @@ class ArtifactFolder:
     """The folder of one run, `<artifact dir>/lightning-ops/<kind>/<request id>/`.
 
     Whatever an earlier run of the same id has left there is removed first, so that a run which is killed
-    leaves nothing that could be mistaken for its own. Files are written by `summary`, all of them.
+    leaves nothing that could be mistaken for its own.
     """
 
     def __init__(self, artifact_dir: Path, kind: str, request_id: str) -> None:
-        self.path = artifact_dir / BASE / kind / folder_name(request_id)
-        self._paths = {"artifactDir": self.path.as_posix()}
-        self._writes: list[Callable[[], object]] = []
-        with writing(self.path):
-            for stale in self.path.glob("*") if self.path.is_dir() else ():
+        self._path = artifact_dir / BASE / kind / folder_name(request_id)
+        with writing(self._path):
+            for stale in self._path.glob("*") if self._path.is_dir() else ():
                 if stale.is_file():
                     stale.unlink()
 
-    def lines(self, key: str, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Let a file of JSON Lines be written, whose path the document names by `key`."""
-        from pytest_l402.boundary.artifact_files import write_lines
+    def leave(self, document: Mapping[str, Any], **files: tuple[str, str | Rows]) -> dict[str, Any]:
+        """Write files, a text as it is, rows as JSON Lines, and last `summary.json`; return what that holds.
 
-        self._writes.append(partial(write_lines, self._noted(key, name), tuple(rows)))
-
-    def text(self, key: str, name: str, value: str) -> None:
-        """Let a text be written as it is, whose path the document names by `key`."""
-        from pytest_l402.boundary.artifact_files import write_text
-
-        self._writes.append(partial(write_text, self._noted(key, name), value))
-
-    def summary(self, value: Mapping[str, Any]) -> dict[str, Any]:
-        """Write every file, and last `summary.json`, which is what the command prints; return that.
+        It names each path by the file's keyword: `recordsPath` for `records`.
 
         Raises:
             Failed: a file could not be written; the document is told all the same.
         """
-        from pytest_l402.boundary.artifact_files import write_document
+        from pytest_l402.boundary.artifact_files import write_document, write_lines, write_text
 
-        path = self._noted("summaryPath", SUMMARY)
-        whole = {**value, "artifacts": self._paths}
-        with writing(self.path, value):
-            for write in self._writes:
-                write()
-            write_document(path, whole)
+        names = {key: name for key, (name, _) in files.items()} | {"summary": SUMMARY}
+        paths = {f"{key}Path": (self._path / name).as_posix() for key, name in names.items()}
+        whole = {**document, "artifacts": {"artifactDir": self._path.as_posix(), **paths}}
+        with writing(self._path, document):
+            for name, content in files.values():
+                if isinstance(content, str):
+                    write_text(self._path / name, content)
+                else:
+                    write_lines(self._path / name, content)
+            write_document(self._path / SUMMARY, whole)
         return whole
-
-    def _noted(self, key: str, name: str) -> Path:
-        path = self.path / name
-        self._paths[key] = path.as_posix()
-        return path
 
 
 @contextmanager

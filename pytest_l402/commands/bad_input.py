@@ -6,12 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class BadInput(ValueError):  # noqa: N818 - the name of the condition
-    """Arguments, environment, a file or a deployed system cannot be used; nothing was begun.
-
-    The text is one line without secrets; `code` is stable and becomes `failureCode`; `more` are further keys
-    of the document.
-    """
+class _CommandError(Exception):
+    """One line without secrets; `code` is stable and becomes `failureCode`, `more` are further keys."""
 
     def __init__(self, message: str, code: str = "bad_input", more: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -19,13 +15,12 @@ class BadInput(ValueError):  # noqa: N818 - the name of the condition
         self.more = more or {}
 
 
-class Failed(RuntimeError):  # noqa: N818 - the name of the condition
-    """What was asked for is not true; `code` is stable, `more` are further keys of the document."""
+class BadInput(_CommandError):
+    """Arguments, environment, a file or a deployed system cannot be used; nothing was begun."""
 
-    def __init__(self, message: str, code: str, more: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.more = more or {}
+
+class Failed(_CommandError):
+    """What was asked for is not true."""
 
 
 def plain(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 from pytest_l402 import __version__
 from pytest_l402.commands.bad_input import BadInput, plain
 from pytest_l402.commands.modes import Mode
+from pytest_l402.commands.outcome import UNUSABLE
 
 
 class Command(NamedTuple):
@@ -40,14 +41,6 @@ COMMANDS: Final = {
 """Every command by its name. Sources: runbooks staging-reconcile, lightning-ops, observability."""
 
 
-class NoCommand(BadInput):
-    """Nothing was asked for; whoever called may want to read `help`, that of all commands."""
-
-    def __init__(self, help: str) -> None:
-        super().__init__("expected a COMMAND, saw none; see pytest-l402 --help", "invalid_arguments")
-        self.help = help
-
-
 class Parser(argparse.ArgumentParser):
     """An argument parser whose refusal is an exception, so that it can be told as JSON."""
 
@@ -60,8 +53,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return what is asked of the command that the arguments name; its `run` takes that and returns a code.
 
     Raises:
-        BadInput: an unknown command, or arguments it does not take. `NoCommand` where none is named.
-        SystemExit: `--help` or `--version` was answered.
+        BadInput: no command, an unknown one, or arguments it does not take.
+        SystemExit: `--help` or `--version` was answered, or the help of all commands shown, with code 2.
     """
     name = next((argument for argument in arguments if not argument.startswith("-")), None)
     if name is not None and name not in COMMANDS:
@@ -76,7 +69,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"pytest-l402 {__version__}")
-    group = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
     for key, command in COMMANDS.items():
         sub = group.add_parser(
             key,
@@ -90,13 +83,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
             sub.set_defaults(run=module.run, fixed_mode=command.mode)
             if key != "triage":
                 arguments = _without_npm_dashes(arguments)
-                _add_faults(sub, key, arguments)
-    if not {*arguments} - {"--json"}:
-        raise NoCommand(parser.format_help())
+                if {"-h", "--help"} & {*arguments}:
+                    # Only here, as the stack, which has the faults, takes long to import.
+                    from pytest_l402.commands.faults import faults_help
+
+                    sub.epilog = f"{faults_help(key)}\n\n{sub.epilog}"
+    if not arguments:
+        # Nothing was done, so it is no pass: in a script the name of the command was an empty variable.
+        parser.print_help(sys.stderr)
+        raise SystemExit(UNUSABLE)
     given, unknown = parser.parse_known_args(arguments)
-    if unknown or name is None:
-        shown = plain(" ".join(unknown)[:200])
-        raise BadInput(f"unknown arguments {shown}; see pytest-l402 {name or ''} --help", "invalid_arguments")
+    if unknown:
+        seen = plain(" ".join(unknown)[:200])
+        raise BadInput(f"unknown arguments {seen}; see pytest-l402 {name} --help", "invalid_arguments")
     return given
 
 
@@ -104,21 +103,3 @@ def _without_npm_dashes(arguments: Sequence[str]) -> Sequence[str]:
     """Leave out `--` before an option: runbook lightning-ops writes `smoke:compile -- --json`, for npm."""
     pairs = zip(arguments, (*arguments[1:], ""), strict=True)
     return [given for given, after in pairs if given != "--" or not after.startswith("--")]
-
-
-def _add_faults(parser: argparse.ArgumentParser, command: str, arguments: Sequence[str]) -> None:
-    """Let the help tell of the faults; only then the stack, which has them, is imported."""
-    if {"-h", "--help"} & {*arguments}:
-        from pytest_l402.commands.faults import faults_help
-
-        parser.epilog = f"{faults_help(command)}\n\n{parser.epilog}"
-
-
-def asks_for_json(arguments: Sequence[str]) -> bool:
-    """Return whether an answer is to be JSON, also where the arguments cannot be parsed."""
-    return "--json" in arguments
-
-
-def own_arguments() -> Sequence[str]:
-    """Return the arguments of this process."""
-    return sys.argv[1:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from pytest_l402.commands.bad_input import BadInput, shown
+from pytest_l402.commands.bad_input import BadInput
 
 if TYPE_CHECKING:
     from pytest_l402.harness.faults import Fault
@@ -13,31 +13,15 @@ if TYPE_CHECKING:
 _COMPILE: Final = ("PaywallNotCompilable",)
 _DEPLOY: Final = (
     *_COMPILE,
-    "ActiveLookupFailure",
-    "DeployFailure",
-    "DeployedUnhealthy",
-    "DeployedChallengeWrong",
-    "DeployedUpstreamUnreachable",
-    "RollbackFailure",
-    "GatewayDown",
-    "ChallengeFailure",
-    "UpstreamFailure",
-    "UpstreamDown",
-    "PaymentFailure",
-    "PaymentPending",
-    "PreimageMissing",
+    *("ActiveLookupFailure", "DeployFailure", "DeployedUnhealthy", "DeployedChallengeWrong"),
+    *("DeployedUpstreamUnreachable", "RollbackFailure", "GatewayDown", "ChallengeFailure"),
+    *("UpstreamFailure", "UpstreamDown", "PaymentFailure", "PaymentPending", "PreimageMissing"),
     "WalletLocked",
 )
 _SALE: Final = (
     *_DEPLOY,
-    "PaymentSlow",
-    "ExecutorStops",
-    "HeartbeatStopped",
-    "SettlementLost",
-    "SettlementDelayed",
-    "SettlementProofMismatch",
-    "ProjectionStale",
-    "ProjectionProofMismatch",
+    *("PaymentSlow", "ExecutorStops", "HeartbeatStopped", "SettlementLost", "SettlementDelayed"),
+    *("SettlementProofMismatch", "ProjectionStale", "ProjectionProofMismatch"),
 )
 AFFECTING: Final[dict[str, tuple[str, ...]]] = {
     "smoke:compile": _COMPILE,
@@ -59,7 +43,12 @@ def read_faults(command: str, given: Sequence[str]) -> tuple[Fault, ...]:
     """
     if not given:
         return ()
-    faults = tuple(map(_fault, given))
+    from pytest_l402.stack.fault_names import FaultNameError, fault_of
+
+    try:
+        faults = tuple(map(fault_of, given))
+    except FaultNameError as error:
+        raise BadInput(f"--fault: {error}", "bad_fault") from None
     for fault in faults:
         if fault.name not in AFFECTING.get(command, (fault.name,)):
             affected = ", ".join(name for name, names in AFFECTING.items() if fault.name in names)
@@ -86,30 +75,3 @@ def faults_help(command: str) -> str:
     if "RollbackFailure" in names:
         lines.append("Without another fault there is no rollback that fails: RollbackFailure needs one.")
     return "\n".join(lines)
-
-
-def _fault(given: str) -> Fault:
-    import dataclasses
-
-    from pytest_l402.stack.fault_names import FAULTS, FaultNameError, fault_named
-
-    name, colon, value = given.partition(":")
-    values = {}
-    if colon:
-        kind = FAULTS.get(name)
-        fields = dataclasses.fields(kind) if kind is not None else ()
-        if kind is not None and not fields:
-            raise BadInput(
-                f"--fault: expected {name} alone, saw {shown(given)}; it takes no value", "bad_fault"
-            )
-        values = {field.name: _value(value) for field in fields[:1]}
-    try:
-        return fault_named(name, values)
-    except FaultNameError as error:
-        raise BadInput(f"--fault: {error}", "bad_fault") from None
-
-
-def _value(text: str) -> bool | int | str:
-    if text in ("true", "false"):
-        return text == "true"
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else text

@@ -50,21 +50,23 @@ def _leave(
     arguments: Arguments, folder: ArtifactFolder, rollout: Rollout, summary: ReconcileSummary
 ) -> Outcome:
     tables = rollout.tables()
-    for name, table in _ARTIFACTS:
-        rows = [row for row in tables.get(table, ()) if row["requestId"] == rollout.request_id]
-        folder.lines(f"{name}Path", f"{table}.jsonl", rows)
+    files = {
+        key: (
+            f"{table}.jsonl",
+            [row for row in tables.get(table, ()) if row["requestId"] == rollout.request_id],
+        )
+        for key, table in _ARTIFACTS
+    }
     row = summary.to_json()
     document = {"ok": row["ok"], "mode": arguments.mode.value, **row, **rollout.more}
-    if summary.ok:
-        return Outcome(folder.summary(document))
-    # A look that finds something else deployed has none of the codes of a reconcile.
-    code = document.setdefault("failureCode", "not_deployed")
-    failures = [(code, f"{summary.failure_reason}; {summary.deployment_status.value}")]
+    failures = []
+    if not summary.ok:
+        # A look that finds something else deployed has none of the codes of a reconcile.
+        code = document.setdefault("failureCode", "not_deployed")
+        failures = [(code, f"{summary.failure_reason}; {summary.deployment_status.value}")]
     if summary.original_failure_code is not None:
-        failures.insert(
-            0, (summary.original_failure_code.value, "see gateway_events.jsonl; it was rolled back")
-        )
-    return Outcome(folder.summary(document), tuple(failures))
+        failures = [(summary.original_failure_code.value, "see gateway_events.jsonl"), *failures]
+    return Outcome(folder.leave(document, **files), tuple(failures))
 
 
 run = running(_work)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_l402.commands.arguments import Arguments, add_shared_arguments
-from pytest_l402.commands.artifacts import ArtifactFolder
+from pytest_l402.commands.artifacts import ArtifactFolder, Rows
 from pytest_l402.commands.outcome import Outcome
 from pytest_l402.commands.runner import running
-from pytest_l402.commands.targets import Rows, opened
+from pytest_l402.commands.targets import opened
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,8 +48,7 @@ def _work(arguments: Arguments) -> Outcome:
         document["failureCode"] = found[0][0]
         document["failures"] = [{"code": code, "reason": reason} for code, reason in found]
     document["records"] = records
-    folder.lines("recordsPath", "records.jsonl", records)
-    return Outcome(folder.summary(document), tuple(found))
+    return Outcome(folder.leave(document, records=("records.jsonl", records)), tuple(found))
 
 
 def _shortfalls(records: Rows, denied_id: str) -> Iterator[tuple[str, str]]:

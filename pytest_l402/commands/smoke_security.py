@@ -33,17 +33,14 @@ def _work(arguments: Arguments) -> Outcome:
         try:
             held = drill()
         except (SecurityDrillRefused, SecurityDrillResidue) as error:
-            told = {"ok": False, "executionPath": "hosted-node", "failureCode": error.code}
-            document = folder.summary(
-                {"ok": False, "mode": arguments.mode.value, **told, "error": str(error)}
-            )
+            refused = {"ok": False, "mode": arguments.mode.value, "executionPath": "hosted-node"}
+            document = folder.leave({**refused, "failureCode": error.code, "error": str(error)})
             raise Failed(str(error), error.code, document) from None
         tables = target.tables()
-    for key, table in (("records", "records"), ("controls", "controls"), ("roles", "credential_roles")):
-        if tables:
-            folder.lines(f"{key}Path", f"{table}.jsonl", tables.get(table, []))
-    document = {"ok": held.ok, "mode": arguments.mode.value, **held.to_row()}
-    return Outcome(folder.summary(document), tuple((code, "it did not hold") for code in held.failures))
+    names = {"records": "records", "controls": "controls", "roles": "credential_roles"} if tables else {}
+    files = {key: (f"{table}.jsonl", tables.get(table, ())) for key, table in names.items()}
+    document = folder.leave({"ok": held.ok, "mode": arguments.mode.value, **held.to_row()}, **files)
+    return Outcome(document, tuple((code, "it did not hold") for code in held.failures))
 
 
 run = running(_work)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Any
 
 from pytest_l402.commands.arguments import Arguments, add_shared_arguments
-from pytest_l402.commands.artifacts import ArtifactFolder
+from pytest_l402.commands.artifacts import ArtifactFolder, Rows
 from pytest_l402.commands.outcome import Outcome
 from pytest_l402.commands.runner import running
-from pytest_l402.commands.targets import Rows, opened
-
-_REFERENCES = ("settlementId", "paymentProofRef", "requestId", "taskId", "routeId")
+from pytest_l402.commands.targets import opened
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _work(arguments: Arguments) -> Outcome:
-    from pytest_l402.ops.settlement.drill import contradictions, drill_books
+    from pytest_l402.ops.settlement.drill import drill_books, read_settlements
     from pytest_l402.ops.settlement.smoke import smoke_events
 
     with opened(arguments) as target:
@@ -35,38 +32,14 @@ def _work(arguments: Arguments) -> Outcome:
         settlements = target.settlements() if books is None else ()
         folder = ArtifactFolder(arguments.artifact_dir, "settlement", "smoke:settlement")
         if books is None:
-            failures = tuple(contradictions(settlements))
-            document = _read(settlements, failures)
+            document, failures = read_settlements(settlements)
             tables: Mapping[str, Rows] = {"settlements": settlements}
         else:
             document, failures = drill_books(books, smoke_events())
             tables = {table: books.rows(table) for table in ("invoices", "settlements", "conflicts")}
-    for table, rows in tables.items():
-        folder.lines(f"{table}Path", f"{table}.jsonl", rows)
+    files = {table: (f"{table}.jsonl", rows) for table, rows in tables.items()}
     whole = {"ok": document["ok"], "mode": arguments.mode.value, **document}
-    return Outcome(folder.summary(whole), failures)
-
-
-def _read(settlements: Rows, failures: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """Tell of settlements that were read; each is one that happened, so there are no transitions to tell."""
-    document: dict[str, Any] = {
-        "ok": not failures,
-        "processed": len(settlements),
-        "invoiceTransitions": [],
-        "settlements": [_without_none(row) for row in settlements],
-        "settlementIds": [row["settlementId"] for row in settlements],
-        "paymentProofRefs": [row["paymentProofRef"] for row in settlements],
-        "correlationRefs": [_without_none({key: row[key] for key in _REFERENCES}) for row in settlements],
-        "entered": 0,
-    }
-    if failures:
-        document["failureCode"] = failures[0][0]
-        document["failures"] = [{"code": code, "reason": reason} for code, reason in failures]
-    return document
-
-
-def _without_none(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if value is not None}
+    return Outcome(folder.leave(whole, **files), failures)
 
 
 run = running(_work)

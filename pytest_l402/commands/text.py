@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_l402.commands.bad_input import plain
-from pytest_l402.commands.claims import Claim, claims_of
+from pytest_l402.commands.claims import DEPLOY, Claim, claims_of
 from pytest_l402.commands.outcome import Outcome
 
 _WIDTH: Final = 100
@@ -41,16 +41,16 @@ def text_of(command: str, outcome: Outcome) -> str:
 def _claims(command: str, outcome: Outcome) -> Iterator[str]:
     claims = claims_of(command, outcome.document)
     known = {code for claim in claims for code in claim.codes}
-    broken = False
+    not_reached = False
     for claim in claims:
         codes = claim.codes or {code for code, _ in outcome.failures} - known
         denied = [(code, reason) for code, reason in outcome.failures if code in codes]
+        held = outcome.document.get(claim.key) if claim.key else not not_reached
         if denied:
-            broken = True
+            not_reached = claims is DEPLOY
             yield f"  failed  {claim.text}"
             yield from _parts(claim, denied, outcome)
-        elif not claim.quiet:
-            held = outcome.document.get(claim.key, False) if claim.key else not (broken and claim.in_order)
+        elif held is not None:
             yield f"  {'ok' if held else '-':6}  {claim.text}"
 
 
@@ -69,9 +69,8 @@ def _files(outcome: Outcome) -> Iterator[str]:
     folder = plain(str(paths.pop("artifactDir")))
     yield "files"
     yield f"  {folder}/"
-    yield from _wrapped(
-        "  ", ", ".join(Path(path).name for key, path in paths.items() if key.endswith("Path"))
-    )
+    names = (Path(path).name for key, path in paths.items() if key.endswith("Path"))
+    yield from _wrapped("  ", ", ".join(names))
 
 
 def _wrapped(label: str, text: str) -> list[str]:

@@ -47,6 +47,25 @@ def fault_named(name: str, values: Mapping[str, Any]) -> Fault:
         raise FaultNameError(str(error)) from None
 
 
+def fault_of(text: str) -> Fault:
+    """Return the fault that `NAME` or `NAME:VALUE` means; the value is that of its first field.
+
+    Raises:
+        FaultNameError: as `fault_named`, or a value for a fault that takes none.
+    """
+    name, colon, value = text.partition(":")
+    fields = dataclasses.fields(FAULTS[name]) if name in FAULTS else ()
+    if colon and name in FAULTS and not fields:
+        raise FaultNameError(f"expected {name} alone, saw {quoted(text)}; it takes no value")
+    return fault_named(name, {field.name: _value(value) for field in fields[:1] if colon})
+
+
+def _value(text: str) -> bool | int | str:
+    if text in ("true", "false"):
+        return text == "true"
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else text
+
+
 def _checked(where: str, kind: str, value: Any) -> Any:
     fits = {
         "bool": isinstance(value, bool),

@@ -1,15 +1,27 @@
-"""What a command works on: the stand-in stack, or a deployed system; each imported only when it is meant."""
+"""What a command works on: the stand-in stack, or a deployed system; each imported only when it is meant.
+
+The two have the same methods, and a command is a function of either. A method that returns something to carry
+out has checked that the target can be used, and may be changed, and has changed nothing yet: files of an
+earlier run are removed in between.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_l402.commands.arguments import Arguments
 from pytest_l402.commands.bad_input import BadInput
-from pytest_l402.commands.targets.target import FlowRun, Observed, Rollout, Rows, Target
+from pytest_l402.commands.targets.work import FlowRun, Observed, Rollout
 
-__all__ = ["FlowRun", "Observed", "Rollout", "Rows", "Target", "opened"]
+if TYPE_CHECKING:
+    from pytest_l402.commands.targets.live import LiveTarget
+    from pytest_l402.commands.targets.stack import StackTarget
+
+    Target: TypeAlias = StackTarget | LiveTarget
+
+__all__ = ["FlowRun", "Observed", "Rollout", "opened"]
 
 
 @contextmanager

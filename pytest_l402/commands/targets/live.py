@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_l402.commands.arguments import Arguments
+from pytest_l402.commands.artifacts import Rows
 from pytest_l402.commands.bad_input import BadInput, Failed
 from pytest_l402.commands.modes import Mode
-from pytest_l402.commands.targets.target import FlowRun, Observed, Rollout, Rows
+from pytest_l402.commands.targets.work import FlowRun, Observed, Rollout
 from pytest_l402.contract import FlowEvent, FlowMode, FullFlowSummary
 from pytest_l402.harness.clock import SystemClock
 from pytest_l402.live import (

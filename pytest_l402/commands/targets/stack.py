@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_l402.commands.arguments import Arguments
+from pytest_l402.commands.artifacts import Rows
 from pytest_l402.commands.faults import read_faults
-from pytest_l402.commands.targets.target import FlowRun, Observed, Rollout, Rows
+from pytest_l402.commands.targets.work import FlowRun, Observed, Rollout
 from pytest_l402.contract import FlowEvent, FullFlowSummary
 from pytest_l402.ops.compile.paywall import PaywallDefinition
 from pytest_l402.ops.reconcile.deployments import Deployment

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pytest_l402.contract import DeploymentStatus, ExecutionPath, ObservabilityRecord, Plane, Speaker
 from pytest_l402.harness.observation import observation
-from pytest_l402.ops.reconcile.deployments import Deployment, GatewayEvent, Intent
+from pytest_l402.ops.compile.compilation import Compilation
+from pytest_l402.ops.reconcile.deployments import COMPILED, Deployment, GatewayEvent, Intent, deployment_id
 from pytest_l402.ops.reconcile.ports import ActiveDeployment
 from pytest_l402.ops.reconcile.steps import Stage
 from pytest_l402.ops.reconcile.summary import Failure, ReconcileSummary
@@ -94,6 +95,34 @@ def deployment_row(
         created_at_ms=intent.started_at_ms,
         updated_at_ms=now_ms,
         request_id=intent.request_id,
+        execution_path=ExecutionPath.HOSTED_NODE,
+    )
+
+
+def compiled_row(compilation: Compilation, request_id: str, now_ms: int) -> Deployment:
+    """Return the row of an intent to deploy what was compiled: `pending`, or `failed` if it is not valid."""
+    metadata = {
+        "executionPath": ExecutionPath.HOSTED_NODE.value,
+        "ruleCount": compilation.rule_count,
+        "valid": compilation.valid,
+    }
+    return Deployment(
+        deployment_id=deployment_id(request_id, COMPILED),
+        paywall_id=None,
+        owner_id=None,
+        config_hash=compilation.config_hash,
+        image_digest=None,
+        status=DeploymentStatus.PENDING if compilation.valid else DeploymentStatus.FAILED,
+        diagnostics={
+            "diagnostics": [item.to_json() for item in compilation.diagnostics],
+            "metadata": metadata,
+            "requestId": request_id,
+        },
+        applied_at_ms=None,
+        rolled_back_from=None,
+        created_at_ms=now_ms,
+        updated_at_ms=now_ms,
+        request_id=request_id,
         execution_path=ExecutionPath.HOSTED_NODE,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from pytest_l402.contract import proof_join_key
 from pytest_l402.ops.settlement.ingest import (
@@ -13,6 +13,8 @@ from pytest_l402.ops.settlement.ingest import (
     IngestRefused,
     ingest_settlements,
 )
+
+_REFERENCES: Final = ("settlementId", "paymentProofRef", "requestId", "taskId", "routeId")
 
 
 class Books(BatchBooks, Protocol):
@@ -57,6 +59,31 @@ def drill_books(
     document["conflict"] = {"refused": bool(refused_codes), "codes": list(refused_codes)}
     if failures:
         document |= {"failureCode": failures[0][0], "failures": [code for code, _ in failures]}
+    return document, failures
+
+
+def read_settlements(
+    rows: Sequence[Mapping[str, Any]],
+) -> tuple[dict[str, Any], tuple[tuple[str, str], ...]]:
+    """Judge settlements that are on record; return the document and what does not hold, as `drill_books`.
+
+    Each of them is one that happened, so there are no transitions to tell, and none is entered.
+    """
+    failures = tuple(contradictions(rows))
+    known = [{key: value for key, value in row.items() if value is not None} for row in rows]
+    document: dict[str, Any] = {
+        "ok": not failures,
+        "processed": len(rows),
+        "invoiceTransitions": [],
+        "settlements": known,
+        "settlementIds": [row["settlementId"] for row in rows],
+        "paymentProofRefs": [row["paymentProofRef"] for row in rows],
+        "correlationRefs": [{key: row[key] for key in _REFERENCES if key in row} for row in known],
+        "entered": 0,
+    }
+    if failures:
+        document["failureCode"] = failures[0][0]
+        document["failures"] = [{"code": code, "reason": reason} for code, reason in failures]
     return document, failures
 
 
