@@ -28,18 +28,20 @@ class YamlEntry(BaseModel):
         if isinstance(value, cls):
             return value
         if not isinstance(value, dict):
-            raise fault("a mapping", seen(value))
+            raise departure("a mapping", seen(value))
         known = list(cls.model_fields)
         for key in value:
             if key not in known:
                 shown = f"{seen(key)}{suggestion(str(key), known)}"
-                raise fault(f"only {', '.join(known)}", shown)
+                raise departure(f"only {', '.join(known)}", shown)
         return value
 
 
-def fault(expected: str, saw: str) -> PydanticCustomError:
+def departure(expected: str, saw: str) -> PydanticCustomError:
     """Return what a validator of a field raises; `validated` puts the place before it."""
-    return PydanticCustomError("fault", "expected {expected}, saw {saw}", {"expected": expected, "saw": saw})
+    return PydanticCustomError(
+        "departure", "expected {expected}, saw {saw}", {"expected": expected, "saw": saw}
+    )
 
 
 def accepts(condition: Callable[[Any], bool], expected: str) -> BeforeValidator:
@@ -47,7 +49,7 @@ def accepts(condition: Callable[[Any], bool], expected: str) -> BeforeValidator:
 
     def accept(value: object) -> object:
         if not condition(value):
-            raise fault(expected, seen(value))
+            raise departure(expected, seen(value))
         return value
 
     return BeforeValidator(accept)
@@ -66,7 +68,7 @@ def word_of(words: type[StrEnum]) -> BeforeValidator:
 
     def accept(value: object) -> object:
         if value not in known:
-            raise fault(*one_of(known, value))
+            raise departure(*one_of(known, value))
         return value
 
     return BeforeValidator(accept)

@@ -26,9 +26,9 @@ def reported(where: str, model: type[D], answer: object) -> D:
     try:
         return model.decode(_in_json_spelling(answer))
     except DocumentError as error:
-        fault = error.faults[0]
-        under = f" under {fault.field}" if fault.field else ""
-        raise wrong_schema(where, f"{fault.expected}{under}", answer) from None
+        departure = error.departures[0]
+        under = f" under {departure.field}" if departure.field else ""
+        raise wrong_schema(where, f"{departure.expected}{under}", answer) from None
 
 
 def wrong_schema(where: str, expected: str, seen: object) -> LiveError:

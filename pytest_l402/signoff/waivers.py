@@ -20,7 +20,7 @@ from pydantic import BeforeValidator, TypeAdapter
 
 from pytest_l402.boundary.strict_yaml import YamlError, read_yaml
 from pytest_l402.boundary.text_safety import seen, suggestion
-from pytest_l402.boundary.yaml_entries import Entries, OneLine, YamlEntry, fault, validated
+from pytest_l402.boundary.yaml_entries import Entries, OneLine, YamlEntry, departure, validated
 from pytest_l402.signoff.catalogue import Catalogue
 
 MAX_DAYS: Final = 30
@@ -131,7 +131,7 @@ def _day(value: object) -> date:
         day = date.fromisoformat(value) if isinstance(value, str) else value
         if isinstance(day, date) and not isinstance(day, datetime):
             return day
-    raise fault("a date (YYYY-MM-DD)", seen(value))
+    raise departure("a date (YYYY-MM-DD)", seen(value))
 
 
 class _WaiverEntry(YamlEntry):
