@@ -129,7 +129,7 @@ class Attached:
         ]
         if not lacking:
             return
-        remedy = f"attach an object with {_FORM} (docs/write-a-rehearsal.md)"
+        remedy = f"attach an object with {_FORM} (docs/rehearse-another-system.md)"
         if callable(system) and set(_METHODS) <= set(lacking):
             raise UnusableSystemError(
                 "l402_evidence.attach(tables): expected a system, saw tables alone, which do not say who was "

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from served_platform import START_S, Platform
@@ -49,11 +50,22 @@ def reasons(document: dict[str, Any], rehearsal: str) -> str:
 def test_a_read_only_run_is_incomplete_and_says_why(platform: Platform, state: Path, tmp_path: Path) -> None:
     with platform.live(state, allow_changes=True) as live:
         assert live.reconcile("deployed").ok
+        active = live.gateway.active(request_id="look")
     before = len(platform.changes())
     ran, document = rehearse(platform, tmp_path / "output")
     assert ran.returncode == 1
     assert document["verdict"] == "INCOMPLETE"
     assert document["run"]["mode"] == "live"
+    (system,) = document["systems"]
+    hosts = [urlsplit(url).netloc for url in (live.gateway.url, live.control_plane.url)]
+    assert active is not None
+    assert system["name"] == f"L402 platform at {hosts[0]}"
+    assert system["version"] == f"configHash {active.config_hash}"
+    assert (system["digest"], system["pinned"]) == (active.image_digest, "by-digest")
+    assert [(part["role"], part["name"]) for part in system["parts"]] == [
+        ("gateway", hosts[0]),
+        ("control plane", hosts[1]),
+    ]
     found = states(document)
     assert found["staging-inspected"] == "PASSED"
     assert set(found.values()) <= {"PASSED", "NOT_RUN", "INCOMPLETE"}
@@ -214,7 +226,7 @@ def test_trouble_with_the_system_fails_the_test_with_its_one_line(
     assert ran.returncode == 1
     assert "saw 401 invalid_ops_secret; check OA_LIGHTNING_OPS_SECRET" in ran.stdout
     assert "Traceback" not in ran.stdout
-    assert "live_fixtures.py" not in ran.stdout
+    assert "fixtures/live.py" not in ran.stdout
 
 
 def test_notes_that_cannot_be_read_are_one_line_and_stay(platform: Platform, tmp_path: Path) -> None:
@@ -226,7 +238,7 @@ def test_notes_that_cannot_be_read_are_one_line_and_stay(platform: Platform, tmp
     ran = own_run(platform, folder)
     assert ran.returncode == 1
     assert "live-changes.json" in ran.stdout
-    assert "live_fixtures.py" not in ran.stdout
+    assert "fixtures/live.py" not in ran.stdout
     assert notes.read_text() == "{"
 
 

@@ -52,6 +52,12 @@ def test_the_rehearsals_hold_for_it(rehearsals: RehearsedProject, conftest: str)
         for node in entry["nodes"]:
             assert node["checks"]
             assert {check["state"] for check in node["checks"]} == {"HELD"}
+    parts = [part for system in run.document["systems"] for part in system["parts"] if not part["ours"]]
+    assert [(part["role"], part["name"], part["distribution"], part["version"]) for part in parts] == [
+        ("buyer", "MyClient", None, None),
+        ("buyer", "L402Client", "l402-requests", "0.9.0"),
+    ]
+    assert "buyer: L402Client of l402-requests 0.9.0, in MyClient" in " ".join(run.output.split())
     # It was this client that asked: it names no request, so the operator's edge did.
     bought = [name for name in run.evidence() if "test_same_request_twice" in name and "exchanges" in name]
     assert b'"requestId":"buyer-' in run.evidence()[bought[0]]
