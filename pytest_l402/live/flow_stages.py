@@ -8,13 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_l402.contract import (
-    DeniedStatus,
-    GatewayReconcile,
-    PaidRequest,
-    PaidStatus,
-    PaywallCreation,
     Plane,
-    PolicyDeniedRequest,
     SettlementCorrelation,
     hosted_proof_reference,
 )
@@ -24,12 +18,16 @@ from pytest_l402.live.observing import observe_settlements
 from pytest_l402.live.probes import live_targets
 from pytest_l402.live.system import LiveSystem
 from pytest_l402.ops.compile.compilation import compile_paywalls
-from pytest_l402.ops.full_flow.stages import Sections, Stage
-from pytest_l402.ops.full_flow.verification import (
-    compare_paths,
-    observability_failures,
-    observability_section,
+from pytest_l402.ops.full_flow.findings import (
+    note_denied,
+    note_observability,
+    note_paid,
+    note_parity,
+    note_paywall,
+    note_reconcile,
 )
+from pytest_l402.ops.full_flow.stages import Sections, Stage
+from pytest_l402.ops.full_flow.verification import compare_paths
 from pytest_l402.ops.reconcile.ports import ProbeTarget
 from pytest_l402.protocol import ProtocolError, parse_credential
 
@@ -64,38 +62,15 @@ class LiveFlowStages:
         if not targets:
             return
         self._target = target = targets[0]
-        ids = {
-            "paywallId": target.paywall_id,
-            "ownerId": target.owner_id,
-            "routeId": target.rule_id.removeprefix(f"{target.paywall_id}:"),
-        }
-        stage.details.update(ids)
-        self.sections.paywall_creation = PaywallCreation(
-            ok=True, paywall_id=ids["paywallId"], owner_id=ids["ownerId"], route_id=ids["routeId"]
-        )
+        route_id = target.rule_id.removeprefix(f"{target.paywall_id}:")
+        note_paywall(self.sections, stage, target.paywall_id, target.owner_id, route_id)
 
     def reconcile_gateway(self, stage: Stage) -> None:
         """gateway.reconcile: deploys where that is allowed, else looks whether a deploy would change it."""
         allowed = self.system.permission.allowed
         work = self.system.reconcile if allowed else self.system.inspect
-        summary = work(stage.request_id)
-        reasons = [str(part) for part in (summary.failure_code, summary.failure_reason) if part is not None]
-        stage.expect("gateway_reconcile", summary.ok, ": ".join(reasons) or summary.deployment_status.value)
-        self.sections.gateway_reconcile = GatewayReconcile(
-            request_id=summary.request_id,
-            deployment_id=summary.deployment_id,
-            config_hash=summary.config_hash,
-            deployment_status=summary.deployment_status,
-            challenge_ok=summary.challenge_ok,
-            proxy_ok=summary.proxy_ok,
-            health_ok=summary.health_ok,
-        )
-        row = self.sections.gateway_reconcile.to_row()
-        stage.details.update(
-            {key: row[key] for key in ("deploymentId", "configHash", "challengeOk", "proxyOk", "healthOk")},
-            status=summary.deployment_status.value,
-            deployed=allowed,
-        )
+        note_reconcile(self.sections, stage, work(stage.request_id))
+        stage.details.update(deployed=allowed)
 
     def pay_request(self, stage: Stage) -> None:
         """request.paid: the proof of an earlier payment opens the route, and its settlement is known."""
@@ -108,19 +83,8 @@ class LiveFlowStages:
         settled = observe_settlements(self.system, self.clock, self._target.paywall_id)
         row: Mapping[str, Any] = next((row for row in settled if row["paymentProofRef"] == proof), {})
         stage.expect(check, bool(row), f"expected a settlement with {proof}, saw {len(settled)} others")
-        self.sections.paid_request = section = PaidRequest(
-            status=PaidStatus.FAILED if stage.failures else PaidStatus.PAID,
-            request_id=row.get("requestId") or stage.request_id,
-            task_id=row.get("taskId"),
-            route_id=row.get("routeId"),
-            settlement_id=row.get("settlementId"),
-            amount_msats=row.get("amountMsats"),
-            payment_proof_ref=row.get("paymentProofRef"),
-        )
-        stage.request_id = section.request_id
-        told = section.to_row()
-        keys = ("settlementId", "paymentProofRef", "amountMsats", "taskId", "routeId")
-        stage.details.update({key: told[key] for key in keys}, paidBefore=True)
+        section = note_paid(self.sections, stage, row)
+        stage.details.update(paidBefore=True)
         self.sections.settlement_correlation = SettlementCorrelation(
             processed=len(settled),
             settlement_ids=tuple(item["settlementId"] for item in settled),
@@ -140,40 +104,20 @@ class LiveFlowStages:
             stage.expect("policy_deny", False, "not run: the global pause needs --allow-live-changes")
             return
         drill = self.system.run_security_drill(stage.request_id)
-        denied = drill.global_pause
-        self.sections.policy_denied_request = PolicyDeniedRequest(
-            status=DeniedStatus.ALLOWED if denied.allowed else DeniedStatus.DENIED,
-            request_id=stage.request_id,
-            deny_reason_code=denied.code,
-            deny_reason=denied.reason,
-            source="global_pause",
-        )
-        stage.details.update(denyReasonCode=denied.code, denyReason=denied.reason)
+        said = drill.global_pause
+        note_denied(self.sections, stage, denied=not said.allowed, code=said.code, reason=said.reason)
         stage.expect("policy_deny", drill.ok, ", ".join(drill.failures))
 
     def verify_observability(self, stage: Stage) -> None:
         """observability.verify: what was seen of every plane makes complete records."""
-        records = self.system.journal.rows("records")
-        section = self.sections.observability = observability_section(records)
-        stage.details.update(
-            recordCount=section.record_count, missingFieldKeys=list(section.missing_field_keys)
-        )
-        for reason in observability_failures(records):
-            stage.expect("observability", False, reason)
+        note_observability(self.sections, stage, self.system.journal.rows("records"))
 
     def verify_parity(self, stage: Stage) -> None:
         """parity.verify: both paths hold the parity keys; other payments than these agree by key only."""
         records = self.system.journal.rows("records")
         compared = compare_paths(records, self.local_artifact, self.local_artifact.as_posix())
-        section = self.sections.parity = compared.section
-        row = section.to_row()
-        keys = ("localArtifactPresent", "localArtifactPath", "hostedMissingKeys", "localMissingKeys")
-        stage.details.update({key: row[key] for key in keys})
-        missing = ", ".join(section.hosted_missing_keys)
-        stage.expect("hosted_parity", not missing, f"no hosted record has a value for {missing}")
-        if section.local_artifact_present or not self.allow_missing_local_artifact:
-            for reason in compared.local_failures(by_value=False):
-                stage.expect("local_parity", False, reason)
+        may_be_missing = self.allow_missing_local_artifact
+        note_parity(self.sections, stage, compared, by_value=False, may_be_missing=may_be_missing)
 
     def _prepaid(self) -> tuple[str, str]:
         """Return payment hash and hosted reference of the prepaid proof."""

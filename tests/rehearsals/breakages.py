@@ -15,6 +15,7 @@ import pytest
 from pytest_l402.contract import NodeSyncStatus, Plane, TaskStatus, WalletState
 from pytest_l402.harness import faults as injected
 from pytest_l402.harness import journal
+from pytest_l402.ops.full_flow import findings as flow_findings
 from pytest_l402.ops.full_flow import flow as full_flow
 from pytest_l402.stack import faults, stack
 from pytest_l402.stack.books import books as settlement_books
@@ -230,7 +231,7 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     around(
         patch,
-        flow_stages,
+        flow_findings,
         "PaidRequest",
         lambda original, **named: original(**{**named, "amount_msats": named["amount_msats"] + 1000}),
     )

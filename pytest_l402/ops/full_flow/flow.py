@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pytest_l402.boundary import printable, redact_text
-from pytest_l402.boundary.artifact_files import write_document, write_lines
+from pytest_l402.boundary.whole_files import write_document, write_lines
 from pytest_l402.contract import (
     CHECK_NAMES,
     Coverage,

@@ -1,4 +1,4 @@
-"""Decides what each stage of the hosted full flow does, and which of the eight checks it bears out."""
+"""What each stage of the hosted full flow does, and which of the eight checks it bears out."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_l402.contract import (
-    DeniedStatus,
     DeploymentStatus,
-    ExecutionPath,
     GatewayReconcile,
-    PaidRequest,
-    PaidStatus,
-    PaywallCreation,
     Plane,
-    PolicyDeniedRequest,
-    SettlementCorrelation,
     Speaker,
     TaskStatus,
 )
 from pytest_l402.harness.network import REQUEST_ID_HEADER, TASK_ID_HEADER, Request
-from pytest_l402.harness.observation import observation
-from pytest_l402.ops.full_flow.stages import Sections, Stage
-from pytest_l402.ops.full_flow.verification import (
-    compare_paths,
-    observability_failures,
-    observability_section,
+from pytest_l402.harness.observation import observe
+from pytest_l402.ops.full_flow.findings import (
+    note_correlation,
+    note_denied,
+    note_gateway,
+    note_observability,
+    note_paid,
+    note_parity,
+    note_paywall,
+    note_reconcile,
 )
+from pytest_l402.ops.full_flow.stages import Sections, Stage
+from pytest_l402.ops.full_flow.verification import compare_paths
 from pytest_l402.ops.reconcile.gateway_probes import GatewayProbes
+from pytest_l402.ops.reconcile.records import HEALTH_ENDPOINT, PROBE_FAILED, RECONCILE_ENDPOINT
 from pytest_l402.stack import roles
 from pytest_l402.stack.buyer.executor import DEFAULT_USER
 from pytest_l402.stack.buyer.executor import Executor as BuiltInExecutor
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from pytest_l402.harness.journal import Row
     from pytest_l402.stack.stack import Stack
 
-RECONCILE_ENDPOINT = "/api/lightning/paywalls/reconcile"
-HEALTH_ENDPOINT = "/l402/health"
 PAUSE_REASON = "global pause policy is active"
 
 
@@ -75,39 +73,15 @@ class FlowStages:
         stage.details.update(ids)
         control_plane: ControlPlane = self.stack.control_plane
         control_plane.create_paywall(paywall)
-        self.sections.paywall_creation = PaywallCreation(
-            ok=True,
-            paywall_id=paywall.paywall_id,
-            owner_id=paywall.owner_id,
-            route_id=paywall.route_id,
-        )
+        note_paywall(self.sections, stage, paywall.paywall_id, paywall.owner_id, paywall.route_id)
 
     def reconcile_gateway(self, stage: Stage) -> None:
         """gateway.reconcile: the gateway sells what the control plane says, and delivers it when paid."""
         gateway: object = self.stack.gateway
-        section = self._deployed(stage) if isinstance(gateway, Gateway) else self._as_found(stage)
-        self.sections.gateway_reconcile = section
-        row = section.to_row()
-        stage.details.update(
-            {key: row[key] for key in ("deploymentId", "configHash")},
-            status=section.deployment_status.value,
-            **{key: row[key] for key in ("challengeOk", "proxyOk", "healthOk")},
-        )
-
-    def _deployed(self, stage: Stage) -> GatewayReconcile:
-        """Reconcile the stack's own gateway."""
-        summary = self.stack.reconciler().reconcile(stage.request_id)
-        reason = f"{summary.failure_code}: {summary.failure_reason}"
-        stage.expect("gateway_reconcile", summary.ok, reason)
-        return GatewayReconcile(
-            request_id=summary.request_id,
-            deployment_id=summary.deployment_id,
-            config_hash=summary.config_hash,
-            deployment_status=summary.deployment_status,
-            challenge_ok=summary.challenge_ok,
-            proxy_ok=summary.proxy_ok,
-            health_ok=summary.health_ok,
-        )
+        if isinstance(gateway, Gateway):
+            note_reconcile(self.sections, stage, self.stack.reconciler().reconcile(stage.request_id))
+        else:
+            note_gateway(self.sections, stage, self._as_found(stage))
 
     def _as_found(self, stage: Stage) -> GatewayReconcile:
         """Probe a gateway that somebody else configures: nothing is deployed, so there is no deployment."""
@@ -115,21 +89,21 @@ class FlowStages:
         report = GatewayProbes(self.stack.client, paywall.path, paywall.price_msats, stage.request_id).run(
             self.stack.wallet
         )
-        code = next(
-            (
-                f"{name}_check_failed"
-                for name, ok in (
-                    ("health", report.health_ok),
-                    ("challenge", report.challenge_ok),
-                    ("proxy", report.proxy_ok),
-                )
-                if not ok
-            ),
-            None,
-        )
-        self._observe(stage, Speaker.SYSTEM, Plane.CONTROL, RECONCILE_ENDPOINT, code)
-        probe_code = None if report.ok else "gateway_probe_failed"
-        self._observe(stage, Speaker.GATEWAY, Plane.GATEWAY, HEALTH_ENDPOINT, probe_code)
+        oks = {"health": report.health_ok, "challenge": report.challenge_ok, "proxy": report.proxy_ok}
+        code = next((f"{name}_check_failed" for name, ok in oks.items() if not ok), None)
+        probed = None if report.ok else PROBE_FAILED
+        for plane, speaker, endpoint, reason in (
+            (Plane.CONTROL, Speaker.SYSTEM, RECONCILE_ENDPOINT, code),
+            (Plane.GATEWAY, Speaker.GATEWAY, HEALTH_ENDPOINT, probed),
+        ):
+            observe(
+                self.stack.harness,
+                plane,
+                speaker,
+                request_id=stage.request_id,
+                endpoint=endpoint,
+                deny_reason=reason,
+            )
         stage.expect("gateway_reconcile", report.ok, ", ".join(report.reasons))
         return GatewayReconcile(
             request_id=stage.request_id,
@@ -167,21 +141,10 @@ class FlowStages:
         stage.expect(
             check, amount == paywall.price_msats, f"expected {paywall.price_msats} msats, saw {amount}"
         )
-        section = PaidRequest(
-            status=PaidStatus.FAILED if stage.failures else PaidStatus.PAID,
-            request_id=bought.request_id,
-            task_id=row.get("taskId") or getattr(bought, "task_id", None),
-            route_id=row.get("routeId"),
-            settlement_id=row.get("settlementId"),
-            amount_msats=amount,
-            payment_proof_ref=row.get("paymentProofRef"),
-        )
+        section = note_paid(self.sections, stage, row, getattr(bought, "task_id", None))
         self.payment_hash = row.get("paymentHash") or getattr(bought, "payment_hash", None)
-        self.sections.paid_request = section
-        told = section.to_row()
-        keys = ("settlementId", "paymentProofRef", "amountMsats", "taskId", "routeId")
-        stage.details.update({key: told[key] for key in keys})
-        self._correlate(stage, section)
+        settlements = stack.settlement_store.rows("settlements")
+        note_correlation(self.sections, stage, self._records(), settlements, section)
 
     def deny_request(self, stage: Stage) -> None:
         """request.denied: under the global pause nothing is sold, and nothing reaches wallet or store."""
@@ -197,14 +160,8 @@ class FlowStages:
                 paywall.path, headers={REQUEST_ID_HEADER: stage.request_id, TASK_ID_HEADER: task.task_id}
             )
         denied = task.is_blocked and task.last_error_code is not None
-        self.sections.policy_denied_request = PolicyDeniedRequest(
-            status=DeniedStatus.DENIED if denied else DeniedStatus.ALLOWED,
-            request_id=stage.request_id,
-            deny_reason_code=task.last_error_code,
-            deny_reason=task.last_error_reason,
-            source="global_pause",
-        )
-        stage.details.update(denyReasonCode=task.last_error_code, denyReason=task.last_error_reason)
+        code, reason = task.last_error_code, task.last_error_reason
+        note_denied(self.sections, stage, denied=denied, code=code, reason=reason)
         check = "policy_deny"
         stage.expect(check, denied, f"expected a blocked task, saw {task.status.value}")
         challenged = "www-authenticate" in answer.headers
@@ -219,12 +176,7 @@ class FlowStages:
 
     def verify_observability(self, stage: Stage) -> None:
         """observability.verify: every record of the flow is complete, and every plane has spoken."""
-        section = self.sections.observability = observability_section(self._records())
-        stage.details.update(
-            recordCount=section.record_count, missingFieldKeys=list(section.missing_field_keys)
-        )
-        for reason in observability_failures(self._records()):
-            stage.expect("observability", False, reason)
+        note_observability(self.sections, stage, self._records())
 
     def verify_parity(self, stage: Stage) -> None:
         """parity.verify: both paths hold the parity keys, and those of this run agree by value."""
@@ -235,16 +187,9 @@ class FlowStages:
         if own and isinstance(executor, KeepsLocalArtifact):
             executor.write_local_artifact(path)
         compared = compare_paths(self.stack.journal.rows("records"), path, self._shown(path))
-        section = self.sections.parity = compared.section
-        row = section.to_row()
-        keys = ("localArtifactPresent", "localArtifactPath", "hostedMissingKeys", "localMissingKeys")
-        stage.details.update({key: row[key] for key in keys})
-        missing = ", ".join(section.hosted_missing_keys)
-        stage.expect("hosted_parity", not missing, f"no hosted record has a value for {missing}")
-        if section.local_artifact_present or not self.allow_missing_local_artifact:
-            # A historical artifact tells of other payments: only that of this run can agree by value.
-            for reason in compared.local_failures(by_value=own):
-                stage.expect("local_parity", False, reason)
+        # A historical artifact tells of other payments: only that of this run can agree by value.
+        may_be_missing = self.allow_missing_local_artifact
+        note_parity(self.sections, stage, compared, by_value=own, may_be_missing=may_be_missing)
 
     def _buy(self, path: str) -> BuyResult:
         executor: roles.PlaysExecutor | BuiltInExecutor = self.stack.executor
@@ -253,56 +198,9 @@ class FlowStages:
             return executor.buy(path, new_credential=True)
         return executor.buy(path)
 
-    def _correlate(self, stage: Stage, paid: PaidRequest) -> None:
-        records, proof = self._records(), paid.payment_proof_ref
-        stored = {
-            row["paymentProofRef"]: row["settlementId"]
-            for row in self.stack.settlement_store.rows("settlements")
-        }
-        processed = [
-            row["paymentProofRef"]
-            for row in records
-            if _speaks(row, Plane.SETTLEMENT) and not row["denyReason"]
-        ]
-        known = [value for value in processed if value in stored]
-        self.sections.settlement_correlation = SettlementCorrelation(
-            processed=len(processed),
-            settlement_ids=tuple(stored[value] for value in known),
-            payment_proof_refs=tuple(known),
-        )
-        check = "settlement_correlation"
-        stage.expect(check, known == processed, "expected every settlement record in the store, saw another")
-        for plane in (Plane.GATEWAY, Plane.SETTLEMENT, Plane.UI):
-            told = {
-                (row["paymentProofRef"], row["paidAmountMsats"])
-                for row in records
-                if _speaks(row, plane) and row["requestId"] == paid.request_id and row["paymentProofRef"]
-            }
-            stage.expect(
-                check,
-                told == {(proof, paid.amount_msats)},
-                f"expected plane {plane.value} to tell of {proof} and {paid.amount_msats} msats alone",
-            )
-
     def _records(self) -> list[Row]:
         rows = self.stack.journal.rows("records")[self._first_record :]
         return [row for row in rows if not str(row["requestId"] or "").startswith(REQUEST_ID_PREFIX)]
-
-    def _observe(
-        self, stage: Stage, executor: Speaker, plane: Plane, endpoint: str, deny_reason: str | None
-    ) -> None:
-        clock = self.stack.clock
-        self.stack.journal.emit(
-            observation(
-                plane=plane,
-                executor=executor,
-                execution_path=ExecutionPath.HOSTED_NODE,
-                observed_at_ms=clock.tick(),
-                request_id=stage.request_id,
-                endpoint=endpoint,
-                deny_reason=deny_reason,
-            )
-        )
 
     def _register(self, request_id: str, request: Request) -> str:
         control_plane: ControlPlane = self.stack.control_plane
@@ -341,7 +239,3 @@ def _global_pause(control_plane: ControlPlane) -> Iterator[None]:
     finally:
         if not before:
             control_plane.set_global_pause(False)
-
-
-def _speaks(row: Mapping[str, Any], plane: Plane) -> bool:
-    return (row["plane"], row["executor"] == Speaker.DESKTOP) == (plane, False)
