@@ -1,11 +1,14 @@
-"""Decides how a file reaches the disk: whole or not at all."""
+"""Decides how a file reaches the disk: whole or not at all, JSON for people and JSON Lines for programs."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -28,6 +31,23 @@ def write_whole(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     flush_folder(path.parent)
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> Path:
+    """Write one JSON document, indented by two blanks and ending in LF, and return the path."""
+    return write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text as it is, in UTF-8, and return the path."""
+    write_whole(path, text.encode())
+    return path
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Write JSON Lines, compact, each ending in LF, and return the path."""
+    lines = (json.dumps(row, separators=(",", ":"), ensure_ascii=False) + "\n" for row in rows)
+    return write_text(path, "".join(lines))
 
 
 def flush_folder(folder: Path) -> None:

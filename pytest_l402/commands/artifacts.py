@@ -12,7 +12,6 @@ from pytest_l402.commands.bad_input import Failed, shown
 
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
-BASE: Final = "lightning-ops"
 SUMMARY: Final = "summary.json"
 
 
@@ -24,9 +23,9 @@ class ArtifactFolder:
     """
 
     def __init__(self, artifact_dir: Path, kind: str, request_id: str) -> None:
-        self._path = artifact_dir / BASE / kind / folder_name(request_id)
-        with writing(self._path):
-            for stale in self._path.glob("*") if self._path.is_dir() else ():
+        self.path = artifact_dir / "lightning-ops" / kind / folder_name(request_id)
+        with writing(self.path):
+            for stale in self.path.glob("*") if self.path.is_dir() else ():
                 if stale.is_file():
                     stale.unlink()
 
@@ -38,18 +37,18 @@ class ArtifactFolder:
         Raises:
             Failed: a file could not be written; the document is told all the same.
         """
-        from pytest_l402.boundary.artifact_files import write_document, write_lines, write_text
+        from pytest_l402.boundary.whole_files import write_document, write_lines, write_text
 
         names = {key: name for key, (name, _) in files.items()} | {"summary": SUMMARY}
-        paths = {f"{key}Path": (self._path / name).as_posix() for key, name in names.items()}
-        whole = {**document, "artifacts": {"artifactDir": self._path.as_posix(), **paths}}
-        with writing(self._path, document):
+        paths = {f"{key}Path": (self.path / name).as_posix() for key, name in names.items()}
+        whole = {**document, "artifacts": {"artifactDir": self.path.as_posix(), **paths}}
+        with writing(self.path, document):
             for name, content in files.values():
                 if isinstance(content, str):
-                    write_text(self._path / name, content)
+                    write_text(self.path / name, content)
                 else:
-                    write_lines(self._path / name, content)
-            write_document(self._path / SUMMARY, whole)
+                    write_lines(self.path / name, content)
+            write_document(self.path / SUMMARY, whole)
         return whole
 
 

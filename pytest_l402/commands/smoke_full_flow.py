@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_l402.commands.arguments import Arguments, add_shared_arguments
-from pytest_l402.commands.artifacts import BASE, SUMMARY, writing
+from pytest_l402.commands.artifacts import SUMMARY, writing
 from pytest_l402.commands.bad_input import BadInput, shown
 from pytest_l402.commands.outcome import Outcome
 from pytest_l402.commands.runner import running
@@ -87,7 +87,7 @@ def _published(arguments: Arguments, request_id: str) -> Iterator[Path]:
         Failed: a file could not be written.
     """
     from pytest_l402.boundary import folder_name
-    from pytest_l402.boundary.artifact_files import write_text
+    from pytest_l402.boundary.whole_files import write_text
 
     folder = arguments.artifact_dir / BASE / "full-flow" / folder_name(request_id)
     hosted = arguments.artifact_dir / HOSTED_SUMMARY

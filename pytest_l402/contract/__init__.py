@@ -44,12 +44,12 @@ from pytest_l402.contract.record import (
     ObservabilityRecord,
     Plane,
     RecordError,
+    Snapshot,
     Speaker,
     WalletState,
     decode_record,
     record_departures,
 )
-from pytest_l402.contract.snapshot import Snapshot
 from pytest_l402.contract.task_graph import TRANSITIONS, UNFINISHED, TaskStatus, is_allowed
 
 __all__ = [

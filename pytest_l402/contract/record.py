@@ -101,6 +101,13 @@ class ObservabilityRecord(CamelDocument):
     observed_at_ms: EpochMs
 
 
+class Snapshot(CamelDocument):
+    """The records that were known at one time, in epoch milliseconds."""
+
+    generated_at_ms: EpochMs
+    records: tuple[ObservabilityRecord, ...]
+
+
 def decode_record(value: object) -> ObservabilityRecord:
     """Return the record that `value` (as parsed from JSON) is; excess keys are dropped.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pytest_l402.boundary import InputError, printable, read_json
-from pytest_l402.boundary.artifact_files import write_document
+from pytest_l402.boundary.whole_files import write_document
 from pytest_l402.contract import CamelDocument, DocumentError
 from pytest_l402.contract.scalars import Text, member_of
 from pytest_l402.live.live_error import LiveError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pytest_l402.boundary import InputError, read_json
-from pytest_l402.boundary.artifact_files import write_document
+from pytest_l402.boundary.whole_files import write_document
 from pytest_l402.live.control_plane import LiveControlPlane
 from pytest_l402.live.live_error import LiveError
 from pytest_l402.ops.reconcile.deployments import Deployment, GatewayEvent, Intent

@@ -256,7 +256,7 @@ def test_artifacts_that_cannot_be_written_are_no_pass(run: Run, monkeypatch: pyt
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pytest_l402.boundary.artifact_files.write_whole", full)
+    monkeypatch.setattr("pytest_l402.boundary.whole_files.write_whole", full)
     for command in ("smoke:compile", "smoke:full-flow"):
         told = run(command, "--json")
         assert (told.code, told.document["ok"]) == (1, False)

@@ -10,7 +10,7 @@ import pytest
 from relay import Relay
 from served_platform import START_S, Platform, run_client, started_client
 
-from pytest_l402.boundary.artifact_files import write_document
+from pytest_l402.boundary.whole_files import write_document
 from pytest_l402.live import LiveError, LiveSystem, change_notes
 from pytest_l402.ops.reconcile.ports import ActiveDeployment
 from pytest_l402.ops.reconcile.steps import Failpoint

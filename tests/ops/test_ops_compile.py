@@ -12,7 +12,7 @@ from ops_paywalls import ApertureFile, codes, errors, on_path, paywall, route
 from pytest_l402.ops.compile.compilation import compile_paywalls
 from pytest_l402.ops.compile.decode_paywalls import decode_paywalls
 from pytest_l402.ops.compile.diagnostics import DiagnosticCode, Severity
-from pytest_l402.ops.compile.hashes import snapshot_hash
+from pytest_l402.ops.compile.hashes import paywalls_hash
 from pytest_l402.ops.compile.paywall import PaywallStatus
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -26,21 +26,21 @@ def only(compilation):
     return found.to_json()
 
 
-# Snapshot
+# The hash of the paywalls as they were pulled
 
 
-def test_the_snapshot_hash_is_the_original_tools():
-    assert snapshot_hash(ORIGINAL) == "cfg_a86442566e4dd01ae9f8584243ebe5e0b153963a32551b099bfb04efb9fa0b98"
-    assert snapshot_hash([]) == "cfg_4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
+def test_the_paywalls_hash_is_the_original_tools():
+    assert paywalls_hash(ORIGINAL) == "cfg_a86442566e4dd01ae9f8584243ebe5e0b153963a32551b099bfb04efb9fa0b98"
+    assert paywalls_hash([]) == "cfg_4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
 
 
-def test_the_snapshot_hash_sees_what_the_compiler_reads_and_nothing_else():
+def test_the_paywalls_hash_sees_what_the_compiler_reads_and_nothing_else():
     one = paywall()
-    assert snapshot_hash([one]) != snapshot_hash([replace(one, status=PaywallStatus.PAUSED)])
-    assert snapshot_hash([one]) == snapshot_hash([replace(one, name="other", updated_at_ms=9)])
-    assert snapshot_hash([paywall("a"), paywall("b")]) != snapshot_hash([paywall("b"), paywall("a")])
-    assert snapshot_hash([paywall(msats=2500.0)]) == snapshot_hash([paywall(msats=2500)])
-    assert snapshot_hash([paywall(msats=float("nan"))]) != snapshot_hash([paywall(msats=0)])
+    assert paywalls_hash([one]) != paywalls_hash([replace(one, status=PaywallStatus.PAUSED)])
+    assert paywalls_hash([one]) == paywalls_hash([replace(one, name="other", updated_at_ms=9)])
+    assert paywalls_hash([paywall("a"), paywall("b")]) != paywalls_hash([paywall("b"), paywall("a")])
+    assert paywalls_hash([paywall(msats=2500.0)]) == paywalls_hash([paywall(msats=2500)])
+    assert paywalls_hash([paywall(msats=float("nan"))]) != paywalls_hash([paywall(msats=0)])
 
 
 # Valid
@@ -201,7 +201,7 @@ def test_findings_on_one_paywall_are_the_original_tools(bad, expected):
     assert only(compiled) == expected
     assert codes(compiled)[-1] == "no_compilable_routes"
     assert (compiled.valid, compiled.rule_count, compiled.rules, compiled.aperture_yaml) == (False, 0, (), "")
-    assert compiled.config_hash == compiled.snapshot_hash == snapshot_hash([bad])
+    assert compiled.config_hash == compiled.paywalls_hash == paywalls_hash([bad])
 
 
 def test_one_bad_paywall_keeps_all_from_being_emitted():
@@ -334,7 +334,7 @@ def test_wildcard_hosts_are_compared_by_the_hosts_they_match(first, second, expe
 def test_the_original_paywalls_cannot_be_sold_by_aperture_and_it_is_said_why():
     compiled = compile_paywalls(ORIGINAL)
     assert errors(compiled) == ["fractional_sats", "upstream_not_expressible"] * 2 + ["no_compilable_routes"]
-    assert compiled.config_hash == snapshot_hash(ORIGINAL)
+    assert compiled.config_hash == paywalls_hash(ORIGINAL)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pytest_l402.ops.compile.aperture_writer import render_aperture_yaml
 from pytest_l402.ops.compile.candidates import Candidates, collect_candidates
 from pytest_l402.ops.compile.closed_routes import hold_closed
 from pytest_l402.ops.compile.diagnostics import Diagnostic, DiagnosticCode, Severity
-from pytest_l402.ops.compile.hashes import config_hash, snapshot_hash
+from pytest_l402.ops.compile.hashes import config_hash, paywalls_hash
 from pytest_l402.ops.compile.ordering import duplicate_findings, order_findings
 from pytest_l402.ops.compile.overlaps import Overlap, find_overlaps
 from pytest_l402.ops.compile.paywall import PaywallDefinition, rule_id
@@ -29,8 +29,8 @@ class Compilation:
     """What came of compiling.
 
     `config_hash` names the bytes of `aperture_yaml`. An invalid compilation has no file and no rules, and
-    carries the snapshot's hash instead. `rules` are the services that sell, in the file's order; `closed`
-    those that keep a route shut. The snapshot's hash alone depends on the order in which the paywalls came.
+    carries the paywalls' hash instead. `rules` are the services that sell, in the file's order; `closed`
+    those that keep a route shut. The paywalls' hash alone depends on the order in which the paywalls came.
     """
 
     config_hash: str
@@ -39,7 +39,7 @@ class Compilation:
     diagnostics: tuple[Diagnostic, ...]
     aperture_yaml: str
     rules: tuple[Rule, ...]
-    snapshot_hash: str
+    paywalls_hash: str
     closed: tuple[ClosedRoute, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -70,21 +70,21 @@ def compile_paywalls(
             f"token_validity_s: expected 1 to {MAX_TOKEN_VALIDITY_S} seconds, saw {token_validity_s}; "
             "0 would sell tokens that never end"
         )
-    snapshot = snapshot_hash(paywalls)
+    pulled = paywalls_hash(paywalls)
     ordered = _in_any_order(paywalls)
     found = collect_candidates(ordered, token_validity_s)
     report = [*found.diagnostics, *_repeated_ids(ordered)]
     if not found.rules:
         report.append(_nothing_to_sell(found))
     if _failed(report):
-        return _invalid(report, snapshot)
+        return _invalid(report, pulled)
     placed: list[Rule | ClosedRoute] = sorted([*found.rules, *found.unsold], key=lambda item: item.sort_key)
     overlaps = find_overlaps(placed)
     rules, between = _only_rules(placed, overlaps)
     report += duplicate_findings(rules)
     report += order_findings(rules, between)
     if _failed(report):
-        return _invalid(report, snapshot)
+        return _invalid(report, pulled)
     services, closings = hold_closed(placed, overlaps)
     text = render_aperture_yaml(services)
     return Compilation(
@@ -94,7 +94,7 @@ def compile_paywalls(
         (*report, *closings),
         text,
         tuple(rules),
-        snapshot,
+        pulled,
         tuple(item for item in services if isinstance(item, ClosedRoute)),
     )
 
@@ -102,7 +102,7 @@ def compile_paywalls(
 def _in_any_order(paywalls: Sequence[PaywallDefinition]) -> list[PaywallDefinition]:
     ordered = sorted(paywalls, key=lambda paywall: paywall.paywall_id)
     if len({paywall.paywall_id for paywall in ordered}) < len(ordered):
-        ordered.sort(key=lambda paywall: (paywall.paywall_id, snapshot_hash([paywall]), repr(paywall)))
+        ordered.sort(key=lambda paywall: (paywall.paywall_id, paywalls_hash([paywall]), repr(paywall)))
     return ordered
 
 
@@ -152,5 +152,5 @@ def _failed(report: Sequence[Diagnostic]) -> bool:
     return any(item.severity is Severity.ERROR for item in report)
 
 
-def _invalid(report: Sequence[Diagnostic], snapshot: str) -> Compilation:
-    return Compilation(snapshot, 0, False, tuple(report), "", (), snapshot)
+def _invalid(report: Sequence[Diagnostic], pulled: str) -> Compilation:
+    return Compilation(pulled, 0, False, tuple(report), "", (), pulled)

@@ -12,11 +12,11 @@ from pytest_l402.ops.compile.paywall import PaywallDefinition, Route
 
 
 def config_hash(data: bytes) -> str:
-    """Return `cfg_` and the SHA-256 of `data` in hex: how configurations and snapshots are named."""
+    """Return `cfg_` and the SHA-256 of `data` in hex: how configurations and pulled paywalls are named."""
     return "cfg_" + hashlib.sha256(data).hexdigest()
 
 
-def snapshot_hash(paywalls: Sequence[PaywallDefinition]) -> str:
+def paywalls_hash(paywalls: Sequence[PaywallDefinition]) -> str:
     """Return the hash of a pulled state; unlike a configuration's, it depends on the order of the paywalls.
 
     Source: lightning-ops compiler, whose hashes this reproduces.

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import httpx
 
-from pytest_l402.boundary.artifact_files import write_document
+from pytest_l402.boundary.whole_files import write_document
 from pytest_l402.contract import (
     LocalNodeArtifact,
     Plane,

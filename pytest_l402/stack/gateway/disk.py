@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_l402.boundary import read_json
-from pytest_l402.boundary.artifact_files import write_document, write_text
+from pytest_l402.boundary.whole_files import write_document, write_text
 from pytest_l402.ops.reconcile.ports import ActiveDeployment, GatewayOpsError
 
 ACTIVE_NAME = "active.json"
