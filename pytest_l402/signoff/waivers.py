@@ -89,7 +89,7 @@ def load_waivers(path: Path, catalogue: Catalogue, today: date) -> tuple[Waiver,
     return tuple(
         Waiver(target, name, entry.owner, entry.reason, entry.until, path.as_posix())
         for entry in entries
-        for target, name in entry.covers.items()
+        for target, name in entry.named.items()
     )
 
 
@@ -143,10 +143,10 @@ class _WaiverEntry(YamlEntry):
     line: OneLine | None = None
 
     @property
-    def covers(self) -> dict[WaiverTarget, str]:
+    def named(self) -> dict[WaiverTarget, str]:
         """What it names, by what that is: it must be exactly one thing."""
-        named = {target: getattr(self, target) for target in WaiverTarget}
-        return {target: name for target, name in named.items() if name is not None}
+        found = {target: getattr(self, target) for target in WaiverTarget}
+        return {target: name for target, name in found.items() if name is not None}
 
 
 _FILE: Final = TypeAdapter(Entries[_WaiverEntry])
@@ -160,10 +160,10 @@ def _contradictions(
         WaiverTarget.LINE: [f"{book.id}/{line.id}" for book in catalogue.runbooks for line in book.lines],
     }
     for index, entry in enumerate(entries):
-        if len(entry.covers) != 1:
-            named = " and ".join(entry.covers) or "none"
+        if len(entry.named) != 1:
+            named = " and ".join(entry.named) or "none"
             yield f"[{index}]", f"exactly one of {', '.join(WaiverTarget)}, saw {named}"
-        for target, name in entry.covers.items():
+        for target, name in entry.named.items():
             if target in known and name not in known[target]:
                 hint = suggestion(name, known[target])
                 yield f"[{index}].{target}", f"a {target} of {catalogue.source}, saw {name!r}{hint}"
@@ -173,6 +173,6 @@ def _contradictions(
                 f"a day at most {MAX_DAYS} days ahead, saw {entry.until.isoformat()}; "
                 "a waiver that lasts longer is a decision about the catalogue",
             )
-        for target, name in entry.covers.items():
-            if any(other.covers == entry.covers for other in entries[:index]):
+        for target, name in entry.named.items():
+            if any(other.named == entry.named for other in entries[:index]):
                 yield f"[{index}]", f"one waiver for {target} {name!r}, saw another"

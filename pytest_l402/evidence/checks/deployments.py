@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_l402.evidence.check import Check, Finding
-from pytest_l402.evidence.checks.selecting import at, is_success, listed, other_value, places, rows, shown
+from pytest_l402.evidence.checks.selecting import (
+    at,
+    is_success,
+    listed,
+    other_value,
+    places,
+    reach,
+    rows,
+    shown,
+)
 from pytest_l402.evidence.mutants import Mutant, drop_key, null_value, remove_rows, set_value
 from pytest_l402.evidence.tables import Evidence
 
@@ -133,27 +142,21 @@ def events_persisted(request_id: str, *event_types: str) -> Check:
             yield Finding(
                 ", ".join(event_types), ", ".join(map(shown, seen)) or "none", place, _LOOK_AT_EVENTS
             )
-        known = {
-            row.get("deploymentId"): row.get("configHash")
-            for _, row in rows(evidence, "deployments", **where)
-        }
+        deployed = rows(evidence, "deployments", **where)
+        known = {row.get("deploymentId"): row.get("configHash") for _, row in deployed}
         for index, row in found:
-            metadata = row.get("metadata")
-            told = metadata if isinstance(metadata, dict) else {}
-            if known.get(told.get("deploymentId")) != told.get("configHash") or not told.get("configHash"):
+            deployment_id, config_hash, path = (
+                reach(row, f"metadata.{key}") for key in ("deploymentId", "configHash", "executionPath")
+            )
+            if not config_hash or known.get(deployment_id) != config_hash:
                 yield Finding(
                     "deploymentId and configHash of this request's deployment",
-                    f"{shown(told.get('deploymentId'))}, {shown(told.get('configHash'))}",
+                    f"{shown(deployment_id)}, {shown(config_hash)}",
                     at("gateway_events", index),
                     "an event without them cannot be joined; mend its writer",
                 )
-            if told.get("executionPath") != "hosted-node":
-                yield Finding(
-                    "hosted-node",
-                    shown(told.get("executionPath")),
-                    at("gateway_events", index),
-                    "mend its writer",
-                )
+            if path != "hosted-node":
+                yield Finding("hosted-node", shown(path), at("gateway_events", index), "mend its writer")
 
     mutants = (
         remove_rows("gateway_events", last),
@@ -225,20 +228,12 @@ def _is_deployed(found: list[tuple[int, dict[str, Any]]]) -> bool:
 
 
 def _correlated(row: dict[str, Any], where: str, request_id: str) -> Iterator[Finding]:
-    stored = row.get("diagnostics")
-    metadata = stored.get("metadata") if isinstance(stored, dict) else None
-    correlation = metadata.get("correlation") if isinstance(metadata, dict) else None
-    told = correlation if isinstance(correlation, dict) else {}
-    for key, value in (
-        ("requestId", request_id),
-        ("deploymentId", row.get("deploymentId")),
-        ("configHash", row.get("configHash")),
-    ):
-        if not value or told.get(key) != value:
-            yield Finding(
-                f"correlation {key} {shown(value)}", shown(told.get(key)), where, "mend the row's writer"
-            )
-    if row.get("executionPath") != "hosted-node":
-        yield Finding(
-            "executionPath hosted-node", shown(row.get("executionPath")), where, "mend the row's writer"
-        )
+    remedy = "mend the row's writer"
+    for key in ("requestId", "deploymentId", "configHash"):
+        value = request_id if key == "requestId" else row.get(key)
+        told = reach(row, f"diagnostics.metadata.correlation.{key}")
+        if not value or told != value:
+            yield Finding(f"correlation {key} {shown(value)}", shown(told), where, remedy)
+    path = row.get("executionPath")
+    if path != "hosted-node":
+        yield Finding("executionPath hosted-node", shown(path), where, remedy)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pytest_l402.boundary import folder_name
 from pytest_l402.contract import (
     PARITY_KEYS,
-    DocumentError,
     FlowEvent,
     FlowStage,
     FullFlowSummary,
@@ -16,6 +15,7 @@ from pytest_l402.contract import (
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
     at,
+    departures,
     is_hosted_payment,
     listed,
     reach,
@@ -37,16 +37,7 @@ def summary_ok() -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         yield from _one_summary(evidence)
         for row in evidence.table("flow_summary"):
-            try:
-                FullFlowSummary.decode(row)
-            except DocumentError as error:
-                for item in error.departures:
-                    yield Finding(
-                        f"{item.field}: {item.expected}",
-                        item.seen,
-                        at("flow_summary", 0),
-                        _AGAIN,
-                    )
+            yield from departures(FullFlowSummary, row, at("flow_summary", 0), _AGAIN)
             failed = reach(row, "coverage.failedChecks")
             if row.get("ok") is not True or failed != []:
                 seen = f"ok={shown(row.get('ok'))}, failedChecks={listed(failed or [])}"
@@ -76,10 +67,7 @@ def probes_ok() -> Check:
         summaries = list(enumerate(evidence.table("flow_summary")))
         for (table, key), found in zip(told_in, (summaries, events), strict=True):
             for index, row in found:
-                section = row.get(key)
-                down = [
-                    flag for flag in flags if not isinstance(section, dict) or section.get(flag) is not True
-                ]
+                down = [flag for flag in flags if reach(row, f"{key}.{flag}") is not True]
                 if down or row.get("status", "ok") != "ok":
                     yield Finding(
                         "challengeOk, proxyOk and healthOk, all true",
@@ -115,10 +103,8 @@ def paid_and_denied_present() -> Check:
                     at("records"),
                     "the summary claims a payment that no plane recorded: trust the records",
                 )
-            code, denied = (
-                reach(row, "policyDeniedRequest.denyReasonCode"),
-                reach(row, "policyDeniedRequest.requestId"),
-            )
+            code = reach(row, "policyDeniedRequest.denyReasonCode")
+            denied = reach(row, "policyDeniedRequest.requestId")
             decisions = rows(evidence, "records", requestId=denied, plane="control", executor="system")
             if code is None or not any(record.get("denyReason") == code for _, record in decisions):
                 yield Finding(
@@ -178,16 +164,9 @@ def artifacts_written() -> Check:
         yield from _one_summary(evidence)
         events = []
         for index, row in enumerate(evidence.table("flow_events")):
-            try:
-                events.append(FlowEvent.decode(row))
-            except DocumentError as error:
-                for item in error.departures:
-                    yield Finding(
-                        f"{item.field}: {item.expected}",
-                        item.seen,
-                        at("flow_events", index),
-                        _AGAIN,
-                    )
+            undecodable = list(departures(FlowEvent, row, at("flow_events", index), _AGAIN))
+            yield from undecodable
+            events += [] if undecodable else [FlowEvent.decode(row)]
         for sentence in stage_order_departures(events):
             expected, _, seen = sentence.partition("saw ")
             yield Finding(expected.removeprefix("expected ").rstrip("; ,"), seen, at("flow_events"), _AGAIN)

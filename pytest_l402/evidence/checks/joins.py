@@ -108,10 +108,7 @@ def task_settlement_join(purchase: Bought) -> Check:
             yield missing(
                 "tasks", f"a task of request {request_id}", "the control plane never registered this request"
             )
-        if not settled:
-            yield missing(
-                "settlements", f"a settlement of request {request_id}", "replay its settlement event"
-            )
+        yield from _unsettled(settled, request_id)
         for index, row in settled:
             if row.get("taskId") not in task_ids:
                 yield _differs(at("settlements", index), "taskId", task_ids, row.get("taskId"))
@@ -148,10 +145,7 @@ def proof_join(purchase: Bought) -> Check:
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         settled = rows(evidence, "settlements", requestId=request_id)
-        if not settled:
-            yield missing(
-                "settlements", f"a settlement of request {request_id}", "replay its settlement event"
-            )
+        yield from _unsettled(settled, request_id)
         for _, row in settled:
             proof = row.get("paymentProofRef")
             paid = rows(evidence, "payments", paymentHash=row.get("paymentHash"), status="succeeded")
@@ -336,6 +330,11 @@ def _other_payment_proof(request_id: str) -> Mutant:
         )
 
     return derived("payments: proofReference names another preimage", find)
+
+
+def _unsettled(settled: Found, request_id: str) -> Iterator[Finding]:
+    if not settled:
+        yield missing("settlements", f"a settlement of request {request_id}", "replay its settlement event")
 
 
 def _differs(where: str, key: str, wanted: Any, seen: Any) -> Finding:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pytest_l402.boundary import is_digest_reference
-from pytest_l402.contract import PARITY_KEYS, DocumentError, LocalNodeArtifact, parity
+from pytest_l402.contract import PARITY_KEYS, LocalNodeArtifact, parity
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
     Bought,
     altered,
     at,
     complete_record,
+    departures,
     flows_changed,
     holds,
     is_hosted_payment,
@@ -29,6 +30,9 @@ from pytest_l402.evidence.tables import Evidence, Row
 from pytest_l402.triage.correlation import flow_request_ids
 
 _HERE = at("local_artifact", 0)
+_ARTIFACT_REMEDY = (
+    "reference-only evidence: write a new artifact with this run, or waive the old one with an end date"
+)
 
 
 def artifact_shows(purchase: Bought, *, flow: str | None = None, task_status: str | None = None) -> Check:
@@ -242,19 +246,12 @@ def _well_formed(flow: Row, where: str) -> Iterator[Finding]:
 
 
 def _artifact(expected: str, seen: str, where: str) -> Finding:
-    remedy = (
-        "reference-only evidence: write a new artifact with this run, or waive the old one with an end date"
-    )
-    return Finding(expected, seen, where, remedy)
+    return Finding(expected, seen, where, _ARTIFACT_REMEDY)
 
 
 def _undecodable(evidence: Evidence) -> Iterator[Finding]:
     for index, row in enumerate(evidence.table("local_artifact")):
-        try:
-            LocalNodeArtifact.decode(row)
-        except DocumentError as error:
-            for item in error.departures:
-                yield _artifact(f"{item.field}: {item.expected}", item.seen, at("local_artifact", index))
+        yield from departures(LocalNodeArtifact, row, at("local_artifact", index), _ARTIFACT_REMEDY)
 
 
 def _flows(evidence: Evidence) -> Iterator[tuple[dict[str, Any], str]]:

@@ -15,6 +15,7 @@ from pytest_l402.evidence.checks.selecting import (
     payment_hash_of,
     places,
     request_id_of,
+    request_ids_of,
     rows,
     short,
     shown,
@@ -81,7 +82,7 @@ def paid_exactly_once(purchase: Bought) -> Check:
 
 def paid_nothing(*purchases: Bought) -> Check:
     """For these requests no money moved and nothing was settled, by wallet, store and records alike."""
-    ids = _ids("paid_nothing", purchases)
+    ids = request_ids_of("paid_nothing", purchases)
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         for request_id in ids:
@@ -197,13 +198,6 @@ def payments_agree() -> Check:
 def _denies(row: dict[str, Any], code: str | None) -> bool:
     reason = row.get("denyReason")
     return reason == code if code is not None else isinstance(reason, str) and bool(reason.strip())
-
-
-def _ids(what: str, purchases: tuple[Bought, ...]) -> list[str]:
-    ids = [request_id_of(purchase) for purchase in purchases]
-    if not ids:
-        raise ValueError(f"{what}: expected at least one purchase or request id, saw none")
-    return ids
 
 
 def _was_seen(evidence: Evidence, request_id: str) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from pytest_l402.evidence.checks.selecting import (
     other_value,
     proof_key,
     request_id_of,
+    request_ids_of,
     rows,
     shown,
 )
@@ -92,9 +93,7 @@ def same_value(field: str, *purchases: Bought, plane: str | None = None) -> Chec
     within their form, and across forms by the digits that they share.
     """
     expect_keys([field])
-    ids = [request_id_of(purchase) for purchase in purchases]
-    if not ids:
-        raise ValueError("same_value: expected at least one purchase or request id, saw none")
+    ids = request_ids_of("same_value", purchases)
     on_plane = {} if plane is None else {"plane": plane}
 
     def judge(evidence: Evidence) -> Iterator[Finding]:

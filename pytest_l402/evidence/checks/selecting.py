@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
 from pytest_l402.boundary import printable
 from pytest_l402.boundary.text_safety import suggestion
-from pytest_l402.contract import REQUIRED_KEYS, proof_join_key
+from pytest_l402.contract import REQUIRED_KEYS, CamelDocument, DocumentError, proof_join_key
 from pytest_l402.evidence.check import Finding
 from pytest_l402.evidence.mutants import Mutant, insert_row, other_proof
 from pytest_l402.evidence.tables import Evidence, Row
@@ -32,6 +32,13 @@ def request_id_of(purchase: Bought) -> str:
             f"expected a purchase with a request_id, or a request id, saw {type(purchase).__name__}"
         )
     return request_id
+
+
+def request_ids_of(what: str, purchases: Sequence[Bought]) -> list[str]:
+    """The request ids of what a check is given; raises `ValueError`, naming the check, for nothing."""
+    if not purchases:
+        raise ValueError(f"{what}: expected at least one purchase or request id, saw none")
+    return [request_id_of(purchase) for purchase in purchases]
 
 
 def payment_hash_of(purchase: Bought) -> str | None:
@@ -171,6 +178,15 @@ def expect_keys(fields: Iterable[str]) -> None:
             raise ValueError(f"expected a key of the observability contract, saw {name!r}{hint}")
 
 
+def departures(model: type[CamelDocument], row: Row, where: str, remedy: str) -> Iterator[Finding]:
+    """A finding for each way in which a row is not the document that it ought to be."""
+    try:
+        model.decode(row)
+    except DocumentError as error:
+        for item in error.departures:
+            yield Finding(f"{item.field}: {item.expected}", item.seen, where, remedy)
+
+
 def capped(findings: Iterable[Finding], most: int = 10) -> Iterator[Finding]:
     """The first findings, and one that counts the rest; nobody reads a thousand of them."""
     endless = iter(findings)
@@ -178,17 +194,6 @@ def capped(findings: Iterable[Finding], most: int = 10) -> Iterator[Finding]:
     rest = list(endless)
     if rest:
         yield Finding(rest[0].expected, f"{len(rest)} more like these", rest[0].where, rest[0].remedy)
-
-
-def in_turn(name: str, *steps: Mutant) -> Mutant:
-    """Several alterations at once, under one name."""
-
-    def apply(evidence: Evidence) -> Evidence:
-        for step in steps:
-            evidence = step.apply(evidence)
-        return evidence
-
-    return Mutant(name, apply)
 
 
 def either(first: Mutant, otherwise: Mutant) -> Mutant:
