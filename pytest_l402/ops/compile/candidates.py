@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from pytest_l402.boundary import quoted
 from pytest_l402.ops.compile.diagnostics import Diagnostic, DiagnosticCode, Severity
@@ -23,6 +24,7 @@ from pytest_l402.ops.compile.terms import Terms, terms_of
 from pytest_l402.ops.regexps import PatternError, UnmatchableError
 
 DEFAULT_SELLER_TIMEOUT_MS = 15_000
+P = TypeVar("P", HostPattern, PathPattern)
 
 
 @dataclass(slots=True)
@@ -77,16 +79,14 @@ def _rule(paywall: PaywallDefinition, route: Route, terms: Terms, report: list[D
         prefix = rewrite_prefix(url, path)
     except NotExpressibleError as error:
         report.append(
-            Diagnostic(
+            Diagnostic.about(
+                paywall,
+                route,
                 DiagnosticCode.UPSTREAM_NOT_EXPRESSIBLE,
                 f"Aperture cannot forward {path.text} to this upstreamUrl: {error}",
-                paywall_id=paywall.paywall_id,
-                route_id=route.route_id,
-                details={
-                    "upstreamUrl": shown_url(route.upstream_url),
-                    "pathPattern": path.text,
-                    "part": error.part,
-                },
+                upstreamUrl=shown_url(route.upstream_url),
+                pathPattern=path.text,
+                part=error.part,
             )
         )
         return None
@@ -110,9 +110,7 @@ def _checked_seller_url(paywall: PaywallDefinition, route: Route) -> Diagnostic 
     """Return the first of the original tool's findings on a route, or else its seller URL in parts."""
 
     def finding(code: DiagnosticCode, message: str, **details: object) -> Diagnostic:
-        return Diagnostic(
-            code, message, paywall_id=paywall.paywall_id, route_id=route.route_id, details=details
-        )
+        return Diagnostic.about(paywall, route, code, message, **details)
 
     if not route.host_pattern.strip():
         return finding(
@@ -150,51 +148,34 @@ def _checked_seller_url(paywall: PaywallDefinition, route: Route) -> Diagnostic 
 def _patterns(
     paywall: PaywallDefinition, route: Route, severity: Severity, report: list[Diagnostic]
 ) -> tuple[HostPattern | None, PathPattern | None]:
-    host = path = None
-    try:
-        host = read_host_pattern(route.host_pattern)
-    except (PatternError, UnmatchableError) as error:
-        report.append(_pattern_finding(paywall, route, "hostPattern", route.host_pattern, error, severity))
-    try:
-        path = read_path_pattern(route.path_pattern)
-    except (PatternError, UnmatchableError) as error:
-        report.append(_pattern_finding(paywall, route, "pathPattern", route.path_pattern, error, severity))
-    if severity is Severity.ERROR:
-        for key, text, warning in (
-            ("hostPattern", route.host_pattern, host and host.warning),
-            ("pathPattern", route.path_pattern, path and path.warning),
-        ):
-            if warning:
-                report.append(
-                    Diagnostic(
-                        DiagnosticCode.SUSPICIOUS_PATTERN,
-                        f"{key} may not mean what it says: {warning}",
-                        Severity.WARN,
-                        paywall_id=paywall.paywall_id,
-                        route_id=route.route_id,
-                        details={key: text},
-                    )
-                )
-    return host, path
+    """Return what a route's patterns mean; warnings are only for those that are sold."""
 
+    def read(key: str, text: str, reader: Callable[[str], P]) -> P | None:
+        try:
+            pattern = reader(text)
+        except (PatternError, UnmatchableError) as error:
+            code, message = _pattern_problem(key, error)
+            report.append(Diagnostic.about(paywall, route, code, message, severity, **{key: text}))
+            return None
+        if pattern.warning and severity is Severity.ERROR:
+            message = f"{key} may not mean what it says: {pattern.warning}"
+            code = DiagnosticCode.SUSPICIOUS_PATTERN
+            report.append(Diagnostic.about(paywall, route, code, message, Severity.WARN, **{key: text}))
+        return pattern
 
-def _pattern_finding(
-    paywall: PaywallDefinition, route: Route, key: str, text: str, error: ValueError, severity: Severity
-) -> Diagnostic:
-    if isinstance(error, PatternError):
-        code = DiagnosticCode.PATTERN_NOT_RE2
-        message = f"{key} must be a regexp that Go's engine takes: it has {error}"
-    else:
-        code = DiagnosticCode.UNMATCHABLE_PATTERN
-        message = f"{key} matches no request: {error}"
-    return Diagnostic(
-        code,
-        message,
-        severity,
-        paywall_id=paywall.paywall_id,
-        route_id=route.route_id,
-        details={key: text},
+    return (
+        read("hostPattern", route.host_pattern, read_host_pattern),
+        read("pathPattern", route.path_pattern, read_path_pattern),
     )
+
+
+def _pattern_problem(key: str, error: ValueError) -> tuple[DiagnosticCode, str]:
+    if isinstance(error, PatternError):
+        return (
+            DiagnosticCode.PATTERN_NOT_RE2,
+            f"{key} must be a regexp that Go's engine takes: it has {error}",
+        )
+    return DiagnosticCode.UNMATCHABLE_PATTERN, f"{key} matches no request: {error}"
 
 
 def _host_findings(paywall: PaywallDefinition, route: Route, host: HostPattern) -> Iterator[Diagnostic]:
@@ -203,13 +184,9 @@ def _host_findings(paywall: PaywallDefinition, route: Route, host: HostPattern) 
     blocked = [_listed(entry) for entry in paywall.policy.blocked_hosts or ()]
 
     def finding(reason: str, **details: object) -> Diagnostic:
-        return Diagnostic(
-            DiagnosticCode.HOST_NOT_ALLOWED,
-            f"hostPattern {host.text} {reason}",
-            paywall_id=paywall.paywall_id,
-            route_id=route.route_id,
-            details={"hostPattern": host.text, **details},
-        )
+        message = f"hostPattern {host.text} {reason}"
+        details = {"hostPattern": host.text, **details}
+        return Diagnostic.about(paywall, route, DiagnosticCode.HOST_NOT_ALLOWED, message, **details)
 
     if allowed and not any(entry is not None and entry.covers(host) for entry in allowed):
         yield finding(
@@ -236,12 +213,14 @@ def _withhold(paywall: PaywallDefinition, found: Candidates) -> None:
     found.withheld_paywalls += 1
     reason = "its kill switch is on" if paywall.policy.kill_switch else f"it is {paywall.status.value}"
     found.diagnostics.append(
-        Diagnostic(
+        Diagnostic.about(
+            paywall,
+            None,
             DiagnosticCode.NOT_FOR_SALE,
             f"left out, since {reason}: no rule sells its routes",
             Severity.WARN,
-            paywall_id=paywall.paywall_id,
-            details={"status": paywall.status.value, "killSwitch": paywall.policy.kill_switch},
+            status=paywall.status.value,
+            killSwitch=paywall.policy.kill_switch,
         )
     )
     for route in paywall.routes:

@@ -8,6 +8,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from pytest_l402.ops.compile.paywall import PaywallDefinition, Route
+
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -73,6 +75,21 @@ class Diagnostic:
     route_id: str | None = None
     related_route_id: str | None = None
     details: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+
+    @classmethod
+    def about(
+        cls,
+        paywall: PaywallDefinition,
+        route: Route | None,
+        code: DiagnosticCode,
+        message: str,
+        severity: Severity = Severity.ERROR,
+        /,
+        **details: object,
+    ) -> Diagnostic:
+        """Return a finding about a paywall, or about a route of it."""
+        route_id = None if route is None else route.route_id
+        return cls(code, message, severity, paywall.paywall_id, route_id, details=details)
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding with camelCase keys; ids and details that it does not have are left out."""

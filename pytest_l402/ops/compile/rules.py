@@ -30,14 +30,8 @@ def _safe(identifier: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """A route as the gateway sells it.
-
-    `price_sats` is what a token costs, `token_validity_s` how long it then opens the route.
-    `seller_timeout_ms` is how long the seller may take: Aperture has no such setting for a service, so
-    it is not in the file, and whoever probes the route has to hold it. `rewrite_prefix` is put before the
-    request's path on the way to the seller.
-    """
+class _Placed:
+    """What has a place in the file: the requests that a route takes."""
 
     paywall_id: str
     owner_id: str
@@ -45,26 +39,11 @@ class Rule:
     priority: int
     host: HostPattern
     path: PathPattern
-    protocol: str
-    address: str
-    rewrite_prefix: str | None
-    price_sats: int
-    token_validity_s: int
-    seller_timeout_ms: int
 
     @property
     def id(self) -> str:
         """`paywallId:routeId`, as messages and events name the rule."""
         return rule_id(self.paywall_id, self.route_id)
-
-    @property
-    def service_name(self) -> str:
-        """The name under which Aperture sells the route."""
-        return service_name(self.paywall_id, self.route_id)
-
-    def matches(self, host: str, path: str) -> bool:
-        """Return whether a request with this Host header and decoded path is one of this rule's."""
-        return self.host.matches(host) and self.path.matches(path)
 
     @property
     def sort_key(self) -> tuple[int, int, int, str, str, str, str]:
@@ -79,37 +58,39 @@ class Rule:
             self.route_id,
         )
 
+    def matches(self, host: str, path: str) -> bool:
+        """Return whether a request with this Host header and decoded path is one of these."""
+        return self.host.matches(host) and self.path.matches(path)
+
 
 @dataclass(frozen=True, slots=True)
-class ClosedRoute:
-    """A route that is not for sale: answered 401 without an invoice, where another rule would sell it."""
+class Rule(_Placed):
+    """A route as the gateway sells it.
 
-    paywall_id: str
-    owner_id: str
-    route_id: str
-    priority: int
-    host: HostPattern
-    path: PathPattern
+    `price_sats` is what a token costs, `token_validity_s` how long it then opens the route.
+    `seller_timeout_ms` is how long the seller may take: Aperture has no such setting for a service, so
+    it is not in the file, and whoever probes the route has to hold it. `rewrite_prefix` is put before the
+    request's path on the way to the seller.
+    """
+
+    protocol: str
+    address: str
+    rewrite_prefix: str | None
+    price_sats: int
+    token_validity_s: int
+    seller_timeout_ms: int
 
     @property
-    def id(self) -> str:
-        """`paywallId:routeId`, as messages and events name the rule."""
-        return rule_id(self.paywall_id, self.route_id)
+    def service_name(self) -> str:
+        """The name under which Aperture sells the route."""
+        return service_name(self.paywall_id, self.route_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedRoute(_Placed):
+    """A route that is not for sale: answered 401 without an invoice, where another rule would sell it."""
 
     @property
     def service_name(self) -> str:
         """A name that was never sold, so that no token from before the pause opens the route."""
         return "closed." + service_name(self.paywall_id, self.route_id)
-
-    @property
-    def sort_key(self) -> tuple[int, int, int, str, str, str, str]:
-        """The place that the route would have if it were sold."""
-        return (
-            self.priority,
-            -self.host.specificity,
-            -self.path.specificity,
-            self.host.text,
-            self.path.text,
-            self.paywall_id,
-            self.route_id,
-        )

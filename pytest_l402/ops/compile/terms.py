@@ -29,84 +29,77 @@ class Terms:
 
 def terms_of(paywall: PaywallDefinition, token_validity_s: int, report: list[Diagnostic]) -> Terms | None:
     """Return price and validity of a paywall, or None when its routes need not be looked at."""
-    policy, paywall_id = paywall.policy, paywall.paywall_id
+    policy = paywall.policy
     msats = policy.fixed_amount_msats
+
+    def refuse(code: DiagnosticCode, message: str, **details: object) -> None:
+        report.append(Diagnostic.about(paywall, None, code, message, **details))
+
     if policy.pricing_mode != "fixed":
-        report.append(
-            Diagnostic(
-                DiagnosticCode.INVALID_PRICING_MODE,
-                "Only fixed pricing mode is supported in Phase 2A",
-                paywall_id=paywall_id,
-                details={"pricingMode": policy.pricing_mode},
-            )
+        refuse(
+            DiagnosticCode.INVALID_PRICING_MODE,
+            "Only fixed pricing mode is supported in Phase 2A",
+            pricingMode=policy.pricing_mode,
         )
         return None
     if not math.isfinite(msats) or msats <= 0:
-        report.append(
-            Diagnostic(
-                DiagnosticCode.MISSING_PRICING,
-                "fixedAmountMsats must be greater than zero",
-                paywall_id=paywall_id,
-                details={"fixedAmountMsats": msats if math.isfinite(msats) else str(msats)},
-            )
+        refuse(
+            DiagnosticCode.MISSING_PRICING,
+            "fixedAmountMsats must be greater than zero",
+            fixedAmountMsats=msats if math.isfinite(msats) else str(msats),
         )
         return None
     report.extend(_price_findings(paywall))
     validity = paywall.metadata.get(TOKEN_VALIDITY_KEY, token_validity_s)
-    if (
-        not isinstance(validity, int)
-        or isinstance(validity, bool)
-        or not 0 < validity <= MAX_TOKEN_VALIDITY_S
-    ):
-        report.append(
-            Diagnostic(
-                DiagnosticCode.INVALID_TOKEN_VALIDITY,
-                f"metadata.{TOKEN_VALIDITY_KEY} must be whole seconds, from 1 to {MAX_TOKEN_VALIDITY_S}",
-                paywall_id=paywall_id,
-                details={TOKEN_VALIDITY_KEY: quoted(validity)},
-            )
+    # A bool is an int to Python, and no number of seconds.
+    if type(validity) is not int or not 0 < validity <= MAX_TOKEN_VALIDITY_S:
+        refuse(
+            DiagnosticCode.INVALID_TOKEN_VALIDITY,
+            f"metadata.{TOKEN_VALIDITY_KEY} must be whole seconds, from 1 to {MAX_TOKEN_VALIDITY_S}",
+            **{TOKEN_VALIDITY_KEY: quoted(validity)},
         )
         validity = token_validity_s
     return Terms(int(msats // MSATS_PER_SAT), validity)
 
 
 def _price_findings(paywall: PaywallDefinition) -> Iterator[Diagnostic]:
-    policy, paywall_id = paywall.policy, paywall.paywall_id
-    msats = policy.fixed_amount_msats
+    policy = paywall.policy
+    msats, cap = policy.fixed_amount_msats, policy.max_per_request_msats
     if msats % MSATS_PER_SAT:
         below = int(msats // MSATS_PER_SAT) * MSATS_PER_SAT
-        yield Diagnostic(
+        yield Diagnostic.about(
+            paywall,
+            None,
             DiagnosticCode.FRACTIONAL_SATS,
             f"fixedAmountMsats must be whole sats, since Aperture prices in sats: {msats} msats is "
             f"{msats / MSATS_PER_SAT:g} sats; set {below or MSATS_PER_SAT} or {below + MSATS_PER_SAT}",
-            paywall_id=paywall_id,
-            details={"fixedAmountMsats": msats},
+            fixedAmountMsats=msats,
         )
     if msats > MAX_PRICE_SATS * MSATS_PER_SAT:
-        yield Diagnostic(
+        yield Diagnostic.about(
+            paywall,
+            None,
             DiagnosticCode.PRICE_TOO_HIGH,
             f"fixedAmountMsats must be at most {MAX_PRICE_SATS} sats, or Aperture does not start",
-            paywall_id=paywall_id,
-            details={"fixedAmountMsats": msats},
+            fixedAmountMsats=msats,
         )
-    cap = policy.max_per_request_msats
     if cap is not None and msats > cap:
-        yield Diagnostic(
+        yield Diagnostic.about(
+            paywall,
+            None,
             DiagnosticCode.PRICE_OVER_CAP,
             f"fixedAmountMsats must not be above the paywall's own maxPerRequestMsats: {msats} > {cap}",
-            paywall_id=paywall_id,
-            details={"fixedAmountMsats": msats, "maxPerRequestMsats": cap},
+            fixedAmountMsats=msats,
+            maxPerRequestMsats=cap,
         )
-    quotas = {
-        key: value
-        for key, value in (("quotaPerMinute", policy.quota_per_minute), ("quotaPerDay", policy.quota_per_day))
-        if value is not None
-    }
+    limits = {"quotaPerMinute": policy.quota_per_minute, "quotaPerDay": policy.quota_per_day}
+    quotas = {key: value for key, value in limits.items() if value is not None}
     if quotas:
-        yield Diagnostic(
+        yield Diagnostic.about(
+            paywall,
+            None,
             DiagnosticCode.QUOTA_NOT_ENFORCED,
             "quotas are not in the file, as Aperture limits single tokens: they stay with the control plane",
             Severity.WARN,
-            paywall_id=paywall_id,
-            details=quotas,
+            **quotas,
         )
