@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pytest_l402.contract import ExecutionPath, Plane, Speaker
+from pytest_l402.contract import Plane, Speaker
 from pytest_l402.harness.clock import Clock
-from pytest_l402.harness.observation import GATE_ENDPOINT, UI_ENDPOINT, observation
+from pytest_l402.harness.observation import GATE_ENDPOINT, UI_ENDPOINT, Known, observation
 from pytest_l402.live.system import LiveSystem
 
 SHOWN_SETTLEMENTS: Final = 20
@@ -20,20 +20,10 @@ def observe_gate(system: LiveSystem, clock: Clock, request_id: str, owner_id: st
     Raises:
         LiveError: the control plane cannot be asked.
     """
-    decision = system.security.gate(request_id, owner_id, None)
-    system.journal.emit(
-        observation(
-            plane=Plane.CONTROL,
-            executor=Speaker.SYSTEM,
-            execution_path=ExecutionPath.HOSTED_NODE,
-            observed_at_ms=clock.tick(),
-            request_id=request_id,
-            user_id=owner_id,
-            endpoint=GATE_ENDPOINT,
-            deny_reason=decision.code,
-        )
-    )
-    return decision.code
+    code = system.security.gate(request_id, owner_id, None).code
+    known = Known(request_id=request_id, user_id=owner_id, endpoint=GATE_ENDPOINT, deny_reason=code)
+    _emit(system, clock, Plane.CONTROL, Speaker.SYSTEM, known)
+    return code
 
 
 def observe_settlements(system: LiveSystem, clock: Clock, paywall_id: str) -> Sequence[Mapping[str, Any]]:
@@ -49,27 +39,24 @@ def observe_settlements(system: LiveSystem, clock: Clock, paywall_id: str) -> Se
     shown = {row["settlementId"]: row for row in system.settlements.all()}
     for row in settled:
         endpoint = f"/api/lightning/paywalls/{paywall_id}/settlements"
-        _emit(system, clock, row, Plane.SETTLEMENT, Speaker.GATEWAY, endpoint)
+        _emit(system, clock, Plane.SETTLEMENT, Speaker.GATEWAY, _known(row, endpoint))
         if row["settlementId"] in shown:
-            _emit(system, clock, shown[row["settlementId"]], Plane.UI, Speaker.SYSTEM, UI_ENDPOINT)
+            seen = _known(shown[row["settlementId"]], UI_ENDPOINT)
+            _emit(system, clock, Plane.UI, Speaker.SYSTEM, seen)
     return settled
 
 
-def _emit(
-    system: LiveSystem, clock: Clock, row: Mapping[str, Any], plane: Plane, executor: Speaker, endpoint: str
-) -> None:
-    system.journal.emit(
-        observation(
-            plane=plane,
-            executor=executor,
-            execution_path=ExecutionPath.HOSTED_NODE,
-            observed_at_ms=clock.tick(),
-            request_id=row["requestId"],
-            user_id=row["ownerId"],
-            paywall_id=row["paywallId"],
-            task_id=row["taskId"],
-            endpoint=endpoint,
-            paid_amount_msats=row["amountMsats"],
-            payment_proof_ref=row["paymentProofRef"],
-        )
+def _known(row: Mapping[str, Any], endpoint: str) -> Known:
+    return Known(
+        request_id=row["requestId"],
+        user_id=row["ownerId"],
+        paywall_id=row["paywallId"],
+        task_id=row["taskId"],
+        endpoint=endpoint,
+        paid_amount_msats=row["amountMsats"],
+        payment_proof_ref=row["paymentProofRef"],
     )
+
+
+def _emit(system: LiveSystem, clock: Clock, plane: Plane, executor: Speaker, known: Known) -> None:
+    system.journal.emit(observation(plane, executor, observed_at_ms=clock.tick(), **known))
