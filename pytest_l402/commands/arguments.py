@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -43,50 +43,54 @@ class Arguments(NamedTuple):
     allow_missing_local_artifact: bool = False
 
 
+_SHARED: Final = (
+    (
+        "--mode MODE",
+        "mock (default), or live; convex, khala and api are names of live that say what the control plane "
+        f"speaks [{MODE_VARIABLE}]",
+    ),
+    ("--artifact-dir DIR", "folder for artifacts (default: output); also filled after a failure"),
+)
+_DEPLOY: Final = (
+    ("--request-id ID", "id of the run: 1 to 128 ASCII characters, no blanks"),
+    ("--image-digest DIGEST", "image the gateway has to run: sha256: and 64 hex digits"),
+    (
+        "--state-dir DIR",
+        "folder for the history of deployments and the lock (mock: in memory; live: <artifact "
+        "dir>/lightning-ops/state)",
+    ),
+)
+
+
+def add_values(parser: argparse.ArgumentParser, options: Iterable[tuple[str, str]]) -> None:
+    """Add options that take a value: each as `--name METAVAR`, and its help."""
+    for option, text in options:
+        flag, metavar = option.split(" ", 1)
+        parser.add_argument(flag, metavar=metavar, help=text)
+
+
+def add_faults(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add `--fault`, which may be given more than once."""
+    parser.add_argument("--fault", action="append", default=[], metavar="NAME[:VALUE]", help=text)
+
+
 def add_shared_arguments(parser: argparse.ArgumentParser, description: str) -> None:
     """Add what every command but triage and serve takes."""
     parser.description = description
     parser.epilog = EXIT_CODES
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    parser.add_argument(
-        "--mode",
-        metavar="MODE",
-        help="mock (default), or live; convex, khala and api are names of live "
-        f"that say what the control plane speaks [{MODE_VARIABLE}]",
-    )
-    parser.add_argument(
-        "--artifact-dir",
-        metavar="DIR",
-        help="folder for artifacts (default: output); also filled after a failure",
-    )
+    add_values(parser, _SHARED)
     parser.add_argument(
         "--allow-live-changes",
         action="store_true",
         help="live mode: also do what changes the deployed system; announced first, undone if it fails",
     )
-    parser.add_argument(
-        "--fault",
-        action="append",
-        default=[],
-        metavar="NAME[:VALUE]",
-        help="mock mode: let a part of the stack misbehave, to see the command fail; may be given twice",
-    )
+    add_faults(parser, "mock mode: let a part of the stack misbehave, to see the command fail; see below")
 
 
 def add_deploy_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what can be ordered of a deploy."""
-    parser.add_argument(
-        "--request-id", metavar="ID", help="id of the run: 1 to 128 ASCII characters, no blanks"
-    )
-    parser.add_argument(
-        "--image-digest", metavar="DIGEST", help="image the gateway has to run: sha256: and 64 hex digits"
-    )
-    parser.add_argument(
-        "--state-dir",
-        metavar="DIR",
-        help="folder for the history of deployments and the lock "
-        "(mock: in memory; live: <artifact dir>/lightning-ops/state)",
-    )
+    add_values(parser, _DEPLOY)
     parser.add_argument(
         "--wait", metavar="SECONDS", type=_seconds, default=0.0, help="wait for another reconcile to end"
     )

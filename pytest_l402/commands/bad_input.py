@@ -15,11 +15,11 @@ class _CommandError(Exception):
         self.more = more or {}
 
 
-class BadInput(_CommandError):
+class BadInput(_CommandError):  # noqa: N818 - the name of the condition
     """Arguments, environment, a file or a deployed system cannot be used; nothing was begun."""
 
 
-class Failed(_CommandError):
+class Failed(_CommandError):  # noqa: N818 - the name of the condition
     """What was asked for is not true."""
 
 

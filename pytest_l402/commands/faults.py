@@ -29,6 +29,7 @@ AFFECTING: Final[dict[str, tuple[str, ...]]] = {
     "smoke:settlement": (),
     "smoke:staging": _DEPLOY,
     "reconcile": _DEPLOY,
+    "reconcile:convex": (),
     "smoke:observability": _SALE,
     "smoke:full-flow": (*_SALE, "NodeDegraded"),
 }
@@ -71,7 +72,7 @@ def faults_help(command: str) -> str:
     lines = [f"faults that affect {command}:" if names else f"no fault of the stack affects {command}"]
     for name in names:
         does = (inspect.getdoc(FAULTS[name]) or "").partition("\n")[0]
-        lines.append(textwrap.shorten(f"  {name:27} {does}", 99, placeholder="...", drop_whitespace=False))
+        lines += textwrap.wrap(does, 100, initial_indent=f"  {name:28}", subsequent_indent=" " * 30)
     if "RollbackFailure" in names:
         lines.append("Without another fault there is no rollback that fails: RollbackFailure needs one.")
     return "\n".join(lines)

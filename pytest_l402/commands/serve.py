@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_l402.commands.arguments import usable_path
+from pytest_l402.commands.arguments import add_faults, add_values, usable_path
 from pytest_l402.commands.bad_input import BadInput
 from pytest_l402.commands.outcome import FAILED, OK, UNUSABLE, complain, refusal, versioned
 from pytest_l402.commands.runner import deliver
@@ -33,6 +33,14 @@ exit codes:
   1  a stand-in failed on a request
   2  arguments, a port or a file cannot be used
 """
+_FILES: Final = (
+    (
+        "--scenario FILE",
+        'JSON file read before every request: {"faults": [{"fault": NAME, ...}], "prices": {ID: MSATS}}',
+    ),
+    ("--record FILE", "append a JSON line for every request, without secrets"),
+    ("--seed N", "seed of every id and key (default: random)"),
+)
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -55,22 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--protobuf", action="store_true", help="answer in protobuf's JSON: snake_case keys, integers as text"
     )
-    parser.add_argument(
-        "--fault",
-        action="append",
-        default=[],
-        metavar="NAME[:VALUE]",
-        help="let a part of the stack misbehave all the time; may be given twice",
-    )
-    parser.add_argument(
-        "--scenario",
-        metavar="FILE",
-        help='JSON file read before every request: {"faults": [{"fault": NAME, ...}], "prices": {ID: MSATS}}',
-    )
-    parser.add_argument(
-        "--record", metavar="FILE", help="append a JSON line for every request, without secrets"
-    )
-    parser.add_argument("--seed", metavar="N", help="seed of every id and key (default: random)")
+    add_faults(parser, "let a part of the stack misbehave all the time; may be given twice")
+    add_values(parser, _FILES)
     parser.add_argument(
         "--until-eof", action="store_true", help="also end when standard input is closed, as with its parent"
     )

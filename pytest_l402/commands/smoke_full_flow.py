@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_l402.commands.arguments import Arguments, add_shared_arguments
-from pytest_l402.commands.artifacts import SUMMARY, writing
+from pytest_l402.commands.artifacts import SUMMARY, ArtifactFolder, writing
 from pytest_l402.commands.bad_input import BadInput, shown
 from pytest_l402.commands.outcome import Outcome
 from pytest_l402.commands.runner import running
@@ -86,14 +86,12 @@ def _published(arguments: Arguments, request_id: str) -> Iterator[Path]:
     Raises:
         Failed: a file could not be written.
     """
-    from pytest_l402.boundary import folder_name
     from pytest_l402.boundary.whole_files import write_text
 
-    folder = arguments.artifact_dir / BASE / "full-flow" / folder_name(request_id)
+    folder = ArtifactFolder(arguments.artifact_dir, "full-flow", request_id).path
     hosted = arguments.artifact_dir / HOSTED_SUMMARY
     with writing(folder):
-        for path in (folder / EVENTS, folder / SUMMARY, folder / LOCAL_ARTIFACT, hosted):
-            path.unlink(missing_ok=True)
+        hosted.unlink(missing_ok=True)
         try:
             yield folder
         finally:

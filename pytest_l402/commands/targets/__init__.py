@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_l402.commands.arguments import Arguments
 from pytest_l402.commands.bad_input import BadInput
-from pytest_l402.commands.targets.work import FlowRun, Observed, Rollout
+from pytest_l402.commands.targets.work import FlowRun, Observed, Rollout, Settled
 
 if TYPE_CHECKING:
     from pytest_l402.commands.targets.live import LiveTarget
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Target: TypeAlias = StackTarget | LiveTarget
 
-__all__ = ["FlowRun", "Observed", "Rollout", "opened"]
+__all__ = ["FlowRun", "Observed", "Rollout", "Settled", "opened"]
 
 
 @contextmanager

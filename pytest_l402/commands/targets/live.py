@@ -11,7 +11,7 @@ from pytest_l402.commands.arguments import Arguments
 from pytest_l402.commands.artifacts import Rows
 from pytest_l402.commands.bad_input import BadInput, Failed
 from pytest_l402.commands.modes import Mode
-from pytest_l402.commands.targets.work import FlowRun, Observed, Rollout
+from pytest_l402.commands.targets.work import FlowRun, Observed, Rollout, Settled
 from pytest_l402.contract import FlowEvent, FlowMode, FullFlowSummary
 from pytest_l402.harness.clock import SystemClock
 from pytest_l402.live import (
@@ -32,6 +32,7 @@ from pytest_l402.ops.compile.paywall import PaywallDefinition
 from pytest_l402.ops.full_flow.flow import Flow
 from pytest_l402.ops.reconcile.deployments import Deployment
 from pytest_l402.ops.security.summary import SecurityDrill
+from pytest_l402.ops.settlement.drill import read_settlements
 
 NOT_DEPLOYED: Final = "not_deployed"
 """What is looked for and is not there: none of the codes of a reconcile."""
@@ -108,12 +109,11 @@ class LiveTarget:
             )
         return lambda: self._system.run_security_drill(request_id)
 
-    def books(self) -> None:
-        """Return none: what is entered could not be taken out again."""
-
-    def settlements(self) -> Rows:
-        """Ask the control plane."""
-        return self._system.settlements.all()
+    def settle(self) -> Settled:
+        """Read the settlements on record; what is entered could not be taken out again."""
+        rows = self._system.settlements.all()
+        document, failures = read_settlements(rows)
+        return Settled(document, failures, {"settlements": rows})
 
     def tables(self) -> Mapping[str, Rows]:
         """Return none: what the parts wrote down is theirs."""

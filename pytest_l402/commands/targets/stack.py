@@ -10,38 +10,36 @@ from typing import Any, Final
 from pytest_l402.commands.arguments import Arguments
 from pytest_l402.commands.artifacts import Rows
 from pytest_l402.commands.faults import read_faults
-from pytest_l402.commands.targets.work import FlowRun, Observed, Rollout
+from pytest_l402.commands.targets.work import FlowRun, Observed, Rollout, Settled
 from pytest_l402.contract import FlowEvent, FullFlowSummary
 from pytest_l402.ops.compile.paywall import PaywallDefinition
 from pytest_l402.ops.reconcile.deployments import Deployment
 from pytest_l402.ops.security.drill import run_security_drill
 from pytest_l402.ops.security.summary import SecurityDrill
-from pytest_l402.stack.books.store import SettlementStore
+from pytest_l402.ops.settlement.drill import drill_books
+from pytest_l402.ops.settlement.smoke import smoke_events
 from pytest_l402.stack.full_flow.run import run_full_flow
 from pytest_l402.stack.gateway.services import Service
 from pytest_l402.stack.shop import SELLER_HOST, STATUS_PATH, paywall_of
 from pytest_l402.stack.stack import Stack
 
+
+def _sold(name: str, price_msats: int) -> Service:
+    return Service(
+        name,
+        price_msats=price_msats,
+        pathregexp=f"^/api/{name}/premium$",
+        address=SELLER_HOST,
+        paywall_id=f"pw_{name}",
+        owner_id=f"owner_{name}",
+        route_id=f"route_{name}",
+    )
+
+
 # The paywalls of the original tool, as Aperture can sell them: whole sats (2 500 and 1 800 msats are none),
 # and the seller's own path (Aperture can put a prefix before a path, but not replace it).
-_WEATHER: Final = Service(
-    "weather",
-    price_msats=3_000,
-    pathregexp="^/api/weather/premium$",
-    address=SELLER_HOST,
-    paywall_id="pw_weather",
-    owner_id="owner_weather",
-    route_id="route_weather",
-)
-_NEWS: Final = Service(
-    "news",
-    price_msats=2_000,
-    pathregexp="^/api/news/premium$",
-    address=SELLER_HOST,
-    paywall_id="pw_news",
-    owner_id="owner_news",
-    route_id="route_news",
-)
+_WEATHER: Final = _sold("weather", 3_000)
+_NEWS: Final = _sold("news", 2_000)
 _STATUS: Final = Service("status", pathregexp=f"^{STATUS_PATH}$", auth="off", address=SELLER_HOST)
 _STAGING: Final = "smoke:staging"
 _DENIED_OWNER: Final = "owner_security_smoke"
@@ -96,13 +94,12 @@ class StackTarget:
         """Return the drill of the stack's controls."""
         return lambda: run_security_drill(self._stack.control_plane, request_id=request_id)
 
-    def books(self) -> SettlementStore:
-        """Return the stack's books."""
-        return self._stack.settlement_store
-
-    def settlements(self) -> Rows:
-        """Return the settlements of the stack's books."""
-        return list(self._stack.settlement_store.rows("settlements"))
+    def settle(self) -> Settled:
+        """Enter events into the stack's books."""
+        books = self._stack.settlement_store
+        document, failures = drill_books(books, smoke_events())
+        tables = ("invoices", "settlements", "conflicts")
+        return Settled(document, failures, {table: books.rows(table) for table in tables})
 
     def tables(self) -> Mapping[str, Rows]:
         """Return every table of the stack."""

@@ -35,6 +35,14 @@ class Observed(NamedTuple):
     not_observed: tuple[str, ...] = ()
 
 
+class Settled(NamedTuple):
+    """What is told of settlements, what does not hold (code, reason), and the rows behind it."""
+
+    document: dict[str, Any]
+    failures: tuple[tuple[str, str], ...]
+    tables: Mapping[str, Rows]
+
+
 class FlowRun(NamedTuple):
     """A full flow that `work` carries out, given the folder that it leaves its files in."""
 
