@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pytest_l402.evidence.check import Check, Finding
@@ -110,8 +110,7 @@ def task_settlement_join(purchase: Bought) -> Check:
             )
         yield from _unsettled(settled, request_id)
         for index, row in settled:
-            if row.get("taskId") not in task_ids:
-                yield _differs(at("settlements", index), "taskId", task_ids, row.get("taskId"))
+            yield from _differing("settlements", [(index, row)], "taskId", task_ids)
             spoken = told(evidence, request_id, "settlement")
             if not spoken:
                 yield missing(
@@ -120,7 +119,7 @@ def task_settlement_join(purchase: Bought) -> Check:
             for place, record in spoken:
                 for key in ("taskId", "paywallId"):
                     if record.get(key) != row.get(key) or record.get(key) is None:
-                        yield _differs(at("records", place), key, [row.get(key)], record.get(key))
+                        yield _differs("records", place, record, key, [row.get(key)])
 
     mine, spoken_here = {"requestId": request_id}, is_told(request_id, "settlement")
     mutants = (
@@ -154,25 +153,15 @@ def proof_join(purchase: Bought) -> Check:
                 if not spoken:
                     what = f"a {plane} record of request {request_id} with a paymentProofRef"
                     yield missing("records", what, f"read the log of plane {plane} by oa_req=<id>")
-                for index, record in spoken:
-                    if record["paymentProofRef"] != proof:
-                        yield _differs(
-                            at("records", index), "paymentProofRef", [proof], record["paymentProofRef"]
-                        )
+                yield from _differing("records", spoken, "paymentProofRef", [proof])
             if not paid:
                 yield missing(
                     "payments", "the payment of this settlement", "settled without a payment: stop payouts"
                 )
-            for index, payment in paid:
-                if payment.get("proofReference") != proof:
-                    yield _differs(
-                        at("payments", index), "proofReference", [proof], payment.get("proofReference")
-                    )
+            yield from _differing("payments", paid, "proofReference", [proof])
             for index, record in rows(evidence, "records", requestId=request_id, executor="desktop"):
                 if record.get("paymentProofRef") and proof_key(record["paymentProofRef"]) != proof_key(proof):
-                    yield _differs(
-                        at("records", index), "paymentProofRef", [proof], record["paymentProofRef"]
-                    )
+                    yield _differs("records", index, record, "paymentProofRef", [proof])
 
     in_store = change_proof("settlements", {"requestId": request_id})
     mutants = (
@@ -214,7 +203,7 @@ def ui_join(purchase: Bought) -> Check:
                 for key in ("taskId", "paymentProofRef"):
                     wanted = {record.get(key) for record in settled}
                     if settled and row.get(key) not in wanted:
-                        yield _differs(at(table, index), key, wanted, row.get(key))
+                        yield _differs(table, index, row, key, wanted)
 
     mine, spoken_here = {"requestId": request_id}, is_told(request_id, "ui")
     mutants = (
@@ -337,11 +326,17 @@ def _unsettled(settled: Found, request_id: str) -> Iterator[Finding]:
         yield missing("settlements", f"a settlement of request {request_id}", "replay its settlement event")
 
 
-def _differs(where: str, key: str, wanted: Any, seen: Any) -> Finding:
+def _differing(table: str, found: Found, key: str, wanted: list[Any]) -> Iterator[Finding]:
+    for index, row in found:
+        if row.get(key) not in wanted:
+            yield _differs(table, index, row, key, wanted)
+
+
+def _differs(table: str, index: int, row: Row, key: str, wanted: Iterable[Any]) -> Finding:
     return Finding(
         expected=f"{key} {listed(wanted)}",
-        seen=shown(seen),
-        where=where,
+        seen=shown(row.get(key)),
+        where=at(table, index),
         remedy="find out which plane took the value from another request: read both logs by "
         "oa_req=<request id>",
     )
