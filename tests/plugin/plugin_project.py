@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wire import WorkerInProcess
 
 CATALOGUE = """\
 version: 1
@@ -151,6 +152,13 @@ class Project:
         """Run pytest in process, with `workers` as processes of their own."""
         wire = ("-n", str(workers)) if workers else ()
         return self.end(self.pytester.runpytest_inprocess(*args, *wire, no_reraise_ctrlc=True))
+
+    def run_over_the_wire(self, *args: str) -> End:
+        """Run pytest in process, as a controller with one worker."""
+        # What other people's plugins tell their workers is not what is tried here.
+        args = (*args, *(f"-pno:{name}" for name in ("metadata", "pytest_jsonreport", "rerunfailures")))
+        worker = WorkerInProcess(args)
+        return self.end(self.pytester.runpytest_inprocess(*args, no_reraise_ctrlc=True, plugins=[worker]))
 
     def run_quietly(self, *args: str) -> End:
         """Run pytest in process where an earlier run of the same test may have left its folder."""

@@ -1,8 +1,8 @@
 """Every way in which a run can end: what it leaves, what it says by its exit code, and what it leaves alone.
 
-Each row runs in process and, unless the result of one node is all that matters in it, again on two xdist
-workers; `workers` holds what differs there. The fast tier has those on workers that differ in what passes the
-wire; with three of test_plugin_sudden_ends.py and test_plugin_marks.py these are twelve.
+Each row runs in process and, unless the result of one node is all that matters in it, again over the wire in
+process, and on two xdist workers; `workers` holds what differs there. On workers the fast tier has nine; with
+three of test_plugin_sudden_ends.py and test_plugin_marks.py these are twelve, the slow tier has the rest.
 """
 
 from __future__ import annotations
@@ -445,6 +445,9 @@ ROWS = [
 ]
 
 
+NOT_OURS_TO_CARRY = {"rerun, then passed", "--max-warnings exceeded"}
+"""What decides these rows is carried by xdist itself or by another plugin."""
+
 ON_WORKERS_AT_ONCE = {
     "all green",
     "a conftest drops a case without saying so",
@@ -469,6 +472,18 @@ def prepare(project: Project, row: Row) -> None:
 def test_in_process(project: Project, row: Row) -> None:
     prepare(project, row)
     end = project.run(*row.args)
+    assert end == row.expected, end.output
+    leaves_what_it_says(project, end)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in ROWS if not (row.plain_only or row.workers or row.name in NOT_OURS_TO_CARRY)],
+    ids=lambda row: row.name,
+)
+def test_over_the_wire(project: Project, row: Row) -> None:
+    prepare(project, row)
+    end = project.run_over_the_wire(*row.args)
     assert end == row.expected, end.output
     leaves_what_it_says(project, end)
 
