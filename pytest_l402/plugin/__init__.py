@@ -6,14 +6,11 @@ from importlib import import_module
 
 import pytest
 
-import pytest_l402
-
 __all__: list[str] = []
 
 
-def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the `--l402-…` options and their ini forms."""
-    _rewrite_no_asserts_here(pluginmanager)
     from pytest_l402.plugin.options import add_options
 
     add_options(parser)
@@ -48,10 +45,3 @@ def pytest_configure(config: pytest.Config) -> None:
     from pytest_l402.plugin.controller import Controller
 
     plugins.register(Controller(config), "pytest_l402_controller")
-
-
-def _rewrite_no_asserts_here(pluginmanager: pytest.PytestPluginManager) -> None:
-    # pytest has the asserts of every module of a plugin's package rewritten, and reads those byte by
-    # byte: a twentieth of the CPU of a run of rehearsals. No assert of ours is for readers of test reports.
-    marked: set[str] = getattr(pluginmanager.rewrite_hook, "_must_rewrite", set())
-    marked.discard(pytest_l402.__name__)
