@@ -18,10 +18,14 @@ _PART: Final = re.compile(
     r"|\{(?:0|[1-9][0-9]*)(?:,(?:0|[1-9][0-9]*)?)?\}|.",
     re.DOTALL,
 )
+_OTHERWISE_IN_GO: Final = re.compile(r"\\C|\{[0-9,]{5}|\(\?P?<")
+"""What a pattern has in it that Go refuses and RE2 does not; it may mean something else where it stands."""
 _FOLDS_CASE: Final = re.compile(r"\(\?[a-zA-Z-]*i")
 _LONGEST_BOUND: Final = 1_000
 # Enough for a thousand letters of any script, `\pL{1000}`, which Go takes and RE2's default does not.
-_MAX_MEMORY: Final = 32 * 1024 * 1024
+_OPTIONS: Final = re2.Options()
+_OPTIONS.log_errors = False
+_OPTIONS.max_mem = 32 * 1024 * 1024
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -79,14 +83,12 @@ def compiled(pattern: str) -> Pattern:
     """
     if _SURROGATE.search(pattern):
         raise PatternError("half of a surrogate pair")
-    for part in _PART.findall(pattern):
-        _check_as_go(part)
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = _MAX_MEMORY
+    if _OTHERWISE_IN_GO.search(pattern):
+        for part in _PART.findall(pattern):
+            _check_as_go(part)
     try:
         # As bytes, RE2 need not count characters to say where it found what it found.
-        return Pattern(re2.compile(pattern.encode(), options))
+        return Pattern(re2.compile(pattern.encode(), _OPTIONS))
     except re2.error as error:
         raise PatternError(error.args[0].decode("utf-8", "replace")) from None
 
@@ -152,6 +154,8 @@ def without_anchors(pattern: str) -> tuple[str, str | None]:
         PatternError: when Go refuses it.
     """
     compiled(pattern)
+    if not pattern.startswith("^") and not pattern.endswith("$"):
+        return pattern, None
     parts: list[str] = _PART.findall(pattern)
     starts, ends = parts[:1] == ["^"], parts[-1:] == ["$"]
     if not (starts or ends) or _is_choice(parts):
