@@ -126,8 +126,8 @@ class Stack:
         self.executor = self.executor_at(self.client, policy=policy)
         self.edge = Edge(harness, self._part("gateway"))
         self.network.mount(GATEWAY_HOST, self.edge, down_when=GatewayDown)
-        worker_api = ControlApi(harness.derive("control api"), self.control_plane, self.settlement_store)
-        self.network.mount(CONTROL_HOST, worker_api)
+        self.worker_api = ControlApi(harness.derive("control api"), self.control_plane, self.settlement_store)
+        self.network.mount(CONTROL_HOST, self.worker_api)
         if ops_folder is not None:
             # A gateway with a disk starts with what it ran when its process ended.
             try:

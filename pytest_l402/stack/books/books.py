@@ -1,4 +1,4 @@
-"""Decides what the books hold, in whatever order they are told, and what contradicts them.
+"""What the books hold, in whatever order they are told, and what contradicts them.
 
 Facts that agree give the same books in any order and however often they are entered: of what may differ
 between them, such as the request id, the earliest stands, and of equals the smallest. A contradiction is
@@ -91,7 +91,7 @@ class SettlementBooks:
 
     def close_invoice(self, payment_hash: str, status: str) -> bool:
         """Let the gateway give an open invoice up; return whether that changed anything."""
-        row = self._one("SELECT * FROM invoices WHERE paymentHash = ?", payment_hash)
+        row = self._invoice_of(payment_hash)
         if row is None or INVOICE_RANK[row["status"]] >= INVOICE_RANK[status]:
             return False
         self._update("invoices", row, status=status, closedKey=_WITNESSED)
@@ -104,34 +104,14 @@ class SettlementBooks:
             (conflict.settlement_id, conflict.field, str(conflict.kept), str(conflict.refused), at_ms),
         )
 
-    def invoice(self, invoice_id: str | None) -> Row | None:
-        """Return an invoice with its keys, or None."""
-        return (
-            None
-            if invoice_id is None
-            else self._one("SELECT * FROM invoices WHERE invoiceId = ?", invoice_id)
-        )
-
-    def invoice_of(self, payment_hash: str | None) -> Row | None:
-        """Return the invoice of a payment hash with its keys, or None."""
-        if payment_hash is None:
-            return None
-        return self._one("SELECT * FROM invoices WHERE paymentHash = ?", payment_hash)
-
     def settlement_of(self, payment_hash: str | None) -> Row | None:
         """Return the settlement of a payment hash with its keys, or None."""
-        if payment_hash is None:
-            return None
-        return self._one("SELECT * FROM settlements WHERE paymentHash = ?", payment_hash)
-
-    def settlement(self, settlement_id: str) -> Row | None:
-        """Return a settlement with its keys, or None."""
-        return self._one("SELECT * FROM settlements WHERE settlementId = ?", settlement_id)
+        return self._one("settlements", "paymentHash", payment_hash)
 
     # Contradictions
 
     def _against_invoices(self, fact: InvoiceFact) -> Iterator[SettlementConflict]:
-        stored, same_hash = self.invoice(fact.invoice_id), self.invoice_of(fact.payment_hash)
+        stored, same_hash = self._invoice(fact.invoice_id), self._invoice_of(fact.payment_hash)
         offered: Row = {
             "paymentHash": fact.payment_hash,
             "amountMsats": fact.amount_msats,
@@ -164,11 +144,11 @@ class SettlementBooks:
             "invoiceId": fact.invoice_id,
             "paymentProofRef": fact.proof_reference,
         }
-        stored = self.settlement(name) or self.settlement_of(fact.payment_hash)
+        stored = self._settlement(name) or self.settlement_of(fact.payment_hash)
         found = [] if stored is None else list(_differences(name, stored, offered))
         if not found:
-            same_hash = self.invoice_of(fact.payment_hash)
-            named = self.invoice(fact.invoice_id or (stored or {}).get("invoiceId"))
+            same_hash = self._invoice_of(fact.payment_hash)
+            named = self._invoice(fact.invoice_id or (stored or {}).get("invoiceId"))
             del offered["settlementId"]
             for invoice in (named, same_hash):
                 if invoice is not None and not found:
@@ -178,13 +158,13 @@ class SettlementBooks:
     # Entries
 
     def _enter_invoice(self, fact: InvoiceFact) -> Booked:
-        stored = self.invoice(fact.invoice_id)
+        stored = self._invoice(fact.invoice_id)
         key = _WITNESSED if fact.witnessed else fact.at_ms
         if stored is None:
             self._insert_invoice(fact, key)
         else:
             self._amend_invoice(fact, key, stored)
-        row = self.invoice(fact.invoice_id)
+        row = self._invoice(fact.invoice_id)
         assert row is not None
         if fact.status == "settled":
             settled_at = fact.at_ms if fact.settled_at_ms is None else fact.settled_at_ms
@@ -234,8 +214,8 @@ class SettlementBooks:
         self._update("invoices", stored, **changes)
 
     def _enter_settlement(self, fact: SettlementFact) -> Booked:
-        stored = self.settlement(fact.settlement_id)
-        invoice = self.invoice(fact.invoice_id) or self.invoice_of(fact.payment_hash)
+        stored = self._settlement(fact.settlement_id)
+        invoice = self._invoice(fact.invoice_id) or self._invoice_of(fact.payment_hash)
         invoice_id = fact.invoice_id if invoice is None else invoice["invoiceId"]
         key = _WITNESSED if fact.witnessed else fact.at_ms
         if invoice is None and fact.invoice_id is not None:
@@ -267,7 +247,7 @@ class SettlementBooks:
             is_earlier = not fact.witnessed and _source_key(source) < _source_key(stored)
             changes = source if is_earlier else {}
             self._update("settlements", stored, invoiceId=stored["invoiceId"] or invoice_id, **changes)
-        settled = self.settlement(fact.settlement_id)
+        settled = self._settlement(fact.settlement_id)
         assert settled is not None
         self._link(settled, settled["invoiceId"])
         (row,) = self.rows("settlements", "WHERE settlementId = ?", fact.settlement_id)
@@ -275,7 +255,7 @@ class SettlementBooks:
 
     def _link(self, settlement: Row, invoice_id: str | None) -> None:
         """Let the invoice of a settlement say that it is settled, and what it is settled with."""
-        invoice = self.invoice(invoice_id)
+        invoice = self._invoice(invoice_id)
         if invoice is None:
             return
         at_ms, key = settlement["occurredAtMs"], settlement["bookedKey"]
@@ -309,8 +289,18 @@ class SettlementBooks:
                 (*changed.values(), stored[key]),
             )
 
-    def _one(self, sql: str, value: str) -> Row | None:
-        row = self._db.execute(sql, (value,)).fetchone()
+    def _invoice(self, invoice_id: str | None) -> Row | None:
+        return self._one("invoices", "invoiceId", invoice_id)
+
+    def _invoice_of(self, payment_hash: str | None) -> Row | None:
+        return self._one("invoices", "paymentHash", payment_hash)
+
+    def _settlement(self, settlement_id: str) -> Row | None:
+        return self._one("settlements", "settlementId", settlement_id)
+
+    def _one(self, table: str, column: str, value: str | None) -> Row | None:
+        sql = f"SELECT * FROM {table} WHERE {column} = ?"  # noqa: S608 - our own names
+        row = None if value is None else self._db.execute(sql, (value,)).fetchone()
         return None if row is None else dict(row)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from pytest_l402.boundary import printable, quoted, redact_text
@@ -52,19 +50,7 @@ class CredentialRoles:
         Raises:
             CredentialRoleError: unknown role, or a fingerprint that is malformed or was revoked.
         """
-        role = _known(role)
-        with self._refusals_noted(role, RoleOperation.ROTATE, note):
-            before, at_ms = self._states.get(role), self._clock.tick()
-            state = RoleState(
-                role,
-                RoleStatus.ROTATING,
-                1 if before is None else before.version + 1,
-                at_ms,
-                self._usable(role, fingerprint),
-                _shown(note),
-                at_ms,
-            )
-        return self._keep(RoleOperation.ROTATE, before, state)
+        return self._hand_out(RoleOperation.ROTATE, _known(role), fingerprint, note)
 
     def activate(
         self, role: CredentialRole | str, *, fingerprint: str | None = None, note: str | None = None
@@ -80,7 +66,7 @@ class CredentialRoles:
         before = self._states.get(known)
         if fingerprint is None and before is not None and before.status is RoleStatus.ROTATING:
             fingerprint = before.fingerprint
-        return self._activate(known, fingerprint, note)
+        return self._hand_out(RoleOperation.ACTIVATE, known, fingerprint, note)
 
     def revoke(self, role: CredentialRole | str, *, note: str | None = None) -> RoleState:
         """Take the role out of service; the fingerprint it had never comes back.
@@ -123,19 +109,25 @@ class CredentialRoles:
             case RoleOperation.REVOKE:
                 return self.revoke(role, note=note)
             case RoleOperation.ACTIVATE:
-                return self._activate(_known(role), fingerprint, note)
+                return self._hand_out(RoleOperation.ACTIVATE, _known(role), fingerprint, note)
         return now
 
-    def _activate(self, role: CredentialRole, fingerprint: str | None, note: str | None) -> RoleState:
-        with self._refusals_noted(role, RoleOperation.ACTIVATE, note):
-            before, at_ms = self._states.get(role), self._clock.tick()
-            if before is None:
-                version = 1
-            else:
-                version = before.version + (0 if before.status is RoleStatus.ROTATING else 1)
+    def _hand_out(
+        self, operation: RoleOperation, role: CredentialRole, fingerprint: str | None, note: str | None
+    ) -> RoleState:
+        before, at_ms = self._states.get(role), self._clock.tick()
+        try:
             shown = self._usable(role, fingerprint)
-            state = RoleState(role, RoleStatus.ACTIVE, version, at_ms, shown, _shown(note), at_ms)
-        return self._keep(RoleOperation.ACTIVATE, before, state)
+        except CredentialRoleError as refused:
+            self._append(operation, before, before, role, refused.code, note)
+            raise
+        is_activated = operation is RoleOperation.ACTIVATE
+        version = 0 if before is None else before.version
+        if before is None or not (is_activated and before.status is RoleStatus.ROTATING):
+            version += 1
+        status = RoleStatus.ACTIVE if is_activated else RoleStatus.ROTATING
+        state = RoleState(role, status, version, at_ms, shown, _shown(note), at_ms)
+        return self._keep(operation, before, state)
 
     def _usable(self, role: CredentialRole, fingerprint: str | None) -> str | None:
         if fingerprint is None:
@@ -158,16 +150,6 @@ class CredentialRoles:
                 "make a new credential: a revoked one stays revoked",
             )
         return fingerprint
-
-    @contextmanager
-    def _refusals_noted(
-        self, role: CredentialRole, operation: RoleOperation, note: str | None
-    ) -> Iterator[None]:
-        try:
-            yield
-        except CredentialRoleError as refused:
-            self._append(operation, self._states.get(role), self._states.get(role), role, refused.code, note)
-            raise
 
     def _keep(self, operation: RoleOperation, before: RoleState | None, state: RoleState) -> RoleState:
         self._states[state.role] = state

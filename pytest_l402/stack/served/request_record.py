@@ -1,11 +1,12 @@
-"""Decides what is kept of each request to a served stack: enough to see what it changed, no secret."""
+"""What is kept of each request to a served stack: enough to see what it changed, no secret."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self
 
 from pytest_l402.boundary import parse_json
@@ -25,25 +26,21 @@ class RequestRecord:
     `kind` is `read` for GET, HEAD and for queries of the control plane, `change` for anything else.
     """
 
-    def __init__(self, path: Path | None, clock: Clock) -> None:
+    def __init__(self, descriptor: int | None, clock: Clock) -> None:
+        self._descriptor = descriptor
         self._clock = clock
-        self._descriptor = (
-            None
-            if path is None
-            else os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
+    @classmethod
+    @contextmanager
+    def kept_in(cls, path: Path | None, clock: Clock) -> Iterator[Self]:
+        """Append to the file at `path` inside the block; None keeps nothing."""
+        if path is None:
+            yield cls(None, clock)
+            return
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            yield cls(descriptor, clock)
+        finally:
             os.close(descriptor)
 
     def keep(self, system: str, request: Request, status: int | NetworkUnreachable) -> None:

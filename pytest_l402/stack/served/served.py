@@ -15,7 +15,6 @@ from pytest_l402.harness.network import (
     REQUEST_ID_HEADER,
     TASK_ID_HEADER,
     App,
-    Network,
     NetworkUnreachable,
     Request,
     Response,
@@ -31,7 +30,6 @@ from pytest_l402.stack.served.control_plane_api import ControlPlaneApi
 from pytest_l402.stack.served.gateway_api import GatewayOpsApi
 from pytest_l402.stack.served.request_record import RequestRecord
 from pytest_l402.stack.served.scenario import Scenario
-from pytest_l402.stack.shop import CONTROL_HOST
 from pytest_l402.stack.stack import Stack
 
 LOOPBACK = "127.0.0.1"
@@ -87,7 +85,7 @@ class ServedStack:
             stack.control_plane,
             self._paywalls,
             stack.settlement_store,
-            _Host(stack.network, CONTROL_HOST),
+            stack.worker_api,
             secret=self._secret,
             settlement_credential=self._settlement_credential,
             as_protobuf=as_protobuf,
@@ -107,7 +105,7 @@ class ServedStack:
             self.scenario.refresh()
             for fault in self._standing_faults:
                 block.enter_context(self._stack.faults.inject(fault))
-            record = block.enter_context(RequestRecord(self._record, self._stack.clock))
+            record = block.enter_context(RequestRecord.kept_in(self._record, self._stack.clock))
             gateway, control = (
                 block.enter_context(LoopbackServer(_Front(self, name, app, record), host=LOOPBACK))
                 for name, app in (("gateway", self.gateway_api), ("control-plane", self.control_plane_api))
@@ -203,14 +201,3 @@ class _Front:
             raise
         self._record.keep(self._name, request, response.status)
         return response
-
-
-class _Host:
-    """One host of the stack's own network, whatever name it was asked by."""
-
-    def __init__(self, network: Network, host: str) -> None:
-        self._network = network
-        self._host = host
-
-    def handle(self, request: Request) -> Response:
-        return self._network.dispatch(replace(request, host=self._host))
