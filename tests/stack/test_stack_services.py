@@ -41,6 +41,16 @@ def test_the_path_is_matched_decoded_so_that_encoding_does_not_bypass_a_pattern(
     assert decoded_path(Request("GET", "h", "/%2570aid")) == "/%70aid"
 
 
+@pytest.mark.parametrize(
+    ("target", "characters"),
+    [("/%E2%82%AC", 1), ("/%FF", 1), ("/%E2%82", 2), ("/%ED%A0%80", 3), ("/%F0%9F%98x", 4)],
+)
+def test_a_byte_that_is_no_utf_8_is_one_character_to_a_pattern_as_it_is_to_go(target, characters):
+    path = decoded_path(Request("GET", "h", target))
+    for count in range(1, 5):
+        assert Service("s", pathregexp=f"^/.{{{count}}}$").matches("h", path) == (count == characters)
+
+
 def test_a_price_of_zero_means_one_sat():
     assert Service("s").price_msats == 1_000
     assert Service("s", price_msats=21_000).price_msats == 21_000
