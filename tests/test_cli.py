@@ -252,12 +252,14 @@ def python(*arguments, **options):
     return subprocess.run([sys.executable, *arguments], capture_output=True, timeout=60, **options)
 
 
-def test_help_waits_for_no_model_and_no_engine():
+@pytest.mark.parametrize("arguments", [["--version"], ["triage", "--help"], ["triag"]])
+def test_help_waits_for_no_model_and_no_engine(arguments):
     code = (
         "import sys; before = set(sys.modules); from pytest_l402 import cli\n"
-        "try: cli.main(['--version'])\n"
+        f"try: cli.main({arguments})\n"
         "except SystemExit: pass\n"
-        "print(sorted({'pydantic', 'sqlite3', 'httpx', 'pytest', 'yaml'} & (set(sys.modules) - before)))"
+        "heavy = {'pydantic', 'sqlite3', 'httpx', 'pytest', 'yaml', 'pytest_l402.stack', 'pytest_l402.live'}\n"
+        "print(sorted(heavy & (set(sys.modules) - before)))"
     )
     assert python("-c", code).stdout.decode().splitlines()[-1] == "[]"
 

@@ -172,7 +172,16 @@ def test_the_exit_code_reaches_the_shell(tmp_path: Path) -> None:
 
 
 def test_no_command_imports_what_it_does_not_need(tmp_path: Path) -> None:
-    heavy = ("respx", "freezegun", "pytest", "asyncio", "unittest.mock", "_pytest", "http.server")
+    heavy = (
+        "respx",
+        "freezegun",
+        "pytest",
+        "asyncio",
+        "unittest.mock",
+        "_pytest",
+        "http.server",
+        "pytest_l402.live",
+    )
     code = (
         "import sys; before = set(sys.modules); from pytest_l402.cli import main\n"
         "assert main(['smoke:full-flow', '--json']) == 0\n"

@@ -31,7 +31,7 @@ from pytest_l402.ops.compile.compilation import compile_paywalls
 from pytest_l402.ops.compile.paywall import PaywallDefinition
 from pytest_l402.ops.full_flow.flow import Flow
 from pytest_l402.ops.reconcile.deployments import Deployment
-from pytest_l402.ops.security.summary import SecurityDrill
+from pytest_l402.ops.security.summary import SecurityDrill, status_snapshot
 from pytest_l402.ops.settlement.drill import read_settlements
 
 NOT_DEPLOYED: Final = "not_deployed"
@@ -99,7 +99,8 @@ class LiveTarget:
     def security_drill(self, request_id: str) -> Callable[[], SecurityDrill]:
         """Return the drill; without permission it is refused, and the refusal says how the switches stand."""
         # Asked first of all: a control plane that cannot be asked is no drill.
-        snapshot = self._security_snapshot()
+        controls = self._system.security
+        snapshot = status_snapshot(controls.security_state(), controls.credential_roles.states())
         if not self._arguments.allow_live_changes:
             raise BadInput(
                 f"{self._system.control_plane.where}: expected permission to switch the global pause, a kill "
@@ -203,15 +204,3 @@ class LiveTarget:
             system.history,
             {"deployed": True},
         )
-
-    def _security_snapshot(self) -> dict[str, Any]:
-        state = self._system.security.security_state()
-        roles = self._system.security.credential_roles.states()
-        return {
-            "globalPauseActive": state.global_pause,
-            "activeOwnerKillSwitches": len(state.killed_owners),
-            "credentialRoles": [
-                {"role": role.role.value, "status": role.status.value, "version": role.version}
-                for role in roles
-            ],
-        }

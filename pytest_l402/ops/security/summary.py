@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,18 +83,22 @@ class SecurityDrill:
             "ownerKillSwitch": _gate_row(self.owner_kill_switch),
             "recovery": {"allowed": self.recovery.allowed},
             "credentialLifecycle": self.lifecycle.to_row(),
-            "statusSnapshot": {
-                "globalPauseActive": self.final.global_pause,
-                "activeOwnerKillSwitches": len(self.final.killed_owners),
-                "credentialRoles": [
-                    {"role": state.role.value, "status": state.status.value, "version": state.version}
-                    for state in self.roles
-                ],
-            },
+            "statusSnapshot": status_snapshot(self.final, self.roles),
         }
         if self.failures:
             row.update(failureCode=self.failures[0], failures=list(self.failures))
         return row
+
+
+def status_snapshot(state: SecurityState, roles: Iterable[RoleState]) -> dict[str, Any]:
+    """Return how the switches and the credential roles stand, as `smoke:security` prints it."""
+    return {
+        "globalPauseActive": state.global_pause,
+        "activeOwnerKillSwitches": len(state.killed_owners),
+        "credentialRoles": [
+            {"role": role.role.value, "status": role.status.value, "version": role.version} for role in roles
+        ],
+    }
 
 
 def _gate_row(decision: GateDecision) -> dict[str, Any]:
