@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from pytest_l402.boundary.redaction import digest_reference, is_digest_reference, redact_text
 from pytest_l402.contract.camel_document import CamelDocument
@@ -34,12 +34,10 @@ class SellerCall(CamelDocument):
     authorization: AnyText | None = Field(repr=False)
     status: Count
 
-    def redacted(self) -> Self:
-        """Return the call with a digest reference in place of the authorization value."""
-        value = self.authorization
-        if value is None or is_digest_reference(value):
-            return self
-        return self.model_copy(update={"authorization": digest_reference(value)})
+    @field_serializer("authorization")
+    def _digest(self, value: str | None) -> str | None:
+        """Write a digest reference in place of the value."""
+        return value if value is None or is_digest_reference(value) else digest_reference(value)
 
 
 class LocalFlow(CamelDocument):
@@ -82,19 +80,10 @@ class LocalNodeArtifact(CamelDocument):
     def to_row(self) -> dict[str, Any]:
         """Return the artifact as it may be written: always redacted, absent optional keys left out."""
         row = super().to_row()
-        for flow, flow_row in zip(self.flows, row["flows"], strict=True):
-            flow_row["sellerCalls"] = [
-                {
-                    "path": call.path,
-                    "authorization": call.authorization,
-                    "status": call.status,
-                }
-                for call in (call.redacted() for call in flow.seller_calls)
-            ]
-            flow_row["observabilityRecords"] = [record.to_row() for record in flow.observability_records]
+        for flow in row["flows"]:
             for key in _OPTIONAL_KEYS:
-                if flow_row[key] is None:
-                    del flow_row[key]
+                if flow[key] is None:
+                    del flow[key]
         redacted: dict[str, Any] = redact_values(row)
         return redacted
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from typing import Any
 
-from pydantic.alias_generators import to_camel
-
-from pytest_l402.ops.compile.paywall import PaywallDefinition, Policy, Route
+from pytest_l402.contract.camel_row import camel_row
+from pytest_l402.ops.compile.paywall import PaywallDefinition
 
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]")
 _ENUMS = {
@@ -25,9 +23,9 @@ _LEFT_ALONE = frozenset({"metadata", "details", "diagnostics"})
 def paywall_json(paywall: PaywallDefinition) -> dict[str, Any]:
     """Return a paywall as `decode_paywalls` reads it; what is not set is absent, never null."""
     ids = {"paywallId": paywall.paywall_id, "ownerId": paywall.owner_id}
-    row = _row(paywall)
-    row["policy"] = ids | _row(paywall.policy)
-    row["routes"] = [ids | _row(route) for route in paywall.routes]
+    row = camel_row(paywall, unknown=False)
+    row["policy"] = ids | row["policy"]
+    row["routes"] = [ids | route for route in row["routes"]]
     row["metadata"] = dict(paywall.metadata)
     return {key: value for key, value in row.items() if value or key != "metadata"}
 
@@ -49,12 +47,3 @@ def protobuf_json(value: Any, key: str = "") -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return _ENUMS.get((key, value), value) if isinstance(value, str) else value
-
-
-def _row(item: PaywallDefinition | Policy | Route) -> dict[str, Any]:
-    told = {to_camel(each.name): getattr(item, each.name) for each in fields(item)}
-    return {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in told.items()
-        if value is not None
-    }
