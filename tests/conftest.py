@@ -1,9 +1,13 @@
-"""Decides what every test may rely on, wherever the suite is started."""
+"""What every test may rely on, wherever the suite is started, and what none may leave behind."""
 
 from __future__ import annotations
 
+import ctypes
+import os
+import select
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,3 +29,37 @@ def signals_as_in_a_terminal() -> Iterator[None]:
     yield
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
+
+
+PR_SET_CHILD_SUBREAPER = 36
+"""prctl(2): who has lost its parent becomes a child of this process."""
+PATIENCE_S = 20
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """Every process that the tests have started, and each that one of those has started, ends with them."""
+    if not Path("/proc/self/task").is_dir():
+        yield
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    before = children()
+    yield
+    left = {pid: command for pid, command in children().items() if pid not in before and not ends(pid)}
+    assert not left
+
+
+def children() -> dict[int, str]:
+    """The processes below this one that live or that nobody has waited for, with what they run."""
+    listed = (task / "children" for task in Path("/proc/self/task").iterdir())
+    pids = [int(pid) for file in listed for pid in file.read_text().split()]
+    return {pid: Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in pids}
+
+
+def ends(pid: int) -> bool:
+    """Whether a process ends in time that was told to."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        return bool(select.select([descriptor], [], [], PATIENCE_S)[0])
+    finally:
+        os.close(descriptor)
