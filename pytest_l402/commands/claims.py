@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple
 _CORRECT: Final = "correct what the diagnostics of summary.json name (runbook staging-reconcile 4)"
 _ASK: Final = "ask its GET /ops/deployment by hand; nothing was changed (runbook staging-reconcile 4)"
 _AGAIN: Final = "reconcile; what the gateway replied is in gateway_events.jsonl (runbook staging-reconcile 4)"
-_LOG: Final = "read its log by oa_req=<request id> (runbook staging-reconcile 4)"
+_LOG: Final = "read its log by oa_req={requestId} (runbook staging-reconcile 4)"
 _CHALLENGE: Final = "ask the challenge URL by hand, with an x-oa-request-id (runbook staging-reconcile 5)"
 _PROXY: Final = "look at the seller's API, then ask the proxy URL by hand (runbook staging-reconcile 5)"
 _NOW: Final = "look at the gateway now: it may sell by a wrong configuration (runbook staging-reconcile 4)"
-_TRIAGE: Final = "pytest-l402 triage records.jsonl names the failing domain (runbook observability, Triage)"
+_TRIAGE: Final = "pytest-l402 triage {recordsPath} (runbook observability, Incident Triage)"
 _STOP: Final = "stop selling by hand until it does (runbook lightning-ops, smoke:security)"
 _BOOKS: Final = "trust no balance before it holds (runbook lightning-ops, smoke:settlement)"
 _PLANES: Final = "ask the gateway and the control plane by hand (runbook observability 1)"
@@ -22,8 +22,9 @@ _STAGES: Final = "read that stage in events.jsonl, then summary.json (runbook ob
 class Claim(NamedTuple):
     """What holds when a command is ok, as people read it; `next_step` is for whoever sees it denied.
 
-    `codes` deny it; without any it is denied by each code that no other claim has. `key` is its flag in the
-    document: the claim was not reached if that is false, and is not made if it is absent.
+    In a step `{requestId}` and `{recordsPath}` stand for those of the run. `codes` deny the claim; without
+    any, each code does that no other claim has. `key` is its flag in the document: the claim was not reached
+    if that is false, and is not made if it is absent.
     """
 
     text: str

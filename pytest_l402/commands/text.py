@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_l402.commands.bad_input import plain
-from pytest_l402.commands.claims import DEPLOY, Claim, claims_of
+from pytest_l402.commands.claims import DEPLOY, claims_of
 from pytest_l402.commands.outcome import Outcome
 
 _WIDTH: Final = 100
@@ -42,6 +42,7 @@ def _claims(command: str, outcome: Outcome) -> Iterator[str]:
     claims = claims_of(command, outcome.document)
     known = {code for claim in claims for code in claim.codes}
     not_reached = False
+    steps: set[str] = set()
     for claim in claims:
         codes = claim.codes or {code for code, _ in outcome.failures} - known
         denied = [(code, reason) for code, reason in outcome.failures if code in codes]
@@ -49,18 +50,21 @@ def _claims(command: str, outcome: Outcome) -> Iterator[str]:
         if denied:
             not_reached = claims is DEPLOY
             yield f"  failed  {claim.text}"
-            yield from _parts(claim, denied, outcome)
+            yield from _parts(denied, outcome, None if claim.next_step in steps else claim.next_step)
+            steps.add(claim.next_step)
         elif held is not None:
             yield f"  {'ok' if held else '-':6}  {claim.text}"
 
 
-def _parts(claim: Claim, denied: list[tuple[str, str]], outcome: Outcome) -> Iterator[str]:
-    reasons = dict.fromkeys(reason for _, reason in denied)
+def _parts(denied: list[tuple[str, str]], outcome: Outcome, next_step: str | None) -> Iterator[str]:
     codes = ", ".join(dict.fromkeys(code for code, _ in denied))
+    reasons = dict.fromkeys(reason for _, reason in denied)
     yield from _wrapped("          seen   ", "; ".join(reasons))
-    where = outcome.document.get("requestId")
-    yield from _wrapped("          where  ", codes if where is None else f"{codes} of {where}")
-    yield from _wrapped("          next   ", claim.next_step)
+    request_id = outcome.document.get("requestId")
+    yield from _wrapped("          where  ", codes if request_id is None else f"{codes} of {request_id}")
+    if next_step is not None:
+        known = {**outcome.document["artifacts"], "requestId": request_id}
+        yield from _wrapped("          next   ", next_step.format_map(known))
 
 
 def _files(outcome: Outcome) -> Iterator[str]:

@@ -15,9 +15,9 @@ from pytest_l402.commands import COMMANDS
 MOCKED = (*(name for name in COMMANDS if name.startswith("smoke:")), "reconcile")
 FAILING = [
     ("smoke:compile", "PaywallNotCompilable", "compile_validation_failed", "diagnostics"),
-    ("smoke:staging", "DeployedUnhealthy", "health_check_failed", "oa_req="),
+    ("smoke:staging", "DeployedUnhealthy", "health_check_failed", "oa_req=smoke:staging"),
     ("reconcile", "DeployedChallengeWrong", "challenge_check_failed", "x-oa-request-id"),
-    ("smoke:observability", "SettlementLost", "records_incomplete", "pytest-l402 triage"),
+    ("smoke:observability", "SettlementLost", "records_incomplete", "pytest-l402 triage output/"),
     ("smoke:full-flow", "ProjectionStale", "settlement_correlation", "events.jsonl"),
 ]
 
