@@ -43,8 +43,11 @@ def clean_text(text: str) -> str:
     return "\n".join(printable(line, MAX_WIDTH) for line in lines).rstrip("\n")
 
 
-CleanText = Annotated[str, AfterValidator(clean_text), PlainSerializer(clean_text, when_used="json")]
-"""A field whose text is clean as soon as it is validated, and whenever it is written as JSON."""
+CleanText = Annotated[str, AfterValidator(clean_text)]
+"""The field of a document whose text is clean as soon as the document exists."""
+
+CleanedWhenWritten = Annotated[str, PlainSerializer(clean_text, when_used="json")]
+"""The field of what is still worked with: its text is raw until it is written as JSON."""
 
 
 def flat(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TypeAlias
 
-from pytest_l402.boundary.cleaning import CleanText
+from pytest_l402.boundary.cleaning import CleanedWhenWritten
 from pytest_l402.evidence.mutants import Mutant
 from pytest_l402.evidence.runbook import RunbookLine
 from pytest_l402.evidence.tables import Evidence
@@ -30,12 +30,12 @@ Judge: TypeAlias = Callable[[Evidence], Iterable[Finding]]
 class Violation:
     """A finding of one check; `line` is the id of the runbook line that the check was to prove."""
 
-    check: CleanText
+    check: CleanedWhenWritten
     line: str | None
-    expected: CleanText
-    seen: CleanText
-    where: CleanText
-    remedy: CleanText
+    expected: CleanedWhenWritten
+    seen: CleanedWhenWritten
+    where: CleanedWhenWritten
+    remedy: CleanedWhenWritten
 
     def render(self, line: RunbookLine | None = None) -> str:
         """Four parts, one a line: expected (and which line of the runbook says so), seen, where, do.
@@ -53,9 +53,9 @@ class Violation:
 class MutantResult:
     """Whether a check noticed one mutant; `detail` says why not, or what it noticed."""
 
-    name: CleanText
+    name: CleanedWhenWritten
     killed: bool
-    detail: CleanText = ""
+    detail: CleanedWhenWritten = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class CheckResult:
     that is already wrong proves nothing.
     """
 
-    name: CleanText
+    name: CleanedWhenWritten
     line: str | None
     rows: int
     violations: tuple[Violation, ...]

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any, Final
 
 import pytest_l402
-from pytest_l402.boundary.cleaning import CleanText
+from pytest_l402.boundary.cleaning import CleanedWhenWritten
 
 OURS: Final = "pytest-l402"
 _PYTHON: Final = "python"
@@ -28,13 +28,13 @@ class Part:
     is known. `ours` means that it belongs to pytest-l402. `held_by` names the part that it was found in.
     """
 
-    role: CleanText
-    name: CleanText
-    distribution: CleanText | None = None
-    version: CleanText | None = None
+    role: CleanedWhenWritten
+    name: CleanedWhenWritten
+    distribution: CleanedWhenWritten | None = None
+    version: CleanedWhenWritten | None = None
     ours: bool = False
-    file: CleanText | None = None
-    held_by: CleanText | None = None
+    file: CleanedWhenWritten | None = None
+    held_by: CleanedWhenWritten | None = None
 
 
 def parts_of(role: str, player: object) -> tuple[Part, ...]:

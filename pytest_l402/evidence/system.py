@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias, TypeVar
 
-from pytest_l402.boundary.cleaning import CleanText
+from pytest_l402.boundary.cleaning import CleanedWhenWritten
 from pytest_l402.contract.rows import Row
 from pytest_l402.evidence.check import Check
 from pytest_l402.evidence.parts import Part
@@ -66,11 +66,11 @@ class UnusableSystemError(ValueError):
 class AttachedSystem:
     """What a system said of itself at the end of a test; `standing_checks` are the names of its checks."""
 
-    name: CleanText
-    version: CleanText
-    digest: CleanText | None
+    name: CleanedWhenWritten
+    version: CleanedWhenWritten
+    digest: CleanedWhenWritten | None
     parts: tuple[Part, ...] = ()
-    standing_checks: tuple[CleanText, ...] = ()
+    standing_checks: tuple[CleanedWhenWritten, ...] = ()
 
 
 class Attached:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-from pytest_l402.boundary.cleaning import CleanText
+from pytest_l402.boundary.cleaning import CleanedWhenWritten
 from pytest_l402.evidence.check import CheckResult
 from pytest_l402.evidence.system import AttachedSystem
 
@@ -42,10 +42,10 @@ class NotedShortfall:
     to do. It fails nothing; it says how far the file can be relied on.
     """
 
-    line: CleanText
-    where: CleanText
-    seen: CleanText
-    remedy: CleanText
+    line: CleanedWhenWritten
+    where: CleanedWhenWritten
+    seen: CleanedWhenWritten
+    remedy: CleanedWhenWritten
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> NotedShortfall:
@@ -71,18 +71,18 @@ class NodeResult:
     rehearsal: str
     case: str | None = None
     phases: Mapping[str, str] = field(default_factory=dict)
-    skipped: CleanText | None = None
-    xfail: CleanText | None = None
+    skipped: CleanedWhenWritten | None = None
+    xfail: CleanedWhenWritten | None = None
     reran: int = 0
     failed_subtests: int = 0
     skipped_subtests: int = 0
     checks: tuple[CheckResult, ...] = ()
     standing: tuple[CheckResult, ...] = ()
     systems: tuple[AttachedSystem, ...] = ()
-    request_ids: tuple[CleanText, ...] = ()
+    request_ids: tuple[CleanedWhenWritten, ...] = ()
     shortfalls: tuple[NotedShortfall, ...] = ()
     evidence_files: tuple[RecordedFile, ...] = ()
-    failure: CleanText | None = None
+    failure: CleanedWhenWritten | None = None
     file: str | None = None
     line: int | None = None
 
