@@ -4,22 +4,53 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Annotated
 
-from pytest_l402.boundary import quoted
+from pydantic import TypeAdapter
+
 from pytest_l402.boundary.strict_yaml import YamlError, parse_yaml
+from pytest_l402.boundary.yaml_entries import YamlEntry, accepts, validated
 from pytest_l402.ops.compile.terms import MSATS_PER_SAT
-from pytest_l402.ops.regexps import PatternError, compiled
 from pytest_l402.stack.gateway.services import Service
 
-_TEXTS = ("name", "hostregexp", "pathregexp", "address", "protocol", "auth")
-_NUMBERS = ("price", "timeout")
-_KNOWN = {*_TEXTS, *_NUMBERS, "rewrite", "authskipinvoicecreationpaths"}
 _CLOSED = "closed."
 _CODE = re.compile(r"(?:~[0-9a-f]{2})+")
+
+_Text = Annotated[str, accepts(lambda value: isinstance(value, str), "text")]
+# A bool is an int to Python, and no number to Aperture.
+_Number = Annotated[int, accepts(lambda value: type(value) is int, "a number")]
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 class ApertureConfigError(ValueError):
     """A file that no gateway starts with; one line that names the field."""
+
+
+class _Rewrite(YamlEntry):
+    prefix: _Text = ""
+
+
+class _Entry(YamlEntry):
+    name: _Text = ""
+    hostregexp: _Text = ""
+    pathregexp: _Text = ""
+    address: _Text = ""
+    protocol: _Text = "http"
+    auth: _Text = "on"
+    price: _Number = 0
+    timeout: _Number = 0
+    rewrite: _Rewrite = _Rewrite()
+    authskipinvoicecreationpaths: Annotated[tuple[str, ...], accepts(_is_texts, "a list of texts")] = ()
+
+
+class _File(YamlEntry):
+    services: Annotated[tuple[_Entry, ...], accepts(lambda value: isinstance(value, list), "a list")]
+
+
+_FILE = TypeAdapter(_File)
 
 
 def load_services(text: str, owner_of: Callable[[str], str | None]) -> tuple[Service, ...]:
@@ -29,14 +60,10 @@ def load_services(text: str, owner_of: Callable[[str], str | None]) -> tuple[Ser
         ApertureConfigError: not YAML, an unknown field, a value that cannot work.
     """
     try:
-        document = parse_yaml(text)
+        entries = validated(_FILE, parse_yaml(text)).services
     except YamlError as error:
         raise ApertureConfigError(f"aperture.yaml: {error}") from None
-    if not isinstance(document, dict) or set(document) != {"services"}:
-        raise ApertureConfigError("aperture.yaml: expected the one key services")
-    if not isinstance(document["services"], list):
-        raise ApertureConfigError("aperture.yaml: services: expected a list")
-    return tuple(_service(number, item, owner_of) for number, item in enumerate(document["services"]))
+    return tuple(_service(number, entry, owner_of) for number, entry in enumerate(entries))
 
 
 def paywall_and_route(service_name: str) -> tuple[str, str] | None:
@@ -53,58 +80,23 @@ def _decoded(name: str) -> str:
     )
 
 
-def _service(number: int, item: object, owner_of: Callable[[str], str | None]) -> Service:
-    where = f"aperture.yaml: services[{number}]"
-    if not isinstance(item, dict) or not item.keys() <= _KNOWN:
-        unknown = sorted(map(str, set(item) - _KNOWN)) if isinstance(item, dict) else item
-        raise ApertureConfigError(f"{where}: expected the fields of a service, saw {quoted(unknown)}")
-    for key, kind, said in (*((k, str, "text") for k in _TEXTS), *((k, int, "a number") for k in _NUMBERS)):
-        value = item.get(key, kind())
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise ApertureConfigError(f"{where}.{key}: expected {said}, saw {quoted(value)}")
-    ids = paywall_and_route(item.get("name", ""))
-    paywall_id, route_id = ids if ids is not None else ("", "")
+def _service(number: int, entry: _Entry, owner_of: Callable[[str], str | None]) -> Service:
+    paywall_id, route_id = paywall_and_route(entry.name) or ("", "")
     try:
         return Service(
-            name=item.get("name", ""),
-            price_msats=item.get("price", 0) * MSATS_PER_SAT,
-            hostregexp=_checked(item.get("hostregexp", "")),
-            pathregexp=_checked(item.get("pathregexp", "")),
-            auth=item.get("auth", "on"),
-            timeout_s=item.get("timeout", 0),
-            authskipinvoicecreationpaths=tuple(
-                _checked(path) for path in _paths(where, item.get("authskipinvoicecreationpaths", []))
-            ),
-            address=item.get("address", ""),
-            protocol=item.get("protocol", "http"),
-            rewrite_prefix=_prefix(where, item.get("rewrite", {})),
+            name=entry.name,
+            price_msats=entry.price * MSATS_PER_SAT,
+            hostregexp=entry.hostregexp,
+            pathregexp=entry.pathregexp,
+            auth=entry.auth,
+            timeout_s=entry.timeout,
+            authskipinvoicecreationpaths=entry.authskipinvoicecreationpaths,
+            address=entry.address,
+            protocol=entry.protocol,
+            rewrite_prefix=entry.rewrite.prefix,
             paywall_id=paywall_id,
             owner_id=(owner_of(paywall_id) or "") if paywall_id else "",
             route_id=route_id,
         )
-    except PatternError as error:
-        raise ApertureConfigError(f"{where}: {error}") from None
     except ValueError as error:
-        raise (
-            error if isinstance(error, ApertureConfigError) else ApertureConfigError(f"{where}: {error}")
-        ) from None
-
-
-def _paths(where: str, value: object) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(path, str) for path in value):
-        raise ApertureConfigError(f"{where}.authskipinvoicecreationpaths: expected a list of texts")
-    return value
-
-
-def _prefix(where: str, value: object) -> str:
-    if not isinstance(value, dict) or not set(value) <= {"prefix"}:
-        raise ApertureConfigError(f"{where}.rewrite: expected a prefix, saw {quoted(value)}")
-    prefix = value.get("prefix", "")
-    if not isinstance(prefix, str):
-        raise ApertureConfigError(f"{where}.rewrite.prefix: expected text, saw {quoted(prefix)}")
-    return prefix
-
-
-def _checked(pattern: str) -> str:
-    compiled(pattern)
-    return pattern
+        raise ApertureConfigError(f"aperture.yaml: services[{number}]: {error}") from None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import unquote
 
+from pytest_l402.boundary import quoted
 from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
 from pytest_l402.harness.network import Request
 from pytest_l402.ops.regexps import Pattern, PatternError, compiled
@@ -168,4 +169,5 @@ def _compiled(where: str, pattern: str) -> Pattern:
     try:
         return compiled(pattern)
     except PatternError as error:
-        raise ValueError(f"{where}: expected a regular expression, {pattern!r} is none: {error}") from error
+        said = f"{where}: expected a regular expression, {quoted(pattern)} is none: {error}"
+        raise ValueError(said) from error
