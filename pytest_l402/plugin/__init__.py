@@ -6,11 +6,14 @@ from importlib import import_module
 
 import pytest
 
+import pytest_l402
+
 __all__: list[str] = []
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the `--l402-…` options and their ini forms."""
+    _rewrite_no_asserts_here(pluginmanager)
     from pytest_l402.plugin.options import add_options
 
     add_options(parser)
@@ -45,3 +48,11 @@ def pytest_configure(config: pytest.Config) -> None:
     from pytest_l402.plugin.controller import Controller
 
     plugins.register(Controller(config), "pytest_l402_controller")
+
+
+def _rewrite_no_asserts_here(pluginmanager: pytest.PytestPluginManager) -> None:
+    # pytest has the asserts of every module of a plugin's package rewritten, and reads those byte by byte:
+    # two thirds of what the plugin costs a run that does not use it. There is no public way to say that none
+    # of our asserts is for readers of reports; `tests/plugin/test_plugin_start_up.py` tells when this ends.
+    marked: set[str] = getattr(pluginmanager.rewrite_hook, "_must_rewrite", set())
+    marked.discard(pytest_l402.__name__)

@@ -37,6 +37,29 @@ def pytest_unconfigure():
 OTHERS = ("-p", "no:respx", "-p", "no:anyio", "-p", "no:hypothesispytest")
 
 
+MARKING = """
+import sys
+from _pytest.assertion.rewrite import AssertionRewritingHook
+
+# As pytest does it for every package that is installed with a plugin in it.
+[hook] = [finder for finder in sys.meta_path if isinstance(finder, AssertionRewritingHook)]
+hook.mark_rewrite("pytest_l402")
+
+def pytest_unconfigure():
+    ours = {name: module for name, module in sys.modules.items() if name.startswith("pytest_l402")}
+    names = sorted(name for name, module in ours.items() if module.__loader__ is hook)
+    print("rewritten:", *names, "of", len(ours))
+"""
+
+
+def test_only_what_is_read_before_the_plugin_can_say_so_is_rewritten(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(marking=MARKING, test_it="def test_something():\n    pass")
+    pytester.syspathinsert()
+    result = pytester.runpytest_subprocess("-s", "-p", "marking", *OTHERS)
+    (line,) = [line for line in result.outlines if line.startswith("rewritten: ")]
+    assert line.startswith("rewritten: pytest_l402 pytest_l402.plugin of 1"), line
+
+
 def imported(pytester: pytest.Pytester) -> list[str]:
     """Return what each process of the run had imported at its end."""
     return [path.read_text() for path in pytester.path.glob("imported-*")]
