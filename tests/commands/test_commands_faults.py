@@ -30,8 +30,15 @@ def outcome(run: Run, *arguments: str) -> tuple[Any, ...]:
     return told.code, told.document, [json.loads(file.read_text()) for file in left]
 
 
+# The smallest table and the largest in the fast tier; the gate runs every pair.
+FAST = ("smoke:compile", "smoke:full-flow")
+
+
 @pytest.mark.usefixtures("takes_every_fault")
-@pytest.mark.parametrize("command", [*MOCKED, *SALES])
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in (*MOCKED, *SALES)],
+)
 def test_just_the_faults_of_a_command_change_what_it_says(run: Run, command: str) -> None:
     declared = DECLARED[command]
     without = outcome(run, command)
