@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -166,6 +167,26 @@ def own_run(platform: Platform, folder: Path, *arguments: str) -> subprocess.Com
     )
 
 
+LIVE = ("--l402-mode=live", "--l402-allow-live-changes")
+
+
+@pytest.fixture
+def run_here(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, shared: Platform
+) -> Callable[..., pytest.RunResult]:
+    """Run the tests of a folder in this process, where none of them ends it."""
+
+    def run(folder: Path, *arguments: str, **environment: str) -> pytest.RunResult:
+        for name, value in {**shared.environment, **environment}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(folder)
+        return pytester.runpytest_inprocess(
+            *("-q", "-p", "no:cacheprovider", f"--rootdir={folder}", *arguments, str(folder))
+        )
+
+    return run
+
+
 @pytest.mark.parametrize("name", sampled(["SIGINT", "SIGTERM", "SIGKILL"], 1, "live runs"))
 def test_a_run_that_is_interrupted_brings_back_what_ran(
     name: str, platform: Platform, state: Path, tmp_path: Path
@@ -218,38 +239,37 @@ def test_rehearsals_on_two_workers_take_turns(platform: Platform, tmp_path: Path
     ids=["inspection", "price"],
 )
 def test_trouble_with_the_system_fails_the_test_with_its_one_line(
-    test: str, platform: Platform, tmp_path: Path
+    test: str, tmp_path: Path, run_here: Callable[..., pytest.RunResult]
 ) -> None:
     folder = project(tmp_path / "own", test)
-    platform.environment["OA_LIGHTNING_OPS_SECRET"] = "not-the-secret"
-    ran = own_run(platform, folder)
-    assert ran.returncode == 1
-    assert "saw 401 invalid_ops_secret; check OA_LIGHTNING_OPS_SECRET" in ran.stdout
-    assert "Traceback" not in ran.stdout
-    assert "fixtures/live.py" not in ran.stdout
+    ran = run_here(folder, *LIVE, OA_LIGHTNING_OPS_SECRET="not-the-secret")
+    said = str(ran.stdout)
+    assert ran.ret == 1
+    assert "saw 401 invalid_ops_secret; check OA_LIGHTNING_OPS_SECRET" in said
+    assert "Traceback" not in said
+    assert "fixtures/live.py" not in said
 
 
-def test_notes_that_cannot_be_read_are_one_line_and_stay(platform: Platform, tmp_path: Path) -> None:
+def test_notes_that_cannot_be_read_are_one_line_and_stay(
+    tmp_path: Path, run_here: Callable[..., pytest.RunResult]
+) -> None:
     folder = project(tmp_path / "own", "def test_it(l402_live):\n    pass")
-    assert own_run(platform, folder).returncode == 0
+    assert run_here(folder, *LIVE).ret == 0
     (lock,) = (folder / "output" / STATE_FOLDER).glob("*/live-changes.lock")
     notes = lock.with_name("live-changes.json")
     notes.write_text("{")
-    ran = own_run(platform, folder)
-    assert ran.returncode == 1
-    assert "live-changes.json" in ran.stdout
-    assert "fixtures/live.py" not in ran.stdout
+    ran = run_here(folder, *LIVE)
+    assert ran.ret == 1
+    assert "live-changes.json" in str(ran.stdout)
+    assert "fixtures/live.py" not in str(ran.stdout)
     assert notes.read_text() == "{"
 
 
-def test_in_mock_mode_the_deployed_system_is_not_asked_for(platform: Platform, tmp_path: Path) -> None:
+def test_in_mock_mode_the_deployed_system_is_not_asked_for(
+    shared: Platform, tmp_path: Path, run_here: Callable[..., pytest.RunResult]
+) -> None:
     folder = project(tmp_path / "own", "def test_it(l402_live):\n    pass")
-    ran = subprocess.run(
-        [*RUN, f"--rootdir={folder}", "-rs", str(folder)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=START_S,
-    )
-    assert "rehearsed on a deployed system only (--l402-mode=live)" in ran.stdout
-    assert platform.requests() == []
+    before = shared.requests()
+    ran = run_here(folder, "-rs")
+    assert "rehearsed on a deployed system only (--l402-mode=live)" in str(ran.stdout)
+    assert shared.requests() == before
