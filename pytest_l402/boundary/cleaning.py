@@ -25,7 +25,7 @@ _LINE_BREAK: Final = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 
 def clean_text(text: str) -> str:
     """Return `text` without secrets and without characters that steer a terminal or deceive a reader;
-    newlines stay.
+    newlines stay, but none at the end.
 
     A secret that is broken up by colour codes or invisible characters is looked for in the text without
     them. Applying it twice changes nothing more.

@@ -94,7 +94,7 @@ def compiled(pattern: str) -> Pattern:
 
 
 def _check_as_go(part: str) -> None:
-    """Refuse what RE2 takes and Go does not. Source: 20,000 random patterns given to both; regexp/syntax."""
+    """Refuse what RE2 takes and Go does not. Source: 20,000 random patterns given to both."""
     if part == r"\C":
         raise PatternError(r"invalid escape sequence: \C")
     if part.startswith("{") and any(len(count) > 4 for count in re.findall("[0-9]+", part)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_l402.boundary.cleaning import MAX_LINES, MAX_WIDTH, clean_text, flat
@@ -48,6 +48,7 @@ def test_length_is_bounded() -> None:
 
 
 @given(st.text(max_size=200))
+@example("\x1e\r")
 def test_a_second_pass_changes_nothing(text: str) -> None:
     once = clean_text(text)
 
@@ -57,5 +58,6 @@ def test_a_second_pass_changes_nothing(text: str) -> None:
 
 
 @given(st.text(max_size=200))
+@example("\x1e\r")
 def test_flat_text_has_no_line_break(text: str) -> None:
     assert len(flat(text).splitlines()) <= 1
