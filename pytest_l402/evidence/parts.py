@@ -25,7 +25,8 @@ class Part:
     """Who plays a role: `name` is its class, or its host when it is reached over a network.
 
     `distribution` is None for what is in no installed package; then `file` says where it is written, if that
-    is known. `ours` means that it belongs to pytest-l402. `held_by` names the part that it was found in.
+    is known. `ours` means that it is pytest-l402's, with no method replaced. `held_by` names the part that it
+    was found in.
     """
 
     role: CleanedWhenWritten
@@ -80,7 +81,9 @@ def _part(role: str, player: object, holder: str | None) -> Part:
         name, module = _kind(player).__name__, _kind(player).__module__
     top = module.partition(".")[0]
     if top == pytest_l402.__name__:
-        return Part(role, name, OURS, pytest_l402.__version__, ours=True, held_by=holder)
+        replaced = sorted(_replaced_in(player))
+        name = f"{name} with another {', '.join(replaced)}" if replaced else name
+        return Part(role, name, OURS, pytest_l402.__version__, ours=not replaced, held_by=holder)
     if top in sys.stdlib_module_names and top != "__main__":
         return Part(role, name, _PYTHON, platform.python_version(), held_by=holder)
     file = getattr(sys.modules.get(module), "__file__", None)
@@ -88,6 +91,14 @@ def _part(role: str, player: object, holder: str | None) -> Part:
     if installed is None:
         return Part(role, name, file=None if file is None else _shown(Path(file)), held_by=holder)
     return Part(role, name, installed.metadata["Name"], installed.version, held_by=holder)
+
+
+def _replaced_in(player: object) -> Iterator[str]:
+    """The methods that this one object has from elsewhere, as after `monkeypatch.setattr(player, ...)`."""
+    if not isinstance(player, type | ModuleType):
+        for name, value in getattr(player, "__dict__", {}).items():
+            if callable(value) and callable(getattr(type(player), name, None)):
+                yield name
 
 
 def _kind(player: object) -> type[Any]:

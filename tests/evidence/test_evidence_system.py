@@ -133,6 +133,15 @@ def test_who_plays_is_found_from_the_object() -> None:
     assert (python.name, python.distribution, python.ours) == ("Logger", "python", False)
 
 
+def test_an_object_of_ours_with_a_method_of_somebody_else_is_not_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = StackClock()
+    monkeypatch.setattr(clock, "advance", lambda ms: None)
+    (part,) = parts_of("clock", clock)
+    assert (part.name, part.ours) == ("StackClock with another advance", False)
+
+
 class Wrapper:
     def __init__(self, inside: object) -> None:
         self.inside = inside
