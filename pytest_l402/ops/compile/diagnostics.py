@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from pytest_l402.contract.camel_row import camel_row
 from pytest_l402.ops.compile.paywall import PaywallDefinition, Route
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -93,18 +94,5 @@ class Diagnostic:
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding with camelCase keys; ids and details that it does not have are left out."""
-        row: dict[str, Any] = {
-            "code": self.code.value,
-            "severity": self.severity.value,
-            "message": self.message,
-        }
-        for key, value in (
-            ("paywallId", self.paywall_id),
-            ("routeId", self.route_id),
-            ("relatedRouteId", self.related_route_id),
-        ):
-            if value is not None:
-                row[key] = value
-        if self.details:
-            row["details"] = dict(self.details)
-        return row
+        row = camel_row(self, unknown=False) | {"details": dict(self.details)}
+        return {key: value for key, value in row.items() if value != {}}

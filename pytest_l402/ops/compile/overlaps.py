@@ -11,24 +11,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from pytest_l402.ops.compile.host_patterns import HostPattern
 from pytest_l402.ops.compile.path_patterns import PathKind, PathPattern
-
-
-class Placed(Protocol):
-    """What has a place in the order of rules: requests that it matches."""
-
-    @property
-    def host(self) -> HostPattern:
-        """Which hosts it matches."""
-        ...
-
-    @property
-    def path(self) -> PathPattern:
-        """Which paths it matches."""
-        ...
+from pytest_l402.ops.compile.rules import Placed
 
 
 @dataclass(frozen=True, slots=True)

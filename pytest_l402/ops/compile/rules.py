@@ -30,7 +30,7 @@ def _safe(identifier: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Placed:
+class Placed:
     """What has a place in the file: the requests that a route takes."""
 
     paywall_id: str
@@ -64,7 +64,7 @@ class _Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule(_Placed):
+class Rule(Placed):
     """A route as the gateway sells it.
 
     `price_sats` is what a token costs, `token_validity_s` how long it then opens the route.
@@ -87,7 +87,7 @@ class Rule(_Placed):
 
 
 @dataclass(frozen=True, slots=True)
-class ClosedRoute(_Placed):
+class ClosedRoute(Placed):
     """A route that is not for sale: answered 401 without an invoice, where another rule would sell it."""
 
     @property
