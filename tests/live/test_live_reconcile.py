@@ -137,7 +137,9 @@ def test_nothing_sold_is_nothing_active(platform: Platform, state: Path) -> None
         assert live.gateway.active(request_id="look") is None
 
 
-@pytest.mark.parametrize("arguments", [["--form=convex"], ["--protobuf"], ["--form=convex", "--protobuf"]])
+@pytest.mark.parametrize(
+    "arguments", sampled([["--form=convex"], ["--protobuf"], ["--form=convex", "--protobuf"]], 1, "forms")
+)
 def test_each_form_of_the_control_plane(arguments: list[str], tmp_path: Path, state: Path) -> None:
     with served(tmp_path, "--previous", *arguments) as platform:
         assert ("OA_LIGHTNING_OPS_KHALA_URL" in platform.environment) == ("--form=convex" in arguments)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from relay import Relay
 from served_platform import START_S, Platform, run_client, started_client
+from tiers import sampled
 
 from pytest_l402.boundary.whole_files import write_document
 from pytest_l402.live import LiveError, LiveSystem, change_notes
@@ -65,7 +66,7 @@ def test_another_image_of_the_same_configuration_is_brought_back_too(platform: P
         assert (after.config_hash, after.image_digest) == (before.config_hash, before.image_digest)
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", sampled(["SIGINT", "SIGTERM"], 1, "told intents"))
 def test_a_signal_while_the_intent_is_told_leaves_nothing_unfinished(
     name: str, platform: Platform, state: Path
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_pause_that_somebody_else_has_set_meanwhile_stays(platform: Platform, 
         assert after.security.security_state().global_reason == "an incident"
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed_undoes_as_any_signal_does(platform: Platform, state: Path) -> None:
     with platform.live(state) as live:
         before = live.gateway.active(request_id="before")

@@ -221,7 +221,7 @@ def test_no_repository_no_commit_no_git(tmp_path: Path, monkeypatch: pytest.Monk
     assert pin_of(tmp_path, []) == ProjectPin(None, "git is not installed")
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_a_run_names_what_pins_its_rehearsals_and_no_system(
     project: Project, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
