@@ -33,6 +33,16 @@ def refusal(code: str, message: str, more: Mapping[str, Any] | None = None) -> O
     return Outcome(told | {key: value for key, value in (more or {}).items() if key not in told})
 
 
+def diagnosed(document: Mapping[str, Any]) -> str:
+    """Return the errors of the compiler that a document tells of, and the paywall where one is to blame."""
+    errors = [row for row in document["diagnostics"] if row["severity"] == "error"]
+    return ", ".join(
+        dict.fromkeys(
+            f"{row['code']} of {row['paywallId']}" if row.get("paywallId") else row["code"] for row in errors
+        )
+    )
+
+
 def versioned(command: str, document: Mapping[str, Any]) -> str:
     """Return a document as one line of JSON that names its schema: `pytest-l402/`, and the command."""
     schema = f"pytest-l402/{command}".removesuffix("/")

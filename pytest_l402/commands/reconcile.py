@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_l402.commands.arguments import Arguments, add_deploy_arguments, add_shared_arguments
 from pytest_l402.commands.artifacts import ArtifactFolder
-from pytest_l402.commands.outcome import Outcome
+from pytest_l402.commands.outcome import Outcome, diagnosed
 from pytest_l402.commands.runner import running
 from pytest_l402.commands.targets import Rollout, opened
 
@@ -63,7 +63,8 @@ def _leave(
     if not summary.ok:
         # A look that finds something else deployed has none of the codes of a reconcile.
         code = document.setdefault("failureCode", "not_deployed")
-        failures = [(code, f"{summary.failure_reason}; {summary.deployment_status.value}")]
+        reason = summary.failure_reason if summary.valid else diagnosed(document)
+        failures = [(code, f"{reason}; {summary.deployment_status.value}")]
     if summary.original_failure_code is not None:
         failures = [(summary.original_failure_code.value, "see gateway_events.jsonl"), *failures]
     return Outcome(folder.leave(document, **files), tuple(failures))

@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_l402.commands.arguments import Arguments, add_shared_arguments
 from pytest_l402.commands.artifacts import ArtifactFolder
-from pytest_l402.commands.outcome import Outcome
+from pytest_l402.commands.outcome import Outcome, diagnosed
 from pytest_l402.commands.runner import running
 from pytest_l402.commands.targets import opened
 
@@ -42,16 +42,14 @@ def _work(arguments: Arguments) -> Outcome:
         "deploymentId": intent.deployment_id,
         **recorded,
     }
-    failures = []
     if not compilation.valid:
-        errors = [item for item in compilation.diagnostics if item.severity == "error"]
         document["failureCode"] = "compile_validation_failed"
-        failures = [(document["failureCode"], ", ".join(dict.fromkeys(item.code.value for item in errors)))]
     document["diagnosticsCount"] = len(compilation.diagnostics)
     document["diagnostics"] = [item.to_json() for item in compilation.diagnostics]
+    failures = () if compilation.valid else ((document["failureCode"], diagnosed(document)),)
     config = {"config": ("aperture.yaml", compilation.aperture_yaml)} if compilation.valid else {}
     kept = folder.leave(document, **config, deployments=("deployments.jsonl", [intent.to_row()]))
-    return Outcome(kept, tuple(failures))
+    return Outcome(kept, failures)
 
 
 run = running(_work)

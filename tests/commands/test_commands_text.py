@@ -70,6 +70,12 @@ def test_what_was_not_reached_is_not_called_ok(run: Run) -> None:
     assert states == ["ok", "ok", "failed", "-", "-", "-"]
 
 
+@pytest.mark.parametrize("command", ["smoke:compile", "smoke:staging", "reconcile"])
+def test_a_paywall_that_does_not_compile_is_named(run: Run, command: str) -> None:
+    told = run(command, "--fault", "PaywallNotCompilable")
+    assert "          seen   fractional_sats of pw_" in told.out
+
+
 def test_a_rollback_that_failed_is_told_beside_what_it_was_for(run: Run) -> None:
     told = run("reconcile", "--fault", "DeployedUnhealthy", "--fault", "RollbackFailure")
     failed = [line for line in told.out.splitlines() if line.startswith("  failed")]
