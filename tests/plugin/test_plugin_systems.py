@@ -77,8 +77,12 @@ def test_it_signs_off_by_its_own_laws_and_is_named(ledger: Project, workers: int
     (system,) = end.document["systems"]
     (part,) = system.pop("parts")
     assert system == {
-        "name": "ledger", "version": "3.1", "digest": f"sha256:{'a' * 64}", "pinned": "by-digest",
-        "tests": 1, "standing_checks": ["sums_to_zero()"],
+        "name": "ledger",
+        "version": "3.1",
+        "digest": f"sha256:{'a' * 64}",
+        "pinned": "by-digest",
+        "tests": 1,
+        "standing_checks": ["sums_to_zero()"],
     }
     assert (part["role"], part["name"], part["distribution"], part["ours"]) == (
         "books",
