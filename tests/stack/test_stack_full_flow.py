@@ -91,8 +91,7 @@ def test_its_files_are_what_it_returns_in_the_form_of_the_original(stack: Stack,
 def test_the_paid_request_is_the_executor_s_purchase(stack: Stack, tmp_path: Path) -> None:
     run = run_full_flow(stack, tmp_path)
 
-    row = stack.settlement_store.settlement(run.paid.request_id)
-    assert row is not None
+    (row,) = stack.settlement_store.rows("settlements", requestId=run.paid.request_id)
     assert (row["paymentHash"], row["taskId"], row["amountMsats"]) == (
         run.paid.payment_hash,
         run.paid.task_id,

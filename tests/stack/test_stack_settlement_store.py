@@ -276,10 +276,9 @@ def test_the_read_side_finds_by_request_payment_and_proof(books: Books) -> None:
     books.store.ingest(event(request_id="req_2"))
 
     row = books.store.rows("settlements")[0]
-    assert books.store.settlement("req_1") == row
-    assert books.store.settlement("req_2") is None
-    assert books.store.by_payment_hash(HASH) == row
-    assert books.store.by_proof(PROOF) == (row,)
+    assert books.store.rows("settlements", requestId="req_1") == (row,)
+    assert books.store.rows("settlements", requestId="req_2") == ()
+    assert books.store.rows("settlements", paymentHash=HASH, paymentProofRef=PROOF) == (row,)
     with pytest.raises(KeyError):
         books.store.rows("nonsense")
 

@@ -325,7 +325,7 @@ def test_a_fault_for_one_request_leaves_the_others_alone(stack: Stack) -> None:
     first = stack.executor.buy("/premium")
     with stack.faults.inject(SettlementLost(), request_id=first.request_id):
         second = stack.executor.buy("/premium", new_credential=True)
-    assert stack.settlement_store.settlement(second.request_id) is not None
+    assert stack.settlement_store.rows("settlements", requestId=second.request_id)
 
 
 def drive(stack: Stack) -> None:

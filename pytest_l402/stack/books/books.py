@@ -72,10 +72,15 @@ class SettlementBooks:
                 self._db.execute("ROLLBACK")
             raise
 
-    def rows(self, table: str, where: str = "", *values: str) -> tuple[Row, ...]:
-        """Return rows of a table as evidence has them, in order of arrival; `KeyError` for another."""
-        sql = f"SELECT {_COLUMNS[table]} FROM {table} {where} ORDER BY rowid"  # noqa: S608 - our own text
-        return tuple(dict(row) for row in self._db.execute(sql, values))
+    def rows(self, table: str, **values: str) -> tuple[Row, ...]:
+        """Return the rows of a table that have these values, as evidence has them, in order of arrival.
+
+        Raises:
+            KeyError: no such table.
+        """
+        where = " AND ".join(f"{column} = ?" for column in values) or "true"
+        sql = f"SELECT {_COLUMNS[table]} FROM {table} WHERE {where} ORDER BY rowid"  # noqa: S608 - our own names
+        return tuple(dict(row) for row in self._db.execute(sql, tuple(values.values())))
 
     def contradictions(self, fact: InvoiceFact | SettlementFact) -> tuple[SettlementConflict, ...]:
         """Return every field in which `fact` contradicts the books, or itself; empty if it can be entered."""
@@ -173,7 +178,7 @@ class SettlementBooks:
         if settlement is not None:
             self._update("settlements", settlement, invoiceId=fact.invoice_id)
             self._link(settlement, fact.invoice_id)
-        (row,) = self.rows("invoices", "WHERE invoiceId = ?", fact.invoice_id)
+        (row,) = self.rows("invoices", invoiceId=fact.invoice_id)
         return Booked(fact, row, existed=stored is not None)
 
     def _insert_invoice(self, fact: InvoiceFact, key: int) -> None:
@@ -250,7 +255,7 @@ class SettlementBooks:
         settled = self._settlement(fact.settlement_id)
         assert settled is not None
         self._link(settled, settled["invoiceId"])
-        (row,) = self.rows("settlements", "WHERE settlementId = ?", fact.settlement_id)
+        (row,) = self.rows("settlements", settlementId=fact.settlement_id)
         return Booked(fact, row, existed=stored is not None)
 
     def _link(self, settlement: Row, invoice_id: str | None) -> None:

@@ -172,30 +172,16 @@ class SettlementStore:
         """Return how many settlements are held back; 0 in the steady state."""
         return len(self._delayed)
 
-    def rows(self, table: str) -> tuple[Row, ...]:
+    def rows(self, table: str, **values: str) -> tuple[Row, ...]:
         """Return the rows of `invoices`, `settlements` or `conflicts` as SQL holds them, in order of arrival.
+
+        With `values`, by column, only those that have them.
 
         Raises:
             KeyError: no such table.
         """
         with self._lock:
-            return self._books.rows(table)
-
-    def settlement(self, request_id: str) -> Row | None:
-        """Return the settlement that the request caused, or None; a replaying request caused none."""
-        return next(iter(self._settlements("requestId", request_id)), None)
-
-    def by_payment_hash(self, payment_hash: str) -> Row | None:
-        """Return the settlement of a payment, or None."""
-        return next(iter(self._settlements("paymentHash", payment_hash)), None)
-
-    def by_proof(self, proof_reference: str) -> tuple[Row, ...]:
-        """Return the settlements under a proof reference, hosted form."""
-        return self._settlements("paymentProofRef", proof_reference)
-
-    def _settlements(self, column: str, value: str) -> tuple[Row, ...]:
-        with self._lock:
-            return self._books.rows("settlements", f"WHERE {column} = ?", value)
+            return self._books.rows(table, **values)
 
     def _store(self, event: SettlementEvent, proof: str) -> bool:
         fact = SettlementFact(

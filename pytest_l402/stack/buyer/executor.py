@@ -157,7 +157,9 @@ class Executor:
     # One purchase, step by step
 
     def _carry_out(self, run: PurchaseRun, new_credential: bool) -> NoReturn:
-        self._take_up(run)
+        run.move(TaskStatus.RUNNING)
+        self._traces.append(run.trace)
+        self.heartbeat("running_task")
         denial = self.policy.host_denial(run.host)
         if denial is not None:
             run.deny(denial)
@@ -178,11 +180,6 @@ class Executor:
         if response.status_code != 402:
             run.gateway_trouble(response)
         self._pay(run, response)
-
-    def _take_up(self, run: PurchaseRun) -> None:
-        run.move(TaskStatus.RUNNING)
-        self._traces.append(run.trace)
-        self.heartbeat("running_task")
 
     def _look_up(self, run: PurchaseRun, new_credential: bool) -> CachedCredential | None:
         if new_credential:

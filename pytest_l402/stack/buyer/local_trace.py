@@ -6,6 +6,7 @@ Everything is written at the moment it happens: a process that is killed leaves 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Unpack
 
 from pytest_l402.boundary import digest_reference
 from pytest_l402.contract import (
@@ -22,7 +23,7 @@ from pytest_l402.contract import (
     WalletState,
 )
 from pytest_l402.harness.harness import Harness
-from pytest_l402.harness.observation import UI_ENDPOINT, observe
+from pytest_l402.harness.observation import UI_ENDPOINT, Known, observe
 from pytest_l402.stack.faults import NodeDegraded, WalletLocked
 
 
@@ -62,45 +63,26 @@ class LocalTrace:
         """Note why nothing was delivered."""
         self.kind, self.blocked_code, self.blocked_reason = kind, code, reason
 
-    def observed(
-        self,
-        plane: Plane,
-        *,
-        quoted_msats: int | None = None,
-        paid_msats: int | None = None,
-        proof: str | None = None,
-        cache_hit: bool | None = False,
-        deny_reason: str | None = None,
-        wallet_state: WalletState | None = None,
-    ) -> None:
-        """Emit a record of the local-node path, and keep it for the artifact; amounts in msats.
+    def observed(self, plane: Plane, **known: Unpack[Known]) -> None:
+        """Emit a record of the local-node path, and keep it for the artifact; nothing came from a cache.
 
         A wallet's state is what the last call showed, if it showed any.
         """
-        if wallet_state is None:
-            locked = self.harness.faults.active(WalletLocked, self.request_id) is not None
-            wallet_state = WalletState.LOCKED if locked else WalletState.UNLOCKED
-        degraded = self.harness.faults.active(NodeDegraded, self.request_id) is not None
-        record = observe(
-            self.harness,
-            plane,
-            Speaker.DESKTOP,
-            ExecutionPath.LOCAL_NODE,
-            request_id=self.request_id,
-            user_id=self.user_id,
-            task_id=self.task_id,
-            endpoint=UI_ENDPOINT if plane is Plane.UI else self.endpoint,
-            quoted_cost_msats=quoted_msats,
-            cap_applied_msats=self.cap_msats,
-            paid_amount_msats=paid_msats,
-            payment_proof_ref=proof,
-            cache_hit=cache_hit,
-            deny_reason=deny_reason,
-            desktop_session_id=self.desktop_session_id,
-            desktop_runtime_status=DesktopRuntimeStatus.RUNNING,
-            wallet_state=wallet_state,
-            node_sync_status=NodeSyncStatus.DEGRADED if degraded else NodeSyncStatus.SYNCED,
-        )
+        active = self.harness.faults.active
+        locked, degraded = active(WalletLocked, self.request_id), active(NodeDegraded, self.request_id)
+        path: Known = {
+            "request_id": self.request_id,
+            "user_id": self.user_id,
+            "task_id": self.task_id,
+            "endpoint": UI_ENDPOINT if plane is Plane.UI else self.endpoint,
+            "cap_applied_msats": self.cap_msats,
+            "cache_hit": False,
+            "desktop_session_id": self.desktop_session_id,
+            "desktop_runtime_status": DesktopRuntimeStatus.RUNNING,
+            "wallet_state": WalletState.LOCKED if locked else WalletState.UNLOCKED,
+            "node_sync_status": NodeSyncStatus.DEGRADED if degraded else NodeSyncStatus.SYNCED,
+        }
+        record = observe(self.harness, plane, Speaker.DESKTOP, ExecutionPath.LOCAL_NODE, **(path | known))
         self.records.append(record)
 
     def flow(self) -> LocalFlow:

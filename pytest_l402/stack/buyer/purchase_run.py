@@ -1,16 +1,17 @@
-"""Decides how one purchase ends, and who is told: the task, the records, the artifact, the caller."""
+"""How one purchase ends, and who is told: the task, the records, the artifact, the caller."""
 
 from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, Unpack
 
 import httpx
 
 from pytest_l402.boundary import printable, redact_text
 from pytest_l402.contract import LocalFlowKind, Plane, TaskStatus, WalletState
 from pytest_l402.contract.payment import PaymentError
+from pytest_l402.harness.observation import Known
 from pytest_l402.protocol.quote import Quote
 from pytest_l402.stack.buyer.credential_cache import CachedCredential
 from pytest_l402.stack.buyer.local_trace import LocalTrace
@@ -112,7 +113,7 @@ class PurchaseRun:
         self.status, self.body = PurchaseStatus.FREE, delivery.content
         self.trace.kind = LocalFlowKind.SUCCESS
         self.move(TaskStatus.COMPLETED)
-        self.trace.observed(Plane.UI, paid_msats=0)
+        self.trace.observed(Plane.UI, paid_amount_msats=0)
         raise PurchaseEnded
 
     def deny(self, denial: Denial) -> NoReturn:
@@ -127,9 +128,11 @@ class PurchaseRun:
         """The wallet handed no preimage over."""
         code = next((code for kind, code in _PAYMENT_CODES if isinstance(error, kind)), "payment_error")
         self.paid = isinstance(error, PreimageNotReturned)
-        locked = WalletState.LOCKED if isinstance(error, WalletIsLocked) else None
         self._fail(code, str(error))
-        self._observe_refusal(code, locked)
+        if isinstance(error, WalletIsLocked):
+            self._observe_refusal(code, wallet_state=WalletState.LOCKED)
+        else:
+            self._observe_refusal(code)
         raise PurchaseEnded
 
     def refused(self) -> NoReturn:
@@ -151,7 +154,7 @@ class PurchaseRun:
         """The gateway failed, as seen from the desktop."""
         self._fail(code, reason)
         proof = self.credential.local_proof_reference if self.credential and self.paid else None
-        self.trace.observed(Plane.GATEWAY, proof=proof, cache_hit=None, deny_reason=code)
+        self.trace.observed(Plane.GATEWAY, payment_proof_ref=proof, cache_hit=None, deny_reason=code)
         raise PurchaseEnded
 
     def _fail(self, code: str, reason: str) -> None:
@@ -183,13 +186,14 @@ class PurchaseRun:
         """Emit what was paid, now or by the earlier payment of a cached credential."""
         self.trace.observed(
             plane,
-            quoted_msats=self.quote.amount_msats if self.quote else credential.amount_msats,
-            paid_msats=credential.amount_msats,
-            proof=credential.local_proof_reference,
+            quoted_cost_msats=self.quote.amount_msats if self.quote else credential.amount_msats,
+            paid_amount_msats=credential.amount_msats,
+            payment_proof_ref=credential.local_proof_reference,
             cache_hit=cache_hit,
         )
 
-    def _observe_refusal(self, reason: str, wallet_state: WalletState | None = None) -> None:
-        quoted = self.quote.amount_msats if self.quote else None
+    def _observe_refusal(self, reason: str, **more: Unpack[Known]) -> None:
+        more["quoted_cost_msats"] = self.quote.amount_msats if self.quote else None
+        more["deny_reason"] = reason
         for plane in (Plane.SETTLEMENT, Plane.UI):
-            self.trace.observed(plane, quoted_msats=quoted, deny_reason=reason, wallet_state=wallet_state)
+            self.trace.observed(plane, **more)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Unpack
 
 from pytest_l402.contract import hosted_proof_reference
 from pytest_l402.contract.settlement_event import (
@@ -14,6 +15,7 @@ from pytest_l402.contract.settlement_event import (
 )
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import TASK_ID_HEADER, App, Request, Response, is_usable_id
+from pytest_l402.harness.observation import Known
 from pytest_l402.stack.faults import UpstreamDown
 from pytest_l402.stack.gateway import answers
 from pytest_l402.stack.gateway.evidence import Exchange, GatewayEvidence
@@ -248,32 +250,20 @@ class Gateway:
             request,
             exchange,
             service,
-            paid_msats=amount_msats,
-            proof_reference=hosted_proof_reference(preimage.hex()),
+            quoted_cost_msats=amount_msats,
+            paid_amount_msats=amount_msats,
+            payment_proof_ref=hosted_proof_reference(preimage.hex()),
             cache_hit=existed,
         )
 
     def _forward(
-        self,
-        request: Request,
-        exchange: Exchange,
-        service: Service,
-        *,
-        paid_msats: int | None = None,
-        proof_reference: str | None = None,
-        cache_hit: bool | None = None,
+        self, request: Request, exchange: Exchange, service: Service, **known: Unpack[Known]
     ) -> Response:
         response = self._ask_seller(request, exchange, service)
         exchange.upstream_status = None if response is None else response.status
         failed = response is None or response.status >= 500
-        self._evidence.record(
-            exchange,
-            quoted_cost_msats=paid_msats,
-            paid_amount_msats=paid_msats,
-            payment_proof_ref=proof_reference,
-            cache_hit=cache_hit,
-            deny_reason="gateway_upstream_failed" if failed else None,
-        )
+        known["deny_reason"] = "gateway_upstream_failed" if failed else None
+        self._evidence.record(exchange, **known)
         return answers.bad_gateway() if response is None else answers.from_backend(response)
 
     def _ask_seller(self, request: Request, exchange: Exchange, service: Service) -> Response | None:

@@ -12,7 +12,7 @@ from pytest_l402.harness.network import App, Request, Response
 from pytest_l402.ops.compile.paywall import PaywallDefinition
 from pytest_l402.ops.compile.paywall_json import paywall_json, protobuf_json
 from pytest_l402.ops.security.controls import OWNER_KILL_SWITCH_ACTIVE
-from pytest_l402.ops.security.roles import CredentialRoleError, RoleState
+from pytest_l402.ops.security.roles import CredentialRoleError
 from pytest_l402.ops.settlement.ingest import BatchBooks, IngestRefused, ingest_settlements
 from pytest_l402.stack.control.control_plane import ControlPlane
 from pytest_l402.stack.control.worker_api import USER_HEADER
@@ -70,9 +70,9 @@ class ControlPlaneApi:
                 "lightning/settlements:ingestSettlement": self._ingest_settlement,
                 "lightning/security:setGlobalPause": self._set_pause,
                 "lightning/security:setOwnerKillSwitch": self._set_kill_switch,
-                "lightning/security:rotateCredentialRole": self._rotate,
-                "lightning/security:activateCredentialRole": self._activate,
-                "lightning/security:revokeCredentialRole": self._revoke,
+                "lightning/security:rotateCredentialRole": partial(self._role_changed, "rotate"),
+                "lightning/security:activateCredentialRole": partial(self._role_changed, "activate"),
+                "lightning/security:revokeCredentialRole": partial(self._role_changed, "revoke"),
             },
         }
         self._api = JsonApp(
@@ -182,17 +182,10 @@ class ControlPlaneApi:
         self._note(owner_id, given)
         return {"ownerControl": self._owner_control(owner_id, active)}
 
-    def _rotate(self, given: Fields, request_id: str) -> Document:
-        return self._role_changed(self._control_plane.credential_roles.rotate, given, "fingerprint")
-
-    def _activate(self, given: Fields, request_id: str) -> Document:
-        return self._role_changed(self._control_plane.credential_roles.activate, given, "fingerprint")
-
-    def _revoke(self, given: Fields, request_id: str) -> Document:
-        return self._role_changed(self._control_plane.credential_roles.revoke, given)
-
-    def _role_changed(self, change: Callable[..., RoleState], given: Fields, *more: str) -> Document:
-        values = {key: given.values.get(key) for key in ("note", *more)}
+    def _role_changed(self, operation: str, given: Fields, request_id: str) -> Document:
+        change = getattr(self._control_plane.credential_roles, operation)
+        keys = ("note",) if operation == "revoke" else ("note", "fingerprint")
+        values = {key: given.values.get(key) for key in keys}
         try:
             return {"role": change(given.text("role"), **values).to_row()}
         except CredentialRoleError as error:
