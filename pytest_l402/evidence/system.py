@@ -92,6 +92,9 @@ class Attached:
         tables = self._system.tables()
         if not isinstance(tables, Mapping):
             self._refuse("tables() to return a mapping", _kind(tables), "return {table: rows}")
+        for name in tables:
+            if not isinstance(name, str):
+                self._refuse("the name of a table", _kind(name), "return {table: rows}")
         return {name: self._rows(f"rows in table {name!r}", rows) for name, rows in tables.items()}
 
     def steady_state(self, when: When) -> list[Row]:

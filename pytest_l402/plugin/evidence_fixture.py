@@ -15,6 +15,7 @@ from pytest_l402.evidence import (
     Check,
     CheckResult,
     Evidence,
+    EvidenceError,
     Row,
     System,
     UnusableSystemError,
@@ -95,7 +96,7 @@ class EvidenceCollector:
 
     @property
     def refusal(self) -> BaseException | None:
-        """The failure that `verify` raised, if it did."""
+        """The failure that `verify` or `attach` raised, if one did."""
         return self._refusal
 
     def attach(self, system: System) -> None:
@@ -151,7 +152,7 @@ class EvidenceCollector:
         """Return everything that is there at this moment.
 
         Without `probed`, all but the steady state: its probes cost more than all the rest. Raises
-        `UnusableSystemError` for a system that answers with something else than rows.
+        `UnusableSystemError` or `EvidenceError` for a system that answers with something else than rows.
         """
         tables: dict[str, list[Row]] = {}
         for system in self._systems:
@@ -191,7 +192,7 @@ class EvidenceCollector:
             self._refuse_unknown_line(check)
         try:
             evidence = self.collect(probed=any(STEADY_STATE in check.tables for check in checks))
-        except UnusableSystemError as error:
+        except (UnusableSystemError, EvidenceError) as error:
             self._fail(str(error))
         results = tuple(run_check(check, evidence, self._teeth) for check in checks)
         self._checks.extend(results)

@@ -198,11 +198,11 @@ def _attempts(item: pytest.Item) -> Attempts:
 
 def _judge_standing(collector: EvidenceCollector, failure: BaseException | None) -> str:
     """Return what the standing checks find wrong; if they cannot run, a failure of the test comes first."""
-    from pytest_l402.evidence import UnusableSystemError
+    from pytest_l402.evidence import EvidenceError, UnusableSystemError
 
     try:
         return collector.describe(collector.judge_standing())
-    except UnusableSystemError as error:
+    except (UnusableSystemError, EvidenceError) as error:
         return str(error)
     except Exception as error:
         if failure is None:

@@ -89,6 +89,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "old-form": (lambda: dict, "expected a system, saw tables alone"),
     "half": (lambda: types.SimpleNamespace(name="half"), "saw SimpleNamespace without version, digest"),
     "tables-list": (lambda: changed(tables=list), "expected tables() to return a mapping, saw list"),
+    "table-name": (lambda: changed(tables=lambda: {1: []}), "expected the name of a table, saw int"),
     "tables-rows": (lambda: changed(tables=lambda: {"a": 1}), "expected rows in table 'a', saw int"),
     "parts": (lambda: changed(parts=lambda: ["x"]), "expected parts() to return Part objects, saw str"),
     "parts-none": (lambda: changed(parts=lambda: None), "expected parts() to return Part objects, saw None"),

@@ -117,6 +117,7 @@ def test_a_system_without_laws_signs_off_and_that_is_told(ledger: Project) -> No
 BAD = {
     "no-version": (('"3.1"', '""'), "system 'ledger': expected a version, saw ''; "),
     "tables": (('{"entries": self.entries}', "[1]"), "expected tables() to return a mapping, saw list; "),
+    "row": (('{"entries": self.entries}', '{"entries": [1]}'), "entries[0]: expected a row, saw int; "),
     "parts": (('parts_of("books", self)', "[1]"), "expected parts() to return Part objects, saw int; "),
     "checks-raise": (("[sums_to_zero()]", "1 / 0"), "expected standing_checks() to answer, saw ZeroDivision"),
     "check-raises": (('sum(row["amount"]', 'sum(row["sum"]'), "a check that can read its evidence"),
