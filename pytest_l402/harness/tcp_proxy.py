@@ -4,126 +4,87 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
+import struct
 import threading
 from collections.abc import Coroutine
-from typing import Any, Self
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
 
 from pytest_l402.harness.deadline import now_s
-from pytest_l402.harness.tcp_connection import Connection, Direction, Mode, Row, Target
 
 __all__ = ["Direction", "TcpProxy"]
 
+Row = dict[str, Any]
+Direction = Literal["to_target", "to_client"]
+Target = tuple[str, int] | str | Path
+
 _CALL_S = 10.0
+_CHUNK = 1 << 16
+_RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
 class TcpProxy:
     """A proxy on a free port of 127.0.0.1 in front of `target`, a host and port or the path of a unix socket.
 
-    A context manager that starts in the mode `pass`. A method that changes the mode returns when the new one
-    is in force. What each mode does:
-
-    - `pass`: bytes go through. Open connections out of a black hole are reset: a stream with a hole is none.
-    - `refuse`: new connections are refused; open ones see their end, as when the server was killed.
-    - `reset`: new connections are accepted and reset (RST), perhaps before their connect() has returned; open
-      ones are reset at once.
-    - `black_hole`: new connections are accepted, never answered; of open ones no byte and no end arrives.
-    - `latency`: each byte and each end arrives so many seconds later, in order, also on open connections.
-    - `cut_after`: of each connection, new or open, n more bytes go through in one direction, then both sides
-      see its end. With n = 0 it is cut when the first byte comes: a reply that is lost after all was done.
+    A context manager, to be entered once; it lets bytes through until told otherwise, and in the end closes
+    all and joins its thread. A method that changes the mode returns when the new one is in force, for new
+    connections and for open ones.
     """
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._mode = Mode()
-        self._connections: list[Connection] = []
+        self._mode = _Mode()
+        self._connections: list[_Connection] = []
         self._listener: socket.socket | None = None
-        self._thread: threading.Thread | None = None
         self._running = False
-
-    @property
-    def mode(self) -> str:
-        """The mode in force: `pass`, `refuse`, `reset`, `black_hole`, `latency` or `cut_after`."""
-        return self._mode.name
 
     @property
     def port(self) -> int:
-        """The port on 127.0.0.1, the same in every mode.
-
-        Raises:
-            RuntimeError: the proxy is not running.
-        """
-        self._must_run()
+        """The port on 127.0.0.1, the same in every mode, kept until the end of the block."""
         return self._port
 
-    def start(self) -> Self:
-        """Open the port and move bytes until `close`.
-
-        Raises:
-            RuntimeError: it was started before.
-        """
-        if self._thread is not None:
-            raise RuntimeError("tcp proxy: expected to be started once, saw a second start; make a new one")
-        # Bound and never listening: it keeps the port ours while connections are refused.
-        self._reserve = _bound(0)
-        self._port = int(self._reserve.getsockname()[1])
-        self._loop = _Loop()
-        self._stopped = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="l402-tcp-proxy")
-        self._thread.start()
-        self._running = True
-        self.pass_through()
-        return self
-
-    def close(self) -> None:
-        """Close the port and every connection and wait for the thread; may be called twice."""
-        if self._thread is None or not self._running:
-            return
-        self._running = False
-        self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
-        self._reserve.close()
-
     def pass_through(self) -> None:
-        """Let bytes through again."""
-        self._switch(Mode())
+        """Let bytes through again, and reset open connections out of a black hole: they have lost some."""
+        self._switch(_Mode())
 
     def refuse(self) -> None:
-        """Refuse new connections and end the open ones."""
-        self._switch(Mode("refuse"))
+        """Refuse new connections; open ones see their end, as when the server was killed."""
+        self._switch(_Mode("refuse"))
 
     def reset(self) -> None:
-        """Reset new and open connections."""
-        self._switch(Mode("reset"))
+        """Reset (RST) open connections and each new one, perhaps before its connect() has returned."""
+        self._switch(_Mode("reset"))
 
     def black_hole(self) -> None:
-        """Swallow all bytes of new and open connections."""
-        self._switch(Mode("black_hole"))
+        """Accept new connections and never answer; no byte and no end of any connection arrives."""
+        self._switch(_Mode("black_hole"))
 
     def latency(self, seconds: float) -> None:
-        """Delay all bytes by `seconds` in each direction.
+        """Let each piece that comes, and each end, wait `seconds`, one after the other in each direction.
 
         Raises:
             ValueError: `seconds` is not above 0.
         """
         if not 0 < seconds < float("inf"):
-            raise ValueError(
-                f"tcp proxy: expected a latency above 0 s, saw {seconds}; for none pass_through()"
-            )
-        self._switch(Mode("latency", latency_s=seconds))
+            raise ValueError(f"tcp proxy: expected a latency above 0 s, saw {seconds}; or pass_through()")
+        self._switch(_Mode("latency", latency_s=seconds))
 
     def cut_after(self, count: int, direction: Direction) -> None:
-        """End each connection after `count` more bytes in the direction.
+        """Let `count` more bytes of each connection go in the direction, then let both sides see its end.
+
+        With 0 it is cut when the first byte comes: a reply that is lost after all was done.
 
         Raises:
             ValueError: `count` is negative, or the direction is neither `to_target` nor `to_client`.
         """
         if count < 0 or direction not in ("to_target", "to_client"):
             raise ValueError(
-                f"tcp proxy: expected a count from 0 and the direction to_target or to_client, saw {count!r} "
-                f"and {direction!r}; correct them"
+                f"tcp proxy: expected 0 or more, to_target or to_client, saw {count} {direction!r}; mend it"
             )
-        self._switch(Mode("cut_after", direction=direction, count=count))
+        self._switch(_Mode("cut_after", direction=direction, count=count))
 
     def rows(self) -> tuple[Row, ...]:
         """Return one row a connection, in the order of their coming; a refused one never reaches the proxy.
@@ -135,26 +96,35 @@ class TcpProxy:
         if self._running:
             # Or what was sent a moment ago might not be counted yet.
             self._call(asyncio.sleep(0))
-        return tuple(connection.row() for connection in self._connections)
+        return tuple({"connection": at} | each.row() for at, each in enumerate(self._connections, 1))
 
     def __enter__(self) -> Self:
-        return self.start()
+        # Bound and never listening: it keeps the port ours while connections are refused.
+        self._reserve = _bound(0)
+        self._port = int(self._reserve.getsockname()[1])
+        self._loop = _Loop()
+        self._stopped = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="l402-tcp-proxy")
+        self._thread.start()
+        self._running = True
+        self.pass_through()
+        return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._running = False
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join()
+        self._reserve.close()
 
-    def _must_run(self) -> None:
+    def _switch(self, mode: _Mode) -> None:
         if not self._running:
             raise RuntimeError("tcp proxy: expected to run, saw it closed; use it in a with block")
-
-    def _switch(self, mode: Mode) -> None:
-        self._must_run()
         self._call(self._apply(mode))
 
     def _call(self, action: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(action, self._loop).result(_CALL_S)
 
-    async def _apply(self, mode: Mode) -> None:
+    async def _apply(self, mode: _Mode) -> None:
         self._mode = mode
         self._listen(mode.name != "refuse")
         for connection in self._connections:
@@ -165,11 +135,8 @@ class TcpProxy:
     def _run(self) -> None:
         # At its end it cancels the connections, which closes them.
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._until_stopped())
-
-    async def _until_stopped(self) -> None:
-        await self._stopped.wait()
-        self._listen(False)
+            runner.run(self._stopped.wait())
+            self._listen(False)
 
     def _listen(self, wanted: bool) -> None:
         if wanted and self._listener is None:
@@ -185,8 +152,151 @@ class TcpProxy:
     def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionError):
             client, _ = listener.accept()
-            number = len(self._connections) + 1
-            self._connections.append(Connection(number, client, self._target, self._mode))
+            self._connections.append(_Connection(client, self._target, self._mode))
+
+
+@dataclass(frozen=True)
+class _Mode:
+    """What a proxy does, with what that needs."""
+
+    name: str = "pass"
+    latency_s: float = 0.0
+    direction: Direction | None = None
+    count: int = 0
+
+
+@dataclass(eq=False)
+class _Way:
+    """One direction: how many bytes came and went, and how many may still go, if not all."""
+
+    source: socket.socket
+    sink: socket.socket
+    came: int = 0
+    went: int = 0
+    budget: int | None = None
+    over: bool = False
+
+
+class _Connection:
+    """A client that was accepted, a target, and what the modes do to the bytes between them."""
+
+    def __init__(self, client: socket.socket, target: Target, mode: _Mode) -> None:
+        self.end = "open"
+        self._faults: dict[str, None] = {}
+        self._mode = mode
+        self._hurry = asyncio.Event()
+        self._address = target if isinstance(target, tuple) else os.fspath(target)
+        server = socket.socket(socket.AF_INET if isinstance(target, tuple) else socket.AF_UNIX)
+        client.setblocking(False)
+        server.setblocking(False)
+        self._to_target = _Way(client, server)
+        self._to_client = _Way(server, client)
+        self._ways = (self._to_target, self._to_client)
+        self.task = asyncio.get_running_loop().create_task(self._run())
+        self.task.add_done_callback(self._close)
+        self.enter(mode)
+
+    def row(self) -> Row:
+        lost = sum(way.came - way.went for way in self._ways)
+        return {
+            "bytesToTarget": self._to_target.went,
+            "bytesToClient": self._to_client.went,
+            "bytesSwallowed": 0 if self.end == "open" else lost,
+            "faults": list(self._faults),
+            "end": self.end,
+        }
+
+    def enter(self, mode: _Mode) -> None:
+        """Put a mode in force, unless the connection has ended."""
+        if self.end not in ("open", "swallowed"):
+            return
+        self._mode = mode
+        if mode.name == "refuse":
+            self._finish("refused")
+        elif mode.name == "reset" or (self.end == "swallowed" and mode.name != "black_hole"):
+            self._faults.setdefault("reset")
+            self._abort("reset")
+            self.task.cancel()
+        elif mode.name == "black_hole":
+            self._strike("swallowed")
+        else:
+            self._hurry.clear() if mode.latency_s else self._hurry.set()
+            self._to_target.budget = mode.count if mode.direction == "to_target" else None
+            self._to_client.budget = mode.count if mode.direction == "to_client" else None
+
+    async def _run(self) -> None:
+        how = "no target"
+        try:
+            if self.end == "open":
+                await asyncio.get_running_loop().sock_connect(self._to_target.sink, self._address)
+            how = "aborted"
+            async with asyncio.TaskGroup() as tasks:
+                for way in self._ways:
+                    tasks.create_task(self._carry(way))
+        except* OSError:
+            if self.end == "open":
+                self._abort(how)
+
+    async def _carry(self, way: _Way) -> None:
+        data = b"first"
+        while data:
+            data = await self._read(way)
+            if self._mode.latency_s and self.end == "open":
+                self._faults.setdefault("latency")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._hurry.wait(), self._mode.latency_s)
+            if self.end == "open":
+                await self._send(way, data)
+
+    async def _read(self, way: _Way) -> bytes:
+        try:
+            data = await asyncio.get_running_loop().sock_recv(way.source, _CHUNK)
+        except OSError:
+            if self.end == "open":
+                raise
+            # It is over, or the other side must not be told.
+            return b""
+        way.came += len(data)
+        return data
+
+    async def _send(self, way: _Way, data: bytes) -> None:
+        if not data:
+            way.sink.shutdown(socket.SHUT_WR)
+            way.over = True
+            self.end = "closed" if all(way.over for way in self._ways) else "open"
+            return
+        data = data[: way.budget]
+        if way.budget is not None:
+            way.budget -= len(data)
+        is_last = way.budget == 0
+        await asyncio.get_running_loop().sock_sendall(way.sink, data)
+        way.went += len(data)
+        if is_last and self.end == "open":
+            self._finish("cut")
+
+    def _finish(self, how: str) -> None:
+        """Tell both sides that it is over; what they still send is read, or the end would become a reset."""
+        self._strike(how)
+        for way in self._ways:
+            with contextlib.suppress(OSError):
+                way.sink.shutdown(socket.SHUT_WR)
+
+    def _strike(self, how: str) -> None:
+        """Let nothing more through, also not what is held back."""
+        self._faults.setdefault(self._mode.name)
+        self.end = how
+        self._hurry.set()
+
+    def _abort(self, how: str) -> None:
+        """Let the closing of each socket send RST."""
+        self.end = how
+        for way in self._ways:
+            if way.sink.family != socket.AF_UNIX:
+                way.sink.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+
+    def _close(self, _: object) -> None:
+        for way in self._ways:
+            way.sink.close()
 
 
 class _Loop(asyncio.SelectorEventLoop):

@@ -104,7 +104,6 @@ def test_bytes_and_ends_go_through_and_are_counted(proxy: TcpProxy, echo: EchoSe
         # A half-closed connection still gets its answer.
         assert read(client, 100) == b"FOUR"
     assert echo.got == b"onefour"
-    assert proxy.mode == "pass"
     row = {
         "connection": 1,
         "bytesToTarget": 7,
@@ -113,8 +112,6 @@ def test_bytes_and_ends_go_through_and_are_counted(proxy: TcpProxy, echo: EchoSe
         "faults": [],
         "end": "closed",
     }
-    assert proxy.rows() == (row,)
-    proxy.close()
     assert proxy.rows() == (row,)
 
 
@@ -306,23 +303,18 @@ def test_a_connection_that_one_side_aborts_is_aborted_on_the_other(proxy: TcpPro
     assert proxy.rows()[0]["end"] == "aborted"
 
 
-def test_close_ends_its_thread_and_all_connections(echo: EchoServer) -> None:
-    threads = set(threading.enumerate())
+def test_its_end_ends_its_thread_and_all_connections(echo: EchoServer) -> None:
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
-    with TcpProxy(echo.address) as proxy, connected(proxy) as client:
-        ask(client, b"a")
-        proxy.close()
+    with contextlib.ExitStack() as clients:
+        with TcpProxy(echo.address) as proxy:
+            client = clients.enter_context(connected(proxy))
+            ask(client, b"a")
         assert client.recv(1) == b""
         assert echo.ended.wait(PATIENCE_S)
-    proxy.close()
-    assert not [t.name for t in set(threading.enumerate()) - threads if t.name == "l402-tcp-proxy"]
-    del client
+    assert not [thread for thread in threading.enumerate() if thread.name == "l402-tcp-proxy"]
     with pytest.raises(RuntimeError, match="expected to run, saw it closed"):
-        _ = proxy.port
-    with pytest.raises(RuntimeError):
         proxy.refuse()
-    with pytest.raises(RuntimeError, match="started once"):
-        proxy.start()
+    # The thread of the echo server may not have closed its end yet.
     assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors + 1
 
 
@@ -330,8 +322,7 @@ def test_what_makes_no_sense_is_refused(proxy: TcpProxy) -> None:
     for seconds in (0, -1, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="expected a latency above 0 s"):
             proxy.latency(seconds)
-    with pytest.raises(ValueError, match="expected a count from 0"):
+    with pytest.raises(ValueError, match="expected 0 or more"):
         proxy.cut_after(-1, "to_client")
     with pytest.raises(ValueError, match="'sideways'"):
         proxy.cut_after(1, "sideways")  # type: ignore[arg-type]
-    assert proxy.mode == "pass"
