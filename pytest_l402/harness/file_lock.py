@@ -23,9 +23,12 @@ _MAX_NOTE = 200
 class LockBusy(RuntimeError):  # noqa: N818 - the name of the condition
     """Another holds the lock; nothing was touched. `holder` is what it wrote, such as `pid 7, request r1`."""
 
-    def __init__(self, message: str, holder: str) -> None:
-        super().__init__(message)
-        self.holder = holder
+    def __init__(self, path: Path, note: str) -> None:
+        self.holder = _line(note) or "another process"
+        super().__init__(
+            f"lock ({_line(str(path))}): expected to be the only holder, saw {self.holder} at work; wait for "
+            f"it to end and run again"
+        )
 
 
 class LockFileRefused(OSError):  # noqa: N818 - the name of the condition
@@ -55,12 +58,7 @@ class FileLock:
         deadline = Deadline(wait_s)
         while isinstance(descriptor := self._try(), str):
             if deadline.over:
-                holder = _line(descriptor) or "another process"
-                raise LockBusy(
-                    f"lock ({_line(os.fspath(self.path))}): expected to be the only holder, saw {holder} at "
-                    f"work; wait for it to end and run again",
-                    holder,
-                )
+                raise LockBusy(self.path, descriptor)
             # The system call that waits knows no deadline, and a holder may free the lock without ending.
             time.sleep(min(_POLL_S, deadline.remaining_s))
         self._descriptor, self._owner_pid = descriptor, os.getpid()
@@ -71,15 +69,14 @@ class FileLock:
     def release(self) -> None:
         """Free the lock; of no effect when it is not held."""
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None:
-            return
-        if self._owner_pid == os.getpid():
-            # Or whoever is refused in the next moment would be told of a holder that is none any more.
-            os.ftruncate(descriptor, 0)
-            # Not by closing alone: a forked process may have the file open too.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-        # The file is not removed: another may have opened it already.
-        os.close(descriptor)
+        if descriptor is not None:
+            if self._owner_pid == os.getpid():
+                # Or whoever is refused in the next moment would be told of a holder that is none any more.
+                os.ftruncate(descriptor, 0)
+                # Not by closing alone: a forked process may have the file open too.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            # The file is not removed: another may have opened it already.
+            os.close(descriptor)
 
     @contextmanager
     def held(self, wait_s: float = 0.0, *, note: str = "") -> Iterator[Self]:
@@ -101,14 +98,12 @@ class FileLock:
         with contextlib.ExitStack() as unless_taken:
             descriptor = self._open()
             unless_taken.callback(os.close, descriptor)
-            try:
+            with contextlib.suppress(BlockingIOError, FileNotFoundError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # The file may have been removed meanwhile, and a lock on one without a name keeps nobody out.
                 if os.path.samestat(os.fstat(descriptor), self.path.lstat()):
                     unless_taken.pop_all()
                     return descriptor
-            except (BlockingIOError, FileNotFoundError):
-                pass
             return os.pread(descriptor, _MAX_NOTE, 0).decode("utf-8", "replace")
 
     def _open(self) -> int:
@@ -121,8 +116,8 @@ class FileLock:
         except OSError as error:
             seen = str(error.strerror)
         raise LockFileRefused(
-            f"lock file ({_line(os.fspath(self.path))}): expected a plain file that can be written, or none "
-            f"yet, saw {seen}; move it away or take another path"
+            f"lock file ({_line(str(self.path))}): expected a plain file that can be written, or none yet, "
+            f"saw {seen}; move it away or take another path"
         )
 
 
