@@ -32,22 +32,18 @@ from pytest_l402.contract.local_artifact import (
     SellerCall,
     redact_values,
 )
-from pytest_l402.contract.parity import PARITY_KEYS, KeyParity, ParityReport, ParityState, parity
+from pytest_l402.contract.parity import PARITY_KEYS, ParityReport, ParityState, parity
 from pytest_l402.contract.proof_reference import hosted_proof_reference, local_proof_reference, proof_join_key
 from pytest_l402.contract.record import (
     ENUM_VALUES,
-    NULLABLE_KEYS,
     REQUIRED_KEYS,
     DesktopRuntimeStatus,
     ExecutionPath,
     NodeSyncStatus,
     ObservabilityRecord,
     Plane,
-    RecordError,
-    Snapshot,
     Speaker,
     WalletState,
-    decode_record,
     record_departures,
 )
 from pytest_l402.contract.task_graph import TRANSITIONS, UNFINISHED, TaskStatus, is_allowed
@@ -56,7 +52,6 @@ __all__ = [
     "CHECK_NAMES",
     "ENUM_VALUES",
     "FLOW_STAGES",
-    "NULLABLE_KEYS",
     "PARITY_KEYS",
     "REQUIRED_KEYS",
     "TRANSITIONS",
@@ -78,7 +73,6 @@ __all__ = [
     "FlowStage",
     "FullFlowSummary",
     "GatewayReconcile",
-    "KeyParity",
     "LocalFlow",
     "LocalFlowKind",
     "LocalNodeArtifact",
@@ -93,14 +87,11 @@ __all__ = [
     "PaywallCreation",
     "Plane",
     "PolicyDeniedRequest",
-    "RecordError",
     "SellerCall",
     "SettlementCorrelation",
-    "Snapshot",
     "Speaker",
     "TaskStatus",
     "WalletState",
-    "decode_record",
     "hosted_proof_reference",
     "is_allowed",
     "local_proof_reference",

@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_l402.contract.proof_reference import proof_join_key
 from pytest_l402.contract.record import ExecutionPath
+from pytest_l402.contract.rows import Row
 
 PARITY_KEYS: tuple[str, ...] = ("executionPath", "requestId", "taskId", "paymentProofRef")
 """The keys that both paths must hold. Source: runbook observability section 1, "artifact parity keys"."""
@@ -43,22 +44,8 @@ class ParityReport:
         """Whether there is at least one key and every key agrees by value."""
         return bool(self.keys) and all(key.state is ParityState.AGREES for key in self.keys)
 
-    @property
-    def hosted_missing(self) -> tuple[str, ...]:
-        """The keys that no hosted record holds a value for."""
-        return self._in_state(ParityState.MISSING_HOSTED)
-
-    @property
-    def local_missing(self) -> tuple[str, ...]:
-        """The keys that nothing local holds a value for."""
-        return self._in_state(ParityState.MISSING_LOCAL)
-
-    @property
-    def differing(self) -> tuple[str, ...]:
-        """The keys that both sides hold, with values that do not join."""
-        return self._in_state(ParityState.DIFFERS)
-
-    def _in_state(self, state: ParityState) -> tuple[str, ...]:
+    def in_state(self, state: ParityState) -> tuple[str, ...]:
+        """Return the keys of which this has become, in the order asked for."""
         return tuple(key.key for key in self.keys if key.state is state)
 
 
@@ -68,9 +55,6 @@ class _Story:
 
     proofs: frozenset[str]
     values: Mapping[str, frozenset[str]]
-
-
-Row = Mapping[str, Any]
 
 
 def parity(

@@ -2,7 +2,7 @@ import json
 from copy import deepcopy
 
 import pytest
-from contract_samples import VECTORS, paid_record, vector
+from contract_samples import VECTORS, vector
 
 from pytest_l402.boundary import is_digest_reference
 from pytest_l402.contract import (
@@ -13,7 +13,6 @@ from pytest_l402.contract import (
     FullFlowSummary,
     LocalFlow,
     LocalNodeArtifact,
-    Snapshot,
     stage_order_departures,
 )
 
@@ -33,15 +32,6 @@ def changed(document, path, value):
         place = place[key]
     place[last] = value
     return copy
-
-
-def test_snapshot_round_trips_and_needs_both_keys():
-    snapshot = {"generatedAtMs": 5, "records": [paid_record()]}
-    assert Snapshot.decode({**snapshot, "more": 1}).to_row() == snapshot
-    with pytest.raises(DocumentError, match="records: expected a value or null, saw absent"):
-        Snapshot.decode({"generatedAtMs": 5})
-    with pytest.raises(DocumentError, match=r"records\[0\]\.plane: expected one of"):
-        Snapshot.decode({"generatedAtMs": 5, "records": [paid_record(plane="x")]})
 
 
 def test_local_artifact_of_the_original_round_trips_but_for_its_secret():

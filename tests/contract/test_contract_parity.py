@@ -38,7 +38,7 @@ def test_one_payment_told_on_both_sides_agrees_although_the_references_differ_in
 def test_key_presence_is_not_enough():
     nulls = dict.fromkeys(("requestId", "taskId", "paymentProofRef"))
     report = parity([hosted() | nulls], [flow()])
-    assert report.hosted_missing == ("requestId", "taskId", "paymentProofRef")
+    assert report.in_state(ParityState.MISSING_HOSTED) == ("requestId", "taskId", "paymentProofRef")
     assert not report.agrees
 
 
@@ -46,8 +46,8 @@ def test_blocked_flow_alone_never_agrees():
     blocked = vector("local-node-artifact.json")["flows"][1]
     report = parity([hosted()], [blocked])
     assert not report.agrees
-    assert "paymentProofRef" in report.local_missing
-    assert "requestId" in report.differing
+    assert "paymentProofRef" in report.in_state(ParityState.MISSING_LOCAL)
+    assert "requestId" in report.in_state(ParityState.DIFFERS)
 
 
 def test_nothing_at_all_never_agrees():
@@ -59,32 +59,33 @@ def test_two_unrelated_payments_differ():
     report = parity(
         [hosted(paywallId=None) | {"paymentProofRef": "lightning_preimage:" + "f" * 24}], [flow()]
     )
-    assert report.differing == ("requestId", "taskId", "paymentProofRef")
+    assert report.in_state(ParityState.DIFFERS) == ("requestId", "taskId", "paymentProofRef")
     assert "000577509e3cf101" in report.keys[1].reason
 
 
 def test_original_tools_runs_have_no_payment_in_common():
     report = parity(vector("observability.json")["records"], vector("local-node-artifact.json")["flows"])
-    assert report.differing == ("requestId", "taskId", "paymentProofRef")
+    assert report.in_state(ParityState.DIFFERS) == ("requestId", "taskId", "paymentProofRef")
 
 
 @pytest.mark.parametrize("key", ["requestId", "taskId"])
 def test_ids_must_meet_within_the_payment(key):
     other = hosted() | {key: "another"}
     report = parity([other, hosted(paywallId="x") | {"paymentProofRef": None}], [flow()])
-    assert report.differing == (key,)
+    assert report.in_state(ParityState.DIFFERS) == (key,)
 
 
 def test_every_local_payment_needs_its_hosted_one():
     second = flow(proofReference="preimage:" + "b" * 16, observabilityRecords=[])
     assert parity([hosted()], [flow()]).agrees
-    assert "paymentProofRef" in parity([hosted()], [flow(), second]).differing
+    assert "paymentProofRef" in parity([hosted()], [flow(), second]).in_state(ParityState.DIFFERS)
 
 
 def test_wrong_execution_path_differs_on_either_side():
-    assert parity([hosted(executionPath="local-node")], [flow()]).differing == ("executionPath",)
+    theirs = hosted(executionPath="local-node")
+    assert parity([theirs], [flow()]).in_state(ParityState.DIFFERS) == ("executionPath",)
     wrong = flow(observabilityRecords=[local_record(executionPath="hosted-node")])
-    assert parity([hosted()], [wrong]).differing == ("executionPath",)
+    assert parity([hosted()], [wrong]).in_state(ParityState.DIFFERS) == ("executionPath",)
 
 
 def test_other_hosted_buyers_do_not_disturb():

@@ -5,8 +5,7 @@ It is the same for a stack and for a deployed platform; how the findings come ab
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from pytest_l402.contract import (
     DeniedStatus,
@@ -19,6 +18,7 @@ from pytest_l402.contract import (
     SettlementCorrelation,
     Speaker,
 )
+from pytest_l402.contract.rows import Row
 from pytest_l402.ops.full_flow.stages import Sections, Stage
 from pytest_l402.ops.full_flow.verification import (
     PathsCompared,
@@ -26,8 +26,6 @@ from pytest_l402.ops.full_flow.verification import (
     observability_section,
 )
 from pytest_l402.ops.reconcile.summary import ReconcileSummary
-
-Row = Mapping[str, Any]
 
 _PROBES = ("challengeOk", "proxyOk", "healthOk")
 

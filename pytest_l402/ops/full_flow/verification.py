@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from pytest_l402.contract import (
     ObservabilitySection,
     ParityReport,
     ParitySection,
+    ParityState,
     Plane,
     Speaker,
     parity,
     record_departures,
 )
-
-Row = Mapping[str, Any]
+from pytest_l402.contract.rows import Row
 
 _SHOWN_DEPARTURES = 3
 
@@ -79,8 +79,9 @@ def compare_paths(records: Sequence[Row], artifact: Path, shown_as: str) -> Path
     hosted = [row for row in records if _is_hosted_payment(row)]
     flows, problem = _flows(artifact)
     report = parity(hosted, flows)
-    hosted_keys = _keys(hosted, report.hosted_missing)
-    local_keys = _keys([row for flow in flows for row in flow["observabilityRecords"]], report.local_missing)
+    hosted_keys = _keys(hosted, report.in_state(ParityState.MISSING_HOSTED))
+    local = [row for flow in flows for row in flow["observabilityRecords"]]
+    local_keys = _keys(local, report.in_state(ParityState.MISSING_LOCAL))
     section = ParitySection(
         required_keys=PARITY_KEYS,
         hosted_keys=hosted_keys,

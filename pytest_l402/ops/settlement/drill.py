@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from pytest_l402.contract import proof_join_key
 from pytest_l402.ops.settlement.ingest import (
+    CORRELATED,
     DEFAULT_REQUEST_ID,
     BatchBooks,
     IngestRefused,
     ingest_settlements,
 )
-
-_REFERENCES: Final = ("settlementId", "paymentProofRef", "requestId", "taskId", "routeId")
 
 
 class Books(BatchBooks, Protocol):
@@ -78,7 +77,7 @@ def read_settlements(
         "settlements": known,
         "settlementIds": [row["settlementId"] for row in rows],
         "paymentProofRefs": [row["paymentProofRef"] for row in rows],
-        "correlationRefs": [{key: row[key] for key in _REFERENCES if key in row} for row in known],
+        "correlationRefs": [{key: row[key] for key in CORRELATED if key in row} for row in known],
         "entered": 0,
     }
     if failures:

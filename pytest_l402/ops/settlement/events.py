@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any, cast
+
+from pydantic import AfterValidator
 
 from pytest_l402.boundary import quoted
 from pytest_l402.contract import CamelDocument, DocumentError, hosted_proof_reference
@@ -73,29 +75,45 @@ class Refusal:
         return camel_row(self)
 
 
+# Blank is absent, as the senders have it.
+_OptionalId = Annotated[AnyText, AfterValidator(lambda text: text if text.strip() else None)] | None
+_OptionalText = Annotated[AnyText, AfterValidator(lambda text: text.strip() or None)] | None
+_OptionalHash = Annotated[AnyText, AfterValidator(lambda text: text.strip().lower() or None)] | None
+
+
 class _Event(CamelDocument):
     occurred_at_ms: EpochMs
     paywall_id: Text
     owner_id: Text
     amount_msats: Msats
-    payment_hash: AnyText | None = None
-    request_id: AnyText | None = None
+    payment_hash: _OptionalHash = None
+    request_id: _OptionalId = None
 
 
 class _InvoiceLifecycle(_Event):
     invoice_id: Text
     status: Annotated[InvoiceStatus, member_of(InvoiceStatus)]
-    payment_request: AnyText | None = None
-    payment_proof_ref: AnyText | None = None
+    payment_request: _OptionalText = None
+    payment_proof_ref: _OptionalText = None
     settled_at_ms: EpochMs | None = None
 
 
 class _Settlement(_Event):
     settlement_id: Text
-    invoice_id: AnyText | None = None
+    invoice_id: _OptionalId = None
     payment_proof_type: AnyText
-    task_id: AnyText | None = None
-    route_id: AnyText | None = None
+    task_id: _OptionalId = None
+    route_id: _OptionalId = None
+
+
+# What a fact has under another name, or not at all.
+_NOT_OF_A_FACT = {
+    "occurred_at_ms",
+    "payment_hash",
+    "payment_request",
+    "payment_proof_ref",
+    "payment_proof_type",
+}
 
 
 def decode_event(value: object, place: int) -> InvoiceFact | SettlementFact | tuple[Refusal, ...]:
@@ -136,13 +154,8 @@ def batch_order(fact: InvoiceFact | SettlementFact) -> tuple[int, int, int, str]
 
 
 def _invoice_fact(event: _InvoiceLifecycle, place: int) -> InvoiceFact | tuple[Refusal, ...]:
-    optional = {
-        "requestId": _blank_as_none(event.request_id),
-        "paymentProofRef": _blank_as_none(event.payment_proof_ref),
-    }
-    payment_hash = _lower(event.payment_hash)
-    refusals = [*_ids(event, place, "invoiceId"), *_hash_refusals(payment_hash, place)]
-    proof = optional["paymentProofRef"]
+    payment_hash, proof = event.payment_hash, event.payment_proof_ref
+    refusals = [*_ids(event, place), *_hash_refusals(payment_hash, place)]
     if proof is not None and _PROOF_REFERENCE.fullmatch(proof) is None:
         # Not shown: it may be the preimage itself.
         expected = "lightning_preimage: and 24 hex digits"
@@ -151,9 +164,8 @@ def _invoice_fact(event: _InvoiceLifecycle, place: int) -> InvoiceFact | tuple[R
         refusals.append(
             _invalid(place, "settledAtMs", "no time before it is settled", str(event.settled_at_ms))
         )
-    request = _blank_as_none(event.payment_request)
-    if request is not None and not refusals:
-        stated = _payment_request(request, event.amount_msats, payment_hash, place)
+    if event.payment_request is not None and not refusals:
+        stated = _payment_request(event.payment_request, event.amount_msats, payment_hash, place)
         if isinstance(stated, Refusal):
             refusals.append(stated)
         else:
@@ -162,59 +174,33 @@ def _invoice_fact(event: _InvoiceLifecycle, place: int) -> InvoiceFact | tuple[R
         return _named(refusals, event.invoice_id)
     return InvoiceFact(
         at_ms=event.occurred_at_ms,
-        invoice_id=event.invoice_id,
-        paywall_id=event.paywall_id,
-        owner_id=event.owner_id,
-        amount_msats=event.amount_msats,
-        status=event.status.value,
         payment_hash=payment_hash,
         proof_reference=proof,
-        request_id=optional["requestId"],
-        settled_at_ms=event.settled_at_ms,
+        **event.model_dump(mode="json", exclude=_NOT_OF_A_FACT),
     )
 
 
 def _settlement_fact(
     event: _Settlement, proof_value: object, place: int
 ) -> SettlementFact | tuple[Refusal, ...]:
-    claimed = _lower(event.payment_hash)
-    refusals = [*_ids(event, place, "settlementId"), *_hash_refusals(claimed, place)]
+    refusals = [*_ids(event, place), *_hash_refusals(event.payment_hash, place)]
     if event.payment_proof_type != PROOF_TYPE:
-        refusals.append(
-            Refusal(
-                place,
-                IngestCode.INVALID_PAYMENT_PROOF_TYPE,
-                "paymentProofType",
-                PROOF_TYPE,
-                _word(event.payment_proof_type),
-            )
-        )
+        code, seen = IngestCode.INVALID_PAYMENT_PROOF_TYPE, _word(event.payment_proof_type)
+        refusals.append(Refusal(place, code, "paymentProofType", PROOF_TYPE, seen))
     text = proof_value.strip().lower() if isinstance(proof_value, str) else ""
     if _HASH.fullmatch(text) is None:
-        seen = (
-            f"text of {len(text)} characters" if isinstance(proof_value, str) else type(proof_value).__name__
-        )
-        refusals.append(
-            Refusal(
-                place, IngestCode.INVALID_PREIMAGE, _PROOF_VALUE, "64 hex digits of a 32-byte preimage", seen
-            )
-        )
+        seen = _told(text) if isinstance(proof_value, str) else type(proof_value).__name__
+        expected = "64 hex digits of a 32-byte preimage"
+        refusals.append(Refusal(place, IngestCode.INVALID_PREIMAGE, _PROOF_VALUE, expected, seen))
     if refusals:
         return _named(refusals, event.settlement_id)
     preimage = Preimage.from_hex(text)
     return SettlementFact(
         at_ms=event.occurred_at_ms,
-        settlement_id=event.settlement_id,
         payment_hash=preimage.payment_hash.hex(),
         proof_reference=hosted_proof_reference(text),
-        amount_msats=event.amount_msats,
-        paywall_id=event.paywall_id,
-        owner_id=event.owner_id,
-        invoice_id=_blank_as_none(event.invoice_id),
-        request_id=_blank_as_none(event.request_id),
-        task_id=_blank_as_none(event.task_id),
-        route_id=_blank_as_none(event.route_id),
-        claimed_hash=claimed,
+        claimed_hash=event.payment_hash,
+        **event.model_dump(mode="json", exclude=_NOT_OF_A_FACT),
     )
 
 
@@ -232,38 +218,30 @@ def _payment_request(text: str, amount_msats: int, payment_hash: str | None, pla
     return invoice.payment_hash.hex()
 
 
-def _ids(event: _Event, place: int, own: str) -> Iterator[Refusal]:
+def _ids(event: _Event, place: int) -> Iterator[Refusal]:
     """Find ids that no log line or table could show as they are."""
     for name, value in event.to_row().items():
         if not name.endswith("Id") or value is None:
             continue
-        is_optional = name not in (own, "paywallId", "ownerId")
-        if is_optional and not value.strip():
-            continue
-        if len(value) > _MAX_ID_LENGTH or not value.isprintable() or value != value.strip() or not value:
+        if len(value) > _MAX_ID_LENGTH or not value.isprintable() or value != value.strip():
             expected = f"1 to {_MAX_ID_LENGTH} printable characters without blanks round them"
             yield _invalid(place, name, expected, quoted(value))
 
 
 def _hash_refusals(payment_hash: str | None, place: int) -> Iterator[Refusal]:
     if payment_hash is not None and _HASH.fullmatch(payment_hash) is None:
-        yield _invalid(place, "paymentHash", "64 hex digits", f"text of {len(payment_hash)} characters")
+        yield _invalid(place, "paymentHash", "64 hex digits", _told(payment_hash))
 
 
 def _word(value: object) -> str:
     """Return a name as it may be shown; a sender that mixed its keys up may have put the preimage there."""
     if isinstance(value, str) and _WORD.fullmatch(value):
         return quoted(value)
-    return f"text of {len(value)} characters" if isinstance(value, str) else type(value).__name__
+    return _told(value) if isinstance(value, str) else type(value).__name__
 
 
-def _lower(text: str | None) -> str | None:
-    text = _blank_as_none(text)
-    return None if text is None else text.lower()
-
-
-def _blank_as_none(text: str | None) -> str | None:
-    return None if text is None else text.strip() or None
+def _told(text: str) -> str:
+    return f"text of {len(text)} characters"
 
 
 def _invalid(place: int, field: str, expected: str, seen: str) -> Refusal:
@@ -271,6 +249,4 @@ def _invalid(place: int, field: str, expected: str, seen: str) -> Refusal:
 
 
 def _named(refusals: list[Refusal], subject_id: str) -> tuple[Refusal, ...]:
-    return tuple(
-        Refusal(item.event, item.code, item.field, item.expected, item.seen, subject_id) for item in refusals
-    )
+    return tuple(replace(item, subject_id=subject_id) for item in refusals)

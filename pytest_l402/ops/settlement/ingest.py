@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
-from pytest_l402.contract.camel_row import camel_row
+from pytest_l402.contract import CamelDocument
+from pytest_l402.contract.scalars import EpochMs, Flag, Msats, Text
 from pytest_l402.contract.settlement_facts import BatchConflict, Booked, InvoiceFact, SettlementFact
 from pytest_l402.ops.settlement.events import Refusal, batch_order, decode_event
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
 DEFAULT_REQUEST_ID = "smoke:settlement"
 _SHOWN_REFUSALS = 3
-_CORRELATED = ("settlementId", "paymentProofRef", "requestId", "taskId", "routeId")
+CORRELATED = ("settlementId", "paymentProofRef", "requestId", "taskId", "routeId")
 
 
 class BatchBooks(Protocol):
@@ -50,62 +48,43 @@ class IngestRefused(ValueError):  # noqa: N818 - the outcome's name
 
     def to_row(self) -> dict[str, Any]:
         """Return what `smoke:settlement` prints: a summary of nothing, with failureCode and refusals."""
-        return {
-            "ok": False,
-            "processed": 0,
-            "invoiceTransitions": [],
-            "settlements": [],
-            "settlementIds": [],
-            "paymentProofRefs": [],
-            "correlationRefs": [],
-            "failureCode": self.code,
-            "refusals": [refusal.to_row() for refusal in self.refusals],
-        }
+        nothing = SettlementIngest(0, (), ()).to_row()
+        reasons = [refusal.to_row() for refusal in self.refusals]
+        return nothing | {"ok": False, "failureCode": self.code, "refusals": reasons}
 
 
-@dataclass(frozen=True, slots=True)
-class InvoiceTransition:
+class InvoiceTransition(CamelDocument):
     """What an invoice event left: `status` is the invoice's own, which an event may be too late to change."""
 
-    invoice_id: str
-    paywall_id: str
-    owner_id: str
-    status: str
-    request_id: str | None
-    updated_at_ms: int
-
-    def to_row(self) -> dict[str, Any]:
-        """Return the transition with camelCase keys; a request id that is not known is left out."""
-        return camel_row(self, unknown=False)
+    invoice_id: Text
+    paywall_id: Text
+    owner_id: Text
+    status: Text
+    request_id: Text | None
+    updated_at_ms: EpochMs
 
 
-@dataclass(frozen=True, slots=True)
-class IngestedSettlement:
+class IngestedSettlement(CamelDocument):
     """What a settlement event found or left: the settlement as stored, amounts in msats.
 
     `task_id` and `route_id` are those of the event, which may be a replay under other ids.
     """
 
-    settlement_id: str
-    paywall_id: str
-    owner_id: str
-    invoice_id: str | None
-    amount_msats: int
-    request_id: str | None
-    payment_proof_ref: str
-    existed: bool
-    task_id: str | None = None
-    route_id: str | None = None
-
-    def to_row(self) -> dict[str, Any]:
-        """Return the settlement with camelCase keys; ids that are not known are left out."""
-        row = camel_row(self, unknown=False)
-        return {key: value for key, value in row.items() if key not in ("taskId", "routeId")}
+    settlement_id: Text
+    paywall_id: Text
+    owner_id: Text
+    invoice_id: Text | None
+    amount_msats: Msats
+    request_id: Text | None
+    payment_proof_ref: Text
+    existed: Flag
+    task_id: Text | None
+    route_id: Text | None
 
     def correlation_row(self) -> dict[str, Any]:
         """Return what joins the settlement with request, task and route; ids not known are left out."""
-        row = camel_row(self, unknown=False)
-        return {key: row[key] for key in _CORRELATED if key in row}
+        row = self.to_row()
+        return {key: row[key] for key in CORRELATED if row[key] is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,26 +96,28 @@ class SettlementIngest:
     settlements: tuple[IngestedSettlement, ...]
 
     @property
-    def settlement_ids(self) -> tuple[str, ...]:
-        """One id for each settlement event, those of replays repeated."""
-        return tuple(item.settlement_id for item in self.settlements)
-
-    @property
     def payment_proof_refs(self) -> tuple[str, ...]:
         """One proof reference for each settlement event, hosted form."""
         return tuple(item.payment_proof_ref for item in self.settlements)
 
     def to_row(self) -> dict[str, Any]:
         """Return what `smoke:settlement` prints."""
+        transitions = [_known(item) for item in self.invoice_transitions]
         return {
             "ok": True,
             "processed": self.processed,
-            "invoiceTransitions": [item.to_row() for item in self.invoice_transitions],
-            "settlements": [item.to_row() for item in self.settlements],
-            "settlementIds": list(self.settlement_ids),
+            "invoiceTransitions": transitions,
+            "settlements": [_known(item, leave_out={"task_id", "route_id"}) for item in self.settlements],
+            "settlementIds": [item.settlement_id for item in self.settlements],
             "paymentProofRefs": list(self.payment_proof_refs),
             "correlationRefs": [item.correlation_row() for item in self.settlements],
         }
+
+
+def _known(document: CamelDocument, leave_out: Set[str] = frozenset()) -> dict[str, Any]:
+    """Return a document without the ids that are not known."""
+    row: dict[str, Any] = document.model_dump(by_alias=True, exclude_none=True, exclude=set(leave_out))
+    return row
 
 
 def ingest_settlements(
@@ -164,12 +145,7 @@ def ingest_settlements(
     except BatchConflict as conflict:
         found = tuple(
             Refusal(
-                facts[number][0],
-                item.code,
-                item.field,
-                str(item.kept),
-                str(item.refused),
-                item.settlement_id,
+                facts[number][0], item.code, item.field, str(item.kept), str(item.refused), item.settlement_id
             )
             for number, item in conflict.conflicts
         )
@@ -198,25 +174,10 @@ def _summary(booked: tuple[Booked, ...]) -> SettlementIngest:
     transitions: list[InvoiceTransition] = []
     settlements: list[IngestedSettlement] = []
     for entry in booked:
-        fact, row = entry.fact, entry.row
-        named = {"paywall_id": row["paywallId"], "owner_id": row["ownerId"], "request_id": row["requestId"]}
+        fact = entry.fact
         if isinstance(fact, InvoiceFact):
-            transitions.append(
-                InvoiceTransition(
-                    invoice_id=row["invoiceId"], status=row["status"], updated_at_ms=fact.at_ms, **named
-                )
-            )
+            transitions.append(InvoiceTransition.decode(entry.row | {"updatedAtMs": fact.at_ms}))
         else:
-            settlements.append(
-                IngestedSettlement(
-                    settlement_id=row["settlementId"],
-                    invoice_id=row["invoiceId"],
-                    amount_msats=row["amountMsats"],
-                    payment_proof_ref=row["paymentProofRef"],
-                    existed=entry.existed,
-                    task_id=fact.task_id,
-                    route_id=fact.route_id,
-                    **named,
-                )
-            )
+            told = {"existed": entry.existed, "taskId": fact.task_id, "routeId": fact.route_id}
+            settlements.append(IngestedSettlement.decode(entry.row | told))
     return SettlementIngest(len(booked), tuple(transitions), tuple(settlements))
