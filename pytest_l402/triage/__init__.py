@@ -1,6 +1,6 @@
 """What records alone say: correlation, rules, incident files."""
 
-from pytest_l402.triage.correlation import Correlation, InvalidRecord, correlate, correlation_sql
+from pytest_l402.triage.correlation import InvalidRecord, correlation_sql
 from pytest_l402.triage.diagnosis import Diagnosis, triage, triage_records, verdict_sql
 from pytest_l402.triage.incident import read_incident
 from pytest_l402.triage.incident_rows import Incident
@@ -9,13 +9,11 @@ from pytest_l402.triage.shortfalls import Shortfall, shortfalls
 
 __all__ = [
     "RULES",
-    "Correlation",
     "Diagnosis",
     "Domain",
     "Incident",
     "InvalidRecord",
     "Shortfall",
-    "correlate",
     "correlation_sql",
     "read_incident",
     "shortfalls",

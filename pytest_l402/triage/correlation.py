@@ -25,34 +25,10 @@ class InvalidRecord:
     departures: tuple[Departure, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Correlation:
-    """The model's answer: one story a request, one audit a proof, and what could not be used.
-
-    Keys are the columns of `request_story` and `proof_audit` in `correlation.sql`; amounts are msats.
-    `unattributable` counts the invalid records that name no request: each may be the one that seems absent.
-    """
-
-    requests: tuple[Mapping[str, Any], ...]
-    proofs: tuple[Mapping[str, Any], ...]
-    invalid: tuple[InvalidRecord, ...]
-    unattributable: int
-
-
+@cache
 def correlation_sql() -> str:
     """The text of the model, for any other engine."""
-    return _text()
-
-
-def correlate(records: Sequence[Row], flows: Iterable[Mapping[str, Any]] = ()) -> Correlation:
-    """Correlate observability records; `flows` are local-node flows as `flow_rows` makes them."""
-    with correlated(records, flows) as (connection, invalid):
-        return Correlation(
-            requests=_rows(connection, "select * from request_story order by request_id"),
-            proofs=_rows(connection, "select * from proof_audit order by proof_key"),
-            invalid=invalid,
-            unattributable=sum(1 for record in invalid if record.request_id is None),
-        )
+    return files("pytest_l402.triage").joinpath("correlation.sql").read_text(encoding="utf-8")
 
 
 @contextmanager
@@ -181,22 +157,13 @@ def _plain(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _rows(connection: sqlite3.Connection, query: str) -> tuple[Mapping[str, Any], ...]:
-    return tuple(dict(row) for row in connection.execute(query))
-
-
 def snake_case(key: str) -> str:
     """The column of a contract key: `paymentProofRef` is `payment_proof_ref`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", key).lower()
 
 
 @cache
-def _text() -> str:
-    return files("pytest_l402.triage").joinpath("correlation.sql").read_text(encoding="utf-8")
-
-
-@cache
 def _statements() -> tuple[tuple[str, str], ...]:
-    bare = re.sub(r"--[^\n]*", "", _text())
+    bare = re.sub(r"--[^\n]*", "", correlation_sql())
     found = re.findall(r"create table (\w+) as\s(.+?);", bare, re.DOTALL)
     return tuple((table, query.strip()) for table, query in found)

@@ -39,17 +39,6 @@ class Diagnosis:
         """Nothing failed; an incomplete request is not healthy."""
         return self.domain is Domain.HEALTHY
 
-    def render(self) -> str:
-        """Five lines for whoever is on call."""
-        where = "no single record" if self.record_index is None else f"record {self.record_index}"
-        return (
-            f"{_shown(self.request_id)}: {self.domain}\n"
-            f"  why       {self.reason}\n"
-            f"  decided   {self.deciding_field}={_shown(self.deciding_value)} ({where}, rule {self.rule})\n"
-            f"  runbook   section {self.section}\n"
-            f"  next      {self.next_step}"
-        )
-
 
 def triage(evidence: Tables, request_id: str | None = None) -> tuple[Diagnosis, ...]:
     """Diagnose every request that the evidence names, or the one asked for; ordered by request id.

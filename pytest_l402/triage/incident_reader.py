@@ -15,9 +15,7 @@ from pytest_l402.triage.incident_rows import (
     DepartureEffect,
     Incident,
     IncidentDeparture,
-    IncidentForm,
     SecretPlace,
-    SourcedDocument,
     SourcedRow,
 )
 
@@ -31,17 +29,13 @@ class IncidentReader:
     def __init__(self, several_files: bool = False) -> None:
         self._several_files = several_files
         self._records: list[SourcedRow] = []
-        self._artifacts: list[SourcedDocument] = []
-        self._summaries: list[SourcedDocument] = []
+        self._artifacts: list[SourcedRow] = []
+        self._summaries: list[SourcedRow] = []
         self._flows: list[SourcedRow] = []
         self._departures: list[IncidentDeparture] = []
         self._secrets: list[SecretPlace] = []
         self._told: set[int] = set()
-        self._file = ""
-        self._first_departure = 0
-        self._first_record = 0
-        self._first_secret = 0
-        self._usable = 0
+        self.start_file("")
 
     def start_file(self, file: str) -> None:
         """Begin with the file of this name."""
@@ -114,8 +108,7 @@ class IncidentReader:
             self._refuse_value("a list of records", seen(records), "records", place)
             return
         if "recordCount" in value or "requiredFieldKeys" in value:
-            form = IncidentForm.OBSERVABILITY_SUMMARY
-            self._summaries.append(SourcedDocument(form, value, self._file, place.first_line))
+            self._summaries.append(SourcedRow(value, self._file, place.first_line))
         self._take_records(records, "records", place)
 
     def _take_artifact(self, value: dict[str, Any], place: _Lines) -> None:
@@ -131,8 +124,7 @@ class IncidentReader:
             for departure in error.departures:
                 self._refuse_value(departure.expected, departure.seen, departure.field, place)
             return
-        form = IncidentForm.LOCAL_ARTIFACT
-        self._artifacts.append(SourcedDocument(form, value, self._file, place.first_line))
+        self._artifacts.append(SourcedRow(value, self._file, place.first_line))
         for index, flow in enumerate(flows):
             path = f"flows[{index}]"
             self._flows.append(SourcedRow(flow, self._file, place.of_item(path), path))

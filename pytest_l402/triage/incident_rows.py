@@ -12,16 +12,6 @@ from pytest_l402.contract.rows import Row
 from pytest_l402.triage.correlation import flow_request_ids
 
 
-class IncidentForm(StrEnum):
-    """In which form records came."""
-
-    RECORD = "record"
-    RECORD_LIST = "record-list"
-    SNAPSHOT = "snapshot"
-    LOCAL_ARTIFACT = "local-artifact"
-    OBSERVABILITY_SUMMARY = "observability-summary"
-
-
 class DepartureEffect(StrEnum):
     """What a departure does to the answer.
 
@@ -35,7 +25,7 @@ class DepartureEffect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SourcedRow:
-    """One row and where it stands: file as given, line from 1, dotted path inside its document."""
+    """One row or whole document, and where it stands: file as given, line from 1, dotted path inside it."""
 
     row: Mapping[str, Any]
     file: str
@@ -46,16 +36,6 @@ class SourcedRow:
     def where(self) -> str:
         """`file:line`, safe to print."""
         return f"{tagless(printable(self.file, 400))}:{self.line}"
-
-
-@dataclass(frozen=True, slots=True)
-class SourcedDocument:
-    """One document that held rows: its form, its value, where it starts."""
-
-    form: IncidentForm
-    value: Mapping[str, Any]
-    file: str
-    line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +70,8 @@ class Incident:
     """
 
     records: tuple[SourcedRow, ...] = ()
-    artifacts: tuple[SourcedDocument, ...] = ()
-    summaries: tuple[SourcedDocument, ...] = ()
+    artifacts: tuple[SourcedRow, ...] = ()
+    summaries: tuple[SourcedRow, ...] = ()
     departures: tuple[IncidentDeparture, ...] = ()
     secrets: tuple[SecretPlace, ...] = ()
     flows: tuple[SourcedRow, ...] = ()
@@ -102,7 +82,7 @@ class Incident:
             case "records":
                 return tuple(record.row for record in self.records)
             case "local_artifact":
-                return tuple(artifact.value for artifact in self.artifacts)
+                return tuple(artifact.row for artifact in self.artifacts)
         return ()
 
     def request_ids(self) -> tuple[str, ...]:

@@ -31,8 +31,8 @@ class Rule:
 
     name: str
     domain: Domain
-    field: str
     reason: str
+    field: str = "denyReason"
     value: str = ""
     when: str = ""
     voices: tuple[str, ...] = ()
@@ -118,7 +118,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="executor_unavailable",
         domain=Domain.EXECUTOR,
-        field="denyReason",
         value="executor_deny",
         voices=("gate",),
         reason=(
@@ -128,7 +127,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="reconcile_failed",
         domain=Domain.GATEWAY,
-        field="denyReason",
         value="reconcile_deny",
         voices=("gate",),
         reason="the control plane reports the gateway or its deployment: {reconcile_deny}",
@@ -136,7 +134,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="policy_denied",
         domain=Domain.POLICY,
-        field="denyReason",
         value="policy_deny",
         voices=("gate",),
         reason="the control plane denied the request: {policy_deny}",
@@ -149,7 +146,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="gateway_failed",
         domain=Domain.GATEWAY,
-        field="denyReason",
         value="gateway_deny",
         voices=("gateway",),
         reason="the gateway says that it failed: {gateway_deny}",
@@ -157,7 +153,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="spending_policy",
         domain=Domain.POLICY,
-        field="denyReason",
         value="buyer_policy_deny",
         voices=("buyer", "buyer_ui", "buyer_gateway"),
         reason="the buyer's own policy refused to pay: {buyer_policy_deny}",
@@ -170,7 +165,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="gateway_unreachable",
         domain=Domain.GATEWAY,
-        field="denyReason",
         value="buyer_gateway_deny",
         voices=("buyer_gateway", "buyer", "buyer_ui"),
         reason="the buyer got no proper answer from the gateway: {buyer_gateway_deny}",
@@ -178,7 +172,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="settlement_refused",
         domain=Domain.SETTLEMENT,
-        field="denyReason",
         value="store_deny",
         voices=("store",),
         reason="the settlement store refused the payment: {store_deny}",
@@ -239,7 +232,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="projection_failed",
         domain=Domain.PROJECTION,
-        field="denyReason",
         value="ui_deny",
         voices=("ui",),
         reason="the read path reports a failure: {ui_deny}",
@@ -275,7 +267,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="payment_uncertain",
         domain=Domain.LOCAL_NODE,
-        field="denyReason",
         value="uncertain_deny",
         voices=("buyer", "buyer_ui"),
         reason="the money may be on its way or gone: {uncertain_deny}",
@@ -302,7 +293,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="local_failure",
         domain=Domain.LOCAL_NODE,
-        field="denyReason",
         value="local_deny",
         voices=("buyer", "buyer_ui"),
         reason="the local wallet or node could not pay: {local_deny}",
@@ -337,7 +327,6 @@ RULES: tuple[Rule, ...] = (
         name="no_payment",
         domain=Domain.HEALTHY,
         when="1 = 1",
-        field="denyReason",
         reason="no payment was asked for and nothing was denied",
     ),
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_l402.contract import PARITY_KEYS, REQUIRED_KEYS, proof_join_key
 from pytest_l402.contract.camel_row import camel_row
-from pytest_l402.triage.incident_rows import Incident, SourcedDocument, SourcedRow
+from pytest_l402.triage.incident_rows import Incident, SourcedRow
 
 _SUCCESS = ("success", "cached")
 
@@ -53,8 +53,8 @@ def shortfalls(incident: Incident) -> tuple[Shortfall, ...]:
     )
 
 
-def _of_summary(summary: SourcedDocument) -> Iterator[Shortfall]:
-    value = summary.value
+def _of_summary(summary: SourcedRow) -> Iterator[Shortfall]:
+    value = summary.row
     records = [record for record in value["records"] if isinstance(record, dict)]
 
     def shortfall(line: str, seen: str, remedy: str) -> Shortfall:
@@ -101,8 +101,8 @@ def _of_summary(summary: SourcedDocument) -> Iterator[Shortfall]:
         )
 
 
-def _of_artifact(artifact: SourcedDocument, sourced: tuple[SourcedRow, ...]) -> Iterator[Shortfall]:
-    flows: list[Mapping[str, Any]] = artifact.value["flows"]
+def _of_artifact(artifact: SourcedRow, sourced: tuple[SourcedRow, ...]) -> Iterator[Shortfall]:
+    flows: list[Mapping[str, Any]] = artifact.row["flows"]
     lines = {id(flow.row): flow.line for flow in sourced}
 
     def shortfall(line: str, seen: str, remedy: str, flow: Mapping[str, Any] | None = None) -> Shortfall:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_l402.contract import proof_join_key
-from pytest_l402.triage.correlation import correlate, correlated, correlation_sql, flow_rows, snake_case
+from pytest_l402.triage.correlation import correlated, correlation_sql, flow_rows, snake_case
 from pytest_l402.triage.diagnosis import verdict_sql
 from pytest_l402.triage.rules import RULES
 
@@ -25,6 +25,11 @@ _NOT_PORTABLE = (
     r'"|`|\[',
     r"::",
 )
+
+
+def rows(table, *records):
+    with correlated(records) as (connection, _):
+        return [dict(row) for row in connection.execute(f"select * from {table}")]
 
 
 @pytest.mark.parametrize("pattern", _NOT_PORTABLE)
@@ -61,35 +66,33 @@ def test_every_rule_reads_columns_that_the_model_has():
 
 
 def test_the_model_is_empty_again_after_use(record):
-    correlate([record()])
-    assert correlate([]).requests == ()
+    assert len(rows("request_story", record())) == 1
+    assert rows("request_story") == []
     with correlated([record()]), pytest.raises(RuntimeError, match="does not nest"), correlated([]):
         pass
-    assert [story["request_id"] for story in correlate([record(requestId="x")]).requests] == ["x"]
+    assert [story["request_id"] for story in rows("request_story", record(requestId="x"))] == ["x"]
 
 
 def test_both_forms_of_a_proof_are_one_payment(record):
-    found = correlate(
-        [
-            record(plane="gateway", executor="gateway", paymentProofRef=HOSTED, paidAmountMsats=5),
-            record(
-                plane="settlement",
-                executor="gateway",
-                paymentProofRef=HOSTED,
-                paidAmountMsats=5,
-                cacheHit=False,
-            ),
-            record(
-                requestId="req-2",
-                plane="settlement",
-                executor="gateway",
-                paymentProofRef=HOSTED,
-                cacheHit=True,
-            ),
-            record(plane="settlement", executor="desktop", paymentProofRef=LOCAL, executionPath="local-node"),
-        ]
+    (proof,) = rows(
+        "proof_audit",
+        record(plane="gateway", executor="gateway", paymentProofRef=HOSTED, paidAmountMsats=5),
+        record(
+            plane="settlement",
+            executor="gateway",
+            paymentProofRef=HOSTED,
+            paidAmountMsats=5,
+            cacheHit=False,
+        ),
+        record(
+            requestId="req-2",
+            plane="settlement",
+            executor="gateway",
+            paymentProofRef=HOSTED,
+            cacheHit=True,
+        ),
+        record(plane="settlement", executor="desktop", paymentProofRef=LOCAL, executionPath="local-node"),
     )
-    (proof,) = found.proofs
     assert (proof["proof_key"], proof["n_records"], proof["n_store"], proof["n_settled"]) == (
         "0011223344556677",
         4,
@@ -106,27 +109,28 @@ def test_both_forms_of_a_proof_are_one_payment(record):
 
 @given(reference=st.from_regex(r"(lightning_preimage:[0-9a-f]{24}|preimage:[0-9a-f]{16})", fullmatch=True))
 def test_the_model_joins_proofs_as_the_contract_does(reference):
-    (proof,) = correlate([make_record(paymentProofRef=reference)]).proofs
+    (proof,) = rows("proof_audit", make_record(paymentProofRef=reference))
     assert proof["proof_key"] == proof_join_key(reference)
 
 
 def test_a_reference_of_a_foreign_form_is_its_own_key(record):
-    (proof,) = correlate([record(paymentProofRef="receipt-77")]).proofs
+    (proof,) = rows("proof_audit", record(paymentProofRef="receipt-77"))
     assert proof["proof_key"] == "receipt-77"
 
 
 def test_invalid_records_are_kept_out_and_named(record):
     broken = record(requestId="req-2")
     del broken["plane"]
-    found = correlate([record(), broken, record(requestId=7), record(requestId=None)])
-    assert [(each.index, each.request_id) for each in found.invalid] == [(1, "req-2"), (2, None)]
-    assert found.unattributable == 1
-    assert {story["request_id"]: story["n_invalid"] for story in found.requests} == {"req-1": 0, "req-2": 1}
-    assert found.invalid[0].departures[0].field == "plane"
+    records = [record(), broken, record(requestId=7), record(requestId=None)]
+    with correlated(records) as (connection, invalid):
+        counted = connection.execute("select request_id, n_invalid from request_story").fetchall()
+    assert [(each.index, each.request_id) for each in invalid] == [(1, "req-2"), (2, None)]
+    assert dict(map(tuple, counted)) == {"req-1": 0, "req-2": 1}
+    assert invalid[0].departures[0].field == "plane"
 
 
 def test_numbers_that_json_wrote_with_a_point_are_integers(record):
-    (proof,) = correlate([record(plane="ui", paymentProofRef="x", paidAmountMsats=2.0)]).proofs
+    (proof,) = rows("proof_audit", record(plane="ui", paymentProofRef="x", paidAmountMsats=2.0))
     assert proof["paid_lo"] == 2
     assert isinstance(proof["paid_lo"], int)
 
