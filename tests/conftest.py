@@ -14,8 +14,13 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester", "stories"]
 
-# How fast a machine is proves nothing: no test is timed.
-settings.register_profile("not timed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How fast a machine is proves nothing: no test is timed. The gate asks for more examples than the fast tier.
+settings.register_profile(
+    "not timed",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=int(os.environ.get("L402_TEST_EXAMPLES", "25")),
+)
 settings.load_profile("not timed")
 
 

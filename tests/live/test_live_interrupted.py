@@ -63,7 +63,7 @@ def with_a_change_to_deploy(platform: Platform, history: Path) -> str | None:
     return before
 
 
-@pytest.mark.parametrize(("failpoint", "name"), sampled([*product(Failpoint, SIGNALS)], 6, "reconciles"))
+@pytest.mark.parametrize(("failpoint", "name"), sampled([*product(Failpoint, SIGNALS)], 4, "reconciles"))
 def test_a_reconcile_that_is_cut_off_anywhere(
     failpoint: Failpoint, name: str, shared: Platform, history: Path
 ) -> None:
@@ -163,7 +163,7 @@ DRILL = mutations(
 
 # SIGINT takes the way of SIGTERM, as the reconciles above show.
 @pytest.mark.parametrize(
-    ("step", "when", "name"), sampled([*product(DRILL, TIMES, ("SIGTERM", "SIGKILL"))], 4, "drills")
+    ("step", "when", "name"), sampled([*product(DRILL, TIMES, ("SIGTERM", "SIGKILL"))], 2, "drills")
 )
 def test_a_drill_that_is_cut_off_at_any_change(
     step: str, when: When, name: str, shared: Platform, history: Path

@@ -1,8 +1,8 @@
 """Every way in which a run can end: what it leaves, what it says by its exit code, and what it leaves alone.
 
 Each row runs in process and, unless the result of one node is all that matters in it, again over the wire in
-process, and on two xdist workers; `workers` holds what differs there. On workers the fast tier has nine; with
-three of test_plugin_sudden_ends.py and test_plugin_marks.py these are twelve, the slow tier has the rest.
+process, and on two xdist workers; `workers` holds what differs there. Of those on workers the fast tier has
+three, and two more of test_plugin_sudden_ends.py; the slow tier has the rest.
 """
 
 from __future__ import annotations
@@ -448,17 +448,7 @@ ROWS = [
 NOT_OURS_TO_CARRY = {"rerun, then passed", "--max-warnings exceeded"}
 """What decides these rows is carried by xdist itself or by another plugin."""
 
-ON_WORKERS_AT_ONCE = {
-    "all green",
-    "a conftest drops a case without saying so",
-    "module skipped while collecting",
-    "a check is violated",
-    "failed subtest",
-    "rerun, then passed",
-    "collection error",
-    "nothing left to collect",
-    "no rehearsal selected, by -k",
-}
+ON_WORKERS_AT_ONCE = {"all green", "failed subtest", "collection error"}
 
 
 def prepare(project: Project, row: Row) -> None:

@@ -75,6 +75,7 @@ def test_bad_mark(project: Project, case: str) -> None:
     assert_refused(project, message, workers=0)
 
 
+@pytest.mark.slow
 def test_bad_mark_on_two_workers(project: Project) -> None:
     mark, message = BAD_MARKS["unknown id"]
     project.replace("rehearsals/test_alpha.py", MARK, mark)

@@ -178,7 +178,9 @@ def test_a_child_that_a_test_forks_has_no_say(project: Project) -> None:
     assert (end.exit, end.verdict, end.codes) == (1, "NOT_SIGNED_OFF", {"rehearsal-failed"}), end.output
 
 
-@pytest.mark.parametrize("args", [MARKED, ()], ids=["-m rehearsal", "all"])
+@pytest.mark.parametrize(
+    "args", [pytest.param(MARKED, id="-m rehearsal"), pytest.param((), id="all", marks=pytest.mark.slow)]
+)
 def test_dist_each_is_refused(project: Project, args: tuple[str, ...]) -> None:
     end = project.run(*args, "--dist=each", "--tx=2*popen")
     assert (end.exit, end.verdict) == (4, None), end.output

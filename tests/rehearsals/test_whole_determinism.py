@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from rehearsed_project import Rehearsed, RehearsedProject
 
+pytestmark = pytest.mark.slow
+
 BACKWARDS = """\
 import pytest
 
@@ -41,14 +43,12 @@ def test_a_second_run_leaves_the_same_bytes(rehearsals: RehearsedProject, first:
     ]
 
 
-@pytest.mark.slow
 def test_two_processes_leave_the_same_bytes(rehearsals: RehearsedProject, first: Rehearsed) -> None:
     distributed = rehearsals.run("--l402-seed=7", workers=2)
     assert distributed.verdict == "SIGNED_OFF", distributed.output
     assert told_apart(first, distributed) == []
 
 
-@pytest.mark.slow
 def test_another_order_leaves_the_same_bytes(rehearsals: RehearsedProject) -> None:
     forwards = rehearsals.run("--l402-seed=7", "-v")
     rehearsals.write("conftest.py", BACKWARDS)
@@ -58,7 +58,6 @@ def test_another_order_leaves_the_same_bytes(rehearsals: RehearsedProject) -> No
     assert told_apart(forwards, backwards) == []
 
 
-@pytest.mark.slow
 def test_another_seed_leaves_other_bytes_in_every_test(
     rehearsals: RehearsedProject, first: Rehearsed
 ) -> None:

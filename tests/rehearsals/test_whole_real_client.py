@@ -9,6 +9,7 @@ from own_client import ADAPTER, FORGETFUL, OVER_LOOPBACK, WITHOUT_A_BUDGET
 from rehearsed_project import Rehearsed, RehearsedProject
 
 pytest.importorskip("l402_requests")
+pytestmark = pytest.mark.slow
 
 # What is asked of a client; a policy of hosts is the desktop executor's, and so is the local artifact.
 ABOUT_A_CLIENT = {
@@ -39,7 +40,8 @@ def rehearse(rehearsals: RehearsedProject, conftest: str) -> Rehearsed:
 
 @pytest.mark.parametrize(
     "conftest",
-    [pytest.param(ADAPTER, id="respx"), pytest.param(OVER_LOOPBACK, id="loopback", marks=pytest.mark.slow)],
+    [ADAPTER, OVER_LOOPBACK],
+    ids=["respx", "loopback"],
 )
 def test_the_rehearsals_hold_for_it(rehearsals: RehearsedProject, conftest: str) -> None:
     assert version("l402-requests") == "0.9.0"
@@ -63,21 +65,18 @@ def test_the_rehearsals_hold_for_it(rehearsals: RehearsedProject, conftest: str)
     assert b'"requestId":"buyer-' in run.evidence()[bought[0]]
 
 
-@pytest.mark.slow
 def test_a_client_that_ignores_its_cache_is_found_out(rehearsals: RehearsedProject) -> None:
     run = rehearse(rehearsals, FORGETFUL)
     assert run.exit == 1
     assert "(3.cache-hit)" in run.output
 
 
-@pytest.mark.slow
 def test_a_client_without_a_budget_is_found_out(rehearsals: RehearsedProject) -> None:
     run = rehearse(rehearsals, WITHOUT_A_BUDGET)
     assert run.exit == 1
     assert "(4.before-payment)" in run.output
 
 
-@pytest.mark.slow
 def test_what_it_cannot_do_is_told_by_its_line(rehearsals: RehearsedProject) -> None:
     rehearsals.write("conftest.py", ADAPTER)
     run = rehearsals.run("--l402-allow-missing-local-artifact")
