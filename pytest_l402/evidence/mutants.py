@@ -46,8 +46,7 @@ def set_value(table: str, key: str, value: Any, where: Where = None, *, every: b
 
 def null_value(table: str, key: str, where: Where = None, *, every: bool = False) -> Mutant:
     """The key is null in the first matching row."""
-    mutant = set_value(table, key, None, where, every=every)
-    return Mutant(f"{table}: {key} is null{_of(where)}", mutant.apply)
+    return set_value(table, key, None, where, every=every).named(f"{table}: {key} is null{_of(where)}")
 
 
 def remove_rows(table: str, where: Where = None) -> Mutant:
@@ -85,47 +84,22 @@ def insert_row(
     return Mutant(f"{table}: {what}", apply)
 
 
-def swap_values(table: str, key: str, where: Where = None) -> Mutant:
-    """The first two matching rows whose values differ have each other's."""
-
-    def apply(evidence: Evidence) -> Evidence:
-        rows = list(evidence.table(table))
-        chosen = [index for index, row in enumerate(rows) if _matches(row, where)]
-        for other in chosen[1:]:
-            one = chosen[0]
-            first, second = _get(rows[one], key), _get(rows[other], key)
-            if first != second:
-                rows[one], rows[other] = _copy(rows[one]), _copy(rows[other])
-                _put(rows[one], key, second)
-                _put(rows[other], key, first)
-                return evidence.with_table(table, rows)
-        return evidence
-
-    return Mutant(f"{table}: {key} of two rows is swapped{_of(where)}", apply)
-
-
-def change_proof(
-    table: str = "records", where: Where = None, *, key: str = "paymentProofRef", every: bool = False
-) -> Mutant:
+def change_proof(table: str = "records", where: Where = None, *, every: bool = False) -> Mutant:
     """A proof reference names another preimage; rows without one are left alone."""
+    key = "paymentProofRef"
 
     def has_proof(row: Row) -> bool:
-        return _matches(row, where) and isinstance(_get(row, key), str)
+        return _matches(row, where) and isinstance(row.get(key), str)
 
-    mutant = set_value(table, key, lambda row: other_proof(str(_get(row, key))), has_proof, every=every)
-    return Mutant(f"{table}: {key} names another preimage{_of(where)}", mutant.apply)
-
-
-def move_plane(plane: str, where: Where = None) -> Mutant:
-    """The first matching record claims another plane."""
-    return set_value("records", "plane", plane, where)
+    mutant = set_value(table, key, lambda row: other_proof(row[key]), has_proof, every=every)
+    return mutant.named(f"{table}: {key} names another preimage{_of(where)}")
 
 
-def delay(table: str, by_ms: int, where: Where = None, *, key: str | None = None) -> Mutant:
-    """The first matching row happened `by_ms` milliseconds later (earlier when negative)."""
-    column = key or ("observedAtMs" if table == "records" else "atMs")
-    mutant = set_value(table, column, lambda row: max(0, int(_get(row, column) or 0) + by_ms), where)
-    return Mutant(f"{table}: {column} moved by {by_ms} ms{_of(where)}", mutant.apply)
+def holds(row: Row, fields: Row) -> bool:
+    """Whether a row has every one of these values, of the same type."""
+    return all(
+        key in row and type(row[key]) is type(value) and row[key] == value for key, value in fields.items()
+    )
 
 
 def other_proof(reference: str) -> str:
@@ -168,11 +142,7 @@ def _matches(row: Row, where: Where) -> bool:
         return True
     if callable(where):
         return where(row)
-    return all(key in row and _same(row[key], value) for key, value in where.items())
-
-
-def _same(left: Any, right: Any) -> bool:
-    return type(left) is type(right) and bool(left == right)
+    return holds(row, where)
 
 
 def _of(where: Where) -> str:
@@ -189,11 +159,6 @@ def _holder(row: Any, key: str) -> tuple[Any, str]:
         elif isinstance(row, dict):
             row = row.get(step)
     return row, last
-
-
-def _get(row: Row, key: str) -> Any:
-    holder, last = _holder(row, key)
-    return holder.get(last) if isinstance(holder, dict) else None
 
 
 def _put(row: dict[str, Any], key: str, value: Any) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
+    Found,
     at,
     is_success,
     listed,
     other_value,
-    places,
     reach,
     rows,
     shown,
@@ -24,6 +24,7 @@ SUMMARY_TABLE = "reconcile_summary"
 _EXPECTED_KEYS = ("challengeOk", "proxyOk", "configHash", "deploymentStatus")
 _CONFIG_HASH = re.compile(r"cfg_[0-9a-f]{64}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_WRITER = "mend the row's writer"
 _LOOK_AT_EVENTS = "read gateway_events of this request in order: the last one says which step failed, and why"
 
 
@@ -36,30 +37,22 @@ def reconcile_reported(request_id: str, **fields: Any) -> Check:
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         found = rows(evidence, SUMMARY_TABLE, **where)
-        if len(found) != 1:
-            yield Finding(
-                f"one summary of {request_id}", f"{len(found)}", at(SUMMARY_TABLE), "run the reconcile once"
-            )
+        yield from found.expect_one(f"one summary of {request_id}", "run the reconcile once")
+        for key, value in fields.items():
+            yield from found.expect(key, [value], _LOOK_AT_EVENTS)
         for index, row in found:
-            place = at(SUMMARY_TABLE, index)
+            place, config_hash = at(SUMMARY_TABLE, index), row.get("configHash")
             for key in _EXPECTED_KEYS:
                 if row.get(key) is None:
-                    yield Finding(
-                        f"a value for {key}", "none", place, "the summary must carry it whatever happens"
-                    )
-            if not _CONFIG_HASH.fullmatch(str(row.get("configHash"))):
-                yield Finding(
-                    "cfg_ and 64 hex digits", shown(row.get("configHash")), place, "hash the file itself"
-                )
-            for key, value in fields.items():
-                if row.get(key) != value or type(row.get(key)) is not type(value):
-                    yield Finding(f"{key} {shown(value)}", shown(row.get(key)), place, _LOOK_AT_EVENTS)
+                    remedy = "the summary must carry it whatever happens"
+                    yield Finding(f"a value for {key}", "none", place, remedy)
+            if not _CONFIG_HASH.fullmatch(str(config_hash)):
+                yield Finding("cfg_ and 64 hex digits", shown(config_hash), place, "hash the file itself")
             for _, stored in rows(evidence, "deployments", deploymentId=row.get("deploymentId"))[-1:]:
                 for key, kept in (("configHash", "configHash"), ("deploymentStatus", "status")):
                     if row.get(key) != stored.get(kept):
-                        yield Finding(
-                            f"{key} as it was persisted", shown(row.get(key)), place, "trust the history"
-                        )
+                        seen = shown(row.get(key))
+                        yield Finding(f"{key} as it was persisted", seen, place, "trust the history")
 
     mutants = [drop_key(SUMMARY_TABLE, key, where) for key in _EXPECTED_KEYS]
     mutants += [
@@ -82,16 +75,12 @@ def deployment_persisted(request_id: str, status: str, *, rolled_back: bool = Fa
         found = rows(evidence, "deployments", **where)
         statuses = [row.get("status") for _, row in found]
         wanted = ["pending", status] if _is_deployed(found) else [status]
-        place = places("deployments", found)
         if statuses != wanted:
-            yield Finding(
-                f"rows {' then '.join(wanted)}",
-                listed(statuses),
-                place,
-                "history is appended, never replaced",
-            )
+            expected, remedy = f"rows {' then '.join(wanted)}", "history is appended, never replaced"
+            yield Finding(expected, listed(statuses), found.where, remedy)
         for index, row in found:
             yield from _correlated(row, at("deployments", index), request_id)
+        yield from found.expect("executionPath", ["hosted-node"], _WRITER)
         if found:
             index, row = found[-1]
             if status == "applied" and not _DIGEST.fullmatch(str(row.get("imageDigest"))):
@@ -137,16 +126,15 @@ def events_persisted(request_id: str, *event_types: str) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         found = rows(evidence, "gateway_events", **where)
         seen = tuple(row.get("eventType") for _, row in found)
-        place = places("gateway_events", found)
         if seen != event_types:
-            yield Finding(
-                ", ".join(event_types), ", ".join(map(shown, seen)) or "none", place, _LOOK_AT_EVENTS
-            )
+            listing = ", ".join(map(shown, seen)) or "none"
+            yield Finding(", ".join(event_types), listing, found.where, _LOOK_AT_EVENTS)
         deployed = rows(evidence, "deployments", **where)
         known = {row.get("deploymentId"): row.get("configHash") for _, row in deployed}
         for index, row in found:
-            deployment_id, config_hash, path = (
-                reach(row, f"metadata.{key}") for key in ("deploymentId", "configHash", "executionPath")
+            deployment_id, config_hash = (
+                reach(row, "metadata.deploymentId"),
+                reach(row, "metadata.configHash"),
             )
             if not config_hash or known.get(deployment_id) != config_hash:
                 yield Finding(
@@ -155,8 +143,7 @@ def events_persisted(request_id: str, *event_types: str) -> Check:
                     at("gateway_events", index),
                     "an event without them cannot be joined; mend its writer",
                 )
-            if path != "hosted-node":
-                yield Finding("hosted-node", shown(path), at("gateway_events", index), "mend its writer")
+        yield from found.expect("metadata.executionPath", ["hosted-node"], "mend its writer")
 
     mutants = (
         remove_rows("gateway_events", last),
@@ -174,12 +161,12 @@ def gateway_challenged(request_id: str, price_msats: int) -> Check:
     where = {"requestId": request_id, "challenge": "issued", "quotedMsats": price_msats}
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        if not [row for _, row in rows(evidence, "exchanges", **where) if row.get("status") == 402]:
+        if not rows(evidence, "exchanges", **where, status=402):
             asked = rows(evidence, "exchanges", requestId=request_id)
             yield Finding(
                 f"a 402 with a challenge for {price_msats} msats",
                 listed(f"{row.get('status')} for {shown(row.get('quotedMsats'))} msats" for _, row in asked),
-                places("exchanges", asked),
+                asked.where,
                 "a 200 here is an open paywall, another amount a wrong price: roll back, then compare files",
             )
 
@@ -197,15 +184,12 @@ def gateway_delivered(request_id: str) -> Check:
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         found = rows(evidence, "exchanges", **where)
-        if not [
-            row for _, row in found if is_success(row.get("status")) and is_success(row.get("upstreamStatus"))
-        ]:
+        seen = [(row.get("status"), row.get("upstreamStatus")) for _, row in found]
+        if not any(is_success(status) and is_success(upstream) for status, upstream in seen):
             yield Finding(
                 "an accepted credential and a 2xx of the upstream",
-                listed(
-                    f"{row.get('status')} of upstream {shown(row.get('upstreamStatus'))}" for _, row in found
-                ),
-                places("exchanges", found),
+                listed(f"{status} of upstream {shown(upstream)}" for status, upstream in seen),
+                found.where,
                 "ask the upstream directly, then compare the address in the compiled file",
             )
 
@@ -223,17 +207,13 @@ def _last_applied(evidence: Evidence, index: int) -> Any:
     return next((row.get("configHash") for place, row in reversed(applied) if place < index), None)
 
 
-def _is_deployed(found: list[tuple[int, dict[str, Any]]]) -> bool:
+def _is_deployed(found: Found) -> bool:
     return any(str(row.get("deploymentId")).startswith("dep_reconcile") for _, row in found)
 
 
 def _correlated(row: dict[str, Any], where: str, request_id: str) -> Iterator[Finding]:
-    remedy = "mend the row's writer"
     for key in ("requestId", "deploymentId", "configHash"):
         value = request_id if key == "requestId" else row.get(key)
         told = reach(row, f"diagnostics.metadata.correlation.{key}")
         if not value or told != value:
-            yield Finding(f"correlation {key} {shown(value)}", shown(told), where, remedy)
-    path = row.get("executionPath")
-    if path != "hosted-node":
-        yield Finding("executionPath hosted-node", shown(path), where, remedy)
+            yield Finding(f"correlation {key} {shown(value)}", shown(told), where, _WRITER)

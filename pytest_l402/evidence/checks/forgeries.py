@@ -6,9 +6,17 @@ from collections.abc import Iterator
 
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.payments import payment_mutants, payments_of
-from pytest_l402.evidence.checks.selecting import Bought, at, is_success, request_id_of, rows, shown
+from pytest_l402.evidence.checks.selecting import (
+    Bought,
+    at,
+    is_accepted,
+    matching,
+    request_id_of,
+    rows,
+    shown,
+)
 from pytest_l402.evidence.mutants import remove_rows, set_value
-from pytest_l402.evidence.tables import Evidence, Row
+from pytest_l402.evidence.tables import Evidence
 
 _REMEDY = (
     "the gateway gives away what nobody paid for: stop selling through it, and check preimage, root key, "
@@ -27,13 +35,11 @@ def forgeries_refused(genuine: Bought, *forged: Bought) -> Check:
         raise ValueError("forgeries_refused: expected at least one forged credential, saw none")
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        if not any(_is_delivered(row) for _, row in rows(evidence, "exchanges", requestId=bought)):
-            yield Finding(
-                expected=f"a delivery to request {bought} for the genuine credential",
-                seen="none: a gateway that refuses everything refuses forgeries too",
-                where=at("exchanges"),
-                remedy="see why the genuine credential was refused (its exchanges, by request id)",
-            )
+        yield from matching(evidence, "exchanges", is_accepted(bought)).expect_some(
+            f"a delivery to request {bought} for the genuine credential",
+            "see why the genuine credential was refused (its exchanges, by request id)",
+            "none: a gateway that refuses everything refuses forgeries too",
+        )
         for request_id, kind in tried.items():
             yield from _refused(evidence, request_id, kind)
             yield from payments_of(evidence, request_id)
@@ -58,13 +64,11 @@ def forgeries_refused(genuine: Bought, *forged: Bought) -> Check:
 
 def _refused(evidence: Evidence, request_id: str, kind: str) -> Iterator[Finding]:
     found = rows(evidence, "exchanges", requestId=request_id)
-    if not found:
-        yield Finding(
-            expected=f"an exchange of request {request_id} ({kind})",
-            seen="none: the credential never reached the gateway",
-            where=at("exchanges"),
-            remedy="without a presentation nothing was refused: see what the client sent",
-        )
+    yield from found.expect_some(
+        f"an exchange of request {request_id} ({kind})",
+        "without a presentation nothing was refused: see what the client sent",
+        "none: the credential never reached the gateway",
+    )
     for index, row in found:
         status = row.get("status")
         denied = isinstance(status, int) and 400 <= status < 500
@@ -76,7 +80,3 @@ def _refused(evidence: Evidence, request_id: str, kind: str) -> Iterator[Finding
                 where=at("exchanges", index),
                 remedy=_REMEDY,
             )
-
-
-def _is_delivered(row: Row) -> bool:
-    return row.get("credential") == "accepted" and is_success(row.get("status"))

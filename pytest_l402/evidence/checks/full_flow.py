@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import methodcaller
 
 from pytest_l402.boundary import folder_name
 from pytest_l402.contract import (
@@ -18,6 +19,7 @@ from pytest_l402.evidence.checks.selecting import (
     departures,
     is_hosted_payment,
     listed,
+    matching,
     reach,
     rows,
     shown,
@@ -29,13 +31,14 @@ from pytest_l402.evidence.tables import Evidence, Row
 _SUMMARY = ("flow_summary",)
 _BOTH = ("flow_events", "flow_summary")
 _AGAIN = "run the full flow again into an empty folder; the failing stage is in events.jsonl"
+_ONE_SUMMARY = ("one summary.json", _AGAIN)
 
 
 def summary_ok() -> Check:
     """`summary.json` decodes, does not contradict itself, and says ok=true (section 1)."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        yield from _one_summary(evidence)
+        yield from rows(evidence, "flow_summary").expect_one(*_ONE_SUMMARY)
         for row in evidence.table("flow_summary"):
             yield from departures(FullFlowSummary, row, at("flow_summary", 0), _AGAIN)
             failed = reach(row, "coverage.failedChecks")
@@ -57,22 +60,20 @@ def summary_ok() -> Check:
 def probes_ok() -> Check:
     """Challenge, proxy and health probe succeeded, by summary and by event (section 1)."""
     flags = ("challengeOk", "proxyOk", "healthOk")
-    told_in = (("flow_summary", "gatewayReconcile"), ("flow_events", "details"))
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        yield from _one_summary(evidence)
+        summaries = rows(evidence, "flow_summary")
+        yield from summaries.expect_one(*_ONE_SUMMARY)
         events = rows(evidence, "flow_events", stage=FlowStage.GATEWAY_RECONCILE.value)
-        if len(events) != 1:
-            yield Finding("one event gateway.reconcile", f"{len(events)}", at("flow_events"), _AGAIN)
-        summaries = list(enumerate(evidence.table("flow_summary")))
-        for (table, key), found in zip(told_in, (summaries, events), strict=True):
+        yield from events.expect_one("one event gateway.reconcile", _AGAIN)
+        for key, found in (("gatewayReconcile", summaries), ("details", events)):
             for index, row in found:
                 down = [flag for flag in flags if reach(row, f"{key}.{flag}") is not True]
                 if down or row.get("status", "ok") != "ok":
                     yield Finding(
                         "challengeOk, proxyOk and healthOk, all true",
                         f"not true: {', '.join(down) or 'the stage itself'}",
-                        at(table, index),
+                        at(found.table, index),
                         "health: the gateway is down; challenge: it asks for no payment; proxy: it does not "
                         "deliver. Read its log for that probe",
                     )
@@ -88,31 +89,23 @@ def paid_and_denied_present() -> Check:
     """A paid and a policy-denied request are in the summary, and the records know both (section 1)."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        yield from _one_summary(evidence)
-        for row in evidence.table("flow_summary"):
-            for section, status in (("paidRequest", "paid"), ("policyDeniedRequest", "denied")):
-                if reach(row, f"{section}.status") != status:
-                    seen = shown(reach(row, f"{section}.status"))
-                    yield Finding(f"{section}.status {status}", seen, at("flow_summary", 0), _AGAIN)
+        summaries = rows(evidence, "flow_summary")
+        yield from summaries.expect_one(*_ONE_SUMMARY)
+        yield from summaries.expect("paidRequest.status", ["paid"], _AGAIN)
+        yield from summaries.expect("policyDeniedRequest.status", ["denied"], _AGAIN)
+        for _, row in summaries:
             proof, paid = reach(row, "paidRequest.paymentProofRef"), reach(row, "paidRequest.requestId")
-            settled = [record for _, record in told(evidence, str(paid), "settlement")]
-            if proof is None or not any(record.get("paymentProofRef") == proof for record in settled):
-                yield Finding(
-                    f"a settlement record of request {shown(paid)} with proof {shown(proof)}",
-                    listed(record.get("paymentProofRef") for record in settled),
-                    at("records"),
-                    "the summary claims a payment that no plane recorded: trust the records",
-                )
-            code = reach(row, "policyDeniedRequest.denyReasonCode")
-            denied = reach(row, "policyDeniedRequest.requestId")
-            decisions = rows(evidence, "records", requestId=denied, plane="control", executor="system")
-            if code is None or not any(record.get("denyReason") == code for _, record in decisions):
-                yield Finding(
-                    f"a control record of request {shown(denied)} with denyReason {shown(code)}",
-                    listed(record.get("denyReason") for _, record in decisions),
-                    at("records"),
-                    "the summary claims a denial that the control plane did not record: trust the records",
-                )
+            settled = told(evidence, str(paid), "settlement")
+            proofs = [record.get("paymentProofRef") for _, record in settled]
+            if proof is None or proof not in proofs:
+                expected = f"a settlement record of request {shown(paid)} with proof {shown(proof)}"
+                remedy = "the summary claims a payment that no plane recorded: trust the records"
+                yield Finding(expected, listed(proofs), settled.where, remedy)
+            yield from denial_of(
+                evidence,
+                row,
+                "the summary claims a denial that the control plane did not record: trust the records",
+            )
 
     mutants = (
         set_value("flow_summary", "paidRequest.status", "failed"),
@@ -132,7 +125,7 @@ def parity_keys_present() -> Check:
     """The summary lists every parity key as hosted, and hosted records have a value for each (section 1)."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        yield from _one_summary(evidence)
+        yield from rows(evidence, "flow_summary").expect_one(*_ONE_SUMMARY)
         for row in evidence.table("flow_summary"):
             hosted, missing = reach(row, "parity.hostedKeys") or [], reach(row, "parity.hostedMissingKeys")
             lacking = [key for key in PARITY_KEYS if key not in hosted]
@@ -141,15 +134,13 @@ def parity_keys_present() -> Check:
                 yield Finding(
                     f"hostedKeys with {', '.join(PARITY_KEYS)}", seen, at("flow_summary", 0), _AGAIN
                 )
-        hosted_records = [row for row in evidence.table("records") if is_hosted_payment(row)]
+        hosted_records = matching(evidence, "records", is_hosted_payment)
         for key in PARITY_KEYS:
-            if not any(row.get(key) for row in hosted_records):
-                yield Finding(
-                    f"a hosted record with a value for {key}",
-                    f"none in {len(hosted_records)} records of gateway, settlement and ui",
-                    at("records"),
-                    "a key that is always null joins nothing: mend the emitter that ought to know it",
-                )
+            yield from hosted_records.only(methodcaller("get", key)).expect_some(
+                f"a hosted record with a value for {key}",
+                "a key that is always null joins nothing: mend the emitter that ought to know it",
+                f"none in {len(hosted_records)} records of gateway, settlement and ui",
+            )
 
     mutants = [_without_hosted_key(key) for key in PARITY_KEYS]
     mutants += [set_value("records", key, None, is_hosted_payment, every=True) for key in PARITY_KEYS]
@@ -161,7 +152,7 @@ def artifacts_written() -> Check:
     """`events.jsonl` has every stage once, in order; `summary.json` names both files (section 1)."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        yield from _one_summary(evidence)
+        yield from rows(evidence, "flow_summary").expect_one(*_ONE_SUMMARY)
         events = []
         for index, row in enumerate(evidence.table("flow_events")):
             undecodable = list(departures(FlowEvent, row, at("flow_events", index), _AGAIN))
@@ -193,10 +184,14 @@ def artifacts_written() -> Check:
     return Check("artifacts_written()", judge, tuple(mutants), _BOTH)
 
 
-def _one_summary(evidence: Evidence) -> Iterator[Finding]:
-    count = len(evidence.table("flow_summary"))
-    if count != 1:
-        yield Finding("one summary.json", f"{count}", at("flow_summary"), _AGAIN)
+def denial_of(evidence: Evidence, summary: Row, remedy: str) -> Iterator[Finding]:
+    """A finding unless the control plane recorded the denial that the summary claims."""
+    denied, code = (reach(summary, f"policyDeniedRequest.{key}") for key in ("requestId", "denyReasonCode"))
+    decisions = rows(evidence, "records", requestId=denied, plane="control", executor="system")
+    reasons = [record.get("denyReason") for _, record in decisions]
+    if code is None or code not in reasons:
+        expected = f"a control record of request {shown(denied)} with denyReason {shown(code)}"
+        yield Finding(expected, listed(reasons), decisions.where, remedy)
 
 
 def _without_hosted_key(key: str) -> Mutant:

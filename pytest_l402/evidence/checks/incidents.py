@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
-    PLATFORM,
     Bought,
-    altered,
     another_record,
     at,
     complete_record,
     expect_keys,
     flows_changed,
+    is_of_platform,
     listed,
     records_of,
     request_id_of,
     rows,
     shown,
+    with_records,
 )
 from pytest_l402.evidence.mutants import Mutant, insert_row, remove_rows, set_value
 from pytest_l402.evidence.tables import Evidence, Row
 from pytest_l402.triage.diagnosis import Diagnosis, triage
 from pytest_l402.triage.rules import Domain
+
+_READ_SIDE = ("settlement", "ui")
 
 
 def triaged_as(
@@ -173,10 +175,15 @@ def _domain(name: str) -> Domain:
 
 def _without_request(request_id: str) -> Mutant:
     def apply(evidence: Evidence) -> Evidence:
-        left = [row for row in evidence.table("records") if row.get("requestId") != request_id]
-        return flows_changed(evidence.with_table("records", left), request_id, lambda flow: None)
+        return flows_changed(_with_records(evidence, request_id, ()), request_id, lambda flow: None)
 
-    return altered("records: none names the request", apply)
+    return Mutant("records: none names the request", apply)
+
+
+def _with_records(evidence: Evidence, request_id: str, mine: Iterable[Row]) -> Evidence:
+    """The evidence with these as the only records of the request."""
+    others = [row for row in evidence.table("records") if row.get("requestId") != request_id]
+    return evidence.with_table("records", [*others, *mine])
 
 
 def _invalid(request_id: str) -> Mutant:
@@ -201,41 +208,38 @@ def _unpaid(request_id: str) -> Mutant:
         mine = {"requestId": request_id}
         nulled = set_value("records", "paymentProofRef", None, mine, every=True).apply(evidence)
         # The artifact has the same records, and triage reads both.
-        return flows_changed(nulled, request_id, lambda flow: {**flow, "observabilityRecords": []})
+        return flows_changed(nulled, request_id, lambda flow: with_records(flow, ()))
 
-    return altered("records: none of the request names a proof", apply)
+    return Mutant("records: none of the request names a proof", apply)
 
 
 def _completed(request_id: str) -> Mutant:
     def apply(evidence: Evidence) -> Evidence:
-        others = [row for row in evidence.table("records") if row.get("requestId") != request_id]
-        return evidence.with_table("records", [*others, complete_record(request_id, "control")])
+        return _with_records(evidence, request_id, [complete_record(request_id, "control")])
 
-    return altered("records: the request is complete after all", apply)
+    return Mutant("records: the request is complete after all", apply)
 
 
 def _healed(request_id: str) -> Mutant:
     """The request as it would look had nothing failed: no denial, one proof on every plane, an ended task."""
 
     def apply(evidence: Evidence) -> Evidence:
-        others = [row for row in evidence.table("records") if row.get("requestId") != request_id]
         mine = [_well(row) for _, row in rows(evidence, "records", requestId=request_id)]
-        cured = [row for row in mine if not _is_read_side(row)]
+        cured = [row for row in mine if row.get("plane") not in _READ_SIDE or not is_of_platform(row)]
         paid = sorted(
             (row for row in cured if row.get("paymentProofRef")), key=lambda row: row["plane"] != "gateway"
         )
         if paid:
             proof, amount = _hosted(paid[0]["paymentProofRef"]), paid[0].get("paidAmountMsats")
             for row in paid:
-                if row.get("executor") in PLATFORM:
+                if is_of_platform(row):
                     row.update(paymentProofRef=proof, paidAmountMsats=amount)
             # As a replay, since the settlement itself may be on record under another request.
             replay = {**paid[0], "executor": "system", "paymentProofRef": proof, "cacheHit": True}
-            cured += [{**replay, "plane": plane} for plane in ("settlement", "ui")]
-        changed = evidence.with_table("records", [*others, *cured])
-        return flows_changed(changed, request_id, _ended)
+            cured += [{**replay, "plane": plane} for plane in _READ_SIDE]
+        return flows_changed(_with_records(evidence, request_id, cured), request_id, _ended)
 
-    return altered("records: nothing failed, every plane tells it alike", apply)
+    return Mutant("records: nothing failed, every plane tells it alike", apply)
 
 
 def _well(row: Row) -> dict[str, Any]:
@@ -245,12 +249,7 @@ def _well(row: Row) -> dict[str, Any]:
 
 
 def _ended(flow: dict[str, Any]) -> dict[str, Any]:
-    records = [_well(row) for row in records_of(flow)]
-    return {**flow, "taskStatus": "completed", "observabilityRecords": records}
-
-
-def _is_read_side(row: Row) -> bool:
-    return row.get("plane") in ("settlement", "ui") and row.get("executor") in PLATFORM
+    return with_records({**flow, "taskStatus": "completed"}, map(_well, records_of(flow)))
 
 
 def _hosted(proof: str) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
     PLATFORM,
     Bought,
     Found,
-    altered,
     at,
     derived,
     either,
@@ -18,9 +16,7 @@ from pytest_l402.evidence.checks.selecting import (
     listed,
     logs_request,
     matching,
-    missing,
     other_value,
-    places,
     proof_key,
     request_id_of,
     rows,
@@ -30,46 +26,41 @@ from pytest_l402.evidence.checks.selecting import (
 from pytest_l402.evidence.mutants import Mutant, change_proof, insert_row, remove_rows, set_value
 from pytest_l402.evidence.tables import Evidence, Row
 
+_MIXED_UP = "find out which plane took the value from another request: read both logs by oa_req=<request id>"
+
 
 def response_header_joins(purchase: Bought) -> Check:
     """The `x-oa-request-id` of every answer finds a gateway log line by `oa_req=<id>` (join 1)."""
     request_id = request_id_of(purchase)
+    gateway = _log_of(request_id, "gateway")
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         handled = rows(evidence, "exchanges", requestId=request_id)
         echoed = rows(evidence, "answers", requestId=request_id)
         if len(echoed) < max(1, len(handled)):
-            yield Finding(
-                expected=f"{max(1, len(handled))} answer(s) with x-oa-request-id {request_id}",
-                seen=f"{len(echoed)}",
-                where=places("answers", echoed),
-                remedy="the gateway lost the id, minted one of its own, or never answered: compare the "
-                "header with what was sent",
+            expected = f"{max(1, len(handled))} answer(s) with x-oa-request-id {request_id}"
+            remedy = (
+                "the gateway lost the id, minted one of its own, or never answered: compare the header with "
+                "what was sent"
             )
+            yield Finding(expected, f"{len(echoed)}", echoed.where, remedy)
         if len(handled) < len(echoed):
-            yield Finding(
-                expected=f"{len(echoed)} exchange(s) of request {request_id}, one an answer",
-                seen=f"{len(handled)}",
-                where=places("exchanges", handled),
-                remedy="somebody else's answer carries this id: find out who answers in the gateway's place",
-            )
-        lines = [index for index, row in _logged(evidence, request_id) if row.get("plane") == "gateway"]
+            expected = f"{len(echoed)} exchange(s) of request {request_id}, one an answer"
+            remedy = "somebody else's answer carries this id: find out who answers in the gateway's place"
+            yield Finding(expected, f"{len(handled)}", handled.where, remedy)
+        lines = matching(evidence, "logs", gateway)
         if len(lines) < len(handled):
-            yield Finding(
-                expected=f"{len(handled)} gateway log line(s) with oa_req={request_id}, one an answer",
-                seen=f"{len(lines)}",
-                where=at("logs", *lines),
-                remedy="the gateway does not log the id it echoes: mend its log format",
-            )
+            expected = f"{len(handled)} gateway log line(s) with oa_req={request_id}, one an answer"
+            remedy = "the gateway does not log the id it echoes: mend its log format"
+            yield Finding(expected, f"{len(lines)}", lines.where, remedy)
 
-    gateway = _log_of(request_id, "gateway")
     mutants = (
         remove_rows("answers", {"requestId": request_id}),
         set_value("answers", "requestId", None, {"requestId": request_id}),
         set_value("answers", "requestId", "request-other", {"requestId": request_id}),
         remove_rows("exchanges", {"requestId": request_id}),
         set_value("logs", "line", f"oa_req={request_id}-other", gateway, every=True),
-        _first_gone("logs", "logs: one gateway line is gone", gateway),
+        _first_line_gone(gateway),
     )
     tables = ("answers", "exchanges", "logs")
     return Check(f"response_header_joins({request_id})", judge, mutants, tables)
@@ -78,20 +69,18 @@ def response_header_joins(purchase: Bought) -> Check:
 def found_in_logs(purchase: Bought, plane: str | None = None) -> Check:
     """The request id finds a log line by `oa_req=<id>`, of this plane if one is given (section 5)."""
     request_id = request_id_of(purchase)
+    here = _log_of(request_id, plane)
 
-    def judge(evidence: Evidence) -> Iterator[Finding]:
-        if not any(plane in (None, row.get("plane")) for _, row in _logged(evidence, request_id)):
-            yield Finding(
-                expected=f"a log line with oa_req={request_id}" + (f" of plane {plane}" if plane else ""),
-                seen=f"none in {len(evidence.table('logs'))} lines",
-                where=at("logs"),
-                remedy="take the id from x-oa-request-id of the answer; if it is right, that plane never "
-                "saw it",
-            )
+    def judge(evidence: Evidence) -> list[Finding]:
+        return matching(evidence, "logs", here).expect_some(
+            f"a log line with oa_req={request_id}" + (f" of plane {plane}" if plane else ""),
+            "take the id from x-oa-request-id of the answer; if it is right, that plane never saw it",
+            f"none in {len(evidence.table('logs'))} lines",
+        )
 
     mutants = (
-        set_value("logs", "line", f"oa_req={request_id}-other", _log_of(request_id, plane), every=True),
-        remove_rows("logs", _log_of(request_id, plane)),
+        set_value("logs", "line", f"oa_req={request_id}-other", here, every=True),
+        remove_rows("logs", here),
     )
     name = f"found_in_logs({request_id}{f', {plane}' if plane else ''})"
     return Check(name, judge, mutants, ("logs",))
@@ -102,24 +91,21 @@ def task_settlement_join(purchase: Bought) -> Check:
     request_id = request_id_of(purchase)
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        task_ids = [row.get("taskId") for _, row in rows(evidence, "tasks", requestId=request_id)]
+        tasks = rows(evidence, "tasks", requestId=request_id)
+        yield from tasks.expect_some(
+            f"a task of request {request_id}", "the control plane never registered this request"
+        )
         settled = rows(evidence, "settlements", requestId=request_id)
-        if not task_ids:
-            yield missing(
-                "tasks", f"a task of request {request_id}", "the control plane never registered this request"
+        yield from settled.expect_some(*_settlement_of(request_id))
+        yield from settled.expect("taskId", [row.get("taskId") for _, row in tasks], _MIXED_UP)
+        spoken = told(evidence, request_id, "settlement")
+        for _, row in settled:
+            yield from spoken.expect_some(
+                f"a settlement record of request {request_id}", "mend the store's emitter"
             )
-        yield from _unsettled(settled, request_id)
-        for index, row in settled:
-            yield from _differing("settlements", [(index, row)], "taskId", task_ids)
-            spoken = told(evidence, request_id, "settlement")
-            if not spoken:
-                yield missing(
-                    "records", f"a settlement record of request {request_id}", "mend the store's emitter"
-                )
-            for place, record in spoken:
-                for key in ("taskId", "paywallId"):
-                    if record.get(key) != row.get(key) or record.get(key) is None:
-                        yield _differs("records", place, record, key, [row.get(key)])
+            for key in ("taskId", "paywallId"):
+                # A null joins nothing.
+                yield from spoken.expect(key, {row.get(key)} - {None}, _MIXED_UP)
 
     mine, spoken_here = {"requestId": request_id}, is_told(request_id, "settlement")
     mutants = (
@@ -144,38 +130,31 @@ def proof_join(purchase: Bought) -> Check:
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         settled = rows(evidence, "settlements", requestId=request_id)
-        yield from _unsettled(settled, request_id)
+        yield from settled.expect_some(*_settlement_of(request_id))
         for _, row in settled:
-            proof = row.get("paymentProofRef")
-            paid = rows(evidence, "payments", paymentHash=row.get("paymentHash"), status="succeeded")
+            proof, payment_hash = row.get("paymentProofRef"), row.get("paymentHash")
             for plane in ("gateway", "settlement"):
-                spoken = [(i, r) for i, r in told(evidence, request_id, plane) if r.get("paymentProofRef")]
-                if not spoken:
-                    what = f"a {plane} record of request {request_id} with a paymentProofRef"
-                    yield missing("records", what, f"read the log of plane {plane} by oa_req=<id>")
-                yield from _differing("records", spoken, "paymentProofRef", [proof])
-            if not paid:
-                yield missing(
-                    "payments", "the payment of this settlement", "settled without a payment: stop payouts"
-                )
-            yield from _differing("payments", paid, "proofReference", [proof])
-            for index, record in rows(evidence, "records", requestId=request_id, executor="desktop"):
-                if record.get("paymentProofRef") and proof_key(record["paymentProofRef"]) != proof_key(proof):
-                    yield _differs("records", index, record, "paymentProofRef", [proof])
+                spoken = told(evidence, request_id, plane).only(_has_proof)
+                what = f"a {plane} record of request {request_id} with a paymentProofRef"
+                yield from spoken.expect_some(what, f"read the log of plane {plane} by oa_req=<id>")
+                yield from spoken.expect("paymentProofRef", [proof], _MIXED_UP)
+            paid = rows(evidence, "payments", paymentHash=payment_hash, status="succeeded")
+            remedy = "settled without a payment: stop payouts"
+            yield from paid.expect_some("the payment of this settlement", remedy)
+            yield from paid.expect("proofReference", [proof], _MIXED_UP)
+            own = rows(evidence, "records", requestId=request_id, executor="desktop").only(_has_proof)
+            apart = [item for item in own if proof_key(item[1]["paymentProofRef"]) != proof_key(proof)]
+            yield from Found("records", apart).expect("paymentProofRef", [proof], _MIXED_UP)
 
+    own = change_proof("records", {"requestId": request_id, "executor": "desktop"})
     in_store = change_proof("settlements", {"requestId": request_id})
     mutants = (
         in_store,
-        change_proof("records", is_told(request_id, "gateway")).named("records: gateway names another proof"),
-        change_proof("records", is_told(request_id, "settlement")).named(
-            "records: settlement names another proof"
+        *(
+            change_proof("records", is_told(request_id, plane)).named(f"records: {plane} names another proof")
+            for plane in ("gateway", "settlement")
         ),
-        either(
-            change_proof("records", {"requestId": request_id, "executor": "desktop"}).named(
-                "records: the buyer names another proof"
-            ),
-            in_store,
-        ),
+        either(own.named("records: the buyer names another proof"), in_store),
         _other_payment_proof(request_id),
         remove_rows("settlements", {"requestId": request_id}),
     )
@@ -187,23 +166,16 @@ def ui_join(purchase: Bought) -> Check:
     request_id = request_id_of(purchase)
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        settled = [row for _, row in told(evidence, request_id, "settlement") if row.get("paymentProofRef")]
-        if not settled:
-            yield missing(
-                "records", f"a settlement record of request {request_id}", "triage this request first"
+        settled = told(evidence, request_id, "settlement").only(_has_proof)
+        what = f"a settlement record of request {request_id}"
+        yield from settled.expect_some(what, "triage this request first")
+        for spoken in (told(evidence, request_id, "ui"), rows(evidence, "projection", requestId=request_id)):
+            yield from spoken.expect_some(
+                f"what the ui shows of request {request_id}",
+                "the read model is behind: rebuild it from the settlement rows",
             )
-        for table, spoken in (
-            ("records", told(evidence, request_id, "ui")),
-            ("projection", rows(evidence, "projection", requestId=request_id)),
-        ):
-            if not spoken:
-                remedy = "the read model is behind: rebuild it from the settlement rows"
-                yield missing(table, f"what the ui shows of request {request_id}", remedy)
-            for index, row in spoken:
-                for key in ("taskId", "paymentProofRef"):
-                    wanted = {record.get(key) for record in settled}
-                    if settled and row.get(key) not in wanted:
-                        yield _differs(table, index, row, key, wanted)
+            for key in ("taskId", "paymentProofRef") if settled else ():
+                yield from spoken.expect(key, {record.get(key) for _, record in settled}, _MIXED_UP)
 
     mine, spoken_here = {"requestId": request_id}, is_told(request_id, "ui")
     mutants = (
@@ -221,21 +193,21 @@ def proof_absent(purchase: Bought, plane: str = "settlement") -> Check:
     """The request was paid, and no platform record of this plane names that proof (section 5)."""
     request_id = request_id_of(purchase)
 
+    def here(row: Row) -> bool:
+        return row.get("plane") == plane and row.get("executor") in PLATFORM
+
+    def named_outside(evidence: Evidence) -> Found:
+        mine = rows(evidence, "records", requestId=request_id)
+        return mine.only(lambda row: row.get("paymentProofRef") and not here(row))
+
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        spoken = {index for index, _ in told(evidence, request_id, plane)}
-        found = rows(evidence, "records", requestId=request_id)
-        proofs = {
-            proof_key(row["paymentProofRef"])
-            for i, row in found
-            if row.get("paymentProofRef") and i not in spoken
-        }
-        if not proofs:
-            yield missing(
-                "records", f"a paymentProofRef of request {request_id} outside plane {plane}", "see payments"
-            )
-        for index, row in enumerate(evidence.table("records")):
-            here = row.get("plane") == plane and row.get("executor") in PLATFORM
-            if here and proof_key(row.get("paymentProofRef")) in proofs:
+        outside = named_outside(evidence)
+        yield from outside.expect_some(
+            f"a paymentProofRef of request {request_id} outside plane {plane}", "see payments"
+        )
+        proofs = {proof_key(row["paymentProofRef"]) for _, row in outside}
+        for index, row in matching(evidence, "records", here):
+            if proof_key(row.get("paymentProofRef")) in proofs:
                 yield Finding(
                     expected=f"no {plane} record with the proof of request {request_id}",
                     seen=shown(row["paymentProofRef"]),
@@ -244,9 +216,8 @@ def proof_absent(purchase: Bought, plane: str = "settlement") -> Check:
                 )
 
     def arrived(evidence: Evidence) -> Row | None:
-        for _, row in rows(evidence, "records", requestId=request_id):
-            if row.get("paymentProofRef") and not (row["plane"] == plane and row["executor"] in PLATFORM):
-                return {**row, "plane": plane, "executor": "system", "denyReason": None}
+        for _, row in named_outside(evidence):
+            return {**row, "plane": plane, "executor": "system", "denyReason": None}
         return None
 
     mutants = (
@@ -261,23 +232,21 @@ def proof_differs(purchase: Bought, left: str = "gateway", right: str = "settlem
     request_id = request_id_of(purchase)
 
     def proofs(evidence: Evidence, plane: str) -> set[str]:
-        found = [row.get("paymentProofRef") for _, row in told(evidence, request_id, plane)]
-        return {proof for proof in found if isinstance(proof, str)}
+        return {row["paymentProofRef"] for _, row in told(evidence, request_id, plane).only(_has_proof)}
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         for plane in (left, right):
-            if not proofs(evidence, plane):
-                yield missing(
-                    "records", f"a {plane} record of request {request_id} with a proof", "see proof_absent"
-                )
+            yield from (
+                told(evidence, request_id, plane)
+                .only(_has_proof)
+                .expect_some(f"a {plane} record of request {request_id} with a proof", "see proof_absent")
+            )
         common = proofs(evidence, left) & proofs(evidence, right)
         if common:
-            yield Finding(
-                expected=f"{left} and {right} to name different proofs for request {request_id}",
-                seen=f"both name {listed(common)}",
-                where=at("records", *(i for i, r in told(evidence, request_id, right))),
-                remedy="the proofs agree: triage again, another domain failed",
-            )
+            expected = f"{left} and {right} to name different proofs for request {request_id}"
+            where = told(evidence, request_id, right).where
+            remedy = "the proofs agree: triage again, another domain failed"
+            yield Finding(expected, f"both name {listed(common)}", where, remedy)
 
     def agree(evidence: Evidence) -> Mutant | None:
         known = sorted(proofs(evidence, left))
@@ -291,21 +260,25 @@ def proof_differs(purchase: Bought, left: str = "gateway", right: str = "settlem
     return Check(f"proof_differs({request_id}, {left}, {right})", judge, mutants, ("records",))
 
 
-def _logged(evidence: Evidence, request_id: str) -> Found:
-    return matching(evidence, "logs", lambda row: logs_request(row, request_id))
+def _has_proof(row: Row) -> object:
+    return row.get("paymentProofRef")
+
+
+def _settlement_of(request_id: str) -> tuple[str, str]:
+    return f"a settlement of request {request_id}", "replay its settlement event"
 
 
 def _log_of(request_id: str, plane: str | None) -> Callable[[Row], bool]:
     return lambda row: plane in (None, row.get("plane")) and logs_request(row, request_id)
 
 
-def _first_gone(table: str, name: str, where: Callable[[Row], bool]) -> Mutant:
+def _first_line_gone(where: Callable[[Row], bool]) -> Mutant:
     def apply(evidence: Evidence) -> Evidence:
-        first = next((index for index, _ in matching(evidence, table, where)), None)
-        left = [row for index, row in enumerate(evidence.table(table)) if index != first]
-        return evidence.with_table(table, left)
+        first = next((index for index, _ in matching(evidence, "logs", where)), None)
+        left = [row for index, row in enumerate(evidence.table("logs")) if index != first]
+        return evidence.with_table("logs", left)
 
-    return altered(name, apply)
+    return Mutant("logs: one gateway line is gone", apply)
 
 
 def _other_payment_proof(request_id: str) -> Mutant:
@@ -319,24 +292,3 @@ def _other_payment_proof(request_id: str) -> Mutant:
         )
 
     return derived("payments: proofReference names another preimage", find)
-
-
-def _unsettled(settled: Found, request_id: str) -> Iterator[Finding]:
-    if not settled:
-        yield missing("settlements", f"a settlement of request {request_id}", "replay its settlement event")
-
-
-def _differing(table: str, found: Found, key: str, wanted: list[Any]) -> Iterator[Finding]:
-    for index, row in found:
-        if row.get(key) not in wanted:
-            yield _differs(table, index, row, key, wanted)
-
-
-def _differs(table: str, index: int, row: Row, key: str, wanted: Iterable[Any]) -> Finding:
-    return Finding(
-        expected=f"{key} {listed(wanted)}",
-        seen=shown(row.get(key)),
-        where=at(table, index),
-        remedy="find out which plane took the value from another request: read both logs by "
-        "oa_req=<request id>",
-    )

@@ -10,12 +10,11 @@ from pytest_l402.contract import PARITY_KEYS, LocalNodeArtifact, parity
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
     Bought,
-    altered,
+    Found,
     at,
     complete_record,
     departures,
     flows_changed,
-    holds,
     is_hosted_payment,
     listed,
     other_value,
@@ -24,6 +23,7 @@ from pytest_l402.evidence.checks.selecting import (
     request_id_of,
     rows,
     shown,
+    with_records,
 )
 from pytest_l402.evidence.mutants import Mutant, change_proof, remove_rows, set_value
 from pytest_l402.evidence.tables import Evidence, Row
@@ -33,6 +33,7 @@ _HERE = at("local_artifact", 0)
 _ARTIFACT_REMEDY = (
     "reference-only evidence: write a new artifact with this run, or waive the old one with an end date"
 )
+_OTHER_RUN = "the artifact is of another run or session: compare generatedAtMs with the presence rows"
 
 
 def artifact_shows(purchase: Bought, *, flow: str | None = None, task_status: str | None = None) -> Check:
@@ -50,31 +51,21 @@ def artifact_shows(purchase: Bought, *, flow: str | None = None, task_status: st
         yield from _undecodable(evidence)
         found = _flows_of(evidence, request_id)
         if len(found) != 1:
-            yield Finding(
-                expected=f"one flow of request {request_id}",
-                seen=f"{len(found)}",
-                where=_HERE,
-                remedy="the executor did not take the task, or wrote another artifact: look at its session",
-            )
+            expected = f"one flow of request {request_id}"
+            remedy = "the executor did not take the task, or wrote another artifact: look at its session"
+            yield Finding(expected, f"{len(found)}", _HERE, remedy)
         for each in found:
             yield from _foreign_records(evidence, each)
             for key, value in wanted.items():
                 if each.get(key) != value:
-                    yield Finding(
-                        expected=f"{key} {value} for request {request_id}",
-                        seen=shown(each.get(key)),
-                        where=_HERE,
-                        remedy="compare with the task's transitions: who moved it last, and when",
-                    )
+                    expected = f"{key} {value} for request {request_id}"
+                    remedy = "compare with the task's transitions: who moved it last, and when"
+                    yield Finding(expected, shown(each.get(key)), _HERE, remedy)
 
     mutants = [_field_of(request_id, key, "other") for key in wanted]
     mutants += [_without_flow(request_id), _with_foreign_record(request_id)]
-    return Check(
-        f"artifact_shows({request_id}, {', '.join(wanted.values())})",
-        judge,
-        tuple(mutants),
-        ("local_artifact", "records"),
-    )
+    name = f"artifact_shows({request_id}, {', '.join(wanted.values())})"
+    return Check(name, judge, tuple(mutants), ("local_artifact", "records"))
 
 
 def artifact_lacks(purchase: Bought) -> Check:
@@ -82,10 +73,9 @@ def artifact_lacks(purchase: Bought) -> Check:
     request_id = request_id_of(purchase)
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        if not rows(evidence, "tasks", requestId=request_id):
-            yield Finding(
-                f"a task of request {request_id}", "none", at("tasks"), "nothing was asked of the executor"
-            )
+        yield from rows(evidence, "tasks", requestId=request_id).expect_some(
+            f"a task of request {request_id}", "nothing was asked of the executor"
+        )
         for each in _flows_of(evidence, request_id):
             yield Finding(
                 expected=f"no flow of request {request_id}",
@@ -100,10 +90,8 @@ def artifact_lacks(purchase: Bought) -> Check:
         first = {**artifacts[0], "flows": [*(artifacts[0].get("flows") or []), flow]}
         return evidence.with_table("local_artifact", [first, *artifacts[1:]])
 
-    mutants = (
-        altered("local_artifact: a flow of it is there", taken_up),
-        remove_rows("tasks", {"requestId": request_id}),
-    )
+    flow_is_there = Mutant("local_artifact: a flow of it is there", taken_up)
+    mutants = (flow_is_there, remove_rows("tasks", {"requestId": request_id}))
     return Check(f"artifact_lacks({request_id})", judge, mutants, ("tasks",))
 
 
@@ -124,11 +112,9 @@ def local_artifact_join(purchase: Bought) -> Check:
                 remedy="the executor did not take the task, or was gone before it said anything",
             )
         for each in found:
-            if each.get("taskId") not in tasks:
-                yield _apart("taskId", tasks, each.get("taskId"))
-            for inner in records_of(each):
-                if inner.get("desktopSessionId") not in sessions:
-                    yield _apart("desktopSessionId", sessions, inner.get("desktopSessionId"))
+            told = Found("local_artifact", ((0, inner) for inner in records_of(each)))
+            yield from Found("local_artifact", [(0, each)]).expect("taskId", tasks, _OTHER_RUN)
+            yield from told.expect("desktopSessionId", sessions, _OTHER_RUN)
             yield from _foreign_records(evidence, each)
 
     mine = {"requestId": request_id, "executor": "desktop"}
@@ -195,22 +181,17 @@ def reference_artifact_holds() -> Check:
         for flow, where in _flows(evidence):
             yield from _well_formed(flow, where)
 
-    success = {"flow": "success"}
     mutants = (
-        _every_flow("no flow succeeded", lambda flow: None if flow.get("flow") == "success" else flow),
-        _every_flow("no flow was blocked", lambda flow: None if flow.get("flow") == "blocked" else flow),
-        _where_flow(success, "taskStatus is running", lambda flow: {**flow, "taskStatus": "running"}),
-        _where_flow(success, "the proof is gone", lambda flow: {**flow, "proofReference": None}),
-        _where_flow(
-            success, "the proof is another", lambda flow: {**flow, "proofReference": "preimage:" + "f" * 16}
-        ),
-        _where_flow(success, "the seller never answered", lambda flow: {**flow, "sellerCalls": []}),
-        _where_flow(success, "a record lacks plane", _first_record_without_plane),
-        _where_flow(success, "a credential in the clear", _clear_credential),
-        _where_flow(
-            {"flow": "blocked"}, "the blocked flow paid", lambda flow: {**flow, "paymentId": "f" * 64}
-        ),
-        _where_flow({"flow": "blocked"}, "no code", lambda flow: {**flow, "blockedErrorCode": None}),
+        _where_flow("success", "no flow succeeded", lambda flow: None),
+        _where_flow("blocked", "no flow was blocked", lambda flow: None),
+        _with_fields("success", "taskStatus is running", taskStatus="running"),
+        _with_fields("success", "the proof is gone", proofReference=None),
+        _with_fields("success", "the proof is another", proofReference="preimage:" + "f" * 16),
+        _with_fields("success", "the seller never answered", sellerCalls=[]),
+        _where_flow("success", "a record lacks plane", _first_record_without_plane),
+        _where_flow("success", "a credential in the clear", _clear_credential),
+        _with_fields("blocked", "the blocked flow paid", paymentId="f" * 64),
+        _with_fields("blocked", "no code", blockedErrorCode=None),
     )
     return Check("reference_artifact_holds()", judge, mutants, ("local_artifact",))
 
@@ -234,12 +215,8 @@ def _well_formed(flow: Row, where: str) -> Iterator[Finding]:
             if not any(row.get(key) for row in records):
                 yield _artifact(f"a record with a value for {key}", "none", where)
     if flow.get("flow") == "blocked":
-        paid = (
-            flow.get("paymentId")
-            or flow.get("proofReference")
-            or any(r.get("paymentProofRef") for r in records)
-        )
-        if paid:
+        named = [flow.get("paymentId"), flow.get("proofReference")]
+        if any([*named, *(row.get("paymentProofRef") for row in records)]):
             yield _artifact("a blocked flow without a payment", "one that paid", where)
         if not flow.get("blockedErrorCode"):
             yield _artifact("a blockedErrorCode", "none", where)
@@ -282,15 +259,6 @@ def _foreign_records(evidence: Evidence, flow: Row) -> Iterator[Finding]:
             )
 
 
-def _apart(key: str, wanted: Any, seen: Any) -> Finding:
-    return Finding(
-        expected=f"{key} {listed(wanted)}",
-        seen=shown(seen),
-        where=_HERE,
-        remedy="the artifact is of another run or session: compare generatedAtMs with the presence rows",
-    )
-
-
 def _every_flow(name: str, change: Any) -> Mutant:
     def apply(evidence: Evidence) -> Evidence:
         changed = []
@@ -299,15 +267,19 @@ def _every_flow(name: str, change: Any) -> Mutant:
             changed.append({**artifact, "flows": [flow for flow in flows if flow is not None]})
         return evidence.with_table("local_artifact", changed)
 
-    return altered(f"local_artifact: {name}", apply)
+    return Mutant(f"local_artifact: {name}", apply)
 
 
-def _where_flow(fields: dict[str, Any], name: str, change: Any) -> Mutant:
-    return _every_flow(name, lambda flow: change(flow) if holds(flow, fields) else flow)
+def _where_flow(kind: str, name: str, change: Any) -> Mutant:
+    return _every_flow(name, lambda flow: change(flow) if flow.get("flow") == kind else flow)
+
+
+def _with_fields(kind: str, name: str, **fields: Any) -> Mutant:
+    return _where_flow(kind, name, lambda flow: {**flow, **fields})
 
 
 def _flow_of(request_id: str, name: str, change: Callable[[dict[str, Any]], Row | None]) -> Mutant:
-    return altered(f"local_artifact: {name}", lambda evidence: flows_changed(evidence, request_id, change))
+    return Mutant(f"local_artifact: {name}", lambda evidence: flows_changed(evidence, request_id, change))
 
 
 def _field_of(request_id: str, key: str, value: str) -> Mutant:
@@ -320,19 +292,16 @@ def _without_flow(request_id: str) -> Mutant:
 
 def _with_foreign_record(request_id: str) -> Mutant:
     foreign = complete_record(request_id, "ui", "desktop", "local-node")
-    return _flow_of(
-        request_id,
-        "a record that the run did not leave",
-        lambda flow: {**flow, "observabilityRecords": [*records_of(flow), foreign]},
-    )
+    name = "a record that the run did not leave"
+    return _flow_of(request_id, name, lambda flow: with_records(flow, [*records_of(flow), foreign]))
 
 
 def _inner_change(key: str, request_id: str) -> Mutant:
-    def change(flow: dict[str, Any]) -> Row:
-        inner = [{**record, key: other_value(record.get(key))} for record in records_of(flow)]
-        return {**flow, "observabilityRecords": inner}
+    def change(record: Row) -> Row:
+        return {**record, key: other_value(record.get(key))}
 
-    return _flow_of(request_id, f"{key} of its records is another", change)
+    name = f"{key} of its records is another"
+    return _flow_of(request_id, name, lambda flow: with_records(flow, map(change, records_of(flow))))
 
 
 def _other_payment(flow: dict[str, Any]) -> dict[str, Any]:
@@ -343,12 +312,12 @@ def _other_payment(flow: dict[str, Any]) -> dict[str, Any]:
         {**record, "paymentProofRef": record["paymentProofRef"] and other_value(record["paymentProofRef"])}
         for record in records_of(flow)
     ]
-    return {**flow, "proofReference": other_value(proof), "observabilityRecords": inner}
+    return with_records({**flow, "proofReference": other_value(proof)}, inner)
 
 
 def _first_record_without_plane(flow: dict[str, Any]) -> dict[str, Any]:
     first, *rest = records_of(flow) or [{}]
-    return {**flow, "observabilityRecords": [{k: v for k, v in first.items() if k != "plane"}, *rest]}
+    return with_records(flow, [{key: first[key] for key in first if key != "plane"}, *rest])
 
 
 def _clear_credential(flow: dict[str, Any]) -> dict[str, Any]:

@@ -7,21 +7,14 @@ from typing import Any
 
 from pytest_l402.contract import FlowStage
 from pytest_l402.evidence.check import Check, Finding
-from pytest_l402.evidence.checks.selecting import (
-    at,
-    derived,
-    listed,
-    other_value,
-    places,
-    reach,
-    rows,
-    shown,
-    told,
-)
+from pytest_l402.evidence.checks.full_flow import denial_of
+from pytest_l402.evidence.checks.selecting import at, derived, listed, other_value, reach, rows, shown, told
 from pytest_l402.evidence.mutants import Mutant, change_proof, remove_rows, set_value
 from pytest_l402.evidence.tables import Evidence, Row
 
 _PAID = ("settlementId", "taskId", "routeId", "amountMsats", "paymentProofRef")
+_STORED = {key: key for key in ("requestId", "taskId", "routeId", "amountMsats", "paymentProofRef")}
+_SPOKEN = {"amountMsats": "paidAmountMsats", "paymentProofRef": "paymentProofRef", "taskId": "taskId"}
 _EVENT_OF = (
     ("paywallCreation", FlowStage.PAYWALL_CREATE.value, ("paywallId", "ownerId", "routeId")),
     ("gatewayReconcile", FlowStage.GATEWAY_RECONCILE.value, ("challengeOk", "proxyOk", "healthOk")),
@@ -39,15 +32,11 @@ def one_story() -> Check:
     """events.jsonl, summary.json, records and settlement store tell one story, by value (section 1)."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        summaries = evidence.table("flow_summary")
-        if len(summaries) != 1:
-            yield Finding("one summary.json", f"{len(summaries)}", at("flow_summary"), _REMEDY)
-            return
-        summary = summaries[0]
-        yield from _events(evidence, summary)
-        yield from _payment(evidence, summary)
-        yield from _denial(evidence, summary)
-        yield from _correlation(evidence, summary)
+        summaries = rows(evidence, "flow_summary")
+        yield from summaries.expect_one("one summary.json", _REMEDY)
+        if len(summaries) == 1:
+            for part in (_events, _payment, _denial, _correlation):
+                yield from part(evidence, summaries[0][1])
 
     mutants: list[Mutant] = []
     for section, stage, keys in _EVENT_OF:
@@ -68,13 +57,7 @@ def one_story() -> Check:
     mutants += [
         remove_rows("settlements"),
         change_proof("records", _is_store, every=True),
-        set_value(
-            "records",
-            "paidAmountMsats",
-            lambda row: int(row["paidAmountMsats"] or 0) + 1,
-            _is_store,
-            every=True,
-        ),
+        set_value("records", "paidAmountMsats", _one_more, _is_store, every=True),
         set_value("records", "denyReason", None, lambda row: row.get("plane") == "control", every=True),
     ]
     tables = ("flow_events", "flow_summary", "records", "settlements")
@@ -88,8 +71,7 @@ def _events(evidence: Evidence, summary: Row) -> Iterator[Finding]:
         yield Finding("ok=true exactly when every stage is ok", seen, at("flow_events", *failed), _REMEDY)
     for section, stage, keys in _EVENT_OF:
         found = rows(evidence, "flow_events", stage=stage)
-        if len(found) != 1:
-            yield Finding(f"one event {stage}", f"{len(found)}", at("flow_events"), _REMEDY)
+        yield from found.expect_one(f"one event {stage}", _REMEDY)
         for index, event in found:
             claimed = summary.get(section) if isinstance(summary.get(section), dict) else {}
             details = event.get("details") if isinstance(event.get("details"), dict) else {}
@@ -112,40 +94,23 @@ def _payment(evidence: Evidence, summary: Row) -> Iterator[Finding]:
         yield _left_out("paidRequest.settlementId")
         return
     stored = rows(evidence, "settlements", settlementId=paid.get("settlementId"))
-    if len(stored) != 1:
-        what = f"settlement {shown(paid.get('settlementId'))} in the store, once"
-        yield Finding(what, f"{len(stored)}", places("settlements", stored), _REMEDY)
-    for index, row in stored:
-        for key in ("requestId", "taskId", "routeId", "amountMsats", "paymentProofRef"):
-            if row.get(key) != paid.get(key):
-                yield _apart(f"paidRequest.{key}", paid.get(key), row.get(key), at("settlements", index))
+    what = f"settlement {shown(paid.get('settlementId'))} in the store, once"
+    yield from stored.expect_one(what, _REMEDY)
     spoken = told(evidence, str(paid.get("requestId")), "settlement")
-    if not spoken:
-        yield Finding("a settlement record of the paid request", "none", at("records"), _REMEDY)
-    for index, record in spoken:
-        for key, column in (
-            ("amountMsats", "paidAmountMsats"),
-            ("paymentProofRef", "paymentProofRef"),
-            ("taskId", "taskId"),
-        ):
-            if record.get(column) != paid.get(key):
-                yield _apart(f"paidRequest.{key}", paid.get(key), record.get(column), at("records", index))
+    yield from spoken.expect_some("a settlement record of the paid request", _REMEDY)
+    for found, columns in ((stored, _STORED), (spoken, _SPOKEN)):
+        for index, row in found:
+            for key, column in columns.items():
+                if row.get(column) != paid.get(key):
+                    where = at(found.table, index)
+                    yield _apart(f"paidRequest.{key}", paid.get(key), row.get(column), where)
 
 
 def _denial(evidence: Evidence, summary: Row) -> Iterator[Finding]:
-    denied = summary.get("policyDeniedRequest")
-    request_id, code = reach(denied, "requestId"), reach(denied, "denyReasonCode")
-    if code is None:
+    if reach(summary, "policyDeniedRequest.denyReasonCode") is None:
         yield _left_out("policyDeniedRequest.denyReasonCode")
-        return
-    decisions = rows(evidence, "records", requestId=request_id, plane="control", executor="system")
-    if not any(record.get("denyReason") == code for _, record in decisions):
-        yield Finding(
-            f"a control record of request {shown(request_id)} with denyReason {shown(code)}",
-            listed(record.get("denyReason") for _, record in decisions),
-            places("records", decisions),
-            _REMEDY,
-        )
+    else:
+        yield from denial_of(evidence, summary, _REMEDY)
 
 
 def _correlation(evidence: Evidence, summary: Row) -> Iterator[Finding]:
@@ -187,6 +152,10 @@ def _store_changed(key: str) -> Mutant:
         return set_value("settlements", key, lambda row: other_value(row.get(key)), {"settlementId": paid[0]})
 
     return derived(f"settlements: {key} of the paid request is another", find)
+
+
+def _one_more(row: Row) -> int:
+    return int(row["paidAmountMsats"] or 0) + 1
 
 
 def _is_store(row: Row) -> bool:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
     Bought,
-    altered,
     at,
     hashes_of,
     logs_request,
+    matching,
     payment_hash_of,
-    places,
     request_id_of,
     request_ids_of,
     rows,
     short,
     shown,
 )
-from pytest_l402.evidence.mutants import Mutant, duplicate_row, insert_row, remove_rows, set_value
-from pytest_l402.evidence.tables import Evidence
+from pytest_l402.evidence.mutants import Mutant, duplicate_row, holds, insert_row, remove_rows, set_value
+from pytest_l402.evidence.tables import Evidence, Row
 
 MOVED = ("succeeded", "pending")
 """The states of a payment in which money may have left the wallet."""
@@ -54,12 +53,10 @@ def paid_exactly_once(purchase: Bought) -> Check:
                 "seller for the second amount back",
             )
         settled = rows(evidence, "settlements", paymentHash=payment_hash)
-        if len(settled) > 1:
-            yield Finding(
-                expected=f"at most one settlement of {short(payment_hash)}",
-                seen=f"{len(settled)}",
-                where=places("settlements", settled),
-                remedy="ingest is not idempotent: compare the settlement ids",
+        if settled:
+            yield from settled.expect_one(
+                f"at most one settlement of {short(payment_hash)}",
+                "ingest is not idempotent: compare the settlement ids",
             )
         for index, row in settled[:1]:
             if paid and row.get("amountMsats") != paid[0][1].get("amountMsats"):
@@ -96,31 +93,23 @@ def paid_nothing(*purchases: Bought) -> Check:
 def denied_before_payment(purchase: Bought, code: str | None = None) -> Check:
     """The control plane denied the request (with `code`, if given), and nothing reached wallet or store."""
     request_id = request_id_of(purchase)
+    decided = {"requestId": request_id, "plane": "control", "executor": "system"}
 
-    def denials(evidence: Evidence) -> list[int]:
-        found = rows(evidence, "records", requestId=request_id, plane="control", executor="system")
-        return [index for index, row in found if _denies(row, code)]
+    def is_denial(row: Row) -> bool:
+        reason = row.get("denyReason")
+        denied = reason == code if code is not None else isinstance(reason, str) and bool(reason.strip())
+        return denied and holds(row, decided)
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        if not denials(evidence):
-            yield Finding(
-                expected=f"a denial of request {request_id} in plane=control, executor=system"
-                + (f", with {code}" if code else ""),
-                seen="none",
-                where=at("records"),
-                remedy="the control plane let it pass or did not say so: read its log by oa_req=<id>",
-            )
+        yield from matching(evidence, "records", is_denial).expect_some(
+            f"a denial of request {request_id} in plane=control, executor=system"
+            + (f", with {code}" if code else ""),
+            "the control plane let it pass or did not say so: read its log by oa_req=<id>",
+        )
         yield from payments_of(evidence, request_id)
 
-    def allowed(evidence: Evidence) -> Evidence:
-        indexes = set(denials(evidence))
-        changed = [
-            {**row, "denyReason": None} if index in indexes else row
-            for index, row in enumerate(evidence.table("records"))
-        ]
-        return evidence.with_table("records", changed)
-
-    mutants = (altered("records: the denial is gone", allowed), *payment_mutants(request_id))
+    allowed = set_value("records", "denyReason", None, is_denial, every=True)
+    mutants = (allowed.named("records: the denial is gone"), *payment_mutants(request_id))
     name = f"denied_before_payment({request_id}{f', {code}' if code else ''})"
     return Check(name, judge, mutants, ("records",))
 
@@ -134,14 +123,11 @@ def nothing_reached(*tables: str, request_id: Bought) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         yield from _was_seen(evidence, wanted)
         for table in tables:
-            for index, row in enumerate(evidence.table(table)):
-                if _names(evidence, table, row, wanted):
-                    yield Finding(
-                        expected=f"no row of {table} for request {wanted}",
-                        seen="one",
-                        where=at(table, index),
-                        remedy="find out which part went on although it ought to have stopped before",
-                    )
+            names_it = partial(_names, evidence, table, wanted)
+            yield from matching(evidence, table, names_it).expect_none(
+                f"no row of {table} for request {wanted}",
+                "find out which part went on although it ought to have stopped before",
+            )
 
     mutants = tuple(_reached(table, wanted) for table in tables)
     return Check(f"nothing_reached({', '.join(tables)}, {wanted})", judge, mutants, ("records",))
@@ -153,61 +139,48 @@ def payments_agree() -> Check:
     counted = {"payments": {"status": "succeeded"}, "invoices": {"status": "settled"}, "settlements": {}}
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        books: dict[str, dict[str, list[tuple[int, Any]]]] = {}
-        for table in tables:
-            for index, row in rows(evidence, table, **counted[table]):
-                books.setdefault(str(row.get("paymentHash")), {}).setdefault(table, []).append(
-                    (index, row.get("amountMsats"))
-                )
-        if not books:
+        counting = (rows(evidence, table, **counted[table]) for table in tables)
+        hashes = dict.fromkeys(row.get("paymentHash") for book in counting for _, row in book)
+        if not hashes:
             yield Finding(
                 expected="at least one payment that was made",
                 seen="none: no succeeded payment, settled invoice or settlement",
                 where=at("payments"),
                 remedy="let the procedure buy something; no payment proves nothing about payments",
             )
-        for payment_hash, book in books.items():
-            counts = {table: len(book.get(table, [])) for table in tables}
-            amounts = {amount for entries in book.values() for _, amount in entries}
-            if set(counts.values()) != {1} or len(amounts) != 1:
+        for payment_hash in hashes:
+            entries = [rows(evidence, table, **counted[table], paymentHash=payment_hash) for table in tables]
+            msats = [[row.get("amountMsats") for _, row in found] for found in entries]
+            if {len(each) for each in msats} != {1} or len({each[0] for each in msats}) != 1:
+                told = (", ".join(map(shown, each)) or "none" for each in msats)
                 yield Finding(
-                    expected=f"{short(payment_hash)} once in each of {', '.join(tables)}, with one amount "
-                    "in msats",
-                    seen="; ".join(
-                        f"{table}: {', '.join(shown(msats) for _, msats in book.get(table, [])) or 'none'}"
-                        for table in tables
-                    ),
-                    where="; ".join(places(table, entries) for table, entries in book.items()),
-                    remedy="paid and not settled: replay the settlement event; anything else: stop "
-                    "payouts for "
-                    "the paywall",
+                    f"{short(str(payment_hash))} once in each of {', '.join(tables)}, with one amount in "
+                    "msats",
+                    "; ".join(f"{table}: {each}" for table, each in zip(tables, told, strict=True)),
+                    "; ".join(found.where for found in entries if found) or at("payments"),
+                    "paid and not settled: replay the settlement event; anything else: stop payouts for the "
+                    "paywall",
                 )
 
     mutants = []
     for table in tables:
-        mutants.append(remove_rows(table, counted[table]))
-        mutants.append(
-            set_value(table, "amountMsats", lambda row: int(row["amountMsats"]) + 1, counted[table])
-        )
-        mutants.append(set_value(table, "paymentHash", _FORGED_HASH, counted[table]))
+        where = counted[table]
+        mutants += [
+            remove_rows(table, where),
+            set_value(table, "amountMsats", lambda row: int(row["amountMsats"]) + 1, where),
+            set_value(table, "paymentHash", _FORGED_HASH, where),
+        ]
     mutants.append(set_value("invoices", "status", "open", counted["invoices"]))
     mutants.append(duplicate_row("settlements", None))
     return Check("payments_agree()", judge, tuple(mutants), tables)
 
 
-def _denies(row: dict[str, Any], code: str | None) -> bool:
-    reason = row.get("denyReason")
-    return reason == code if code is not None else isinstance(reason, str) and bool(reason.strip())
-
-
-def _was_seen(evidence: Evidence, request_id: str) -> Iterator[Finding]:
-    if not rows(evidence, "records", requestId=request_id):
-        yield Finding(
-            expected=f"at least one record of request {request_id}",
-            seen="none: a request that nobody saw proves nothing",
-            where=at("records"),
-            remedy="take the request id from the purchase, or from x-oa-request-id of the answer",
-        )
+def _was_seen(evidence: Evidence, request_id: str) -> list[Finding]:
+    return rows(evidence, "records", requestId=request_id).expect_some(
+        f"at least one record of request {request_id}",
+        "take the request id from the purchase, or from x-oa-request-id of the answer",
+        "none: a request that nobody saw proves nothing",
+    )
 
 
 def payments_of(evidence: Evidence, request_id: str) -> Iterator[Finding]:
@@ -241,18 +214,16 @@ def payment_mutants(request_id: str) -> tuple[Mutant, ...]:
         payment = {"paymentHash": payment_hash, "amountMsats": 1, "status": "succeeded"}
         return evidence.with_table("payments", [*evidence.table("payments"), payment])
 
-    proof = "lightning_preimage:" + "f" * 24
-    claimed = set_value("records", "paymentProofRef", proof, {"requestId": request_id})
+    mine = {"requestId": request_id}
+    claimed = set_value("records", "paymentProofRef", "lightning_preimage:" + "f" * 24, mine)
     return (
-        altered(f"payments: {request_id} was paid after all", paid_after_all),
-        insert_row(
-            "settlements", {"settlementId": "set_forged", "requestId": request_id}, "the request is settled"
-        ),
+        Mutant(f"payments: {request_id} was paid after all", paid_after_all),
+        insert_row("settlements", {"settlementId": "set_forged", **mine}, "the request is settled"),
         claimed.named(f"records: one of {request_id} names a payment"),
     )
 
 
-def _names(evidence: Evidence, table: str, row: dict[str, Any], request_id: str) -> bool:
+def _names(evidence: Evidence, table: str, request_id: str, row: Row) -> bool:
     if row.get("requestId") == request_id:
         return True
     if table == "logs":

@@ -8,16 +8,16 @@ from typing import Any, Final
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.records import records_complete
 from pytest_l402.evidence.checks.selecting import (
-    PLATFORM,
+    Found,
     another_record,
     at,
     capped,
     derived,
     either,
+    is_of_platform,
     listed,
     matching,
     other_value,
-    places,
     proof_key,
     shown,
 )
@@ -67,14 +67,14 @@ def _faulty(evidence: Evidence) -> frozenset[str]:
 
 def _findings(evidence: Evidence, faulty: frozenset[str]) -> Iterator[Finding]:
     left_out = _keys_of(evidence, faulty)
-    payments: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    payments: dict[str, Found] = {}
     requests: dict[str, dict[str, set[str]]] = {}
     for index, row in enumerate(evidence.table("records")):
         key = proof_key(row.get("paymentProofRef"))
         if key is None or key in left_out or row.get("requestId") in faulty:
             continue
-        payments.setdefault(key, []).append((index, row))
-        if row.get("executor") in PLATFORM and row.get("requestId") is not None:
+        payments.setdefault(key, Found("records", ())).append((index, row))
+        if is_of_platform(row) and row.get("requestId") is not None:
             requests.setdefault(str(row["requestId"]), {}).setdefault(str(row.get("plane")), set()).add(
                 row["paymentProofRef"]
             )
@@ -91,11 +91,11 @@ def _findings(evidence: Evidence, faulty: frozenset[str]) -> Iterator[Finding]:
     yield from _unspoken(evidence, faulty, left_out, set(payments))
 
 
-def _one_payment(evidence: Evidence, key: str, spoken: list[tuple[int, dict[str, Any]]]) -> Iterator[Finding]:
+def _one_payment(evidence: Evidence, key: str, spoken: Found) -> Iterator[Finding]:
     stored = matching(evidence, "settlements", lambda row: proof_key(row.get("paymentProofRef")) == key)
     paid = matching(evidence, "payments", lambda row: proof_key(row.get("proofReference")) == key)
-    hosted = [(i, r) for i, r in spoken if r.get("executor") in PLATFORM]
-    where = places("records", spoken)
+    hosted = spoken.only(is_of_platform)
+    where = spoken.where
     amounts = {r["paidAmountMsats"] for _, r in spoken if r.get("paidAmountMsats") is not None}
     # Who names a payment of the hosted path knows its amount; a buyer that was cut off need not.
     amounts |= {r.get("paidAmountMsats") for _, r in hosted}
@@ -127,8 +127,7 @@ def _one_payment(evidence: Evidence, key: str, spoken: list[tuple[int, dict[str,
             seen=f"not known to: {', '.join(lacking)}",
             where=where,
             remedy=f"triage {listed(row.get('requestId') for _, row in hosted)}; if a fault was injected "
-            "on purpose, "
-            "declare the request as expected to be faulty",
+            "on purpose, declare the request as expected to be faulty",
         )
 
 
@@ -165,7 +164,7 @@ def _told_otherwise(plane: str, key: str, otherwise: Callable[[Any], Any] = othe
 
         def counts(row: Row) -> bool:
             proof = proof_key(row.get("paymentProofRef"))
-            mine = row.get("plane") == plane and row.get("executor") in PLATFORM and row.get(key) is not None
+            mine = row.get("plane") == plane and is_of_platform(row) and row.get(key) is not None
             return mine and proof is not None and proof not in left_out and row.get("requestId") not in faulty
 
         return set_value("records", key, lambda row: otherwise(row[key]), counts)

@@ -13,16 +13,16 @@ from pytest_l402.evidence.checks.selecting import (
     at,
     capped,
     expect_keys,
-    holds,
     listed,
     other_value,
+    others,
     proof_key,
     request_id_of,
     request_ids_of,
     rows,
     shown,
 )
-from pytest_l402.evidence.mutants import Mutant, drop_key, insert_row, remove_rows, set_value
+from pytest_l402.evidence.mutants import Mutant, drop_key, holds, insert_row, remove_rows, set_value
 from pytest_l402.evidence.tables import Evidence, Row
 
 _EMITTER = "mend the emitter of this record: all 19 keys, null where unknown, values as listed"
@@ -99,18 +99,15 @@ def same_value(field: str, *purchases: Bought, plane: str | None = None) -> Chec
     def judge(evidence: Evidence) -> Iterator[Finding]:
         values: dict[str, set[str]] = {}
         for request_id in ids:
-            found = [row.get(field) for _, row in rows(evidence, "records", requestId=request_id, **on_plane)]
-            present = [value for value in found if value is not None]
-            if not present:
-                yield Finding(
-                    expected=f"a record of request {request_id} with {field}"
-                    + (f" on plane {plane}" if plane else ""),
-                    seen=f"{len(found)} record(s), none of them with a value",
-                    where=at("records"),
-                    remedy="see whether that plane ran for this request, and what it knew when it did",
-                )
-            for value in present:
-                values.setdefault(_form(field, value), set()).add(shown(value))
+            found = rows(evidence, "records", requestId=request_id, **on_plane)
+            present = found.only(lambda row: row.get(field) is not None)
+            yield from present.expect_some(
+                f"a record of request {request_id} with {field}" + (f" on plane {plane}" if plane else ""),
+                "see whether that plane ran for this request, and what it knew when it did",
+                f"{len(found)} record(s), none of them with a value",
+            )
+            for _, row in present:
+                values.setdefault(_form(field, row[field]), set()).add(shown(row[field]))
         keys = {proof_key(value) for each in values.values() for value in each}
         apart = any(len(each) > 1 for each in values.values())
         if apart or (field == "paymentProofRef" and len(keys) > 1):
@@ -148,36 +145,22 @@ def _form(field: str, value: Any) -> str:
 def _some_record(name: str, fields: dict[str, Any]) -> Check:
     _expect_fields("some_record", fields)
 
-    def judge(evidence: Evidence) -> list[Finding]:
+    def differing(row: Row) -> list[str]:
+        return [key for key, value in fields.items() if not holds(row, {key: value})]
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
         if rows(evidence, "records", **fields):
-            return []
-        close, differing = _closest(evidence, fields)
-        there = {} if close is None else evidence.table("records")[close]
-        seen = _arguments({key: there.get(key) for key in differing})
-        return [
-            Finding(
-                expected=f"a record with {_arguments(fields)}",
-                seen="no record at all" if close is None else f"none; the closest one has {seen}",
-                where=at("records") if close is None else at("records", close),
-                remedy="see whether that plane was reached at all (its log, by oa_req=<request id>)",
-            )
-        ]
+            return
+        seen, where = "no record at all", at("records")
+        if known := evidence.table("records"):
+            index, closest = min(enumerate(known), key=lambda item: len(differing(item[1])))
+            there = {key: closest.get(key) for key in differing(closest)}
+            seen, where = f"none; the closest one has {_arguments(there)}", at("records", index)
+        remedy = "see whether that plane was reached at all (its log, by oa_req=<request id>)"
+        yield Finding(f"a record with {_arguments(fields)}", seen, where, remedy)
 
-    mutants = [remove_rows("records", fields)]
-    mutants += [
-        set_value("records", key, other_value(value), fields, every=True) for key, value in fields.items()
-    ]
-    return Check(name, judge, tuple(mutants), ("records",))
-
-
-def _closest(evidence: Evidence, fields: dict[str, Any]) -> tuple[int | None, list[str]]:
-    best: int | None = None
-    differing = list(fields)
-    for index, row in enumerate(evidence.table("records")):
-        missing = [key for key, value in fields.items() if not holds(row, {key: value})]
-        if best is None or len(missing) < len(differing):
-            best, differing = index, missing
-    return best, differing
+    mutants = (remove_rows("records", fields), *others("records", fields))
+    return Check(name, judge, mutants, ("records",))
 
 
 def _contract_findings(evidence: Evidence, only: frozenset[str] | None) -> Iterator[Finding]:

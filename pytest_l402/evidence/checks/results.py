@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from pytest_l402.evidence.check import Check, Finding
-from pytest_l402.evidence.checks.selecting import at, listed, other_value, rows, shown
-from pytest_l402.evidence.mutants import Mutant, drop_key, duplicate_row, remove_rows, set_value
+from pytest_l402.evidence.checks.selecting import at, listed, other_value, others, reach, rows, shown
+from pytest_l402.evidence.mutants import Mutant, drop_key, duplicate_row, insert_row, remove_rows, set_value
 from pytest_l402.evidence.tables import Evidence, Row
 
 
@@ -22,10 +22,9 @@ def result_shows(table: str, **fields: Any) -> Check:
     wanted = {name.replace("__", "."): value for name, value in fields.items()}
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        found = evidence.table(table)
-        if len(found) != 1:
-            yield Finding("one result", f"{len(found)}", at(table), "run the procedure once")
-        for row in found:
+        found = rows(evidence, table)
+        yield from found.expect_one("one result", "run the procedure once")
+        for _, row in found:
             for key, value in wanted.items():
                 seen = _reach(row, key)
                 if seen != value or type(seen) is not type(value):
@@ -73,20 +72,13 @@ def some_row(table: str, **fields: Any) -> Check:
     if not fields:
         raise ValueError("some_row: expected at least one field, saw none")
 
-    def judge(evidence: Evidence) -> Iterator[Finding]:
-        if not rows(evidence, table, **fields):
-            yield Finding(
-                ", ".join(f"{key} {shown(value)}" for key, value in fields.items()),
-                "no such row",
-                at(table),
-                "see what the procedure recorded instead, row by row",
-            )
+    def judge(evidence: Evidence) -> list[Finding]:
+        return rows(evidence, table, **fields).expect_some(
+            _values(fields), "see what the procedure recorded instead, row by row", "no such row"
+        )
 
-    mutants = [set_value(table, key, other_value(value), fields, every=True) for key, value in fields.items()]
-    mutants.append(remove_rows(table, fields))
-    return Check(
-        f"some_row({table}: {', '.join(map(shown, fields.values()))})", judge, tuple(mutants), (table,)
-    )
+    mutants = (*others(table, fields), remove_rows(table, fields))
+    return Check(f"some_row({table}: {', '.join(map(shown, fields.values()))})", judge, mutants, (table,))
 
 
 def no_row(table: str, witness: str, **fields: Any) -> Check:
@@ -94,19 +86,13 @@ def no_row(table: str, witness: str, **fields: Any) -> Check:
     if not fields:
         raise ValueError("no_row: expected at least one field, saw none")
 
-    def judge(evidence: Evidence) -> Iterator[Finding]:
-        for index, _ in rows(evidence, table, **fields):
-            yield Finding(
-                f"no row with {', '.join(f'{key} {shown(value)}' for key, value in fields.items())}",
-                "one",
-                at(table, index),
-                "find out which part wrote it although the step before had refused",
-            )
+    def judge(evidence: Evidence) -> list[Finding]:
+        return rows(evidence, table, **fields).expect_none(
+            f"no row with {_values(fields)}",
+            "find out which part wrote it although the step before had refused",
+        )
 
-    def with_one(evidence: Evidence) -> Evidence:
-        return evidence.with_table(table, [*evidence.table(table), dict(fields)])
-
-    mutants = (Mutant(f"{table}: a row that ought not to be", with_one),)
+    mutants = (insert_row(table, fields, "a row that ought not to be"),)
     return Check(f"no_row({table}: {', '.join(map(shown, fields.values()))})", judge, mutants, (witness,))
 
 
@@ -115,7 +101,8 @@ _ABSENT: Final = object()
 
 
 def _reach(row: Row, key: str) -> Any:
-    value: Any = row
-    for step in key.split("."):
-        value = value.get(step, _ABSENT) if isinstance(value, dict) else _ABSENT
-    return value
+    return reach(row, key, _ABSENT)
+
+
+def _values(fields: Row) -> str:
+    return ", ".join(f"{key} {shown(value)}" for key, value in fields.items())

@@ -9,19 +9,16 @@ from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.payments import MOVED, payment_mutants, payments_of
 from pytest_l402.evidence.checks.selecting import (
-    PLATFORM,
     Bought,
     Found,
-    altered,
     at,
     derived,
-    is_success,
+    is_accepted,
+    is_of_platform,
     is_told,
     listed,
     matching,
-    missing,
     payment_hash_of,
-    places,
     request_id_of,
     rows,
     short,
@@ -59,43 +56,30 @@ def cached_request(first: Bought, second: Bought) -> Check:
                     "one",
                 )
         for table in ("invoices", "settlements"):
-            for index, _ in rows(evidence, table, requestId=two):
-                yield Finding(
-                    expected=f"no row of {table} for request {two}, which reuses a payment",
-                    seen="one",
-                    where=at(table, index),
-                    remedy="the gateway challenged a credential that was good: see its refusal in exchanges",
-                )
+            yield from rows(evidence, table, requestId=two).expect_none(
+                f"no row of {table} for request {two}, which reuses a payment",
+                "the gateway challenged a credential that was good: see its refusal in exchanges",
+            )
         proofs = {row.get("paymentProofRef") for _, row in rows(evidence, "settlements", requestId=one)}
         replays = told(evidence, two, "settlement")
-        if not any(
-            row.get("cacheHit") is True and row.get("paymentProofRef") in proofs for _, row in replays
-        ):
+        seen = [(row.get("cacheHit"), row.get("paymentProofRef")) for _, row in replays]
+        if not any(hit is True and proof in proofs for hit, proof in seen):
             yield Finding(
-                expected=f"a settlement record of request {two} with cacheHit=true and proof "
-                f"{listed(proofs)}",
-                seen="; ".join(
-                    f"cacheHit={shown(r.get('cacheHit'))} {shown(r.get('paymentProofRef'))}"
-                    for _, r in replays
-                )
-                or "none",
-                where=places("records", replays),
-                remedy="the store did not see that this settlement exists: look for it by payment hash",
+                f"a settlement record of request {two} with cacheHit=true and proof {listed(proofs)}",
+                "; ".join(f"cacheHit={shown(hit)} {shown(proof)}" for hit, proof in seen) or "none",
+                replays.where,
+                "the store did not see that this settlement exists: look for it by payment hash",
             )
 
-    delivered: Where = _is_accepted(two)
+    delivered, replayed = is_accepted(two), is_told(two, "settlement")
     mutants = (
-        set_value("records", "cacheHit", False, is_told(two, "settlement"), every=True),
-        change_proof("records", is_told(two, "settlement"), every=True),
-        remove_rows("records", is_told(two, "settlement")),
+        set_value("records", "cacheHit", False, replayed, every=True),
+        change_proof("records", replayed, every=True),
+        remove_rows("records", replayed),
         set_value("exchanges", "credentialDigest", "sha256:" + "f" * 16, delivered),
         remove_rows("exchanges", delivered),
-        insert_row(
-            "invoices", {"invoiceId": "inv_forged", "requestId": two}, "the second request has an invoice"
-        ),
-        insert_row(
-            "settlements", {"settlementId": "set_forged", "requestId": two}, "the second request is settled"
-        ),
+        insert_row("invoices", {"requestId": two}, "the second request has an invoice"),
+        insert_row("settlements", {"requestId": two}, "the second request is settled"),
     )
     return Check(f"cached_request({one}, {two})", judge, mutants, ("records", "exchanges", "settlements"))
 
@@ -107,39 +91,30 @@ def not_reused(first: Bought, second: Bought) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         bought, again = _accepted(evidence, one), _accepted(evidence, two)
         yield from _undelivered({one: bought, two: again})
-        for key in ("credentialDigest", "paymentHash"):
-            old = {row.get(key) for _, row in bought}
-            for index, row in again:
-                if row.get(key) in old:
-                    yield Finding(
-                        expected=f"a {key} of request {two} that request {one} did not have",
-                        seen=shown(row.get(key)),
-                        where=at("exchanges", index),
-                        remedy="the gateway accepted a credential past its end: check its caveats and its "
-                        "root key",
-                    )
+        for key, index, value in _shared(bought, again, "credentialDigest", "paymentHash"):
+            yield Finding(
+                f"a {key} of request {two} that request {one} did not have",
+                shown(value),
+                at("exchanges", index),
+                "the gateway accepted a credential past its end: check its caveats and its root key",
+            )
         mine = rows(evidence, "settlements", requestId=two)
-        if not mine:
-            yield missing("settlements", f"a settlement of request {two}", "triage that request")
-        for key in ("paymentHash", "paymentProofRef"):
-            old = {row.get(key) for _, row in rows(evidence, "settlements", requestId=one)}
-            for index, row in mine:
-                if row.get(key) in old:
-                    yield Finding(
-                        expected=f"a {key} of its own for the settlement of request {two}",
-                        seen=f"that of request {one}: {shown(row.get(key))}",
-                        where=at("settlements", index),
-                        remedy="two purchases settled as one: compare the invoices",
-                    )
+        yield from mine.expect_some(f"a settlement of request {two}", "triage that request")
+        theirs = rows(evidence, "settlements", requestId=one)
+        for key, index, value in _shared(theirs, mine, "paymentHash", "paymentProofRef"):
+            expected = f"a {key} of its own for the settlement of request {two}"
+            seen, remedy = f"that of request {one}", "two purchases settled as one: compare the invoices"
+            yield Finding(expected, f"{seen}: {shown(value)}", at("settlements", index), remedy)
+
+    def settled_first(row: Row) -> bool:
+        return row.get("requestId") == one
 
     mutants = (
-        _take_over("exchanges", "credentialDigest", _is_accepted(one), _is_accepted(two)),
-        _take_over("exchanges", "paymentHash", _is_accepted(one), _is_accepted(two)),
-        _take_over("settlements", "paymentHash", lambda row: row.get("requestId") == one, {"requestId": two}),
-        _take_over(
-            "settlements", "paymentProofRef", lambda row: row.get("requestId") == one, {"requestId": two}
-        ),
-        remove_rows("exchanges", _is_accepted(two)),
+        _take_over("exchanges", "credentialDigest", is_accepted(one), is_accepted(two)),
+        _take_over("exchanges", "paymentHash", is_accepted(one), is_accepted(two)),
+        _take_over("settlements", "paymentHash", settled_first, {"requestId": two}),
+        _take_over("settlements", "paymentProofRef", settled_first, {"requestId": two}),
+        remove_rows("exchanges", is_accepted(two)),
         remove_rows("settlements", {"requestId": two}),
     )
     return Check(f"not_reused({one}, {two})", judge, mutants, ("exchanges", "settlements"))
@@ -153,12 +128,10 @@ def no_second_payment(first: Bought, second: Bought) -> Check:
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         refused = rows(evidence, "exchanges", requestId=two, status=401, credential="refused")
-        if not refused:
-            yield missing(
-                "exchanges",
-                f"a 401 to request {two}, for a credential that it presented",
-                "without a refusal nothing was rehearsed: see what the gateway answered instead",
-            )
+        yield from refused.expect_some(
+            f"a 401 to request {two}, for a credential that it presented",
+            "without a refusal nothing was rehearsed: see what the gateway answered instead",
+        )
         yield from payments_of(evidence, two)
         for index, request_id in _paid_elsewhere(evidence, one, two):
             yield Finding(
@@ -167,17 +140,16 @@ def no_second_payment(first: Bought, second: Bought) -> Check:
                 where=at("payments", index),
                 remedy="the buyer asked anew under another request id: see why it took a 401 for a price",
             )
-        if not rows(evidence, "settlements", requestId=one):
-            yield missing(
-                "settlements", f"a settlement of request {one}", "the first purchase must be a paid one"
-            )
+        yield from rows(evidence, "settlements", requestId=one).expect_some(
+            f"a settlement of request {one}", "the first purchase must be a paid one"
+        )
 
     where = {"requestId": two, "status": 401}
     mutants = (
         set_value("exchanges", "status", 402, where, every=True),
         set_value("exchanges", "credential", "absent", where, every=True),
         *payment_mutants(two),
-        altered("payments: another request was paid instead", lambda e: _pay_elsewhere(e, one)),
+        Mutant("payments: another request was paid instead", lambda e: _pay_elsewhere(e, one)),
         remove_rows("settlements", {"requestId": one}),
     )
     return Check(f"no_second_payment({one}, {two})", judge, mutants, ("exchanges", "settlements"))
@@ -189,31 +161,22 @@ def idempotent_replay(purchase: Bought) -> Check:
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         stored = rows(evidence, "settlements", paymentHash=payment_hash)
+        yield from stored.expect_one(
+            f"one settlement of payment {short(payment_hash)}",
+            "ingest is not idempotent, or never ran: compare the settlement ids",
+        )
         if len(stored) != 1:
-            yield Finding(
-                expected=f"one settlement of payment {short(payment_hash)}",
-                seen=f"{len(stored)}",
-                where=places("settlements", stored),
-                remedy="ingest is not idempotent, or never ran: compare the settlement ids",
-            )
             return
         row = stored[0][1]
-        proof = row.get("paymentProofRef")
-        spoken = [
-            (index, record)
-            for index, record in rows(evidence, "records", paymentProofRef=proof, plane="settlement")
-            if record.get("executor") in PLATFORM
-        ]
-        for hit, what in ((False, "the first settlement"), (True, "its replay")):
-            found = [index for index, record in spoken if record.get("cacheHit") is hit]
-            if not found or (not hit and len(found) != 1):
+        told_of = {"paymentProofRef": row.get("paymentProofRef"), "plane": "settlement"}
+        for hit, what, often in ((False, "the first settlement", ", once"), (True, "its replay", "")):
+            found = rows(evidence, "records", **told_of, cacheHit=hit).only(is_of_platform)
+            if not found or (often and len(found) != 1):
                 yield Finding(
-                    expected=f"{what} on record: plane=settlement, cacheHit={shown(hit)}"
-                    + ("" if hit else ", once"),
-                    seen=f"{len(found)} such record(s)",
-                    where=at("records", *found),
-                    remedy="present the same credential twice; the store must say whether the settlement "
-                    "existed",
+                    f"{what} on record: plane=settlement, cacheHit={shown(hit)}{often}",
+                    f"{len(found)} such record(s)",
+                    found.where,
+                    "present the same credential twice; the store must say whether the settlement existed",
                 )
         for index, conflict in rows(evidence, "conflicts", settlementId=row.get("settlementId")):
             yield Finding(
@@ -225,21 +188,18 @@ def idempotent_replay(purchase: Bought) -> Check:
 
     here = {"paymentHash": payment_hash}
 
-    def stored_row(evidence: Evidence) -> Row | None:
-        return next((row for _, row in rows(evidence, "settlements", **here)), None)
-
     def conflict_row(evidence: Evidence) -> Row | None:
-        row = stored_row(evidence)
-        return None if row is None else {"settlementId": row.get("settlementId"), "field": "amountMsats"}
+        for _, row in rows(evidence, "settlements", **here):
+            return {"settlementId": row.get("settlementId"), "field": "amountMsats"}
+        return None
 
     def of_this(cache_hit: bool) -> Mutant:
         def find(evidence: Evidence) -> Mutant | None:
-            row = stored_row(evidence)
-            if row is None:
-                return None
-            proof = row.get("paymentProofRef")
-            fields = {"paymentProofRef": proof, "cacheHit": cache_hit, "plane": "settlement"}
-            return set_value("records", "cacheHit", not cache_hit, fields, every=True)
+            for _, row in rows(evidence, "settlements", **here):
+                proof = row.get("paymentProofRef")
+                fields = {"paymentProofRef": proof, "cacheHit": cache_hit, "plane": "settlement"}
+                return set_value("records", "cacheHit", not cache_hit, fields, every=True)
+            return None
 
         told_as = "replayed" if not cache_hit else "new"
         return derived(f"records: every settlement record of this proof says {told_as}", find)
@@ -260,15 +220,11 @@ def settlement_conflict(settlement_id: str, field: str) -> Check:
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         refused = rows(evidence, "conflicts", **where)
-        if not refused:
-            yield missing(
-                "conflicts", f"a refused {field} for {settlement_id}", "the store took or ignored it: look"
-            )
+        yield from refused.expect_some(
+            f"a refused {field} for {settlement_id}", "the store took or ignored it: look"
+        )
         stored = rows(evidence, "settlements", settlementId=settlement_id)
-        if len(stored) != 1:
-            yield missing(
-                "settlements", f"settlement {settlement_id}, once", "a conflict must change nothing"
-            )
+        yield from stored.expect_one(f"settlement {settlement_id}, once", "a conflict must change nothing")
         for _, row in stored:
             for index, conflict in refused:
                 kept = shown(conflict.get("kept"))
@@ -298,12 +254,17 @@ def settlement_conflict(settlement_id: str, field: str) -> Check:
 
 def _undelivered(deliveries: Mapping[str, Found]) -> Iterator[Finding]:
     for request_id, found in deliveries.items():
-        if not found:
-            yield missing(
-                "exchanges",
-                f"a delivery to request {request_id} for an accepted credential",
-                "see why the gateway refused it (its exchanges and log by oa_req=<id>)",
-            )
+        yield from found.expect_some(
+            f"a delivery to request {request_id} for an accepted credential",
+            "see why the gateway refused it (its exchanges and log by oa_req=<id>)",
+        )
+
+
+def _shared(first: Found, second: Found, *keys: str) -> Iterator[tuple[str, int, Any]]:
+    """Each key, index and value of a second row that a first one has as well."""
+    for key in keys:
+        old = {row.get(key) for _, row in first}
+        yield from ((key, index, row.get(key)) for index, row in second if row.get(key) in old)
 
 
 def _paid_elsewhere(evidence: Evidence, one: str, two: str) -> Iterator[tuple[int, Any]]:
@@ -333,15 +294,7 @@ def _pay_elsewhere(evidence: Evidence, one: str) -> Evidence:
 
 
 def _accepted(evidence: Evidence, request_id: str) -> Found:
-    return matching(evidence, "exchanges", _is_accepted(request_id))
-
-
-def _is_accepted(request_id: str) -> Callable[[Row], bool]:
-    def matches(row: Row) -> bool:
-        accepted = row.get("requestId") == request_id and row.get("credential") == "accepted"
-        return accepted and is_success(row.get("status"))
-
-    return matches
+    return matching(evidence, "exchanges", is_accepted(request_id))
 
 
 def _take_over(table: str, key: str, source: Callable[[Row], bool], target: Where) -> Mutant:

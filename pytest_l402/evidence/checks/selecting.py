@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -10,18 +10,53 @@ from pytest_l402.boundary import printable
 from pytest_l402.boundary.text_safety import suggestion
 from pytest_l402.contract import REQUIRED_KEYS, CamelDocument, DocumentError, proof_join_key
 from pytest_l402.evidence.check import Finding
-from pytest_l402.evidence.mutants import Mutant, insert_row, other_proof
+from pytest_l402.evidence.mutants import Mutant, holds, insert_row, other_proof, set_value
 from pytest_l402.evidence.tables import Evidence, Row
 from pytest_l402.triage.correlation import flow_request_ids
 
 Bought: TypeAlias = Any
 """A request id, or a purchase: anything with `request_id`, and `payment_hash` where a check needs it."""
 
-Found: TypeAlias = list[tuple[int, dict[str, Any]]]
-"""Rows of one table, each with its index."""
-
 PLATFORM = ("gateway", "system")
 """The executors of the hosted path; what `desktop` says is the buyer's own story."""
+
+
+class Found(list[tuple[int, dict[str, Any]]]):
+    """Rows of one table, each with its index, and the findings if they are not as expected."""
+
+    def __init__(self, table: str, found: Iterable[tuple[int, dict[str, Any]]]) -> None:
+        super().__init__(found)
+        self.table = table
+
+    @property
+    def where(self) -> str:
+        """Where these rows are."""
+        return at(self.table, *(index for index, _ in self))
+
+    def only(self, matches: Callable[[Row], object]) -> Found:
+        """Those of them that `matches` holds for."""
+        return Found(self.table, ((index, row) for index, row in self if matches(row)))
+
+    def expect_some(self, what: str, remedy: str, seen: str = "none") -> list[Finding]:
+        """A finding if there is no row."""
+        return [] if self else [Finding(what, seen, at(self.table), remedy)]
+
+    def expect_one(self, what: str, remedy: str) -> list[Finding]:
+        """A finding unless there is exactly one row."""
+        return [] if len(self) == 1 else [Finding(what, f"{len(self)}", self.where, remedy)]
+
+    def expect_none(self, what: str, remedy: str, seen: str = "one") -> list[Finding]:
+        """A finding for each row."""
+        return [Finding(what, seen, at(self.table, index), remedy) for index, _ in self]
+
+    def expect(self, key: str, wanted: Collection[Any], remedy: str) -> list[Finding]:
+        """A finding for each row in which a dotted key leads to none of the wanted values."""
+        told = [(index, reach(row, key)) for index, row in self]
+        return [
+            Finding(f"{key} {listed(wanted)}", shown(seen), at(self.table, index), remedy)
+            for index, seen in told
+            if not any(holds({key: seen}, {key: value}) for value in wanted)
+        ]
 
 
 def request_id_of(purchase: Bought) -> str:
@@ -51,19 +86,12 @@ def payment_hash_of(purchase: Bought) -> str | None:
 
 def rows(evidence: Evidence, table: str, **fields: Any) -> Found:
     """The rows of a table whose keys hold these values, each with its index. `True` is not 1 here."""
-    return [(index, row) for index, row in enumerate(evidence.table(table)) if holds(row, fields)]
-
-
-def holds(row: Row, fields: Row) -> bool:
-    """Whether a row has every one of these values, of the same type."""
-    return all(
-        key in row and type(row[key]) is type(value) and row[key] == value for key, value in fields.items()
-    )
+    return matching(evidence, table, lambda row: holds(row, fields))
 
 
 def matching(evidence: Evidence, table: str, matches: Callable[[Row], object]) -> Found:
     """The rows of a table that `matches` holds for, each with its index."""
-    return [(index, row) for index, row in enumerate(evidence.table(table)) if matches(row)]
+    return Found(table, enumerate(evidence.table(table))).only(matches)
 
 
 def told(evidence: Evidence, request_id: str, plane: str) -> Found:
@@ -75,15 +103,19 @@ def is_told(request_id: str, plane: str) -> Callable[[Row], bool]:
     """What holds for a record of the request in which the platform speaks for a plane."""
 
     def matches(row: Row) -> bool:
-        mine = row.get("requestId") == request_id and row.get("plane") == plane
-        return mine and row.get("executor") in PLATFORM
+        return row.get("requestId") == request_id and row.get("plane") == plane and is_of_platform(row)
 
     return matches
 
 
+def is_of_platform(row: Row) -> bool:
+    """Whether the platform, not the buyer, speaks in a record."""
+    return row.get("executor") in PLATFORM
+
+
 def is_hosted_payment(row: Row) -> bool:
     """Whether the platform speaks in a record for a plane that knows of payments."""
-    return row.get("executor") in PLATFORM and row.get("plane") in ("gateway", "settlement", "ui")
+    return is_of_platform(row) and row.get("plane") in ("gateway", "settlement", "ui")
 
 
 def is_success(status: object) -> bool:
@@ -91,15 +123,25 @@ def is_success(status: object) -> bool:
     return isinstance(status, int) and 200 <= status < 300
 
 
+def is_accepted(request_id: str) -> Callable[[Row], bool]:
+    """What holds for an exchange in which the request was delivered for an accepted credential."""
+
+    def matches(row: Row) -> bool:
+        mine = row.get("requestId") == request_id and row.get("credential") == "accepted"
+        return mine and is_success(row.get("status"))
+
+    return matches
+
+
 def logs_request(row: Row, request_id: str) -> bool:
     """Whether a log line names the request; as a whole word, or a longer id would be found by a shorter."""
     return f"oa_req={request_id}" in str(row.get("line", "")).split()
 
 
-def reach(row: Any, path: str) -> Any:
-    """What a dotted path leads to in a row; None where it leads nowhere."""
+def reach(row: Any, path: str, absent: Any = None) -> Any:
+    """What a dotted path leads to in a row; `absent` where it leads nowhere."""
     for step in path.split("."):
-        row = row.get(step) if isinstance(row, dict) else None
+        row = row.get(step, absent) if isinstance(row, dict) else absent
     return row
 
 
@@ -127,16 +169,6 @@ def at(table: str, *indexes: int) -> str:
     lines = ", ".join(str(index + 1) for index in indexes[:5])
     more = f" and {len(indexes) - 5} more" if len(indexes) > 5 else ""
     return f"{table}.jsonl line{'s' if len(indexes) > 1 else ''} {lines}{more}"
-
-
-def places(table: str, found: Found) -> str:
-    """Where these rows are."""
-    return at(table, *(index for index, _ in found))
-
-
-def missing(table: str, what: str, remedy: str) -> Finding:
-    """The finding that no row of a table is what was looked for."""
-    return Finding(what, "none", at(table), remedy)
 
 
 def shown(value: Any) -> str:
@@ -168,6 +200,11 @@ def other_value(value: Any) -> Any:
         return value + 1
     text = str(value)
     return other_proof(text) if text.startswith(("lightning_preimage:", "preimage:")) else f"{text}-other"
+
+
+def others(table: str, fields: Row) -> tuple[Mutant, ...]:
+    """One mutant a field: another value of it in every row that has all of these."""
+    return tuple(set_value(table, key, other_value(fields[key]), fields, every=True) for key in fields)
 
 
 def expect_keys(fields: Iterable[str]) -> None:
@@ -216,11 +253,6 @@ def another_record(fields: Row, what: str) -> Mutant:
     return insert_row("records", make, what)
 
 
-def altered(name: str, change: Callable[[Evidence], Evidence]) -> Mutant:
-    """An alteration that no other constructor names."""
-    return Mutant(name, change)
-
-
 def derived(name: str, find: Callable[[Evidence], Mutant | None]) -> Mutant:
     """The alteration that `find` finds for the evidence at hand, if there is one."""
 
@@ -235,6 +267,11 @@ def records_of(flow: Row) -> list[dict[str, Any]]:
     """The records that a flow of the local artifact holds."""
     inner = flow.get("observabilityRecords")
     return [record for record in inner if isinstance(record, dict)] if isinstance(inner, list) else []
+
+
+def with_records(flow: Row, inner: Iterable[Row]) -> dict[str, Any]:
+    """The flow with other records in it."""
+    return {**flow, "observabilityRecords": list(inner)}
 
 
 def flows_changed(
