@@ -49,14 +49,14 @@ class Deployment(CamelDocument):
     """
 
     deployment_id: Text
-    paywall_id: Text | None
-    owner_id: Text | None
+    paywall_id: Text | None = None
+    owner_id: Text | None = None
     config_hash: Text
-    image_digest: Text | None
+    image_digest: Text | None = None
     status: Annotated[DeploymentStatus, member_of(DeploymentStatus)]
     diagnostics: dict[str, Any]
-    applied_at_ms: EpochMs | None
-    rolled_back_from: Text | None
+    applied_at_ms: EpochMs | None = None
+    rolled_back_from: Text | None = None
     created_at_ms: EpochMs
     updated_at_ms: EpochMs
     request_id: Text

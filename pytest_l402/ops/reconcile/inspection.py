@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from pytest_l402.boundary import printable
 from pytest_l402.contract import DeploymentStatus, ExecutionPath
@@ -22,7 +23,7 @@ from pytest_l402.ops.reconcile.probe_targets import of_unknown_price
 from pytest_l402.ops.reconcile.probing import StageFailed, probe_stage
 from pytest_l402.ops.reconcile.reconciler import check_order
 from pytest_l402.ops.reconcile.records import observations
-from pytest_l402.ops.reconcile.steps import PROBES, Stage, step_of
+from pytest_l402.ops.reconcile.steps import PROBES, Stage
 from pytest_l402.ops.reconcile.summary import Failure, ReconcileSummary
 
 
@@ -66,15 +67,12 @@ def _inspected(
     image_digest: str | None,
 ) -> ReconcileSummary:
     if not compilation.valid:
-        code = step_of(Stage.COMPILE).code
-        return _summary(
-            request_id, compilation, (), failure=Failure(code=code, stage=Stage.COMPILE, reason=code.value)
-        )
+        return _summary(request_id, compilation, (), failure=Failure.at(Stage.COMPILE))
     wanted = targets(compilation)
     try:
         active = gateway.active(request_id=request_id)
     except Exception as error:
-        unknown = _failure(Stage.ACTIVE_LOOKUP, reason_of(error))
+        unknown = Failure.at(Stage.ACTIVE_LOOKUP, reason_of(error))
         return _summary(request_id, compilation, _probed(probes, wanted, request_id)[0], failure=unknown)
     is_deployed = active is not None and active.config_hash == compilation.config_hash
     passed, failure = _probed(probes, wanted if is_deployed else of_unknown_price(wanted), request_id)
@@ -92,7 +90,7 @@ def _probed(
             probe_stage(probes, stage, targets, request_id)
             passed.append(stage)
         except StageFailed as failed:
-            failure = failure or _failure(stage, failed.reason)
+            failure = failure or Failure.at(stage, failed.reason)
     return tuple(passed), failure
 
 
@@ -110,10 +108,6 @@ def _what_is_wrong(
     return None
 
 
-def _failure(stage: Stage, reason: str) -> Failure:
-    return Failure(code=step_of(stage).code, stage=stage, reason=reason)
-
-
 def _summary(
     request_id: str,
     compilation: Compilation,
@@ -124,6 +118,8 @@ def _summary(
     reason: str | None = None,
 ) -> ReconcileSummary:
     status = DeploymentStatus.APPLIED if reason is None else DeploymentStatus.PENDING
+    told: dict[str, Any] = {f"{stage.value}_ok": stage in passed for stage in PROBES}
+    told |= {"failure_reason": reason} | {f"failure_{name}": value for name, value in failure or ()}
     return ReconcileSummary(
         request_id=request_id,
         execution_path=ExecutionPath.HOSTED_NODE,
@@ -133,13 +129,6 @@ def _summary(
         diagnostics=tuple(item.to_json() for item in compilation.diagnostics),
         deployment_status=DeploymentStatus.FAILED if failure is not None else status,
         deployment_id=deployment_id(request_id) if active is None else active.deployment_id,
-        health_ok=Stage.HEALTH in passed,
-        challenge_ok=Stage.CHALLENGE in passed,
-        proxy_ok=Stage.PROXY in passed,
-        failure_code=None if failure is None else failure.code,
-        failure_stage=None if failure is None else failure.stage,
-        failure_reason=reason if failure is None else failure.reason,
-        original_failure_code=None,
         image_digest=None if active is None else active.image_digest,
-        rolled_back_from=None,
+        **told,
     )

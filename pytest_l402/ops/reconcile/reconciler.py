@@ -190,9 +190,8 @@ class Reconciler:
                     intent = self._probe(intent, stage)
                 return self._book.applied(intent)
             except StageFailed as failed:
-                step = step_of(failed.stage)
-                failure = Failure(code=step.code, stage=failed.stage, reason=failed.reason)
-                if not step.may_have_changed:
+                failure = Failure.at(failed.stage, failed.reason)
+                if not step_of(failed.stage).may_have_changed:
                     return self._book.failed(intent, failure)
                 self._ledger.note_undoing(intent.request_id, failure)
                 self._at(Failpoint.UNDO_WRITTEN)
@@ -267,13 +266,12 @@ class Reconciler:
         if intent.outcome is not None:
             return intent.outcome
         if not intent.valid:
-            code, stage = FailureCode.COMPILE_VALIDATION_FAILED, Stage.COMPILE
-            return self._book.failed(intent, Failure(code=code, stage=stage, reason=code.value))
+            return self._book.failed(intent, Failure.at(Stage.COMPILE))
         step = next_step(intent.passed)
         if intent.undoing is None and step is None:
             return self._book.applied(intent)
         if intent.undoing is None and step is not None:
-            failure = Failure(code=step.code, stage=step.stage, reason=INTERRUPTED)
+            failure = Failure.at(step.stage, INTERRUPTED)
             if not intent.previous_known:
                 return self._book.failed(intent, failure)
         else:

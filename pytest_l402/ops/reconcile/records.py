@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 from pytest_l402.contract import DeploymentStatus, ExecutionPath, ObservabilityRecord, Plane, Speaker
@@ -9,7 +10,7 @@ from pytest_l402.harness.observation import observation
 from pytest_l402.ops.compile.compilation import Compilation
 from pytest_l402.ops.reconcile.deployments import COMPILED, Deployment, GatewayEvent, Intent, deployment_id
 from pytest_l402.ops.reconcile.ports import ActiveDeployment
-from pytest_l402.ops.reconcile.steps import Stage
+from pytest_l402.ops.reconcile.steps import PROBES, Stage
 from pytest_l402.ops.reconcile.summary import Failure, ReconcileSummary
 
 RECONCILE_ENDPOINT = "/api/lightning/paywalls/reconcile"
@@ -30,25 +31,17 @@ def outcome(
     restored: ActiveDeployment | None = None,
 ) -> ReconcileSummary:
     """Return the summary of a run that ended; `restored` is what runs again after a verified rollback."""
-    progress = intent.progress()
-    return ReconcileSummary(
-        request_id=intent.request_id,
-        execution_path=ExecutionPath.HOSTED_NODE,
-        config_hash=intent.config_hash,
-        rule_count=intent.rule_count,
-        valid=intent.valid,
-        diagnostics=intent.diagnostics,
-        deployment_status=status,
-        deployment_id=intent.deployment_id,
-        health_ok=progress["healthOk"],
-        challenge_ok=progress["challengeOk"],
-        proxy_ok=progress["proxyOk"],
-        failure_code=None if failure is None else failure.code,
-        failure_stage=None if failure is None else failure.stage,
-        failure_reason=None if failure is None else failure.reason,
-        original_failure_code=None if original is None else original.code,
-        image_digest=image_digest,
-        rolled_back_from=None if restored is None else restored.config_hash,
+    return ReconcileSummary.model_validate(
+        dict(intent)
+        | {f"{stage.value}_ok": stage in intent.passed for stage in PROBES}
+        | {f"failure_{name}": value for name, value in failure or ()}
+        | {
+            "execution_path": ExecutionPath.HOSTED_NODE,
+            "deployment_status": status,
+            "original_failure_code": None if original is None else original.code,
+            "image_digest": image_digest,
+            "rolled_back_from": None if restored is None else restored.config_hash,
+        }
     )
 
 
@@ -80,8 +73,6 @@ def deployment_row(
     now_ms = max(now_ms, intent.started_at_ms)
     return Deployment(
         deployment_id=intent.deployment_id,
-        paywall_id=None,
-        owner_id=None,
         config_hash=intent.config_hash,
         image_digest=None if summary is None else summary.image_digest,
         status=status,
@@ -108,18 +99,13 @@ def compiled_row(compilation: Compilation, request_id: str, now_ms: int) -> Depl
     }
     return Deployment(
         deployment_id=deployment_id(request_id, COMPILED),
-        paywall_id=None,
-        owner_id=None,
         config_hash=compilation.config_hash,
-        image_digest=None,
         status=DeploymentStatus.PENDING if compilation.valid else DeploymentStatus.FAILED,
         diagnostics={
             "diagnostics": [item.to_json() for item in compilation.diagnostics],
             "metadata": metadata,
             "requestId": request_id,
         },
-        applied_at_ms=None,
-        rolled_back_from=None,
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
         request_id=request_id,
@@ -159,21 +145,18 @@ def observations(
     Source: runbook lightning-ops, smoke:observability.
     """
     all_ok = summary.health_ok and summary.challenge_ok and summary.proxy_ok
-    control = observation(
+    told = partial(observation, execution_path=ExecutionPath.HOSTED_NODE, request_id=summary.request_id)
+    control = told(
         plane=Plane.CONTROL,
         executor=Speaker.SYSTEM,
-        execution_path=ExecutionPath.HOSTED_NODE,
         observed_at_ms=control_at_ms,
-        request_id=summary.request_id,
         endpoint=RECONCILE_ENDPOINT,
         deny_reason=None if summary.failure_code is None else summary.failure_code.value,
     )
-    gateway = observation(
+    gateway = told(
         plane=Plane.GATEWAY,
         executor=Speaker.GATEWAY,
-        execution_path=ExecutionPath.HOSTED_NODE,
         observed_at_ms=gateway_at_ms,
-        request_id=summary.request_id,
         endpoint=HEALTH_ENDPOINT,
         deny_reason=None if all_ok else PROBE_FAILED,
     )

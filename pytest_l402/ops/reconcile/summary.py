@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pytest_l402.contract import CamelDocument, DeploymentStatus, ExecutionPath
 from pytest_l402.contract.scalars import Count, Flag, Text, member_of
-from pytest_l402.ops.reconcile.steps import FailureCode, Stage
-
-_OPTIONAL = (
-    "failureCode",
-    "failureStage",
-    "failureReason",
-    "originalFailureCode",
-    "imageDigest",
-    "rolledBackFrom",
-)
+from pytest_l402.ops.reconcile.steps import FailureCode, Stage, step_of
 
 
 class Failure(CamelDocument):
@@ -24,6 +15,12 @@ class Failure(CamelDocument):
     code: Annotated[FailureCode, member_of(FailureCode)]
     stage: Annotated[Stage, member_of(Stage)]
     reason: Text
+
+    @classmethod
+    def at(cls, stage: Stage, reason: str | None = None) -> Self:
+        """Return the failure of a stage on the way to `applied`; without a reason its code says it all."""
+        code = step_of(stage).code
+        return cls(code=code, stage=stage, reason=reason or code.value)
 
 
 class ReconcileSummary(CamelDocument):
@@ -39,18 +36,18 @@ class ReconcileSummary(CamelDocument):
     config_hash: Text
     rule_count: Count
     valid: Flag
-    diagnostics: tuple[dict[str, Any], ...]
     deployment_status: Annotated[DeploymentStatus, member_of(DeploymentStatus)]
     deployment_id: Text
-    health_ok: Flag
     challenge_ok: Flag
     proxy_ok: Flag
-    failure_code: Annotated[FailureCode, member_of(FailureCode)] | None
-    failure_stage: Annotated[Stage, member_of(Stage)] | None
-    failure_reason: Text | None
-    original_failure_code: Annotated[FailureCode, member_of(FailureCode)] | None
-    image_digest: Text | None
-    rolled_back_from: Text | None
+    health_ok: Flag
+    failure_code: Annotated[FailureCode, member_of(FailureCode)] | None = None
+    failure_stage: Annotated[Stage, member_of(Stage)] | None = None
+    failure_reason: Text | None = None
+    original_failure_code: Annotated[FailureCode, member_of(FailureCode)] | None = None
+    image_digest: Text | None = None
+    rolled_back_from: Text | None = None
+    diagnostics: tuple[dict[str, Any], ...]
 
     @property
     def ok(self) -> bool:
@@ -60,24 +57,9 @@ class ReconcileSummary(CamelDocument):
     def to_json(self) -> dict[str, Any]:
         """Return what `reconcile --json` prints; keys that do not apply are left out."""
         row = self.to_row()
-        shown: dict[str, Any] = {"ok": self.ok}
-        for key in (
-            "requestId",
-            "executionPath",
-            "configHash",
-            "ruleCount",
-            "valid",
-            "deploymentStatus",
-            "deploymentId",
-            "challengeOk",
-            "proxyOk",
-            "healthOk",
-        ):
-            shown[key] = row[key]
-        shown.update({key: row[key] for key in _OPTIONAL if row[key] is not None})
+        diagnostics = row.pop("diagnostics")
+        shown = {"ok": self.ok} | {key: value for key, value in row.items() if value is not None}
         if self.rolled_back_from is not None:
             # The original's key says "from" and holds the opposite. It stays for the scripts that read it.
             shown["rolledBackTo"] = self.rolled_back_from
-        shown["diagnosticsCount"] = len(self.diagnostics)
-        shown["diagnostics"] = row["diagnostics"]
-        return shown
+        return shown | {"diagnosticsCount": len(diagnostics), "diagnostics": diagnostics}

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from pytest_l402.boundary import digest_reference
-
 MIN_CREDENTIAL_LENGTH = 16
 """A shorter credential can be guessed. Source: lightning-ops, role credentials."""
 _FIELD_PREFIX = "OA_LIGHTNING_OPS_CRED_"
@@ -68,15 +66,6 @@ class RoleCredentials:
     gateway_invoice: str = field(repr=False)
     settlement_read: str = field(repr=False)
     operator_admin: str = field(repr=False)
-
-    def of(self, role: CredentialRole) -> str:
-        """Return the secret of one role."""
-        value: str = getattr(self, role.value)
-        return value
-
-    def fingerprints(self) -> dict[str, str]:
-        """Return `sha256:` and 16 hex digits for each role, in order: what evidence may show."""
-        return {role.value: digest_reference(self.of(role)) for role in CredentialRole}
 
 
 def validate_credentials(values: Mapping[str, Any]) -> RoleCredentials:

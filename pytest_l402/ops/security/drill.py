@@ -17,7 +17,7 @@ from pytest_l402.ops.security.credentials import (
     CredentialValidationError,
     validate_credentials,
 )
-from pytest_l402.ops.security.roles import RoleState, RoleStatus
+from pytest_l402.ops.security.roles import RoleState, RoleStatus, way_back
 from pytest_l402.ops.security.summary import CredentialLifecycle, FailClosed, SecurityDrill
 from pytest_l402.ops.security.undo import NotUndone, Undo
 
@@ -170,10 +170,7 @@ def _is(state: RoleState, status: RoleStatus, version: int) -> bool:
 
 
 def _is_as_found(now: RoleState | None, found: RoleState | None) -> bool:
-    if now is None or found is None:
-        # A role that nobody had used stays in service: it cannot go back to having no state.
-        return now is found or (now is not None and now.status is RoleStatus.ACTIVE)
-    return (now.status, now.fingerprint) == (found.status, found.fingerprint)
+    return way_back(now, found) is None and (found is None or now is not None)
 
 
 def _recover(roles: RoleControls, found: RoleState | None) -> None:

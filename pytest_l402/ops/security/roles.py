@@ -63,11 +63,6 @@ class RoleState:
     last_rotated_at_ms: int | None = None
     revoked_at_ms: int | None = None
 
-    @property
-    def in_service(self) -> bool:
-        """Whether a credential of the role is accepted: while one is handed out, the one before still is."""
-        return self.status is not RoleStatus.REVOKED
-
     def to_row(self) -> dict[str, Any]:
         """Return the state as the control plane answers it; keys that it does not have are left out."""
         return camel_row(self, unknown=False)
