@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
+from enum import Enum
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -46,3 +48,17 @@ class CamelDocument(BaseModel):
         """Return the document with camelCase keys in declared order and plain JSON values."""
         row: dict[str, Any] = self.model_dump(mode="json", by_alias=True)
         return row
+
+
+def camel_row(result: Any, *, unknown: bool = True) -> dict[str, Any]:
+    """Return the fields of a dataclass with plain values; `unknown=False` leaves out those that are None."""
+    row = {to_camel(field.name): _plain(getattr(result, field.name), unknown) for field in fields(result)}
+    return row if unknown else {key: value for key, value in row.items() if value is not None}
+
+
+def _plain(value: Any, unknown: bool) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, tuple):
+        return [_plain(item, unknown) for item in value]
+    return camel_row(value, unknown=unknown) if is_dataclass(value) else value

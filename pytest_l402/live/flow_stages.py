@@ -19,6 +19,8 @@ from pytest_l402.live.probes import live_targets
 from pytest_l402.live.system import LiveSystem
 from pytest_l402.ops.compile.compilation import compile_paywalls
 from pytest_l402.ops.full_flow.findings import (
+    Sections,
+    Stage,
     note_denied,
     note_observability,
     note_paid,
@@ -26,7 +28,6 @@ from pytest_l402.ops.full_flow.findings import (
     note_paywall,
     note_reconcile,
 )
-from pytest_l402.ops.full_flow.stages import Sections, Stage
 from pytest_l402.ops.full_flow.verification import compare_paths
 from pytest_l402.ops.reconcile.ports import ProbeTarget
 from pytest_l402.protocol import ProtocolError, parse_credential

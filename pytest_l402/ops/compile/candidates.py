@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from pytest_l402.boundary import quoted
@@ -109,9 +110,7 @@ def _rule(paywall: PaywallDefinition, route: Route, terms: Terms, report: list[D
 def _checked_seller_url(paywall: PaywallDefinition, route: Route) -> Diagnostic | SellerUrl:
     """Return the first of the original tool's findings on a route, or else its seller URL in parts."""
 
-    def finding(code: DiagnosticCode, message: str, **details: object) -> Diagnostic:
-        return Diagnostic.about(paywall, route, code, message, **details)
-
+    finding = partial(Diagnostic.about, paywall, route)
     if not route.host_pattern.strip():
         return finding(
             DiagnosticCode.INVALID_ROUTE_PATTERN,
@@ -150,17 +149,18 @@ def _patterns(
 ) -> tuple[HostPattern | None, PathPattern | None]:
     """Return what a route's patterns mean; warnings are only for those that are sold."""
 
+    finding = partial(Diagnostic.about, paywall, route)
+
     def read(key: str, text: str, reader: Callable[[str], P]) -> P | None:
         try:
             pattern = reader(text)
         except (PatternError, UnmatchableError) as error:
             code, message = _pattern_problem(key, error)
-            report.append(Diagnostic.about(paywall, route, code, message, severity, **{key: text}))
+            report.append(finding(code, message, severity, **{key: text}))
             return None
         if pattern.warning and severity is Severity.ERROR:
             message = f"{key} may not mean what it says: {pattern.warning}"
-            code = DiagnosticCode.SUSPICIOUS_PATTERN
-            report.append(Diagnostic.about(paywall, route, code, message, Severity.WARN, **{key: text}))
+            report.append(finding(DiagnosticCode.SUSPICIOUS_PATTERN, message, Severity.WARN, **{key: text}))
         return pattern
 
     return (

@@ -113,11 +113,11 @@ def _repeated_ids(paywalls: Sequence[PaywallDefinition]) -> Iterator[Diagnostic]
         for route in paywall.routes:
             key = (paywall.paywall_id, route.route_id)
             if key in seen:
-                yield Diagnostic(
+                yield Diagnostic.about(
+                    paywall,
+                    route,
                     DiagnosticCode.DUPLICATE_RULE_ID,
                     f"route id {rule_id(*key)} occurs twice: tokens bought for the one would open the other",
-                    paywall_id=paywall.paywall_id,
-                    route_id=route.route_id,
                 )
             seen.add(key)
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
-from pytest_l402.contract.camel_row import camel_row
-from pytest_l402.ops.compile.paywall import PaywallDefinition, Route
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+from pytest_l402.contract.camel_document import camel_row
+from pytest_l402.ops.compile.paywall import NOTHING, PaywallDefinition, Route
 
 
 class Severity(StrEnum):
@@ -75,7 +72,7 @@ class Diagnostic:
     paywall_id: str | None = None
     route_id: str | None = None
     related_route_id: str | None = None
-    details: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    details: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
     @classmethod
     def about(

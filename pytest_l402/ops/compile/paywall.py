@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class PaywallStatus(StrEnum):
@@ -69,7 +69,7 @@ class PaywallDefinition:
     status: PaywallStatus = PaywallStatus.ACTIVE
     description: str | None = None
     request_id: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    metadata: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     created_at_ms: int = 0
     updated_at_ms: int = 0
 

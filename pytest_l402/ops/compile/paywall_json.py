@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pytest_l402.contract.camel_row import camel_row
+from pytest_l402.contract.camel_document import camel_row
 from pytest_l402.ops.compile.paywall import PaywallDefinition
 
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]")

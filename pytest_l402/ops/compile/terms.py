@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from pytest_l402.boundary import quoted
 from pytest_l402.ops.compile.diagnostics import Diagnostic, DiagnosticCode, Severity
@@ -65,28 +66,23 @@ def terms_of(paywall: PaywallDefinition, token_validity_s: int, report: list[Dia
 def _price_findings(paywall: PaywallDefinition) -> Iterator[Diagnostic]:
     policy = paywall.policy
     msats, cap = policy.fixed_amount_msats, policy.max_per_request_msats
+    finding = partial(Diagnostic.about, paywall, None)
     if msats % MSATS_PER_SAT:
         below = int(msats // MSATS_PER_SAT) * MSATS_PER_SAT
-        yield Diagnostic.about(
-            paywall,
-            None,
+        yield finding(
             DiagnosticCode.FRACTIONAL_SATS,
             f"fixedAmountMsats must be whole sats, since Aperture prices in sats: {msats} msats is "
             f"{msats / MSATS_PER_SAT:g} sats; set {below or MSATS_PER_SAT} or {below + MSATS_PER_SAT}",
             fixedAmountMsats=msats,
         )
     if msats > MAX_PRICE_SATS * MSATS_PER_SAT:
-        yield Diagnostic.about(
-            paywall,
-            None,
+        yield finding(
             DiagnosticCode.PRICE_TOO_HIGH,
             f"fixedAmountMsats must be at most {MAX_PRICE_SATS} sats, or Aperture does not start",
             fixedAmountMsats=msats,
         )
     if cap is not None and msats > cap:
-        yield Diagnostic.about(
-            paywall,
-            None,
+        yield finding(
             DiagnosticCode.PRICE_OVER_CAP,
             f"fixedAmountMsats must not be above the paywall's own maxPerRequestMsats: {msats} > {cap}",
             fixedAmountMsats=msats,
@@ -95,9 +91,7 @@ def _price_findings(paywall: PaywallDefinition) -> Iterator[Diagnostic]:
     limits = {"quotaPerMinute": policy.quota_per_minute, "quotaPerDay": policy.quota_per_day}
     quotas = {key: value for key, value in limits.items() if value is not None}
     if quotas:
-        yield Diagnostic.about(
-            paywall,
-            None,
+        yield finding(
             DiagnosticCode.QUOTA_NOT_ENFORCED,
             "quotas are not in the file, as Aperture limits single tokens: they stay with the control plane",
             Severity.WARN,

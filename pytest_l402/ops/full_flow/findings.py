@@ -6,12 +6,16 @@ It is the same for a stack and for a deployed platform; how the findings come ab
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from pytest_l402.contract import (
     DeniedStatus,
     GatewayReconcile,
+    ObservabilitySection,
     PaidRequest,
     PaidStatus,
+    ParitySection,
     PaywallCreation,
     Plane,
     PolicyDeniedRequest,
@@ -19,7 +23,6 @@ from pytest_l402.contract import (
     Speaker,
 )
 from pytest_l402.contract.rows import Row
-from pytest_l402.ops.full_flow.stages import Sections, Stage
 from pytest_l402.ops.full_flow.verification import (
     PathsCompared,
     observability_failures,
@@ -28,6 +31,33 @@ from pytest_l402.ops.full_flow.verification import (
 from pytest_l402.ops.reconcile.summary import ReconcileSummary
 
 _PROBES = ("challengeOk", "proxyOk", "healthOk")
+
+
+@dataclass(slots=True)
+class Stage:
+    """What came of a stage: the details of its event, and why a check is not borne out (check, reason)."""
+
+    request_id: str
+    details: dict[str, Any] = field(default_factory=dict)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+    def expect(self, check: str, holds: bool, reason: str) -> None:
+        """Note that a check is not borne out unless `holds`."""
+        if not holds:
+            self.failures.append((check, reason))
+
+
+@dataclass
+class Sections:
+    """The parts of the summary that the stages have filled so far; None is a part that was never reached."""
+
+    paywall_creation: PaywallCreation | None = None
+    gateway_reconcile: GatewayReconcile | None = None
+    paid_request: PaidRequest | None = None
+    policy_denied_request: PolicyDeniedRequest | None = None
+    settlement_correlation: SettlementCorrelation | None = None
+    observability: ObservabilitySection | None = None
+    parity: ParitySection | None = None
 
 
 def note_paywall(sections: Sections, stage: Stage, paywall_id: str, owner_id: str, route_id: str) -> None:

@@ -21,7 +21,7 @@ from pytest_l402.contract import (
     FullFlowSummary,
 )
 from pytest_l402.harness.clock import Clock
-from pytest_l402.ops.full_flow.stages import Sections, Stage
+from pytest_l402.ops.full_flow.findings import Sections, Stage
 
 # Which checks each stage has to bear out; a stage that breaks off bears out none of them.
 _CHECKS_OF = {
@@ -117,20 +117,12 @@ class Flow:
 
     def write(self) -> FullFlowSummary:
         """Write both files, each whole or not at all, and return the summary."""
-        sections = self._stages.sections
         failed = tuple(check for check in CHECK_NAMES if check in self._failed)
         summary = FullFlowSummary(
             ok=not failed,
             mode=self._mode,
             request_id=self._stages.request_id,
             execution_path=ExecutionPath.HOSTED_NODE,
-            paywall_creation=sections.paywall_creation,
-            gateway_reconcile=sections.gateway_reconcile,
-            paid_request=sections.paid_request,
-            policy_denied_request=sections.policy_denied_request,
-            settlement_correlation=sections.settlement_correlation,
-            observability=sections.observability,
-            parity=sections.parity,
             coverage=Coverage(
                 total_checks=len(CHECK_NAMES),
                 passed_checks=len(CHECK_NAMES) - len(failed),
@@ -142,6 +134,7 @@ class Flow:
                 events_path=f"{self._shown_folder}/events.jsonl",
                 generated_at_ms=self._clock.now_ms(),
             ),
+            **vars(self._stages.sections),
         )
         write_lines(self._folder / "events.jsonl", (event.to_row() for event in self.events))
         write_document(self._folder / "summary.json", summary.to_row())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from pytest_l402.ops.security.credentials import CredentialRole
-    from pytest_l402.ops.security.roles import RoleState
+from pytest_l402.ops.security.credentials import CredentialRole
+from pytest_l402.ops.security.roles import RoleState
+
+GLOBAL_PAUSE_ACTIVE = "global_pause_active"
+OWNER_KILL_SWITCH_ACTIVE = "owner_kill_switch_active"
 
 
 class RoleControls(Protocol):
@@ -69,12 +71,6 @@ class SecurityControls(Protocol):
     ) -> GateDecision:
         """Decide whether a request may go on, and record the decision."""
         ...
-
-
-GLOBAL_PAUSE_ACTIVE = "global_pause_active"
-
-
-OWNER_KILL_SWITCH_ACTIVE = "owner_kill_switch_active"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pytest_l402.contract.camel_row import camel_row
+from pytest_l402.contract.camel_document import camel_row
 from pytest_l402.ops.security.credentials import CredentialRole
 
 # What has one of these forms cannot be taken for the credential itself, and so may stand in evidence.

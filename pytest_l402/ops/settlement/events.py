@@ -13,7 +13,7 @@ from pydantic import AfterValidator
 
 from pytest_l402.boundary import quoted
 from pytest_l402.contract import CamelDocument, DocumentError, hosted_proof_reference
-from pytest_l402.contract.camel_row import camel_row
+from pytest_l402.contract.camel_document import camel_row
 from pytest_l402.contract.scalars import AnyText, EpochMs, Msats, Text, member_of
 from pytest_l402.contract.settlement_event import PROOF_TYPE
 from pytest_l402.contract.settlement_facts import INVOICE_RANK, InvoiceFact, SettlementFact

@@ -18,6 +18,8 @@ from pytest_l402.contract import (
 from pytest_l402.harness.network import REQUEST_ID_HEADER, TASK_ID_HEADER, Request
 from pytest_l402.harness.observation import observe
 from pytest_l402.ops.full_flow.findings import (
+    Sections,
+    Stage,
     note_correlation,
     note_denied,
     note_gateway,
@@ -27,7 +29,6 @@ from pytest_l402.ops.full_flow.findings import (
     note_paywall,
     note_reconcile,
 )
-from pytest_l402.ops.full_flow.stages import Sections, Stage
 from pytest_l402.ops.full_flow.verification import compare_paths
 from pytest_l402.ops.reconcile.gateway_probes import GatewayProbes
 from pytest_l402.ops.reconcile.records import HEALTH_ENDPOINT, PROBE_FAILED, RECONCILE_ENDPOINT
