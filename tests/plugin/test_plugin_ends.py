@@ -2,7 +2,7 @@
 
 Each row runs in process and, unless the result of one node is all that matters in it, again over the wire in
 process, and on two xdist workers; `workers` holds what differs there. Of those on workers the fast tier has
-three, and two more of test_plugin_sudden_ends.py; the slow tier has the rest.
+three, and two more of test_plugin_sudden_ends.py; over the wire twelve. The slow tier has the rest.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from plugin_project import PREVIOUS, End, Project
+from tiers import sampled
 
 ALPHA = "rehearsals/test_alpha.py"
 BETA = "rehearsals/test_beta.py"
@@ -468,7 +469,11 @@ def test_in_process(project: Project, row: Row) -> None:
 
 @pytest.mark.parametrize(
     "row",
-    [row for row in ROWS if not (row.plain_only or row.workers or row.name in NOT_OURS_TO_CARRY)],
+    sampled(
+        [row for row in ROWS if not (row.plain_only or row.workers or row.name in NOT_OURS_TO_CARRY)],
+        12,
+        "over the wire",
+    ),
     ids=lambda row: row.name,
 )
 def test_over_the_wire(project: Project, row: Row) -> None:
