@@ -130,7 +130,7 @@ def test_every_command_is_told_for_live_mode():
 
 def _flags(command: str) -> list[str]:
     parser = argparse.ArgumentParser(add_help=False)
-    import_module(f"pytest_l402.commands.{COMMANDS[command].module}").add_arguments(parser)
+    COMMANDS[command].prepare(parser)
     return [action.option_strings[0] for action in parser._actions]
 
 

@@ -12,6 +12,7 @@ from pytest_l402.commands.bad_input import BadInput, shown
 from pytest_l402.commands.modes import MODE_VARIABLE, Mode, resolve_mode
 
 DEFAULT_FOLDER: Final = Path("output")
+LOCAL_ARTIFACT: Final = "l402-local-node-smoke-artifact.json"
 
 EXIT_CODES: Final = """\
 exit codes:
@@ -93,6 +94,21 @@ def add_deploy_arguments(parser: argparse.ArgumentParser) -> None:
     add_values(parser, _DEPLOY)
     parser.add_argument(
         "--wait", metavar="SECONDS", type=_seconds, default=0.0, help="wait for another reconcile to end"
+    )
+
+
+def add_local_artifact_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add with what a full flow compares the hosted path."""
+    parser.add_argument(
+        "--local-artifact",
+        metavar="FILE",
+        help="local-node artifact to compare with by key (default: "
+        f"<artifact dir>/{LOCAL_ARTIFACT} if there is one, else the one of this run, by value)",
+    )
+    parser.add_argument(
+        "--allow-missing-local-artifact",
+        action="store_true",
+        help="go on without that file; other checks stay",
     )
 
 

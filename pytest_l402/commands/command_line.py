@@ -4,38 +4,76 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, Final, NamedTuple, NoReturn
 
 from pytest_l402 import __version__
+from pytest_l402.commands.arguments import (
+    add_deploy_arguments,
+    add_local_artifact_arguments,
+    add_shared_arguments,
+)
 from pytest_l402.commands.bad_input import BadInput, plain
 from pytest_l402.commands.modes import Mode
 from pytest_l402.commands.outcome import UNUSABLE
 
 
 class Command(NamedTuple):
-    """One command: the module in this room that carries it out, and what it does in a line."""
+    """One command: `module:function` of this room that carries it out, and what it does in a line.
 
-    module: str
+    The function's docstring is the command's description, `options` adds what not every command takes. A
+    module without a function has its own `add_arguments` and `run`.
+    """
+
+    work: str
     help: str
+    options: Callable[[argparse.ArgumentParser], None] | None = None
     mode: Mode | None = None
+
+    def prepare(self, parser: argparse.ArgumentParser) -> None:
+        """Add what the command takes, and what is to run."""
+        name, _, function = self.work.partition(":")
+        module: Any = import_module(f".{name}", __package__)
+        if not function:
+            module.add_arguments(parser)
+            parser.set_defaults(run=module.run)
+            return
+        import inspect
+
+        from pytest_l402.commands.runner import running
+
+        work = getattr(module, function)
+        add_shared_arguments(parser, inspect.getdoc(work) or "")
+        if self.options is not None:
+            self.options(parser)
+        parser.set_defaults(run=running(work), fixed_mode=self.mode)
 
 
 COMMANDS: Final = {
     "triage": Command("triage", "name the failing domain of each request in incident files"),
     "smoke:compile": Command(
-        "smoke_compile", "compile the paywalls to aperture.yaml and name it by its hash"
+        "smoke_compile:compiled", "compile the paywalls to aperture.yaml and name it by its hash"
     ),
     "smoke:security": Command(
-        "smoke_security", "drill credentials, global pause, kill switch, credential roles"
+        "drills:security", "drill credentials, global pause, kill switch, credential roles"
     ),
-    "smoke:settlement": Command("smoke_settlement", "ingest payments, a replay and a contradiction"),
-    "smoke:staging": Command("smoke_staging", "deploy over an earlier deployment and probe the gateway"),
-    "smoke:observability": Command("smoke_observability", "let every plane record, and check the records"),
-    "smoke:full-flow": Command("smoke_full_flow", "run the hosted path from end to end"),
-    "reconcile": Command("reconcile", "bring the gateway to what the control plane says"),
-    "reconcile:convex": Command("reconcile", "the same with --mode convex", Mode.CONVEX),
+    "smoke:settlement": Command("drills:settlement", "ingest payments, a replay and a contradiction"),
+    "smoke:staging": Command(
+        "reconcile:staging", "deploy over an earlier deployment and probe the gateway", add_deploy_arguments
+    ),
+    "smoke:observability": Command(
+        "smoke_observability:observed", "let every plane record, and check the records"
+    ),
+    "smoke:full-flow": Command(
+        "smoke_full_flow:full_flow", "run the hosted path from end to end", add_local_artifact_arguments
+    ),
+    "reconcile": Command(
+        "reconcile:reconcile", "bring the gateway to what the control plane says", add_deploy_arguments
+    ),
+    "reconcile:convex": Command(
+        "reconcile:reconcile", "the same with --mode convex", add_deploy_arguments, Mode.CONVEX
+    ),
     "serve": Command("serve", "serve the stack on ports of this machine, as a deployed platform"),
 }
 """Every command by its name. Sources: runbooks staging-reconcile, lightning-ops, observability."""
@@ -78,9 +116,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
             allow_abbrev=False,
         )
         if key == name:
-            module: Any = import_module(f".{command.module}", __package__)
-            module.add_arguments(sub)
-            sub.set_defaults(run=module.run, fixed_mode=command.mode)
+            command.prepare(sub)
             if key != "triage":
                 arguments = _without_npm_dashes(arguments)
                 if {"-h", "--help"} & {*arguments}:

@@ -1,14 +1,12 @@
-"""`reconcile`: bring the gateway to what the control plane says, or put back what ran before."""
+"""`reconcile`, `smoke:staging`: bring the gateway to what the control plane says, or back to what it ran."""
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING, Final
 
-from pytest_l402.commands.arguments import Arguments, add_deploy_arguments, add_shared_arguments
+from pytest_l402.commands.arguments import Arguments
 from pytest_l402.commands.artifacts import ArtifactFolder
 from pytest_l402.commands.outcome import Outcome, diagnosed
-from pytest_l402.commands.runner import running
 from pytest_l402.commands.targets import Rollout, opened
 
 if TYPE_CHECKING:
@@ -17,23 +15,25 @@ if TYPE_CHECKING:
 _ARTIFACTS: Final = (("deployments", "deployments"), ("events", "gateway_events"), ("records", "records"))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    add_shared_arguments(
-        parser,
-        "Compile the paywalls, deploy the configuration, probe health, challenge and proxy, and roll back\n"
-        "or withdraw what does not pass. The same request id again returns the recorded outcome, or\n"
-        "takes a run up that was cut off. Live: needs --allow-live-changes.",
-    )
-    add_deploy_arguments(parser)
-
-
-def _work(arguments: Arguments) -> Outcome:
+def reconcile(arguments: Arguments) -> Outcome:
+    """Compile the paywalls, deploy the configuration, probe health, challenge and proxy, and roll back
+    or withdraw what does not pass. The same request id again returns the recorded outcome, or
+    takes a run up that was cut off. Live: needs --allow-live-changes.
+    """
     with opened(arguments) as target:
-        return rolled_out(arguments, "reconcile", target.reconcile())
+        return _rolled_out(arguments, "reconcile", target.reconcile())
 
 
-def rolled_out(arguments: Arguments, kind: str, rollout: Rollout) -> Outcome:
+def staging(arguments: Arguments) -> Outcome:
+    """Deploy the paywalls over an earlier deployment, probe health, challenge and proxy, and roll back
+    what does not pass. Live: compares what runs with what the control plane says and probes it;
+    with --allow-live-changes it is a reconcile.
+    """
+    with opened(arguments) as target:
+        return _rolled_out(arguments, "staging", target.staging())
+
+
+def _rolled_out(arguments: Arguments, kind: str, rollout: Rollout) -> Outcome:
     """Carry a rollout out; its artifacts are left whichever way it ends, also when it is interrupted."""
     folder = ArtifactFolder(arguments.artifact_dir, kind, rollout.request_id)
     try:
@@ -68,6 +68,3 @@ def _leave(
     if summary.original_failure_code is not None:
         failures = [(summary.original_failure_code.value, "see gateway_events.jsonl"), *failures]
     return Outcome(folder.leave(document, **files), tuple(failures))
-
-
-run = running(_work)

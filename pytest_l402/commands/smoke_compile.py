@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
-from pytest_l402.commands.arguments import Arguments, add_shared_arguments
+from pytest_l402.commands.arguments import Arguments
 from pytest_l402.commands.artifacts import ArtifactFolder
 from pytest_l402.commands.outcome import Outcome, diagnosed
-from pytest_l402.commands.runner import running
 from pytest_l402.commands.targets import opened
 
 REQUEST_ID = "smoke:compile"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    add_shared_arguments(
-        parser,
-        "Compile the paywalls of the control plane to aperture.yaml, and name it by its hash.\n"
-        "Live: reads the paywalls; with --allow-live-changes the intent is also recorded there.",
-    )
-
-
-def _work(arguments: Arguments) -> Outcome:
+def compiled(arguments: Arguments) -> Outcome:
+    """Compile the paywalls of the control plane to aperture.yaml, and name it by its hash.
+    Live: reads the paywalls; with --allow-live-changes the intent is also recorded there.
+    """
     from pytest_l402.ops.compile.compilation import compile_paywalls
     from pytest_l402.ops.reconcile.records import compiled_row
 
@@ -50,6 +42,3 @@ def _work(arguments: Arguments) -> Outcome:
     config = {"config": ("aperture.yaml", compilation.aperture_yaml)} if compilation.valid else {}
     kept = folder.leave(document, **config, deployments=("deployments.jsonl", [intent.to_row()]))
     return Outcome(kept, failures)
-
-
-run = running(_work)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_l402.commands.arguments import Arguments, add_shared_arguments
+from pytest_l402.commands.arguments import LOCAL_ARTIFACT, Arguments
 from pytest_l402.commands.artifacts import SUMMARY, ArtifactFolder, writing
 from pytest_l402.commands.bad_input import BadInput, shown
 from pytest_l402.commands.outcome import Outcome
-from pytest_l402.commands.runner import running
 from pytest_l402.commands.targets import opened
 
 if TYPE_CHECKING:
@@ -20,33 +18,15 @@ if TYPE_CHECKING:
 
 EVENTS = "events.jsonl"
 HOSTED_SUMMARY = "l402-hosted-full-flow-summary.json"
-LOCAL_ARTIFACT = "l402-local-node-smoke-artifact.json"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    add_shared_arguments(
-        parser,
-        "Run the hosted path from end to end: paywall, reconcile, a paid and a denied request, records,\n"
-        "parity with the local path. Leaves events.jsonl and summary.json in\n"
-        "<artifact dir>/lightning-ops/full-flow/<request id>/, and the summary once more as\n"
-        f"<artifact dir>/{HOSTED_SUMMARY}.\n"
-        "Live: reads only, unless --allow-live-changes.",
-    )
-    parser.add_argument(
-        "--local-artifact",
-        metavar="FILE",
-        help="local-node artifact to compare with by key (default: "
-        f"<artifact dir>/{LOCAL_ARTIFACT} if there is one, else the one of this run, by value)",
-    )
-    parser.add_argument(
-        "--allow-missing-local-artifact",
-        action="store_true",
-        help="go on without that file; other checks stay",
-    )
-
-
-def _work(arguments: Arguments) -> Outcome:
+def full_flow(arguments: Arguments) -> Outcome:
+    """Run the hosted path from end to end: paywall, reconcile, a paid and a denied request, records,
+    parity with the local path. Leaves events.jsonl and summary.json in
+    <artifact dir>/lightning-ops/full-flow/<request id>/, and the summary once more as
+    <artifact dir>/l402-hosted-full-flow-summary.json.
+    Live: reads only, unless --allow-live-changes.
+    """
     local = _local_artifact(arguments)
     with opened(arguments) as target:
         flow = target.full_flow(local)
@@ -116,6 +96,3 @@ def _outcome(summary: FullFlowSummary, events: Sequence[FlowEvent]) -> Outcome:
         key: value for key, value in row.items() if key != "ok"
     }
     return Outcome(document, tuple((entry["check"], entry["reason"]) for entry in failures))
-
-
-run = running(_work)

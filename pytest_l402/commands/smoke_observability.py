@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_l402.commands.arguments import Arguments, add_shared_arguments
+from pytest_l402.commands.arguments import Arguments
 from pytest_l402.commands.artifacts import ArtifactFolder, Rows
 from pytest_l402.commands.outcome import Outcome
-from pytest_l402.commands.runner import running
 from pytest_l402.commands.targets import opened
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    add_shared_arguments(
-        parser,
-        "Let every plane record: a deployment, a paid request, its replay and a denied one, and check that\n"
-        "the records are complete and tell of all of them.\n"
-        "Live: records what a read-only look at gateway and control plane shows.",
-    )
-
-
-def _work(arguments: Arguments) -> Outcome:
+def observed(arguments: Arguments) -> Outcome:
+    """Let every plane record: a deployment, a paid request, its replay and a denied one, and check that
+    the records are complete and tell of all of them.
+    Live: records what a read-only look at gateway and control plane shows.
+    """
     from pytest_l402.ops.full_flow.verification import observability_failures, observability_section
 
     with opened(arguments) as target:
         request_id = f"smoke:observability:{target.now_ms()}"
         folder = ArtifactFolder(arguments.artifact_dir, "observability", request_id)
-        observed = target.observe(request_id)
-    records, found = observed.records, list(observed.failures)
+        look = target.observe(request_id)
+    records, found = look.records, list(look.failures)
     # A key, a value or a plane that is silent.
     found += [("records_incomplete", reason) for reason in observability_failures(records)]
-    if not observed.not_observed:
+    if not look.not_observed:
         found += _shortfalls(records, f"{request_id}:security")
     document: dict[str, Any] = {
         "ok": not found,
@@ -42,8 +34,8 @@ def _work(arguments: Arguments) -> Outcome:
         "executionPath": "hosted-node",
         **observability_section(records).to_row(),
     }
-    if observed.not_observed:
-        document["notObserved"] = list(observed.not_observed)
+    if look.not_observed:
+        document["notObserved"] = list(look.not_observed)
     if found:
         document["failureCode"] = found[0][0]
         document["failures"] = [{"code": code, "reason": reason} for code, reason in found]
@@ -61,6 +53,3 @@ def _shortfalls(records: Rows, denied_id: str) -> Iterator[tuple[str, str]]:
     for row in denials:
         if row["requestId"] != denied_id:
             yield "denied", f"{row['plane']} of {row['requestId']}: {row['denyReason']}"
-
-
-run = running(_work)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_l402.commands.arguments import Arguments
+from pytest_l402.commands.arguments import LOCAL_ARTIFACT, Arguments
 from pytest_l402.commands.artifacts import Rows
 from pytest_l402.commands.bad_input import BadInput, Failed
 from pytest_l402.commands.modes import Mode
@@ -166,7 +166,7 @@ class LiveTarget:
             gateway_access(self._arguments.environ),
             request_id,
             self._clock,
-            local_artifact or self._arguments.artifact_dir / "l402-local-node-smoke-artifact.json",
+            local_artifact or self._arguments.artifact_dir / LOCAL_ARTIFACT,
             self._arguments.allow_missing_local_artifact,
         )
         # The contract has no mode named khala.
