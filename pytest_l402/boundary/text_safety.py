@@ -93,10 +93,6 @@ def _bounded(value: Any, limit: int, depth: int) -> Any:
         if depth == 0:
             return "…"
         return [_bounded(item, limit, depth - 1) for item in value[:20]]
-    return _opaque(value)
-
-
-def _opaque(value: object) -> str:
     # Not repr(): a foreign repr may hold a secret.
     return f"<{type(value).__name__}>"
 

@@ -83,13 +83,16 @@ def _database() -> _Database:
     return database
 
 
+def flows_of(artifact: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The flows of a local-node artifact, whatever else may stand among them left out."""
+    flows = artifact.get("flows")
+    return [flow for flow in flows if isinstance(flow, dict)] if isinstance(flows, list) else []
+
+
 def flow_rows(artifact: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What a local-node artifact says of its tasks: one row for each request id that a flow names."""
     rows = []
-    flows = artifact.get("flows")
-    for flow in flows if isinstance(flows, list) else []:
-        if not isinstance(flow, dict):
-            continue
+    for flow in flows_of(artifact):
         created = flow.get("createRequestId")
         for request_id in flow_request_ids(flow):
             rows.append(

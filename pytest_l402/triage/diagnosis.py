@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_l402.boundary import printable, redact_text
 from pytest_l402.contract.rows import Row, Tables
-from pytest_l402.triage.correlation import InvalidRecord, correlated, flow_request_ids, flow_rows
+from pytest_l402.triage.correlation import InvalidRecord, correlated, flow_request_ids, flow_rows, flows_of
 from pytest_l402.triage.rules import RULES, Domain, Rule
 
 _BY_NAME = {rule.name: rule for rule in RULES}
@@ -85,9 +85,8 @@ def triage_records(evidence: Tables) -> list[Row]:
     artifacts = evidence.table("local_artifact")
     known = {_content(record) for record in records} if artifacts else set()
     for artifact in artifacts:
-        flows = artifact.get("flows")
-        for flow in flows if isinstance(flows, list) else []:
-            inner = flow.get("observabilityRecords") if isinstance(flow, dict) else None
+        for flow in flows_of(artifact):
+            inner = flow.get("observabilityRecords")
             for record in inner if isinstance(inner, list) else []:
                 # An unreadable one is kept as an empty row: it counts as a record that names no request.
                 row = record if isinstance(record, dict) else {}
@@ -108,9 +107,8 @@ def _wanted(
     if request_id in stories:
         return [request_id]
     for artifact in artifacts:
-        flows = artifact.get("flows")
-        for flow in flows if isinstance(flows, list) else []:
-            ids = flow_request_ids(flow) if isinstance(flow, dict) else ()
+        for flow in flows_of(artifact):
+            ids = flow_request_ids(flow)
             if request_id in ids:
                 return sorted(name for name in ids if name in stories) or [request_id]
     return [request_id]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_l402.contract import PARITY_KEYS, REQUIRED_KEYS, proof_join_key
-from pytest_l402.contract.camel_row import camel_row
+from pytest_l402.contract.camel_document import camel_row
 from pytest_l402.triage.incident_rows import Incident, SourcedRow
 
 _SUCCESS = ("success", "cached")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 from pytest_l402.ops.compile.diagnostics import Diagnostic, DiagnosticCode, Severity
 from pytest_l402.ops.compile.overlaps import Overlap
@@ -23,17 +24,18 @@ def hold_closed(
 
     `placed` holds rules and unsold routes in the order that they would have if all were sold.
     """
-    rivals: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
+    rivals: defaultdict[int, list[tuple[int, Rule, str]]] = defaultdict(list)
     for overlap in overlaps:
-        for unsold, rule in ((overlap.earlier, overlap.later), (overlap.later, overlap.earlier)):
-            if isinstance(placed[unsold], ClosedRoute) and isinstance(placed[rule], Rule):
-                rivals[unsold].append((rule, overlap.example))
+        for unsold, number in ((overlap.earlier, overlap.later), (overlap.later, overlap.earlier)):
+            rule = placed[number]
+            if isinstance(placed[unsold], ClosedRoute) and isinstance(rule, Rule):
+                rivals[unsold].append((number, rule, overlap.example))
     report: list[Diagnostic] = []
     closed_before: defaultdict[int, list[ClosedRoute]] = defaultdict(list)
     for place in sorted(rivals):
         route = placed[place]
         if isinstance(route, ClosedRoute):
-            heir = _judge(place, route, placed, sorted(rivals[place]), report)
+            heir = _judge(place, route, sorted(rivals[place], key=itemgetter(0)), report)
             if heir is not None:
                 closed_before[heir].append(route)
     services: list[Rule | ClosedRoute] = []
@@ -47,16 +49,12 @@ def hold_closed(
 def _judge(
     place: int,
     route: ClosedRoute,
-    placed: Sequence[Rule | ClosedRoute],
-    rivals: Sequence[tuple[int, str]],
+    rivals: Sequence[tuple[int, Rule, str]],
     report: list[Diagnostic],
 ) -> int | None:
     """Return the place of the rule before which the route has to be held closed, or None."""
     heirs: list[tuple[int, Rule, str]] = []
-    for number, example in rivals:
-        rule = placed[number]
-        if not isinstance(rule, Rule):
-            continue
+    for number, rule, example in rivals:
         within = _covers(route, rule)
         if within and not _covers(rule, route):
             if heirs:

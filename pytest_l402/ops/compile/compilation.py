@@ -18,7 +18,7 @@ from pytest_l402.ops.compile.closed_routes import hold_closed
 from pytest_l402.ops.compile.diagnostics import Diagnostic, DiagnosticCode, Severity
 from pytest_l402.ops.compile.hashes import config_hash, paywalls_hash
 from pytest_l402.ops.compile.ordering import duplicate_findings, order_findings
-from pytest_l402.ops.compile.overlaps import Overlap, find_overlaps
+from pytest_l402.ops.compile.overlaps import find_overlaps
 from pytest_l402.ops.compile.paywall import PaywallDefinition, rule_id
 from pytest_l402.ops.compile.rules import ClosedRoute, Rule
 from pytest_l402.ops.compile.terms import DEFAULT_TOKEN_VALIDITY_S, MAX_TOKEN_VALIDITY_S
@@ -80,9 +80,9 @@ def compile_paywalls(
         return _invalid(report, pulled)
     placed: list[Rule | ClosedRoute] = sorted([*found.rules, *found.unsold], key=lambda item: item.sort_key)
     overlaps = find_overlaps(placed)
-    rules, between = _only_rules(placed, overlaps)
+    rules = [item for item in placed if isinstance(item, Rule)]
     report += duplicate_findings(rules)
-    report += order_findings(rules, between)
+    report += order_findings(placed, overlaps)
     if _failed(report):
         return _invalid(report, pulled)
     services, closings = hold_closed(placed, overlaps)
@@ -130,22 +130,6 @@ def _nothing_to_sell(found: Candidates) -> Diagnostic:
         "No valid routes available to compile",
         Severity.WARN if all_withheld else Severity.ERROR,
     )
-
-
-def _only_rules(
-    placed: Sequence[Rule | ClosedRoute], overlaps: Sequence[Overlap]
-) -> tuple[list[Rule], list[Overlap]]:
-    rules: list[Rule] = []
-    number: dict[int, int] = {}
-    for place, item in enumerate(placed):
-        if isinstance(item, Rule):
-            number[place] = len(rules)
-            rules.append(item)
-    return rules, [
-        Overlap(number[overlap.earlier], number[overlap.later], overlap.example)
-        for overlap in overlaps
-        if overlap.earlier in number and overlap.later in number
-    ]
 
 
 def _failed(report: Sequence[Diagnostic]) -> bool:

@@ -65,9 +65,8 @@ class HostPattern:
         shared = next((host for host in known if self.matches(host) and other.matches(host)), None)
         if shared is not None or self.name is not None or other.name is not None:
             return shared
-        if self.suffix and other.suffix and not _ends(self.suffix, other.suffix):
-            return None
-        return ""
+        shorter, longer = sorted((self.suffix, other.suffix), key=len)
+        return "" if longer.endswith(shorter) else None
 
     def covers(self, other: HostPattern) -> bool:
         """Return whether every host of `other` is also one of these; False where that cannot be told."""
@@ -80,10 +79,6 @@ class HostPattern:
     @property
     def _is_suffix(self) -> bool:
         return self.text == f"*{self.suffix}"
-
-
-def _ends(one: str, other: str) -> bool:
-    return one.endswith(other) or other.endswith(one)
 
 
 _EVERY_HOST = HostPattern("*", 0, "(?s)^.*$", None, "", None, "any.example")

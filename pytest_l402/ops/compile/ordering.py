@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_l402.ops.compile.diagnostics import Diagnostic, DiagnosticCode
 from pytest_l402.ops.compile.overlaps import Overlap
-from pytest_l402.ops.compile.rules import Rule
+from pytest_l402.ops.compile.rules import Placed, Rule
 
 
 def duplicate_findings(rules: Sequence[Rule]) -> Iterator[Diagnostic]:
@@ -24,7 +24,7 @@ def duplicate_findings(rules: Sequence[Rule]) -> Iterator[Diagnostic]:
             )
 
 
-def order_findings(rules: Sequence[Rule], overlaps: Iterable[Overlap]) -> Iterator[Diagnostic]:
+def order_findings(placed: Sequence[Placed], overlaps: Iterable[Overlap]) -> Iterator[Diagnostic]:
     """Report overlapping rules whose order says nothing, and rules behind a more general one.
 
     Ambiguous: the same priority, and neither rule is the more specific one, so that only their spelling
@@ -33,7 +33,9 @@ def order_findings(rules: Sequence[Rule], overlaps: Iterable[Overlap]) -> Iterat
     compiler, which compares only rules whose host patterns are the same text.
     """
     for overlap in overlaps:
-        earlier, later = rules[overlap.earlier], rules[overlap.later]
+        earlier, later = placed[overlap.earlier], placed[overlap.later]
+        if not (isinstance(earlier, Rule) and isinstance(later, Rule)):
+            continue
         if earlier.host.text == later.host.text and earlier.path.text == later.path.text:
             continue
         if is_ambiguous(earlier, later):

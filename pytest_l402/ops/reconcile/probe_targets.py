@@ -7,7 +7,7 @@ from itertools import islice
 from urllib.parse import quote
 
 from pytest_l402.ops.compile.compilation import Compilation
-from pytest_l402.ops.compile.rules import ClosedRoute, Rule
+from pytest_l402.ops.compile.rules import Rule
 from pytest_l402.ops.compile.terms import MSATS_PER_SAT
 from pytest_l402.ops.reconcile.ports import ProbeTarget
 
@@ -30,7 +30,7 @@ def probe_targets(
     asked for at a request that no other rule or closed route answers for.
     """
     if path is not None:
-        if any(_is_closed(route, host or "", path) for route in compilation.closed):
+        if any(route.matches(host or "", path) for route in compilation.closed):
             return ()
         rule = next((rule for rule in compilation.rules if rule.matches(host or "", path)), None)
         return () if rule is None else (_target(rule, host or rule.host.example, path),)
@@ -57,7 +57,7 @@ def _reachable(compilation: Compilation, host: str | None) -> Iterator[ProbeTarg
                 at_host
                 and rule.path.matches(path)
                 and not any(other.matches(at_host, path) for other in earlier)
-                and not any(_is_closed(route, at_host, path) for route in compilation.closed)
+                and not any(route.matches(at_host, path) for route in compilation.closed)
             ):
                 yield _target(rule, at_host, path)
                 break
@@ -75,7 +75,3 @@ def _target(rule: Rule, host: str, path: str) -> ProbeTarget:
         max_msats=price_msats,
         timeout_ms=rule.seller_timeout_ms,
     )
-
-
-def _is_closed(route: ClosedRoute, host: str, path: str) -> bool:
-    return route.host.matches(host) and route.path.matches(path)

@@ -37,12 +37,6 @@ from pytest_l402.ops.reconcile.undoing import UndoFailed, is_superseded, undo
 INTERRUPTED = "interrupted"
 SUPERSEDED = "superseded"
 
-_AFTER = {
-    Stage.HEALTH: Failpoint.HEALTH_WRITTEN,
-    Stage.CHALLENGE: Failpoint.CHALLENGE_WRITTEN,
-    Stage.PROXY: Failpoint.PROXY_WRITTEN,
-}
-
 
 class ReconcileRefused(ValueError):  # noqa: N818 - the name of the condition
     """The request cannot be taken as it is; nothing was deployed for it."""
@@ -249,7 +243,7 @@ class Reconciler:
         if details is not None:
             self._book.tell(intent, f"{stage.value}_ok", "info", details)
         self._ledger.note_passed(intent.request_id, stage)
-        self._at(_AFTER[stage])
+        self._at(Failpoint(f"{stage.value}_written"))
         return self._known(intent)
 
     # What was cut off

@@ -56,10 +56,7 @@ PROBES = (Stage.HEALTH, Stage.CHALLENGE, Stage.PROXY)
 
 def step_of(stage: Stage) -> Step:
     """Return the step of a stage. Raises `KeyError` for `rollback`, which is no step on the way."""
-    for step in STEPS:
-        if step.stage is stage:
-            return step
-    raise KeyError(stage)
+    return {step.stage: step for step in STEPS}[stage]
 
 
 def next_step(passed: Collection[Stage]) -> Step | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from pytest_l402.ops.security.controls import (
     GLOBAL_PAUSE_ACTIVE,
@@ -18,7 +19,7 @@ from pytest_l402.ops.security.credentials import (
     validate_credentials,
 )
 from pytest_l402.ops.security.roles import RoleState, RoleStatus, way_back
-from pytest_l402.ops.security.summary import CredentialLifecycle, FailClosed, SecurityDrill
+from pytest_l402.ops.security.summary import CredentialLifecycle, SecurityDrill
 from pytest_l402.ops.security.undo import NotUndone, Undo
 
 DRILL_OWNER = "owner_security_smoke"
@@ -27,6 +28,7 @@ DRILL_ROLE = CredentialRole.GATEWAY_INVOICE
 PAUSE_REASON = "security drill: global pause"
 KILL_REASON = "security drill: owner kill switch"
 _NOTE = "security drill"
+_Validation: TypeAlias = Callable[[Mapping[str, str]], object]
 _GOOD: Mapping[str, str] = {role.value: f"drill-only-{role.value}-credential" for role in CredentialRole}
 
 
@@ -59,7 +61,7 @@ def run_security_drill(
     control: SecurityControls,
     *,
     request_id: str = "smoke:security",
-    validate: Callable[[Mapping[str, str]], object] = validate_credentials,
+    validate: _Validation = validate_credentials,
 ) -> SecurityDrill:
     """Drill the security controls of a control plane, and leave it as it was found, also when interrupted.
 
@@ -77,7 +79,8 @@ def run_security_drill(
     before = control.security_state()
     _refuse_if_on(before)
     ids = (f"{request_id}:global-pause", f"{request_id}:owner-kill-switch", f"{request_id}:recovery")
-    fail_closed, accepted = _fail_closed(validate)
+    fail_closed, empty_credential = _fail_closed(validate)
+    accepted = _refusal(validate, _GOOD) is None
     roles = control.credential_roles
     found = roles.state(DRILL_ROLE)
     try:
@@ -98,7 +101,7 @@ def run_security_drill(
     recovery = control.gate(ids[2], DRILL_OWNER, None)
     final = control.security_state()
     verdicts = {
-        "credentials_not_fail_closed": fail_closed.passed,
+        "credentials_not_fail_closed": fail_closed,
         "valid_credentials_refused": accepted,
         "security_state_not_switched": both_on.global_pause and DRILL_OWNER in both_on.killed_owners,
         "global_pause_not_enforced": not paused.allowed and paused.code == GLOBAL_PAUSE_ACTIVE,
@@ -109,6 +112,7 @@ def run_security_drill(
     }
     return SecurityDrill(
         fail_closed=fail_closed,
+        empty_credential=empty_credential,
         global_pause=paused,
         owner_kill_switch=killed,
         recovery=recovery,
@@ -127,8 +131,8 @@ def _refuse_if_on(state: SecurityState) -> None:
         raise SecurityDrillRefused(f"the kill switch of {DRILL_OWNER} on")
 
 
-def _fail_closed(validate: Callable[[Mapping[str, str]], object]) -> tuple[FailClosed, bool]:
-    """Offer credentials of which one role's is unusable, each role in turn, and then a good set."""
+def _fail_closed(validate: _Validation) -> tuple[bool, CredentialValidationError | None]:
+    """Offer credentials of which one role's is unusable, each in turn; return whether all were refused."""
     first: CredentialValidationError | None = None
     passed = True
     for role in CredentialRole:
@@ -136,12 +140,10 @@ def _fail_closed(validate: Callable[[Mapping[str, str]], object]) -> tuple[FailC
             error = _refusal(validate, {**_GOOD, role.value: value})
             first = error if (role, value) == (DRILL_ROLE, "") else first
             passed = passed and error is not None and (error.role, error.code) == (role, code)
-    return FailClosed(passed, first), _refusal(validate, _GOOD) is None
+    return passed, first
 
 
-def _refusal(
-    validate: Callable[[Mapping[str, str]], object], values: Mapping[str, str]
-) -> CredentialValidationError | None:
+def _refusal(validate: _Validation, values: Mapping[str, str]) -> CredentialValidationError | None:
     try:
         validate(values)
     except CredentialValidationError as error:

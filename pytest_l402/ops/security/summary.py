@@ -13,26 +13,6 @@ from pytest_l402.ops.security.roles import RoleState
 
 
 @dataclass(frozen=True, slots=True)
-class FailClosed:
-    """What came of credentials that must be refused; `error_*` are those of an empty gateway credential."""
-
-    passed: bool
-    error: CredentialValidationError | None = None
-
-    def to_row(self) -> dict[str, Any]:
-        """Return passed, errorTag, errorCode, role, field; without an error only passed."""
-        row: dict[str, Any] = {"passed": self.passed}
-        if self.error is not None:
-            row.update(
-                errorTag=self.error.tag,
-                errorCode=self.error.code.value,
-                role=self.error.role.value,
-                field=self.error.field,
-            )
-        return row
-
-
-@dataclass(frozen=True, slots=True)
 class CredentialLifecycle:
     """How the drilled role answered to rotate, revoke and activate; None is what was not tried any more."""
 
@@ -55,10 +35,12 @@ class SecurityDrill:
     """What a drill showed; `failures` are the stable codes of what did not hold, in the order of the drill.
 
     `request_ids` are those of its three decisions: under the pause, under the kill switch, after recovery.
-    `final` and `roles` are what the control plane said once everything was switched off.
+    `fail_closed` says whether every unusable credential was refused, `empty_credential` how an empty one of
+    the gateway was. `final` and `roles` are what the control plane said once everything was switched off.
     """
 
-    fail_closed: FailClosed
+    fail_closed: bool
+    empty_credential: CredentialValidationError | None
     global_pause: GateDecision
     owner_kill_switch: GateDecision
     recovery: GateDecision
@@ -78,7 +60,7 @@ class SecurityDrill:
         row: dict[str, Any] = {
             "ok": self.ok,
             "executionPath": ExecutionPath.HOSTED_NODE.value,
-            "failClosed": self.fail_closed.to_row(),
+            "failClosed": {"passed": self.fail_closed} | _error_row(self.empty_credential),
             "globalPause": _gate_row(self.global_pause),
             "ownerKillSwitch": _gate_row(self.owner_kill_switch),
             "recovery": {"allowed": self.recovery.allowed},
@@ -88,6 +70,13 @@ class SecurityDrill:
         if self.failures:
             row.update(failureCode=self.failures[0], failures=list(self.failures))
         return row
+
+
+def _error_row(error: CredentialValidationError | None) -> dict[str, str]:
+    if error is None:
+        return {}
+    told = {"errorTag": error.tag, "errorCode": error.code.value}
+    return told | {"role": error.role.value, "field": error.field}
 
 
 def status_snapshot(state: SecurityState, roles: Iterable[RoleState]) -> dict[str, Any]:
