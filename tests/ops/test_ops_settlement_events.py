@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from settlement_world import BASE_MS, PREIMAGES, Event, lifecycle, payment_hash, proof, settlement
 
-from pytest_l402.contract.settlement_facts import InvoiceFact, SettlementFact
+from pytest_l402.contract.settlement_event import InvoiceFact, SettlementFact
 from pytest_l402.ops.settlement.events import Refusal, batch_order, decode_event
 from pytest_l402.protocol import encode_invoice
 

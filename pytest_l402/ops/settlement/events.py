@@ -15,8 +15,7 @@ from pytest_l402.boundary import quoted
 from pytest_l402.contract import CamelDocument, DocumentError, hosted_proof_reference
 from pytest_l402.contract.camel_document import camel_row
 from pytest_l402.contract.scalars import AnyText, EpochMs, Msats, Text, member_of
-from pytest_l402.contract.settlement_event import PROOF_TYPE
-from pytest_l402.contract.settlement_facts import INVOICE_RANK, InvoiceFact, SettlementFact
+from pytest_l402.contract.settlement_event import INVOICE_RANK, PROOF_TYPE, InvoiceFact, SettlementFact
 from pytest_l402.protocol import InvoiceError, Preimage, decode_invoice
 
 _HASH = re.compile(r"[0-9a-f]{64}")

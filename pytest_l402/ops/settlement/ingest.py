@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Protocol
 
 from pytest_l402.contract import CamelDocument
 from pytest_l402.contract.scalars import EpochMs, Flag, Msats, Text
-from pytest_l402.contract.settlement_facts import BatchConflict, Booked, InvoiceFact, SettlementFact
+from pytest_l402.contract.settlement_event import BatchConflict, Booked, InvoiceFact, SettlementFact
 from pytest_l402.ops.settlement.events import Refusal, batch_order, decode_event
 
 DEFAULT_REQUEST_ID = "smoke:settlement"

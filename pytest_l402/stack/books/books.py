@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pytest_l402.contract.settlement_event import SettlementConflict
-from pytest_l402.contract.settlement_facts import (
+from pytest_l402.contract.settlement_event import (
     INVOICE_RANK,
     Booked,
     InvoiceFact,
     PreimageConflict,
+    SettlementConflict,
     SettlementFact,
 )
 from pytest_l402.harness.journal import Row

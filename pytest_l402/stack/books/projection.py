@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Iterable
 
 from pytest_l402.contract import Plane, Speaker, hosted_proof_reference
-from pytest_l402.contract.settlement_event import SettlementEvent
-from pytest_l402.contract.settlement_facts import SettlementFact
+from pytest_l402.contract.settlement_event import SettlementEvent, SettlementFact
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.journal import Row
 from pytest_l402.harness.observation import UI_ENDPOINT, observation

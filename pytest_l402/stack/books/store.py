@@ -11,12 +11,15 @@ from typing import Any
 
 from pytest_l402.contract import Plane, Speaker, hosted_proof_reference
 from pytest_l402.contract.settlement_event import (
+    BatchConflict,
+    Booked,
     Ingested,
     InvalidPreimage,
+    InvoiceFact,
     SettlementConflict,
     SettlementEvent,
+    SettlementFact,
 )
-from pytest_l402.contract.settlement_facts import BatchConflict, Booked, InvoiceFact, SettlementFact
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.journal import Row
 from pytest_l402.harness.observation import observe
