@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import httpcore
 import httpx
 
+from pytest_l402.harness.deadline import Deadline
 from pytest_l402.live.environment import EnvironmentVariableError
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -21,6 +21,7 @@ MAX_REPLY_BYTES: Final = 1 << 20
 Permit: TypeAlias = Callable[[httpx.Request], None]
 """Raises for a request that must not be sent."""
 
+_Left: TypeAlias = Callable[[float | None], float]
 _WRITTEN_AT_ONCE: Final = 1 << 16
 _OF_THE_WIRE: Final = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
@@ -55,16 +56,10 @@ class BoundedTransport(httpx.BaseTransport):
     it, in its headers, its body or its handshake. Replies are never unpacked, so a small one stays small.
     """
 
-    def __init__(
-        self,
-        permit: Permit,
-        *,
-        bounds: Bounds | None = None,
-        monotonic_s: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, permit: Permit, bounds: Bounds) -> None:
         self._permit = permit
-        self._bounds = bounds if bounds is not None else Bounds()
-        self._deadline = _Deadline(self._bounds.total_s, monotonic_s)
+        self._bounds = bounds
+        self._deadline = Deadline(bounds.total_s)
         # Two of them: reading the certificates takes longer than many a run, and plain HTTP needs none.
         self._pools: dict[bool, httpcore.ConnectionPool] = {}
         # One exchange at a time: the deadline is that of the one under way.
@@ -80,14 +75,14 @@ class BoundedTransport(httpx.BaseTransport):
         """
         self._permit(request)
         with self._serial:
-            self._deadline.start()
+            self._deadline = Deadline(self._bounds.total_s)
             try:
                 return self._exchange(request)
             except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
                 kind = getattr(httpx, type(error).__name__, httpx.TransportError)
                 raise kind(type(error).__name__, request=request) from error
             except httpcore.TimeoutException as error:
-                if self._deadline.is_over():
+                if self._deadline.over:
                     raise ReplyTooSlow(
                         f"not over after {self._bounds.total_s:g} s", request=request
                     ) from error
@@ -128,28 +123,34 @@ class BoundedTransport(httpx.BaseTransport):
                 if not self._bounds.cut_excess:
                     raise ReplyTooLarge(f"more than {limit} bytes", request=request)
                 break
-            self._deadline.left(None)
+            self._left(None)
         return bytes(body[:limit])
+
+    def _left(self, timeout: float | None) -> float:
+        """Return how long the next step may take; raises `httpcore.ReadTimeout` when no time is left."""
+        left = self._deadline.remaining_s
+        if left <= 0:
+            raise httpcore.ReadTimeout
+        return left if timeout is None else min(left, timeout)
 
     def _connections(self, is_tls: bool) -> httpcore.ConnectionPool:
         if is_tls not in self._pools:
             self._pools[is_tls] = httpcore.ConnectionPool(
                 ssl_context=_trusting_the_usual() if is_tls else _trusting_nobody(),
-                network_backend=_Backend(self._deadline),
+                network_backend=_Backend(self._left),
                 max_connections=1,
             )
         return self._pools[is_tls]
 
 
-def bounded_client(permit: Permit, *, base_url: str = "", bounds: Bounds | None = None) -> httpx.Client:
+def bounded_client(permit: Permit, *, bounds: Bounds | None = None) -> httpx.Client:
     """Return a client whose every exchange is permitted and bounded.
 
     It follows no redirect, knows no proxy and takes no password from a file.
     """
     bounds = bounds if bounds is not None else Bounds()
     return httpx.Client(
-        base_url=base_url,
-        transport=BoundedTransport(permit, bounds=bounds),
+        transport=BoundedTransport(permit, bounds),
         timeout=httpx.Timeout(bounds.read_s, connect=bounds.connect_s),
         # Nothing is unpacked; a server that packs all the same gives bytes that are no JSON.
         headers={"Accept-Encoding": "identity", "User-Agent": "pytest-l402"},
@@ -158,34 +159,12 @@ def bounded_client(permit: Permit, *, base_url: str = "", bounds: Bounds | None 
     )
 
 
-class _Deadline:
-    """When the exchange under way has to be over."""
-
-    def __init__(self, total_s: float, monotonic_s: Callable[[], float]) -> None:
-        self._total_s = total_s
-        self._monotonic_s = monotonic_s
-        self._ends_at_s = 0.0
-
-    def start(self) -> None:
-        self._ends_at_s = self._monotonic_s() + self._total_s
-
-    def is_over(self) -> bool:
-        return self._monotonic_s() >= self._ends_at_s
-
-    def left(self, timeout: float | None) -> float:
-        """Return how long the next step may take; raises `httpcore.ReadTimeout` when no time is left."""
-        left = self._ends_at_s - self._monotonic_s()
-        if left <= 0:
-            raise httpcore.ReadTimeout
-        return left if timeout is None else min(left, timeout)
-
-
 class _Backend(httpcore.NetworkBackend):
-    """Opens connections of which no step outlasts the deadline."""
+    """Opens connections of which no step outlasts what is `left` of its exchange."""
 
-    def __init__(self, deadline: _Deadline) -> None:
+    def __init__(self, left: _Left) -> None:
         self._inner = httpcore.SyncBackend()
-        self._deadline = deadline
+        self._left = left
 
     def connect_tcp(
         self,
@@ -195,23 +174,21 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        stream = self._inner.connect_tcp(
-            host, port, self._deadline.left(timeout), local_address, socket_options
-        )
-        return _Stream(stream, self._deadline)
+        stream = self._inner.connect_tcp(host, port, self._left(timeout), local_address, socket_options)
+        return _Stream(stream, self._left)
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, inner: httpcore.NetworkStream, deadline: _Deadline) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, left: _Left) -> None:
         self._inner = inner
-        self._deadline = deadline
+        self._left = left
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, self._deadline.left(timeout))
+        return self._inner.read(max_bytes, self._left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _WRITTEN_AT_ONCE):
-            self._inner.write(buffer[start : start + _WRITTEN_AT_ONCE], self._deadline.left(timeout))
+            self._inner.write(buffer[start : start + _WRITTEN_AT_ONCE], self._left(timeout))
 
     def close(self) -> None:
         self._inner.close()
@@ -222,8 +199,8 @@ class _Stream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        stream = self._inner.start_tls(ssl_context, server_hostname, self._deadline.left(timeout))
-        return _Stream(stream, self._deadline)
+        stream = self._inner.start_tls(ssl_context, server_hostname, self._left(timeout))
+        return _Stream(stream, self._left)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)

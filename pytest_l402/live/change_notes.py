@@ -55,15 +55,16 @@ class ChangeNotes:
     """The notes of one deployed system in `folder`: `live-changes.json`, there only while it is not empty.
 
     Who may change the system holds the notes alone, who reads it holds them together with other readers, so
-    that nobody takes the changes of a run under way for those of a run that was killed.
+    that nobody takes the changes of a run under way for those of a run that was killed. `path` is where the
+    notes lie, `underway` what is changed and not undone, oldest first.
     """
 
     def __init__(self, folder: Path, where: str) -> None:
-        self._path = folder / NOTES_NAME
+        self.path = folder / NOTES_NAME
         self._lock_path = folder / LOCK_NAME
         self._where = where
         self._descriptor: int | None = None
-        self._underway: tuple[Change, ...] = ()
+        self.underway: tuple[Change, ...] = ()
 
     def hold(self, *, alone: bool, wait_s: float = 0.0) -> None:
         """Hold the notes until `release`, and read what an earlier run left.
@@ -88,7 +89,7 @@ class ChangeNotes:
             ) from None
         try:
             self._lock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH, wait_s)
-            self._underway = self._read()
+            self.underway = self._read()
         except BaseException:
             os.close(descriptor)
             raise
@@ -100,28 +101,18 @@ class ChangeNotes:
         if descriptor is not None:
             os.close(descriptor)
 
-    @property
-    def path(self) -> Path:
-        """Where the notes lie."""
-        return self._path
-
-    @property
-    def underway(self) -> tuple[Change, ...]:
-        """What is changed and not undone, oldest first."""
-        return self._underway
-
     def begin(self, change: Change) -> None:
         """Write a change down, before it is made."""
         # Known before it is on the disk: who is interrupted in between strikes it out again.
-        self._underway = (*(item for item in self._underway if item.key != change.key), change)
-        self._write(self._underway)
+        self.underway = (*(item for item in self.underway if item.key != change.key), change)
+        self._write(self.underway)
 
     def end(self, kind: ChangeKind, subject: str | None = None) -> None:
         """Strike a change out, once it is undone; of no effect when there is no such note."""
-        left = tuple(item for item in self._underway if item.key != (kind, subject))
-        if left != self._underway:
+        left = tuple(item for item in self.underway if item.key != (kind, subject))
+        if left != self.underway:
             self._write(left)
-            self._underway = left
+            self.underway = left
 
     def _lock(self, descriptor: int, kind: int, wait_s: float) -> None:
         # Counted, not timed: a frozen clock never reaches a deadline.
@@ -142,15 +133,15 @@ class ChangeNotes:
         )
 
     def _read(self) -> tuple[Change, ...]:
-        if not self._path.exists():
+        if not self.path.exists():
             return ()
-        document = read_json(self._path)
+        document = read_json(self.path)
         try:
             changes = document["changes"]
             return tuple(Change.decode(entry) for entry in changes)
         except (DocumentError, KeyError, TypeError) as error:
             raise InputError.at(
-                self._path,
+                self.path,
                 expected="the notes of changes that an earlier run made",
                 seen=f"something else ({printable(str(error), 120)})",
                 remedy=f"look at what it says, undo that at {self._where} by hand and delete the file",
@@ -159,6 +150,6 @@ class ChangeNotes:
     def _write(self, changes: tuple[Change, ...]) -> None:
         assert self._descriptor is not None
         if changes:
-            write_document(self._path, {"changes": [change.to_row() for change in changes]})
+            write_document(self.path, {"changes": [change.to_row() for change in changes]})
         else:
-            self._path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)

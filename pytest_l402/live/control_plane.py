@@ -23,25 +23,17 @@ QUERIES: Final = frozenset({LIST_PAYWALLS, SECURITY_STATE})
 class LiveControlPlane:
     """The deployed control plane. Its secret goes into each body; bodies and answers are never shown.
 
-    It is a `PaywallSource`. What changes it needs the permission of the run and raises `ChangeRefused`
-    without.
+    It is a `PaywallSource`; `url` is its base, and `where` how messages name it. What changes it needs the
+    permission of the run and raises `ChangeRefused` without.
     """
 
     def __init__(self, access: ControlPlaneAccess, api: JsonApi, permission: Permission) -> None:
         self._access = access
         self._api = api
         self._permission = permission
+        self.url = access.url
+        self.where = api.where(access.url)
         permission.know(Queries(self._url("query"), QUERIES))
-
-    @property
-    def url(self) -> str:
-        """Its base URL."""
-        return self._access.url
-
-    @property
-    def where(self) -> str:
-        """How messages name it."""
-        return self._api.where(self._access.url)
 
     def paywalls(self, *, request_id: str = "") -> Sequence[PaywallDefinition]:
         """Return the active and the paused paywalls, strictly decoded. Raises `LiveError`."""
@@ -69,8 +61,8 @@ class LiveControlPlane:
 
     def _url(self, kind: str) -> str:
         if self._access.form is ControlPlaneForm.CONVEX:
-            return f"{self._access.url}/api/{kind}"
-        return f"{self._access.url}/api/internal/lightning-ops/control-plane/{kind}"
+            return f"{self.url}/api/{kind}"
+        return f"{self.url}/api/internal/lightning-ops/control-plane/{kind}"
 
     def _call(
         self, kind: str, function: str, arguments: Mapping[str, Any], request_id: str = ""

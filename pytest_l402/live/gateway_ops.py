@@ -26,26 +26,19 @@ class LiveGatewayOps:
     Reading what runs is always allowed; whatever else needs the permission of the run. The API has no way to
     take a first deployment away, so `withdraw` deploys a configuration without services, and a gateway that
     runs this one runs nothing. An undo whose answer is lost counts as done if the gateway says so afterwards.
+    `url` is its base, and `where` how messages name it.
     """
 
     def __init__(self, access: GatewayAccess, api: JsonApi, permission: Permission) -> None:
         self._access = access
         self._api = api
         self._permission = permission
-
-    @property
-    def url(self) -> str:
-        """Its base URL."""
-        return self._access.base_url
-
-    @property
-    def where(self) -> str:
-        """How messages name it."""
-        return self._api.where(self._access.base_url)
+        self.url = access.base_url
+        self.where = api.where(access.base_url)
 
     def active(self, *, request_id: str) -> ActiveDeployment | None:
         """Return what the gateway runs, None when it was told to run nothing. Raises `GatewayOpsError`."""
-        url = f"{self._access.base_url}/ops/deployment"
+        url = f"{self.url}/ops/deployment"
         try:
             answer = self._api.read("GET", url, headers=self._headers(request_id))
         except LiveError as error:
@@ -110,7 +103,7 @@ class LiveGatewayOps:
                 raise
 
     def _changed(self, path: str, body: Mapping[str, Any]) -> ActiveDeployment:
-        url = f"{self._access.base_url}{path}"
+        url = f"{self.url}{path}"
         self._permission.require(self._api.where(url), f"POST {path}")
         try:
             answer = self._api.change("POST", url, json=body, headers=self._headers(str(body["requestId"])))

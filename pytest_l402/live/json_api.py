@@ -6,7 +6,7 @@ import re
 import ssl
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import httpx
@@ -14,6 +14,9 @@ import httpx
 from pytest_l402.boundary import InputError, parse_json, quoted
 from pytest_l402.live.bounded_transport import Bounds, ReplyTooLarge, ReplyTooSlow
 from pytest_l402.live.live_error import LiveError
+
+Json: TypeAlias = Mapping[str, Any] | None
+Headers: TypeAlias = Mapping[str, str] | None
 
 _AGAIN: Final = frozenset({"unreachable", "timeout", "status_502", "status_503", "status_504"})
 _CODE: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
@@ -45,14 +48,7 @@ class JsonApi:
         self._secrets = tuple(secret.lower() for secret in secrets)
         self._pauses_s = tuple(pauses_s)
 
-    def read(
-        self,
-        method: str,
-        url: str,
-        *,
-        json: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Any:
+    def read(self, method: str, url: str, *, json: Json = None, headers: Headers = None) -> Any:
         """Return the document of a request that changes nothing. Raises `LiveError`."""
         for pause_s in self._pauses_s:
             try:
@@ -63,14 +59,7 @@ class JsonApi:
                 time.sleep(pause_s)
         return self._exchange(self._client, method, url, json, headers)
 
-    def change(
-        self,
-        method: str,
-        url: str,
-        *,
-        json: Mapping[str, Any],
-        headers: Mapping[str, str] | None = None,
-    ) -> Any:
+    def change(self, method: str, url: str, *, json: Json, headers: Headers = None) -> Any:
         """Return the document of a request that changes something; it is sent once. Raises `LiveError`."""
         return self._exchange(self._change_client, method, url, json, headers)
 
@@ -86,14 +75,7 @@ class JsonApi:
             return None
         return None if any(secret in code or code in secret for secret in self._secrets) else code
 
-    def _exchange(
-        self,
-        client: httpx.Client,
-        method: str,
-        url: str,
-        json: Mapping[str, Any] | None,
-        headers: Mapping[str, str] | None,
-    ) -> Any:
+    def _exchange(self, client: httpx.Client, method: str, url: str, json: Json, headers: Headers) -> Any:
         where = self.where(url)
         try:
             response = client.request(method, url, json=json, headers=dict(headers or {}))

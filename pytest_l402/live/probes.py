@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -40,84 +41,60 @@ class LiveProbes:
 
     def health(self, *, request_id: str) -> ProbeAnswer:
         """Ask the health path: any 2xx is well."""
-        seen: list[int] = []
         url = f"{self._access.base_url}{self._access.health_path}"
-        reason = self._probes(url, None, request_id, seen, health_path=url).health()
-        return self._outcome(url, request_id, seen, reason)
+        return self._ask(url, request_id, GatewayProbes.health, health_path=url)
 
     def challenge(self, target: ProbeTarget, *, request_id: str) -> ProbeAnswer:
         """Ask without a credential: exactly 402, a readable challenge, an invoice over the target's price."""
-        seen: list[int] = []
-        url = self._access.challenge_url
-        quote = self._probes(url, target.price_msats, request_id, seen).challenge()
-        if isinstance(quote, str):
-            return self._outcome(url, request_id, seen, quote)
-        return self._outcome(url, request_id, seen, None, quote=quote)
+        url, price_msats = self._access.challenge_url, target.price_msats
+        return self._ask(url, request_id, GatewayProbes.challenge, price_msats=price_msats)
 
     def proxy(self, target: ProbeTarget, *, request_id: str) -> ProbeAnswer:
         """Ask with the prepaid proof: any 2xx is well."""
         proof = self._access.proxy_authorization
         if proof is None:
             return ProbeAnswer(MISSING_AUTHORIZATION)
-        seen: list[int] = []
         # The seller's API may take as long as its route allows; the gateway's own answers may not.
         timeout_s = max(READ_TIMEOUT_S, target.timeout_ms / 1000)
-        url = self._access.proxy_url
-        reason = self._probes(url, None, request_id, seen, timeout_s=timeout_s).proxy(proof)
-        return self._outcome(url, request_id, seen, reason, proof=proof)
+        ask = partial(GatewayProbes.proxy, authorization=proof)
+        return self._ask(self._access.proxy_url, request_id, ask, proof=proof, timeout_s=timeout_s)
 
-    def _outcome(
+    def _ask(
         self,
         url: str,
         request_id: str,
-        seen: list[int],
-        reason: str | None,
+        ask: Callable[[GatewayProbes], Quote | str | None],
         *,
-        quote: Quote | None = None,
         proof: str | None = None,
+        price_msats: int | None = None,
+        **more: Any,
     ) -> ProbeAnswer:
-        status = seen[-1] if seen else None
+        seen: list[int] = []
+        probes = GatewayProbes(self._client, url, price_msats, request_id, on_answer=seen.append, **more)
+        found = ask(probes)
+        quote, reason = (None, found) if isinstance(found, str) else (found, None)
         amount_msats = None if quote is None else quote.amount_msats
-        if status is not None:
-            parts = urlsplit(url)
-            accepted = None if proof is None else 200 <= status < 300
-            row = {
-                "requestId": request_id,
-                "method": "GET",
-                "host": parts.hostname,
-                "path": parts.path or "/",
-                "status": status,
-                "challenge": None if quote is None else "issued",
-                "quotedMsats": amount_msats,
-                "paymentHash": None if quote is None else quote.payment_hash,
-                "credential": "absent" if accepted is None else "accepted" if accepted else "refused",
-                "refusal": reason,
-                "credentialDigest": None if proof is None else digest_reference(proof),
-                "upstreamStatus": status if accepted else None,
-                "atMs": self._clock.tick(),
-            }
-            self._journal.append("exchanges", row)
+        if not seen:
+            return ProbeAnswer(reason, None, amount_msats)
+        status, parts = seen[-1], urlsplit(url)
+        accepted = None if proof is None else 200 <= status < 300
+        row = {
+            "requestId": request_id,
+            "method": "GET",
+            "host": parts.hostname,
+            "path": parts.path or "/",
+            "status": status,
+            "challenge": None if quote is None else "issued",
+            "quotedMsats": amount_msats,
+            "paymentHash": None if quote is None else quote.payment_hash,
+            "credential": "absent" if accepted is None else "accepted" if accepted else "refused",
+            "refusal": reason,
+            "credentialDigest": None if proof is None else digest_reference(proof),
+            "upstreamStatus": status if accepted else None,
+            "atMs": self._clock.tick(),
+        }
+        self._journal.append("exchanges", row)
         return ProbeAnswer(reason, status, amount_msats)
-
-    def _probes(
-        self,
-        url: str,
-        price_msats: int | None,
-        request_id: str,
-        seen: list[int],
-        *,
-        health_path: str = "",
-        timeout_s: float | None = None,
-    ) -> GatewayProbes:
-        return GatewayProbes(
-            self._client,
-            url,
-            price_msats,
-            request_id,
-            health_path=health_path,
-            timeout_s=timeout_s,
-            on_answer=seen.append,
-        )
 
 
 def live_targets(access: GatewayAccess) -> Callable[[Compilation], tuple[ProbeTarget, ...]]:
