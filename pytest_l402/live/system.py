@@ -320,7 +320,13 @@ class LiveSystem:
             cut_off = self._cut_off()
             if left or cut_off:
                 names = (*(change.what for change in left), *(f"reconcile {name}" for name in cut_off))
-                raise self._left_behind(", ".join(names))
+                raise LiveError(
+                    self.control_plane.where,
+                    code="leftovers",
+                    expected="nothing left behind by an earlier run",
+                    seen=f"{', '.join(names)}, cut off before it was undone",
+                    remedy="run again with --allow-live-changes, which undoes it first of all",
+                )
             return
         for change in reversed(left):
             system = self.gateway if change.kind is ChangeKind.DEPLOYMENT else self.control_plane
@@ -343,15 +349,6 @@ class LiveSystem:
                 seen=f"{', '.join(error.left)} left behind ({error.__cause__})",
                 remedy=f"run again, or undo it by hand now; {self.notes.path} keeps word of it",
             ) from error
-
-    def _left_behind(self, what: str) -> LiveError:
-        return LiveError(
-            self.control_plane.where,
-            code="leftovers",
-            expected="nothing left behind by an earlier run",
-            seen=f"{what}, cut off before it was undone",
-            remedy="run again with --allow-live-changes, which undoes it first of all",
-        )
 
 
 def open_live_system(

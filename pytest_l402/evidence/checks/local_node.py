@@ -15,6 +15,7 @@ from pytest_l402.evidence.checks.selecting import (
     complete_record,
     departures,
     flows_changed,
+    flows_of,
     is_hosted_payment,
     listed,
     other_value,
@@ -160,8 +161,8 @@ def local_parity() -> Check:
         set_value("records", "taskId", None, is_hosted_payment, every=True),
         set_value("records", "requestId", "request-other", is_hosted_payment, every=True),
         set_value("records", "executionPath", "local-node", is_hosted_payment),
-        _every_flow("the paid flows are gone", lambda flow: None if _is_paid(flow) else flow),
-        _every_flow("every payment is another", _other_payment),
+        _flow_of(None, "the paid flows are gone", lambda flow: None if flow.get("proofReference") else flow),
+        _flow_of(None, "every payment is another", _other_payment),
     )
     return Check("local_parity()", judge, mutants, ("local_artifact", "records"))
 
@@ -233,18 +234,12 @@ def _undecodable(evidence: Evidence) -> Iterator[Finding]:
 
 def _flows(evidence: Evidence) -> Iterator[tuple[dict[str, Any], str]]:
     for index, artifact in enumerate(evidence.table("local_artifact")):
-        flows = artifact.get("flows")
-        for number, flow in enumerate(flows if isinstance(flows, list) else [], start=1):
-            if isinstance(flow, dict):
-                yield flow, f"{at('local_artifact', index)}, flow {number}"
+        for number, flow in enumerate(flows_of(artifact), start=1):
+            yield flow, f"{at('local_artifact', index)}, flow {number}"
 
 
 def _flows_of(evidence: Evidence, request_id: str) -> list[dict[str, Any]]:
     return [flow for flow, _ in _flows(evidence) if request_id in flow_request_ids(flow)]
-
-
-def _is_paid(flow: Row) -> bool:
-    return bool(flow.get("proofReference"))
 
 
 def _foreign_records(evidence: Evidence, flow: Row) -> Iterator[Finding]:
@@ -259,26 +254,15 @@ def _foreign_records(evidence: Evidence, flow: Row) -> Iterator[Finding]:
             )
 
 
-def _every_flow(name: str, change: Any) -> Mutant:
-    def apply(evidence: Evidence) -> Evidence:
-        changed = []
-        for artifact in evidence.table("local_artifact"):
-            flows = [change(flow) for flow in artifact.get("flows") or []]
-            changed.append({**artifact, "flows": [flow for flow in flows if flow is not None]})
-        return evidence.with_table("local_artifact", changed)
-
-    return Mutant(f"local_artifact: {name}", apply)
-
-
 def _where_flow(kind: str, name: str, change: Any) -> Mutant:
-    return _every_flow(name, lambda flow: change(flow) if flow.get("flow") == kind else flow)
+    return _flow_of(None, name, lambda flow: change(flow) if flow.get("flow") == kind else flow)
 
 
 def _with_fields(kind: str, name: str, **fields: Any) -> Mutant:
     return _where_flow(kind, name, lambda flow: {**flow, **fields})
 
 
-def _flow_of(request_id: str, name: str, change: Callable[[dict[str, Any]], Row | None]) -> Mutant:
+def _flow_of(request_id: str | None, name: str, change: Callable[[dict[str, Any]], Row | None]) -> Mutant:
     return Mutant(f"local_artifact: {name}", lambda evidence: flows_changed(evidence, request_id, change))
 
 

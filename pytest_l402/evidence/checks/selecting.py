@@ -274,16 +274,24 @@ def with_records(flow: Row, inner: Iterable[Row]) -> dict[str, Any]:
     return {**flow, "observabilityRecords": list(inner)}
 
 
+def flows_of(artifact: Row) -> list[dict[str, Any]]:
+    """The flows of a local artifact."""
+    flows = artifact.get("flows")
+    return [flow for flow in flows if isinstance(flow, dict)] if isinstance(flows, list) else []
+
+
 def flows_changed(
-    evidence: Evidence, request_id: str, change: Callable[[dict[str, Any]], Row | None]
+    evidence: Evidence, request_id: str | None, change: Callable[[dict[str, Any]], Row | None]
 ) -> Evidence:
-    """The evidence with each flow of the request in the local artifact changed, or gone if that is None."""
+    """The evidence with each flow in the local artifact changed, or gone if that is None.
+
+    With a `request_id` only the flows of that request are.
+    """
     artifacts: list[Row] = []
     for artifact in evidence.table("local_artifact"):
-        flows = artifact.get("flows")
         changed = [
-            change(flow) if isinstance(flow, dict) and request_id in flow_request_ids(flow) else flow
-            for flow in (flows if isinstance(flows, list) else [])
+            change(flow) if request_id is None or request_id in flow_request_ids(flow) else flow
+            for flow in flows_of(artifact)
         ]
         artifacts.append({**artifact, "flows": [flow for flow in changed if flow is not None]})
     return evidence.with_table("local_artifact", artifacts) if artifacts else evidence
