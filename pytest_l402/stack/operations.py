@@ -14,10 +14,10 @@ from pytest_l402.contract.payment import Wallet
 from pytest_l402.harness.harness import Harness
 from pytest_l402.ops.compile.paywall import PaywallDefinition, Policy, Route
 from pytest_l402.ops.compile.terms import TOKEN_VALIDITY_KEY
+from pytest_l402.ops.reconcile.gateway_probes import PayingProbes
 from pytest_l402.ops.reconcile.inspection import inspect
 from pytest_l402.ops.reconcile.ledger import EVIDENCE_TABLES, DeploymentHistory
 from pytest_l402.ops.reconcile.lock import ReconcileLock
-from pytest_l402.ops.reconcile.paying_probes import PayingProbes
 from pytest_l402.ops.reconcile.probe_targets import probe_targets
 from pytest_l402.ops.reconcile.reconciler import Reconciler
 from pytest_l402.ops.reconcile.steps import Failpoint

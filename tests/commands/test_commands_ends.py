@@ -87,7 +87,7 @@ def test_an_interrupted_full_flow_leaves_its_files_and_no_pause(
 
 
 def test_an_interrupted_reconcile_is_rolled_back_and_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pytest_l402.ops.reconcile.paying_probes import PayingProbes
+    from pytest_l402.ops.reconcile.gateway_probes import PayingProbes
 
     original = PayingProbes.challenge
     asked = []

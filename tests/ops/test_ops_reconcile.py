@@ -21,8 +21,8 @@ from reconcile_world import (
 
 from pytest_l402.contract import DeploymentStatus, record_departures
 from pytest_l402.ops.reconcile.deployments import deployment_id
+from pytest_l402.ops.reconcile.gateway_probes import PayingProbes
 from pytest_l402.ops.reconcile.lock import ReconcileBusy
-from pytest_l402.ops.reconcile.paying_probes import PayingProbes
 from pytest_l402.ops.reconcile.ports import ProbeTarget
 from pytest_l402.ops.reconcile.reconciler import ReconcileRefused
 from pytest_l402.ops.reconcile.steps import Failpoint

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
-from pytest_l402.contract import DeploymentStatus, Plane
+from pytest_l402.contract import DeploymentStatus, ExecutionPath, Plane
 from pytest_l402.harness.clock import Clock
 from pytest_l402.harness.journal import Journal
 from pytest_l402.ops.reconcile.deployments import GatewayEvent, Intent
 from pytest_l402.ops.reconcile.ledger import DeploymentHistory
 from pytest_l402.ops.reconcile.ports import ActiveDeployment
-from pytest_l402.ops.reconcile.records import Level, deployment_row, event_row, observations, outcome
+from pytest_l402.ops.reconcile.records import deployment_row, observations, outcome
 from pytest_l402.ops.reconcile.steps import Failpoint
 from pytest_l402.ops.reconcile.summary import Failure, ReconcileSummary
+
+EVENT = "gateway_reconcile"
+Level = Literal["info", "warn", "error"]
 
 
 class ReconcileBook:
@@ -102,5 +105,24 @@ class ReconcileBook:
         return summary
 
     def _event(self, intent: Intent, kind: str, level: Level, details: dict[str, Any]) -> GatewayEvent | None:
+        """Return the next event of a request, or None when there is no paywall to tell it of."""
+        now_ms = self._clock.tick()
+        if intent.paywall_id is None or intent.owner_id is None:
+            return None
         number = self._ledger.event_count(intent.request_id) + 1
-        return event_row(intent, number, kind, level, details, self._clock.tick())
+        return GatewayEvent(
+            event_id=f"evt_{intent.deployment_id}_{number}",
+            paywall_id=intent.paywall_id,
+            owner_id=intent.owner_id,
+            event_type=f"{EVENT}_{kind}",
+            level=level,
+            request_id=intent.request_id,
+            metadata={
+                "executionPath": ExecutionPath.HOSTED_NODE.value,
+                "deploymentId": intent.deployment_id,
+                "configHash": intent.config_hash,
+                "routeId": intent.rule_id,
+                "details": {key: value for key, value in details.items() if value is not None},
+            },
+            created_at_ms=now_ms,
+        )

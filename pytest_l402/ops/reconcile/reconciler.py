@@ -42,10 +42,6 @@ class ReconcileRefused(ValueError):  # noqa: N818 - the name of the condition
     """The request cannot be taken as it is; nothing was deployed for it."""
 
 
-def _no_failpoint(_: Failpoint) -> None:
-    return None
-
-
 class Reconciler:
     """Brings a gateway to what the control plane says, one run at a time.
 
@@ -66,7 +62,7 @@ class Reconciler:
         wait_s: float = 0.0,
         witness: Journal | None = None,
         targets: Callable[[Compilation], tuple[ProbeTarget, ...]] = probe_targets,
-        failpoint: Callable[[Failpoint], None] = _no_failpoint,
+        failpoint: Callable[[Failpoint], None] = lambda _: None,
     ) -> None:
         self._source = source
         self._gateway = gateway

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from pytest_l402.contract import DeploymentStatus, ExecutionPath, ObservabilityRecord, Plane, Speaker
 from pytest_l402.harness.observation import observation
 from pytest_l402.ops.compile.compilation import Compilation
-from pytest_l402.ops.reconcile.deployments import COMPILED, Deployment, GatewayEvent, Intent, deployment_id
+from pytest_l402.ops.reconcile.deployments import COMPILED, Deployment, Intent, deployment_id
 from pytest_l402.ops.reconcile.ports import ActiveDeployment
 from pytest_l402.ops.reconcile.steps import PROBES, Stage
 from pytest_l402.ops.reconcile.summary import Failure, ReconcileSummary
@@ -16,9 +16,6 @@ from pytest_l402.ops.reconcile.summary import Failure, ReconcileSummary
 RECONCILE_ENDPOINT = "/api/lightning/paywalls/reconcile"
 HEALTH_ENDPOINT = "/l402/health"
 PROBE_FAILED = "gateway_probe_failed"
-
-EVENT = "gateway_reconcile"
-Level = Literal["info", "warn", "error"]
 
 
 def outcome(
@@ -110,30 +107,6 @@ def compiled_row(compilation: Compilation, request_id: str, now_ms: int) -> Depl
         updated_at_ms=now_ms,
         request_id=request_id,
         execution_path=ExecutionPath.HOSTED_NODE,
-    )
-
-
-def event_row(
-    intent: Intent, number: int, kind: str, level: Level, details: dict[str, Any], now_ms: int
-) -> GatewayEvent | None:
-    """Return the event, the `number`th of its request, or None when there is no paywall to tell it of."""
-    if intent.paywall_id is None or intent.owner_id is None:
-        return None
-    return GatewayEvent(
-        event_id=f"evt_{intent.deployment_id}_{number}",
-        paywall_id=intent.paywall_id,
-        owner_id=intent.owner_id,
-        event_type=f"{EVENT}_{kind}",
-        level=level,
-        request_id=intent.request_id,
-        metadata={
-            "executionPath": ExecutionPath.HOSTED_NODE.value,
-            "deploymentId": intent.deployment_id,
-            "configHash": intent.config_hash,
-            "routeId": intent.rule_id,
-            "details": {key: value for key, value in details.items() if value is not None},
-        },
-        created_at_ms=now_ms,
     )
 
 

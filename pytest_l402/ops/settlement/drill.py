@@ -12,6 +12,7 @@ from pytest_l402.ops.settlement.ingest import (
     DEFAULT_REQUEST_ID,
     BatchBooks,
     IngestRefused,
+    SettlementIngest,
     ingest_settlements,
 )
 
@@ -70,10 +71,8 @@ def read_settlements(
     """
     failures = tuple(contradictions(rows))
     known = [{key: value for key, value in row.items() if value is not None} for row in rows]
-    document: dict[str, Any] = {
+    document = SettlementIngest(len(rows), (), ()).to_row() | {
         "ok": not failures,
-        "processed": len(rows),
-        "invoiceTransitions": [],
         "settlements": known,
         "settlementIds": [row["settlementId"] for row in rows],
         "paymentProofRefs": [row["paymentProofRef"] for row in rows],
