@@ -6,6 +6,7 @@ import ctypes
 import os
 import select
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester", "stories"]
+
+# The tests start hundreds of processes. Where no bytecode may be written, as in many images, each of them would
+# compile the whole package anew: more work than the tests themselves.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # How fast a machine is proves nothing: no test is timed. The gate asks for more examples than the fast tier.
 settings.register_profile(
