@@ -80,15 +80,11 @@ class LocalNodeArtifact(CamelDocument):
     def to_row(self) -> dict[str, Any]:
         """Return the artifact as it may be written: always redacted, absent optional keys left out."""
         row = super().to_row()
-        for flow in row["flows"]:
-            for key in _OPTIONAL_KEYS:
-                if flow[key] is None:
-                    del flow[key]
+        row["flows"] = [
+            {key: value for key, value in flow.items() if value is not None} for flow in row["flows"]
+        ]
         redacted: dict[str, Any] = redact_values(row)
         return redacted
-
-
-_OPTIONAL_KEYS = ("proofReference", "paymentId", "blockedErrorCode", "blockedReason")
 
 
 def redact_values(value: Any) -> Any:

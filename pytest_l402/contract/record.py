@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, get_args
 
@@ -105,25 +105,22 @@ def record_departures(value: object) -> tuple[Departure, ...]:
     return ()
 
 
-_KEY_OF_ATTRIBUTE = {name: str(field.alias) for name, field in ObservabilityRecord.model_fields.items()}
-
-REQUIRED_KEYS: tuple[str, ...] = tuple(_KEY_OF_ATTRIBUTE.values())
+REQUIRED_KEYS: tuple[str, ...] = tuple(
+    str(field.alias) for field in ObservabilityRecord.model_fields.values()
+)
 """The 19 keys of a record in canonical order, as the model declares them."""
 
 
-def _enumeration(annotation: Any) -> type[StrEnum] | None:
-    for candidate in (
-        annotation,
-        *(get_args(part)[0] if get_args(part) else part for part in get_args(annotation)),
-    ):
-        if isinstance(candidate, type) and issubclass(candidate, StrEnum):
-            return candidate
-    return None
+def _parts(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for part in get_args(annotation):
+        yield from _parts(part)
 
 
 ENUM_VALUES: Mapping[str, tuple[str, ...]] = {
-    _KEY_OF_ATTRIBUTE[name]: tuple(member.value for member in enumeration)
-    for name, field in ObservabilityRecord.model_fields.items()
-    if (enumeration := _enumeration(field.annotation)) is not None
+    str(field.alias): tuple(member.value for member in part)
+    for field in ObservabilityRecord.model_fields.values()
+    for part in _parts(field.annotation)
+    if isinstance(part, type) and issubclass(part, StrEnum)
 }
 """For each key that holds an enum, the values that it may hold."""

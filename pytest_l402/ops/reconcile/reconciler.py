@@ -28,11 +28,10 @@ from pytest_l402.ops.reconcile.ports import (
     reason_of,
 )
 from pytest_l402.ops.reconcile.probe_targets import of_unknown_price, probe_targets
-from pytest_l402.ops.reconcile.probing import StageFailed, probe_stage
+from pytest_l402.ops.reconcile.probing import StageFailed, UndoFailed, is_superseded, probe_stage, undo
 from pytest_l402.ops.reconcile.records import deployment_row
 from pytest_l402.ops.reconcile.steps import PROBES, Failpoint, FailureCode, Stage, next_step, step_of
 from pytest_l402.ops.reconcile.summary import Failure, ReconcileSummary
-from pytest_l402.ops.reconcile.undoing import UndoFailed, is_superseded, undo
 
 INTERRUPTED = "interrupted"
 SUPERSEDED = "superseded"
