@@ -53,7 +53,7 @@ class Command(NamedTuple):
 COMMANDS: Final = {
     "triage": Command("triage", "name the failing domain of each request in incident files"),
     "smoke:compile": Command(
-        "smoke_compile:compiled", "compile the paywalls to aperture.yaml and name it by its hash"
+        "reconcile:compiled", "compile the paywalls to aperture.yaml and name it by its hash"
     ),
     "smoke:security": Command(
         "drills:security", "drill credentials, global pause, kill switch, credential roles"
@@ -62,9 +62,7 @@ COMMANDS: Final = {
     "smoke:staging": Command(
         "reconcile:staging", "deploy over an earlier deployment and probe the gateway", add_deploy_arguments
     ),
-    "smoke:observability": Command(
-        "smoke_observability:observed", "let every plane record, and check the records"
-    ),
+    "smoke:observability": Command("drills:observability", "let every plane record, and check the records"),
     "smoke:full-flow": Command(
         "smoke_full_flow:full_flow", "run the hosted path from end to end", add_local_artifact_arguments
     ),

@@ -1,8 +1,8 @@
-"""`reconcile`, `smoke:staging`: bring the gateway to what the control plane says, or back to what it ran."""
+"""`smoke:compile`, `reconcile`, `smoke:staging`: what the control plane says is compiled, deployed, undone."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_l402.commands.arguments import Arguments
 from pytest_l402.commands.artifacts import ArtifactFolder
@@ -12,7 +12,40 @@ from pytest_l402.commands.targets import Rollout, opened
 if TYPE_CHECKING:
     from pytest_l402.ops.reconcile.summary import ReconcileSummary
 
+_COMPILE: Final = "smoke:compile"
 _ARTIFACTS: Final = (("deployments", "deployments"), ("events", "gateway_events"), ("records", "records"))
+
+
+def compiled(arguments: Arguments) -> Outcome:
+    """Compile the paywalls of the control plane to aperture.yaml, and name it by its hash.
+    Live: reads the paywalls; with --allow-live-changes the intent is also recorded there.
+    """
+    from pytest_l402.ops.compile.compilation import compile_paywalls
+    from pytest_l402.ops.reconcile.records import compiled_row
+
+    with opened(arguments) as target:
+        compilation = compile_paywalls(target.paywalls(_COMPILE))
+        intent = compiled_row(compilation, _COMPILE, target.now_ms())
+        recorded = target.record_intent(intent)
+    folder = ArtifactFolder(arguments.artifact_dir, "compile", compilation.config_hash)
+    document: dict[str, Any] = {
+        "ok": compilation.valid,
+        "mode": arguments.mode.value,
+        "configHash": compilation.config_hash,
+        "ruleCount": compilation.rule_count,
+        "valid": compilation.valid,
+        "deploymentStatus": intent.status.value,
+        "deploymentId": intent.deployment_id,
+        **recorded,
+    }
+    if not compilation.valid:
+        document["failureCode"] = "compile_validation_failed"
+    document["diagnosticsCount"] = len(compilation.diagnostics)
+    document["diagnostics"] = [item.to_json() for item in compilation.diagnostics]
+    failures = () if compilation.valid else ((document["failureCode"], diagnosed(document)),)
+    config = {"config": ("aperture.yaml", compilation.aperture_yaml)} if compilation.valid else {}
+    kept = folder.leave(document, **config, deployments=("deployments.jsonl", [intent.to_row()]))
+    return Outcome(kept, failures)
 
 
 def reconcile(arguments: Arguments) -> Outcome:

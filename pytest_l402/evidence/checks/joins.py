@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
-    PLATFORM,
     Bought,
     Found,
     at,
     derived,
     either,
+    is_of_platform,
     is_told,
     listed,
     logs_request,
@@ -194,7 +194,7 @@ def proof_absent(purchase: Bought, plane: str = "settlement") -> Check:
     request_id = request_id_of(purchase)
 
     def here(row: Row) -> bool:
-        return row.get("plane") == plane and row.get("executor") in PLATFORM
+        return row.get("plane") == plane and is_of_platform(row)
 
     def named_outside(evidence: Evidence) -> Found:
         mine = rows(evidence, "records", requestId=request_id)
