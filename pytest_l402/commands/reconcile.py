@@ -1,4 +1,4 @@
-"""`smoke:compile`, `reconcile`, `smoke:staging`: what the control plane says is compiled, deployed, undone."""
+"""`smoke:compile`, `reconcile`, `smoke:staging`: compile what the control plane says, deploy it, or undo it."""
 
 from __future__ import annotations
 
