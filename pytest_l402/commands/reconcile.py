@@ -1,4 +1,4 @@
-"""`smoke:compile`, `reconcile`, `smoke:staging`: compile what the control plane says, deploy it, or undo it."""
+"""`smoke:compile`, `reconcile`, `smoke:staging`: compile the paywalls, deploy them, or undo it."""
 
 from __future__ import annotations
 
