@@ -37,9 +37,9 @@ def test_no_room_is_larger_than_a_fifth() -> None:
 def test_the_floors_are_those_that_the_linter_holds() -> None:
     pyproject = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = pyproject["tool"]["importlinter"]["contracts"]
-    held = [
-        set(layer.split(" | ")) for layer in next(c for c in contracts if c["type"] == "layers")["layers"]
-    ]
+    layers = next(contract for contract in contracts if contract["type"] == "layers")["layers"]
+    # What `python -m` runs is no room.
+    held = [set(layer.split(" | ")) for layer in layers if layer != "__main__"]
     rooms = set().union(*held)
     drawn = [
         set(re.findall(r"\w+", line)) & rooms for line in re.findall(r"^ \d  ([a-z ]{1,40})", TEXT, re.M)
