@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester", "stories"]
 
-# The tests start hundreds of processes. Where no bytecode may be written, as in many images, each of them would
-# compile the whole package anew: more work than the tests themselves.
+# The tests start hundreds of processes. Where no bytecode may be written, as in many images, each of them
+# would compile the whole package anew: more work than the tests themselves.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
