@@ -20,22 +20,19 @@ class Clock(Protocol):
 
     def now_ms(self) -> int:
         """Return the current time in epoch milliseconds."""
-        ...
 
     def now_s(self) -> int:
         """Return the current time in whole epoch seconds, rounded down."""
-        ...
+        return self.now_ms() // 1000
 
     def tick(self) -> int:
         """Let the smallest observable moment pass and return the new time in epoch milliseconds."""
-        ...
 
     def advance(self, ms: int) -> int:
         """Let `ms` milliseconds pass and return the new time in epoch milliseconds."""
-        ...
 
 
-class StackClock:
+class StackClock(Clock):
     """A clock that stands still until it is told to move, so that one seed gives one row of timestamps."""
 
     def __init__(self, start_ms: int = DEFAULT_START_MS) -> None:
@@ -52,10 +49,6 @@ class StackClock:
     def now_ms(self) -> int:
         """Return the current time in epoch milliseconds."""
         return self._now_ms
-
-    def now_s(self) -> int:
-        """Return the current time in whole epoch seconds, rounded down."""
-        return self._now_ms // 1000
 
     def tick(self) -> int:
         """Advance by one millisecond and return the new time in epoch milliseconds."""
@@ -101,16 +94,12 @@ class StackClock:
                 self._frozen.remove(factory)
 
 
-class SystemClock:
+class SystemClock(Clock):
     """The machine's own time, for a stack that is served to other processes."""
 
     def now_ms(self) -> int:
         """Return the current time in epoch milliseconds."""
         return time.time_ns() // 1_000_000
-
-    def now_s(self) -> int:
-        """Return the current time in whole epoch seconds, rounded down."""
-        return self.now_ms() // 1000
 
     def tick(self) -> int:
         """Return the current time in epoch milliseconds; real time passes by itself."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeGuard
 
@@ -25,8 +24,21 @@ class NetworkUnreachable(ConnectionError):  # noqa: N818 - the name of the condi
         self.reason = reason
 
 
+class _Message:
+    headers: tuple[Header, ...]
+
+    def header(self, name: str) -> str | None:
+        """Return the first value of the header, whatever its case, or None."""
+        return next(iter(self.headers_of(name)), None)
+
+    def headers_of(self, name: str) -> tuple[str, ...]:
+        """Return the values of all lines of the header, in order."""
+        wanted = name.lower()
+        return tuple(value for key, value in self.headers if key.lower() == wanted)
+
+
 @dataclass(frozen=True)
-class Request:
+class Request(_Message):
     """One HTTP request; `path` is percent-encoded as sent, `query` is without the question mark.
 
     `headers` keeps every line in order; the repr shows neither headers nor body, as both may carry secrets.
@@ -41,30 +53,14 @@ class Request:
     body: bytes = field(default=b"", repr=False)
     client_address: str = "127.0.0.1"
 
-    def header(self, name: str) -> str | None:
-        """Return the first value of the header, whatever its case, or None."""
-        return _first(self.headers, name)
-
-    def headers_of(self, name: str) -> tuple[str, ...]:
-        """Return the values of all lines of the header, in order."""
-        return _every(self.headers, name)
-
 
 @dataclass(frozen=True)
-class Response:
+class Response(_Message):
     """One HTTP response; `headers` keeps every line in order, so a header may come twice."""
 
     status: int
     headers: tuple[Header, ...] = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
-
-    def header(self, name: str) -> str | None:
-        """Return the first value of the header, whatever its case, or None."""
-        return _first(self.headers, name)
-
-    def headers_of(self, name: str) -> tuple[str, ...]:
-        """Return the values of all lines of the header, in order."""
-        return _every(self.headers, name)
 
 
 class App(Protocol):
@@ -72,7 +68,6 @@ class App(Protocol):
 
     def handle(self, request: Request) -> Response:
         """Answer the request; errors of the protocol are answers, not exceptions."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -150,19 +145,6 @@ class Network:
         if name not in self._mounted:
             raise ValueError(f"host {name} is not mounted; mounted are {', '.join(self._mounted) or 'none'}")
         return name
-
-
-def _first(headers: Iterable[Header], name: str) -> str | None:
-    wanted = name.lower()
-    for key, value in headers:
-        if key.lower() == wanted:
-            return value
-    return None
-
-
-def _every(headers: Iterable[Header], name: str) -> tuple[str, ...]:
-    wanted = name.lower()
-    return tuple(value for key, value in headers if key.lower() == wanted)
 
 
 # No blanks: an id must end where a reader of `oa_req=<id>` expects it to end.

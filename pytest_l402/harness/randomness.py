@@ -14,18 +14,16 @@ class Randomness(Protocol):
 
     def bytes(self, n: int, purpose: str) -> bytes:
         """Return `n` fresh bytes for `purpose`."""
-        ...
 
     def uuid(self, purpose: str) -> str:
         """Return a fresh version 4 UUID in its 36 character text form."""
-        ...
+        return str(_uuid.UUID(bytes=self.bytes(16, purpose), version=4))
 
     def derive(self, label: str) -> Randomness:
         """Return a source that is independent of this one."""
-        ...
 
 
-class SeededRandomness:
+class SeededRandomness(Randomness):
     """A SHA-256 counter stream per purpose: same seed and same calls, same bytes.
 
     Each purpose has its own counter, so that one more draw for one purpose leaves all others as they were.
@@ -62,10 +60,6 @@ class SeededRandomness:
         )
         return b"".join(blocks)[:n]
 
-    def uuid(self, purpose: str) -> str:
-        """Return the next version 4 UUID of the stream of `purpose`, 36 characters."""
-        return str(_uuid.UUID(bytes=self.bytes(16, purpose), version=4))
-
     def derive(self, label: str) -> SeededRandomness:
         """Return an independent source for `label`; the same label always gives the same source."""
         child = SeededRandomness(0)
@@ -73,16 +67,12 @@ class SeededRandomness:
         return child
 
 
-class SystemRandomness:
+class SystemRandomness(Randomness):
     """The operating system's randomness, for a stack that is served to other processes."""
 
     def bytes(self, n: int, purpose: str) -> bytes:
         """Return `n` unpredictable bytes; `purpose` is of no effect."""
         return secrets.token_bytes(n)
-
-    def uuid(self, purpose: str) -> str:
-        """Return an unpredictable version 4 UUID, 36 characters; `purpose` is of no effect."""
-        return str(_uuid.UUID(bytes=secrets.token_bytes(16), version=4))
 
     def derive(self, label: str) -> SystemRandomness:
         """Return this source: the system's randomness needs no separation."""

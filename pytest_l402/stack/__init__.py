@@ -1,81 +1,98 @@
 """The payment platform in stand-ins that speak HTTP and check real cryptography."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import inspect as _inspect
+import typing as _typing
+from importlib import import_module as _import_module
 
-from pytest_l402.contract.payment import PaymentError
-from pytest_l402.contract.settlement_event import (
-    InvalidPreimage,
-    SettlementConflict,
-    SettlementEvent,
-    SettlementRefused,
-)
-from pytest_l402.harness.clock import StackClock, SystemClock
-from pytest_l402.harness.faults import Fault, Faults
-from pytest_l402.harness.harness import Harness
-from pytest_l402.harness.journal import Journal
-from pytest_l402.harness.network import Network, NetworkUnreachable, Request, Response
-from pytest_l402.harness.randomness import SeededRandomness, SystemRandomness
-from pytest_l402.ops.full_flow.flow import FlowPurchase
-from pytest_l402.ops.reconcile.gateway_probes import GatewayProbes, ProbeReport
-from pytest_l402.stack.books.projection import Projection
-from pytest_l402.stack.books.store import SettlementStore
-from pytest_l402.stack.buyer.attributed import Answer, Attributed, AttributedExecutor, Buyer
-from pytest_l402.stack.buyer.executor import Executor
-from pytest_l402.stack.buyer.forger import Forger, Presented
-from pytest_l402.stack.buyer.policy import BuyerPolicy
-from pytest_l402.stack.buyer.purchase import CacheStatus, Purchase, PurchaseStatus
-from pytest_l402.stack.buyer.wallet import (
-    AmountOverCap,
-    InvoiceNotPayable,
-    Payment,
-    PaymentAlreadyMade,
-    PaymentFailed,
-    PaymentPendingError,
-    PreimageNotReturned,
-    Wallet,
-    WalletIsLocked,
-)
-from pytest_l402.stack.control.control_plane import ControlPlane
-from pytest_l402.stack.control.paywalls import Paywall
-from pytest_l402.stack.control.task_board import InvalidTransition, Task, UnknownTask
-from pytest_l402.stack.faults import (
-    ActiveLookupFailure,
-    ChallengeFailure,
-    DeployedChallengeWrong,
-    DeployedUnhealthy,
-    DeployedUpstreamUnreachable,
-    DeployFailure,
-    ExecutorStops,
-    GatewayDown,
-    HeartbeatStopped,
-    NodeDegraded,
-    PaymentFailure,
-    PaymentPending,
-    PaymentSlow,
-    PaywallNotCompilable,
-    PreimageMissing,
-    ProjectionProofMismatch,
-    ProjectionStale,
-    RollbackFailure,
-    SettlementDelayed,
-    SettlementLost,
-    SettlementProofMismatch,
-    UpstreamDown,
-    UpstreamFailure,
-    WalletLocked,
-)
-from pytest_l402.stack.full_flow.run import FullFlowRun, run_full_flow
-from pytest_l402.stack.gateway.gateway import Gateway
-from pytest_l402.stack.gateway.lightning_node import LightningNode
-from pytest_l402.stack.gateway.profile import APERTURE, PROFILES, SINGLE_USE, SPEC, GatewayProfile
-from pytest_l402.stack.gateway.services import RateLimit, Service
-from pytest_l402.stack.shop import DEFAULT_SERVICES
-from pytest_l402.stack.stack import Served, Stack
+from pytest_l402.contract.payment import PaymentError as PaymentError
+from pytest_l402.contract.settlement_event import InvalidPreimage as InvalidPreimage
+from pytest_l402.contract.settlement_event import SettlementConflict as SettlementConflict
+from pytest_l402.contract.settlement_event import SettlementEvent as SettlementEvent
+from pytest_l402.contract.settlement_event import SettlementRefused as SettlementRefused
+from pytest_l402.harness.clock import StackClock as StackClock
+from pytest_l402.harness.clock import SystemClock as SystemClock
+from pytest_l402.harness.faults import Fault as Fault
+from pytest_l402.harness.faults import Faults as Faults
+from pytest_l402.harness.harness import Harness as Harness
+from pytest_l402.harness.journal import Journal as Journal
+from pytest_l402.harness.network import Network as Network
+from pytest_l402.harness.network import NetworkUnreachable as NetworkUnreachable
+from pytest_l402.harness.network import Request as Request
+from pytest_l402.harness.network import Response as Response
+from pytest_l402.harness.randomness import SeededRandomness as SeededRandomness
+from pytest_l402.harness.randomness import SystemRandomness as SystemRandomness
+from pytest_l402.ops.full_flow.flow import FlowPurchase as FlowPurchase
+from pytest_l402.ops.reconcile.gateway_probes import GatewayProbes as GatewayProbes
+from pytest_l402.ops.reconcile.gateway_probes import ProbeReport as ProbeReport
+from pytest_l402.stack.books.projection import Projection as Projection
+from pytest_l402.stack.books.store import SettlementStore as SettlementStore
+from pytest_l402.stack.buyer.attributed import Answer as Answer
+from pytest_l402.stack.buyer.attributed import Attributed as Attributed
+from pytest_l402.stack.buyer.attributed import AttributedExecutor as AttributedExecutor
+from pytest_l402.stack.buyer.attributed import Buyer as Buyer
+from pytest_l402.stack.buyer.executor import Executor as Executor
+from pytest_l402.stack.buyer.forger import Forger as Forger
+from pytest_l402.stack.buyer.forger import Presented as Presented
+from pytest_l402.stack.buyer.policy import BuyerPolicy as BuyerPolicy
+from pytest_l402.stack.buyer.purchase import CacheStatus as CacheStatus
+from pytest_l402.stack.buyer.purchase import Purchase as Purchase
+from pytest_l402.stack.buyer.purchase import PurchaseStatus as PurchaseStatus
+from pytest_l402.stack.buyer.wallet import AmountOverCap as AmountOverCap
+from pytest_l402.stack.buyer.wallet import InvoiceNotPayable as InvoiceNotPayable
+from pytest_l402.stack.buyer.wallet import Payment as Payment
+from pytest_l402.stack.buyer.wallet import PaymentAlreadyMade as PaymentAlreadyMade
+from pytest_l402.stack.buyer.wallet import PaymentFailed as PaymentFailed
+from pytest_l402.stack.buyer.wallet import PaymentPendingError as PaymentPendingError
+from pytest_l402.stack.buyer.wallet import PreimageNotReturned as PreimageNotReturned
+from pytest_l402.stack.buyer.wallet import Wallet as Wallet
+from pytest_l402.stack.buyer.wallet import WalletIsLocked as WalletIsLocked
+from pytest_l402.stack.control.control_plane import ControlPlane as ControlPlane
+from pytest_l402.stack.control.paywalls import Paywall as Paywall
+from pytest_l402.stack.control.task_board import InvalidTransition as InvalidTransition
+from pytest_l402.stack.control.task_board import Task as Task
+from pytest_l402.stack.control.task_board import UnknownTask as UnknownTask
+from pytest_l402.stack.faults import ActiveLookupFailure as ActiveLookupFailure
+from pytest_l402.stack.faults import ChallengeFailure as ChallengeFailure
+from pytest_l402.stack.faults import DeployedChallengeWrong as DeployedChallengeWrong
+from pytest_l402.stack.faults import DeployedUnhealthy as DeployedUnhealthy
+from pytest_l402.stack.faults import DeployedUpstreamUnreachable as DeployedUpstreamUnreachable
+from pytest_l402.stack.faults import DeployFailure as DeployFailure
+from pytest_l402.stack.faults import ExecutorStops as ExecutorStops
+from pytest_l402.stack.faults import GatewayDown as GatewayDown
+from pytest_l402.stack.faults import HeartbeatStopped as HeartbeatStopped
+from pytest_l402.stack.faults import NodeDegraded as NodeDegraded
+from pytest_l402.stack.faults import PaymentFailure as PaymentFailure
+from pytest_l402.stack.faults import PaymentPending as PaymentPending
+from pytest_l402.stack.faults import PaymentSlow as PaymentSlow
+from pytest_l402.stack.faults import PaywallNotCompilable as PaywallNotCompilable
+from pytest_l402.stack.faults import PreimageMissing as PreimageMissing
+from pytest_l402.stack.faults import ProjectionProofMismatch as ProjectionProofMismatch
+from pytest_l402.stack.faults import ProjectionStale as ProjectionStale
+from pytest_l402.stack.faults import RollbackFailure as RollbackFailure
+from pytest_l402.stack.faults import SettlementDelayed as SettlementDelayed
+from pytest_l402.stack.faults import SettlementLost as SettlementLost
+from pytest_l402.stack.faults import SettlementProofMismatch as SettlementProofMismatch
+from pytest_l402.stack.faults import UpstreamDown as UpstreamDown
+from pytest_l402.stack.faults import UpstreamFailure as UpstreamFailure
+from pytest_l402.stack.faults import WalletLocked as WalletLocked
+from pytest_l402.stack.full_flow.run import FullFlowRun as FullFlowRun
+from pytest_l402.stack.full_flow.run import run_full_flow as run_full_flow
+from pytest_l402.stack.gateway.gateway import Gateway as Gateway
+from pytest_l402.stack.gateway.lightning_node import LightningNode as LightningNode
+from pytest_l402.stack.gateway.profile import APERTURE as APERTURE
+from pytest_l402.stack.gateway.profile import PROFILES as PROFILES
+from pytest_l402.stack.gateway.profile import SINGLE_USE as SINGLE_USE
+from pytest_l402.stack.gateway.profile import SPEC as SPEC
+from pytest_l402.stack.gateway.profile import GatewayProfile as GatewayProfile
+from pytest_l402.stack.gateway.services import RateLimit as RateLimit
+from pytest_l402.stack.gateway.services import Service as Service
+from pytest_l402.stack.shop import DEFAULT_SERVICES as DEFAULT_SERVICES
+from pytest_l402.stack.stack import Served as Served
+from pytest_l402.stack.stack import Stack as Stack
 
-if TYPE_CHECKING:
-    from pytest_l402.harness.loopback import LoopbackServer
-    from pytest_l402.harness.respx_bridge import respx_router
+if _typing.TYPE_CHECKING:
+    from pytest_l402.harness.loopback import LoopbackServer as LoopbackServer
+    from pytest_l402.harness.respx_bridge import respx_router as respx_router
 
 # Who reaches the stack in process, by its own client, needs neither a server nor a patched httpx.
 _ON_DEMAND = {
@@ -83,98 +100,12 @@ _ON_DEMAND = {
     "respx_router": "pytest_l402.harness.respx_bridge",
 }
 
-__all__ = [
-    "APERTURE",
-    "DEFAULT_SERVICES",
-    "PROFILES",
-    "SINGLE_USE",
-    "SPEC",
-    "ActiveLookupFailure",
-    "AmountOverCap",
-    "Answer",
-    "Attributed",
-    "AttributedExecutor",
-    "Buyer",
-    "BuyerPolicy",
-    "CacheStatus",
-    "ChallengeFailure",
-    "ControlPlane",
-    "DeployFailure",
-    "DeployedChallengeWrong",
-    "DeployedUnhealthy",
-    "DeployedUpstreamUnreachable",
-    "Executor",
-    "ExecutorStops",
-    "Fault",
-    "Faults",
-    "FlowPurchase",
-    "Forger",
-    "FullFlowRun",
-    "Gateway",
-    "GatewayDown",
-    "GatewayProbes",
-    "GatewayProfile",
-    "Harness",
-    "HeartbeatStopped",
-    "InvalidPreimage",
-    "InvalidTransition",
-    "InvoiceNotPayable",
-    "Journal",
-    "LightningNode",
-    "LoopbackServer",
-    "Network",
-    "NetworkUnreachable",
-    "NodeDegraded",
-    "Payment",
-    "PaymentAlreadyMade",
-    "PaymentError",
-    "PaymentFailed",
-    "PaymentFailure",
-    "PaymentPending",
-    "PaymentPendingError",
-    "PaymentSlow",
-    "Paywall",
-    "PaywallNotCompilable",
-    "PreimageMissing",
-    "PreimageNotReturned",
-    "Presented",
-    "ProbeReport",
-    "Projection",
-    "ProjectionProofMismatch",
-    "ProjectionStale",
-    "Purchase",
-    "PurchaseStatus",
-    "RateLimit",
-    "Request",
-    "Response",
-    "RollbackFailure",
-    "SeededRandomness",
-    "Served",
-    "Service",
-    "SettlementConflict",
-    "SettlementDelayed",
-    "SettlementEvent",
-    "SettlementLost",
-    "SettlementProofMismatch",
-    "SettlementRefused",
-    "SettlementStore",
-    "Stack",
-    "StackClock",
-    "SystemClock",
-    "SystemRandomness",
-    "Task",
-    "UnknownTask",
-    "UpstreamDown",
-    "UpstreamFailure",
-    "Wallet",
-    "WalletIsLocked",
-    "WalletLocked",
-    "respx_router",
-    "run_full_flow",
-]
 
-
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _typing.Any:
     if name in _ON_DEMAND:
-        return getattr(import_module(_ON_DEMAND[name]), name)
+        return getattr(_import_module(_ON_DEMAND[name]), name)
+    if name == "__all__":
+        # Asked for by a star import only; every name that is imported above says itself that it is public.
+        found = (key for key, value in globals().items() if key[0] != "_" and not _inspect.ismodule(value))
+        return sorted([*found, *_ON_DEMAND])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,7 +24,6 @@ class Gateway(Protocol):
 
     def handle(self, request: Request) -> Response:
         """Answer one HTTP request; refusals are answers, not exceptions."""
-        ...
 
 
 class ControlPlane(Protocol):
@@ -34,25 +33,20 @@ class ControlPlane(Protocol):
         self, request_id: str | None, owner_id: str | None, paywall_id: str | None, task_id: str | None = None
     ) -> GateDecision:
         """Decide whether the request may go on, and emit a record of plane `control` that says so."""
-        ...
 
     def create_paywall(self, paywall: Paywall) -> bool:
         """Keep a paywall and say whether it is new; `ValueError` for one that contradicts a known one."""
-        ...
 
     def set_global_pause(self, active: bool, reason: str | None = None) -> None:
         """Pause every paywall, or resume."""
-        ...
 
     def global_pause(self) -> bool:
         """Return whether the global pause is on."""
-        ...
 
     def create_task(
         self, request_id: str, owner_id: str, endpoint: str, max_spend_msats: int, host: str
     ) -> Task:
         """Register a purchase; it comes back `approved`, or `blocked` with the reason code."""
-        ...
 
     def transition(
         self,
@@ -66,11 +60,9 @@ class ControlPlane(Protocol):
         desktop_session_id: str | None = None,
     ) -> Task:
         """Move the task along its graph; a step that the graph does not have raises `InvalidTransition`."""
-        ...
 
     def heartbeat(self, desktop_session_id: str, status: str, owner_id: str | None = None) -> None:
         """Note that a buyer's session is alive."""
-        ...
 
 
 class SettlementStore(Protocol):
@@ -86,15 +78,12 @@ class SettlementStore(Protocol):
         request_id: str | None,
     ) -> None:
         """Keep an invoice as open; a repeat of the same invoice changes nothing."""
-        ...
 
     def ingest(self, event: SettlementEvent) -> Ingested:
         """Store a settlement once: observe a repeat, refuse a contradiction with `SettlementRefused`."""
-        ...
 
     def rows(self, table: str) -> tuple[Mapping[str, Any], ...]:
         """Return `invoices`, `settlements` or `conflicts` as they are stored, in order of arrival."""
-        ...
 
 
 class BuyResult(Protocol):
@@ -103,7 +92,6 @@ class BuyResult(Protocol):
     @property
     def request_id(self) -> str:
         """The `x-oa-request-id` of the answer: of the paid request when there were several."""
-        ...
 
 
 class PlaysExecutor(Protocol):
@@ -115,7 +103,6 @@ class PlaysExecutor(Protocol):
 
     def buy(self, path_or_url: str) -> BuyResult:
         """Buy one resource of the gateway; a path is meant to be one of the gateway's."""
-        ...
 
 
 @runtime_checkable
@@ -124,4 +111,3 @@ class KeepsLocalArtifact(Protocol):
 
     def write_local_artifact(self, path: Path) -> Path:
         """Write the artifact as it stands to `path`, redacted, and return the path."""
-        ...

@@ -9,7 +9,7 @@ from pytest_l402.contract import Plane, Speaker, hosted_proof_reference
 from pytest_l402.contract.settlement_event import SettlementEvent, SettlementFact
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.journal import Row
-from pytest_l402.harness.observation import UI_ENDPOINT, observation
+from pytest_l402.harness.observation import UI_ENDPOINT, observe
 from pytest_l402.stack.faults import ProjectionProofMismatch, ProjectionStale
 
 
@@ -39,8 +39,22 @@ class Projection:
             # As long as the real one, and of the same form: only a comparison tells them apart.
             proof = hosted_proof_reference(hashlib.sha256(f"shown instead of {proof}".encode()).hexdigest())
         amount = settlement["amountMsats"]
-        at_ms = self._harness.clock.tick()
         self._shown.add(settlement["settlementId"])
+        record = observe(
+            self._harness,
+            Plane.UI,
+            Speaker.SYSTEM,
+            request_id=request_id,
+            user_id=settlement["ownerId"],
+            paywall_id=settlement["paywallId"],
+            task_id=task_id,
+            endpoint=UI_ENDPOINT,
+            quoted_cost_msats=amount,
+            cap_applied_msats=amount,
+            paid_amount_msats=amount,
+            payment_proof_ref=proof,
+            cache_hit=existed,
+        )
         self._harness.journal.append(
             "projection",
             {
@@ -49,23 +63,6 @@ class Projection:
                 "paymentProofRef": proof,
                 "amountMsats": amount,
                 "status": "cached" if existed else "paid",
-                "atMs": at_ms,
+                "atMs": record.observed_at_ms,
             },
-        )
-        self._harness.journal.emit(
-            observation(
-                request_id=request_id,
-                user_id=settlement["ownerId"],
-                paywall_id=settlement["paywallId"],
-                task_id=task_id,
-                endpoint=UI_ENDPOINT,
-                quoted_cost_msats=amount,
-                cap_applied_msats=amount,
-                paid_amount_msats=amount,
-                payment_proof_ref=proof,
-                cache_hit=existed,
-                executor=Speaker.SYSTEM,
-                plane=Plane.UI,
-                observed_at_ms=at_ms,
-            )
         )

@@ -45,7 +45,6 @@ class Answered(Protocol):
     @property
     def request_id(self) -> str | None:
         """The `x-oa-request-id` of the last answer, if it is known."""
-        ...
 
 
 class Buyer(Protocol):
@@ -53,7 +52,6 @@ class Buyer(Protocol):
 
     def buy(self, path_or_url: str) -> Answered:
         """Get one resource of the gateway, and pay for it if that is asked."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
