@@ -13,7 +13,7 @@ from doc_pages import REPOSITORY, names_in, rows_of
 
 from pytest_l402.cli import main
 from pytest_l402.commands.command_line import COMMANDS
-from pytest_l402.evidence import TABLES
+from pytest_l402.evidence.tables import TABLES
 from pytest_l402.harness.clock import SystemClock
 from pytest_l402.harness.randomness import SeededRandomness
 from pytest_l402.plugin.fixtures import MODULES

@@ -1,6 +1,6 @@
 """Evidence and what is concluded from it: tables of rows, and checks with teeth."""
 
-from pytest_l402.evidence.check import Check, CheckResult, Finding, MutantResult, Violation, run_check
+from pytest_l402.evidence.check import Check, Finding, run_check
 from pytest_l402.evidence.checks.deployments import (
     deployment_persisted,
     events_persisted,
@@ -64,38 +64,20 @@ from pytest_l402.evidence.checks.reuse import (
     settlement_conflict,
 )
 from pytest_l402.evidence.mutants import Mutant
-from pytest_l402.evidence.package_digest import own_digest, package_digest
+from pytest_l402.evidence.package_digest import own_digest
 from pytest_l402.evidence.parts import Part, parts_of
-from pytest_l402.evidence.runbook import RunbookLine
-from pytest_l402.evidence.system import Attached, AttachedSystem, System, UnusableSystemError
-from pytest_l402.evidence.tables import (
-    TABLES,
-    Evidence,
-    EvidenceError,
-    EvidenceFile,
-    Row,
-    read_evidence,
-    write_evidence,
-)
+from pytest_l402.evidence.system import System
+from pytest_l402.evidence.tables import Evidence, EvidenceError, Row
 
 __all__ = [
-    "TABLES",
-    "Attached",
-    "AttachedSystem",
     "Check",
-    "CheckResult",
     "Evidence",
     "EvidenceError",
-    "EvidenceFile",
     "Finding",
     "Mutant",
-    "MutantResult",
     "Part",
     "Row",
-    "RunbookLine",
     "System",
-    "UnusableSystemError",
-    "Violation",
     "artifact_lacks",
     "artifact_shows",
     "artifacts_written",
@@ -118,7 +100,6 @@ __all__ = [
     "nothing_reached",
     "one_story",
     "own_digest",
-    "package_digest",
     "paid_and_denied_present",
     "paid_exactly_once",
     "paid_nothing",
@@ -130,7 +111,6 @@ __all__ = [
     "proof_absent",
     "proof_differs",
     "proof_join",
-    "read_evidence",
     "reconcile_reported",
     "record_checks",
     "records_complete",
@@ -151,5 +131,4 @@ __all__ = [
     "triaged_as",
     "ui_join",
     "values_listed",
-    "write_evidence",
 ]

@@ -13,17 +13,14 @@ from pytest_l402.plugin.outlets import say, say_unwritten
 from pytest_l402.plugin.preparation import move_previous_aside, prepare
 from pytest_l402.plugin.publishing import publish_artifacts
 from pytest_l402.plugin.run import RUN
-from pytest_l402.signoff import (
-    RunFacts,
-    SignOff,
-    Verdict,
-    build_document,
-    find_evidence_faults,
-    judge_run,
-    write_run,
-)
-from pytest_l402.signoff.document import DocumentKind
+from pytest_l402.signoff import Verdict
+from pytest_l402.signoff.document import build_document
+from pytest_l402.signoff.document_model import DocumentKind
+from pytest_l402.signoff.files import find_evidence_faults, write_run
+from pytest_l402.signoff.judged import SignOff
 from pytest_l402.signoff.manifest import ManifestError
+from pytest_l402.signoff.results import RunFacts
+from pytest_l402.signoff.verdict import judge_run
 
 if TYPE_CHECKING:
     from pytest_l402.plugin.seen import Seen

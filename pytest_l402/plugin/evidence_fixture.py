@@ -9,25 +9,15 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
-from pytest_l402.evidence import (
-    Attached,
-    AttachedSystem,
-    Check,
-    CheckResult,
-    Evidence,
-    EvidenceError,
-    Row,
-    System,
-    UnusableSystemError,
-    record_checks,
-    run_check,
-)
+from pytest_l402.evidence import Check, Evidence, EvidenceError, Row, System, record_checks, run_check
+from pytest_l402.evidence.check import CheckResult
+from pytest_l402.evidence.system import Attached, AttachedSystem, UnusableSystemError
 from pytest_l402.triage.diagnosis import triage, triage_records
 from pytest_l402.triage.incident import read_incident
 from pytest_l402.triage.shortfalls import shortfalls
 
 if TYPE_CHECKING:
-    from pytest_l402.evidence import RunbookLine
+    from pytest_l402.evidence.runbook import RunbookLine
     from pytest_l402.triage.diagnosis import Diagnosis
 
 

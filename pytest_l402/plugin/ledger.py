@@ -14,7 +14,7 @@ from pytest_l402.plugin.node import RESULT_PROPERTY
 from pytest_l402.plugin.selection import REHEARSAL_PROPERTY
 
 if TYPE_CHECKING:
-    from pytest_l402.signoff import NodeResult
+    from pytest_l402.signoff.results import NodeResult
 
 _PHASES = ("setup", "call", "teardown")
 
@@ -122,7 +122,7 @@ def _crash_message(report: pytest.TestReport) -> str:
 
 
 def _read_result(nodeid: str, node: _Node, rehearsal: str, run_folder: Path) -> tuple[NodeResult, str | None]:
-    from pytest_l402.signoff import NodeResult, ResultError
+    from pytest_l402.signoff.results import NodeResult, ResultError
 
     nothing = NodeResult(nodeid=nodeid, rehearsal=rehearsal)
     if node.result is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_l402.signoff import Catalogue
+    from pytest_l402.signoff.catalogue import Catalogue
 
 MARKER: Final = "rehearsal"
 

@@ -158,9 +158,9 @@ def case_of(item: pytest.Item) -> str:
 def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     """Write the item's evidence and what was said of it; return what the result property is to hold."""
     from pytest_l402.boundary import write_whole
-    from pytest_l402.evidence import Evidence, write_evidence
-    from pytest_l402.signoff import NodeResult, NotedShortfall, RecordedFile
+    from pytest_l402.evidence.tables import Evidence, write_evidence
     from pytest_l402.signoff.manifest import file_digest
+    from pytest_l402.signoff.results import NodeResult, NotedShortfall, RecordedFile
 
     run: Run = item.config.stash[RUN]
     relative = node_folder(item, mark)
@@ -198,7 +198,8 @@ def _attempts(item: pytest.Item) -> Attempts:
 
 def _judge_standing(collector: EvidenceCollector, failure: BaseException | None) -> str:
     """Return what the standing checks find wrong; if they cannot run, a failure of the test comes first."""
-    from pytest_l402.evidence import EvidenceError, UnusableSystemError
+    from pytest_l402.evidence import EvidenceError
+    from pytest_l402.evidence.system import UnusableSystemError
 
     try:
         return collector.describe(collector.judge_standing())

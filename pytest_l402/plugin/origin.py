@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pytest_l402.signoff import ProjectPin
+from pytest_l402.signoff.document import ProjectPin
 
 if TYPE_CHECKING:
     from pytest_l402.plugin.settings import Settings

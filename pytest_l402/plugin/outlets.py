@@ -12,8 +12,9 @@ import pytest
 from pytest_l402.plugin.run import Run
 
 if TYPE_CHECKING:
-    from pytest_l402.signoff import RunFiles, Verdict
-    from pytest_l402.signoff.document import SignOffDocument
+    from pytest_l402.signoff import Verdict
+    from pytest_l402.signoff.document_model import SignOffDocument
+    from pytest_l402.signoff.files import RunFiles
 
 TITLE: Final = "l402 sign-off"
 
@@ -32,7 +33,8 @@ def say(
 
     With `-q` the terminal shows the verdict and the path alone.
     """
-    from pytest_l402.signoff import annotation_lines, append_step_summary, terminal_lines
+    from pytest_l402.signoff.github import annotation_lines, append_step_summary
+    from pytest_l402.signoff.terminal import terminal_lines
 
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:

@@ -15,8 +15,9 @@ from pytest_l402.plugin.run import RUN, Run
 from pytest_l402.plugin.settings import LIVE
 
 if TYPE_CHECKING:
-    from pytest_l402.evidence import RunbookLine
-    from pytest_l402.signoff import Catalogue, Waiver
+    from pytest_l402.evidence.runbook import RunbookLine
+    from pytest_l402.signoff.catalogue import Catalogue
+    from pytest_l402.signoff.waivers import Waiver
 
 # Without these an exception in a thread or a finalizer of the system under rehearsal would pass unseen.
 _WATCHERS: Final = ("warnings", "threadexception", "unraisableexception")
@@ -38,7 +39,7 @@ class Preparation:
 
     def lines(self, runbook_id: str) -> Mapping[str, RunbookLine]:
         """The lines of one runbook by their id, in the form in which violations quote them."""
-        from pytest_l402.evidence import RunbookLine
+        from pytest_l402.evidence.runbook import RunbookLine
 
         runbook = self.catalogue.runbook(runbook_id)
         lines = () if runbook is None else runbook.lines
@@ -67,7 +68,7 @@ def move_previous_aside(run: Run) -> None:
 
     Raises `pytest.UsageError` if they cannot be moved.
     """
-    from pytest_l402.signoff import move_aside
+    from pytest_l402.signoff.files import move_aside
 
     try:
         move_aside(run.settings.signoff_dir, keep=run.run_id)
@@ -121,7 +122,7 @@ def _make_output_folder(run: Run) -> None:
 
 
 def _load_catalogue(run: Run) -> Catalogue:
-    from pytest_l402.signoff import Catalogue, CatalogueError
+    from pytest_l402.signoff.catalogue import Catalogue, CatalogueError
 
     try:
         catalogue = Catalogue.load(run.settings.catalogue)

@@ -9,7 +9,7 @@ from pytest_l402.plugin.node import ARTIFACTS
 
 if TYPE_CHECKING:
     from pytest_l402.plugin.settings import Settings
-    from pytest_l402.signoff.document import SignOffDocument
+    from pytest_l402.signoff.document_model import SignOffDocument
 
 
 def publish_artifacts(run_folder: Path, document: SignOffDocument, settings: Settings) -> tuple[Path, ...]:

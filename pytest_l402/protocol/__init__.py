@@ -1,33 +1,9 @@
 """L402 on the wire: preimage, identifier, macaroon, caveats, challenge, credential, BOLT11 invoice."""
 
-from pytest_l402.protocol.bolt11 import (
-    Invoice,
-    TaggedField,
-    decode_invoice,
-    encode_fields,
-    encode_invoice,
-    public_key,
-)
-from pytest_l402.protocol.caveats import (
-    CaveatReason,
-    caveat,
-    caveat_value,
-    check_caveats,
-    split_caveat,
-)
-from pytest_l402.protocol.challenge import (
-    SCHEMES,
-    Challenge,
-    format_challenge,
-    parse_challenges,
-    preferred,
-)
-from pytest_l402.protocol.credential import (
-    Credential,
-    CredentialReason,
-    format_credential,
-    parse_credential,
-)
+from pytest_l402.protocol.bolt11 import Invoice, decode_invoice, encode_invoice, public_key
+from pytest_l402.protocol.caveats import CaveatReason, caveat, check_caveats
+from pytest_l402.protocol.challenge import Challenge, format_challenge, parse_challenges, preferred
+from pytest_l402.protocol.credential import Credential, CredentialReason, format_credential, parse_credential
 from pytest_l402.protocol.dialect import Dialect
 from pytest_l402.protocol.errors import (
     CaveatError,
@@ -40,11 +16,10 @@ from pytest_l402.protocol.errors import (
     ProtocolError,
 )
 from pytest_l402.protocol.identifier import Identifier
-from pytest_l402.protocol.macaroon import Macaroon, ThirdParty, mint
+from pytest_l402.protocol.macaroon import Macaroon, mint
 from pytest_l402.protocol.preimage import PaymentHash, Preimage
 
 __all__ = [
-    "SCHEMES",
     "CaveatError",
     "CaveatReason",
     "Challenge",
@@ -63,13 +38,9 @@ __all__ = [
     "Preimage",
     "PreimageError",
     "ProtocolError",
-    "TaggedField",
-    "ThirdParty",
     "caveat",
-    "caveat_value",
     "check_caveats",
     "decode_invoice",
-    "encode_fields",
     "encode_invoice",
     "format_challenge",
     "format_credential",
@@ -78,5 +49,4 @@ __all__ = [
     "parse_credential",
     "preferred",
     "public_key",
-    "split_caveat",
 ]

@@ -50,17 +50,6 @@ from pytest_l402.signoff.judged import Reason, RehearsalJudgement, SignOff
 from pytest_l402.signoff.results import NodeResult, RunFacts
 from pytest_l402.signoff.waivers import Waiver
 
-__all__ = [
-    "DISTRIBUTIONS",
-    "DocumentKind",
-    "ProjectPin",
-    "SignOffDocument",
-    "build_document",
-    "document_bytes",
-    "installed_versions",
-    "read_signoff",
-]
-
 DISTRIBUTIONS: Final = ("pytest-l402", "pytest", "pydantic", "httpx", "respx", "freezegun", "PyYAML", "embit")
 """The distributions on which the outcome of a run in mock mode depends."""
 

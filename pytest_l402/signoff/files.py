@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from pytest_l402.boundary.whole_files import flush_folder, write_whole
-from pytest_l402.signoff.document import DocumentKind, SignOffDocument, document_bytes
+from pytest_l402.signoff.document import document_bytes
+from pytest_l402.signoff.document_model import DocumentKind, SignOffDocument
 from pytest_l402.signoff.manifest import MANIFEST, file_digest, manifest_bytes
 from pytest_l402.signoff.markdown import render_markdown
 from pytest_l402.signoff.results import NodeResult

@@ -13,7 +13,6 @@ from typing import Final
 from pytest_l402.signoff._judge_rehearsal import judge_rehearsal
 from pytest_l402.signoff.catalogue import Catalogue
 from pytest_l402.signoff.judged import (
-    LineProof,
     Reason,
     ReasonCode,
     RehearsalJudgement,
@@ -23,17 +22,6 @@ from pytest_l402.signoff.judged import (
 )
 from pytest_l402.signoff.results import NodeResult, RunFacts
 from pytest_l402.signoff.waivers import Waiver
-
-__all__ = [
-    "LineProof",
-    "Reason",
-    "ReasonCode",
-    "RehearsalJudgement",
-    "RehearsalState",
-    "SignOff",
-    "Verdict",
-    "judge_run",
-]
 
 _MISSING: Final = frozenset(
     {

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_l402.boundary import REDACTED, digest_reference, is_digest_reference, redact_text
+from pytest_l402.boundary import digest_reference, is_digest_reference, redact_text
 from pytest_l402.boundary import redaction as redaction_module
+from pytest_l402.boundary.redaction import REDACTED
 
 HEX = "0a" * 32
 MACAROON = "AgEEbHNhdAJC" + "AAECAwQFBgcICQ" * 6 + "=="

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_l402.boundary import flush_folder, write_whole
+from pytest_l402.boundary import write_whole
+from pytest_l402.boundary.whole_files import flush_folder
 
 
 def names(folder: Path) -> list[str]:

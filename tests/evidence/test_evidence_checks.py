@@ -29,7 +29,6 @@ from pytest_l402.evidence import (
     proof_absent,
     proof_differs,
     proof_join,
-    record_checks,
     records_complete,
     recovered,
     reference_artifact_holds,
@@ -46,6 +45,7 @@ from pytest_l402.evidence import (
     ui_join,
     values_listed,
 )
+from pytest_l402.evidence.checks.planes import record_checks
 
 
 def _settlement_id(story):

@@ -13,7 +13,9 @@ import httpx
 import pytest
 
 import pytest_l402
-from pytest_l402.evidence import Attached, Part, UnusableSystemError, package_digest, parts_of, some_row
+from pytest_l402.evidence import Part, parts_of, some_row
+from pytest_l402.evidence.package_digest import package_digest
+from pytest_l402.evidence.system import Attached, UnusableSystemError
 from pytest_l402.stack import StackClock
 
 

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_l402.boundary import InputError
-from pytest_l402.evidence import Evidence, EvidenceError, read_evidence, write_evidence
+from pytest_l402.evidence import Evidence, EvidenceError
+from pytest_l402.evidence.tables import read_evidence, write_evidence
 
 _SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()

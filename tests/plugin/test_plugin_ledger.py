@@ -16,7 +16,8 @@ from pytest_l402.plugin.node import RESULT_PROPERTY
 from pytest_l402.plugin.options import check_output_folder
 from pytest_l402.plugin.origin import pin_of
 from pytest_l402.plugin.selection import REHEARSAL_PROPERTY
-from pytest_l402.signoff import NodeResult, ProjectPin
+from pytest_l402.signoff.document import ProjectPin
+from pytest_l402.signoff.results import NodeResult
 
 NODE = "rehearsals/test_alpha.py::test_alpha"
 MARKED = ("-m", "rehearsal")

@@ -6,16 +6,9 @@ from embit import bech32
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pytest_l402.protocol import (
-    InvoiceError,
-    PaymentHash,
-    TaggedField,
-    decode_invoice,
-    encode_fields,
-    encode_invoice,
-    public_key,
-)
+from pytest_l402.protocol import InvoiceError, PaymentHash, decode_invoice, encode_invoice, public_key
 from pytest_l402.protocol import _bech32 as room_bech32
+from pytest_l402.protocol.bolt11 import TaggedField, encode_fields
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "bolt11.json").read_text())
 KEY = bytes.fromhex(VECTORS["private_key"])

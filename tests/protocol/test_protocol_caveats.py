@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_l402.protocol import CaveatError, CaveatReason, caveat, caveat_value, check_caveats, split_caveat
+from pytest_l402.protocol import CaveatError, CaveatReason, caveat, check_caveats
+from pytest_l402.protocol.caveats import caveat_value, split_caveat
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "caveats.json").read_text())
 NOW = VECTORS["now_unix"]

@@ -10,21 +10,13 @@ from typing import Any
 from pytest_l402.evidence.check import CheckResult, MutantResult, Violation
 from pytest_l402.evidence.parts import Part
 from pytest_l402.evidence.system import AttachedSystem
-from pytest_l402.signoff import (
-    NodeResult,
-    ProjectPin,
-    RecordedFile,
-    Rehearsal,
-    Runbook,
-    RunFacts,
-    SignOff,
-    SignOffDocument,
-    Waiver,
-    WaiverTarget,
-    build_document,
-    judge_run,
-)
-from pytest_l402.signoff.catalogue import Catalogue, Line, LineSource, RehearsalKind
+from pytest_l402.signoff import SignOffDocument
+from pytest_l402.signoff.catalogue import Catalogue, Line, LineSource, Rehearsal, RehearsalKind, Runbook
+from pytest_l402.signoff.document import ProjectPin, build_document
+from pytest_l402.signoff.judged import SignOff
+from pytest_l402.signoff.results import NodeResult, RecordedFile, RunFacts
+from pytest_l402.signoff.verdict import judge_run
+from pytest_l402.signoff.waivers import Waiver, WaiverTarget
 
 TODAY = date(2026, 11, 21)
 PROJECT = ProjectPin(None, "no git commit holds them")

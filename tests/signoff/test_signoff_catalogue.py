@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_l402.signoff import Catalogue, CatalogueError
+from pytest_l402.signoff.catalogue import Catalogue, CatalogueError
 
 OWN = Path(__file__).parents[2] / "rehearsals" / "catalogue.yaml"
 

@@ -31,15 +31,10 @@ from pytest_l402.boundary.strict_json import InputError
 from pytest_l402.evidence.check import CheckResult, MutantResult
 from pytest_l402.evidence.parts import Part
 from pytest_l402.evidence.system import AttachedSystem
-from pytest_l402.signoff import (
-    ProjectPin,
-    RecordedFile,
-    WaiverTarget,
-    build_document,
-    document_bytes,
-    installed_versions,
-    read_signoff,
-)
+from pytest_l402.signoff import read_signoff
+from pytest_l402.signoff.document import ProjectPin, build_document, document_bytes, installed_versions
+from pytest_l402.signoff.results import RecordedFile
+from pytest_l402.signoff.waivers import WaiverTarget
 from pytest_l402.signoff.wording import standing
 
 

@@ -8,16 +8,10 @@ from pathlib import Path
 import pytest
 from signoff_samples import GREEN, document, facts, node
 
-from pytest_l402.signoff import (
-    ManifestError,
-    RecordedFile,
-    check_manifest,
-    find_evidence_faults,
-    move_aside,
-    read_signoff,
-    write_run,
-)
+from pytest_l402.signoff import ManifestError, check_manifest, read_signoff
+from pytest_l402.signoff.files import find_evidence_faults, move_aside, write_run
 from pytest_l402.signoff.manifest import file_digest
+from pytest_l402.signoff.results import RecordedFile
 
 
 def names(folder: Path) -> list[str]:

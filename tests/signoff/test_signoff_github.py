@@ -6,8 +6,8 @@ from pathlib import Path
 
 from signoff_samples import GREEN, document, facts, failed_node, node, violated, waiver
 
-from pytest_l402.signoff import WaiverTarget, annotation_lines, append_step_summary
-from pytest_l402.signoff.github import SUMMARY_LIMIT
+from pytest_l402.signoff.github import SUMMARY_LIMIT, annotation_lines, append_step_summary
+from pytest_l402.signoff.waivers import WaiverTarget
 
 
 def test_a_sign_off_annotates_nothing() -> None:

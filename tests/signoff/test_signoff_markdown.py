@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from signoff_samples import GREEN, document, facts, failed_node, held, node, violation, waiver
 
 from pytest_l402.evidence.check import CheckResult, MutantResult
-from pytest_l402.signoff import WaiverTarget, render_markdown
-from pytest_l402.signoff.markdown import code, prose
+from pytest_l402.signoff.markdown import code, prose, render_markdown
+from pytest_l402.signoff.waivers import WaiverTarget
 
 NASTY = [
     "<img src=x onerror=alert(1)>",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from signoff_samples import held, node, violated, violation
 
 from pytest_l402.evidence.check import CheckResult
-from pytest_l402.signoff import NodeResult, ResultError
+from pytest_l402.signoff.results import NodeResult, ResultError
 
 words = st.text(alphabet="abcdefghij klm.:/[]", max_size=20)
 

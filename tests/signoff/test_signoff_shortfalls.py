@@ -6,7 +6,10 @@ import json
 
 from signoff_samples import document, node
 
-from pytest_l402.signoff import NodeResult, NotedShortfall, Verdict, render_markdown, terminal_lines
+from pytest_l402.signoff import Verdict
+from pytest_l402.signoff.markdown import render_markdown
+from pytest_l402.signoff.results import NodeResult, NotedShortfall
+from pytest_l402.signoff.terminal import terminal_lines
 
 ROW = {
     "line": "1.ok",

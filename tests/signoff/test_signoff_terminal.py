@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from signoff_samples import GREEN, document, facts, failed_node, node, violated, waiver
 
-from pytest_l402.signoff import SignOffDocument, WaiverTarget, terminal_lines
+from pytest_l402.signoff import SignOffDocument
+from pytest_l402.signoff.terminal import terminal_lines
+from pytest_l402.signoff.waivers import WaiverTarget
 
 PATH = "output/signoff/20261121T120000Z-0123abcd/signoff.json"
 

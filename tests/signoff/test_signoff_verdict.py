@@ -22,15 +22,11 @@ from signoff_samples import (
 )
 
 from pytest_l402.evidence.check import MutantResult
-from pytest_l402.signoff import (
-    CatalogueError,
-    NodeResult,
-    ReasonCode,
-    RehearsalState,
-    SignOff,
-    Verdict,
-    WaiverTarget,
-)
+from pytest_l402.signoff import ReasonCode, Verdict
+from pytest_l402.signoff.catalogue import CatalogueError
+from pytest_l402.signoff.judged import RehearsalState, SignOff
+from pytest_l402.signoff.results import NodeResult
+from pytest_l402.signoff.waivers import WaiverTarget
 
 RANK = {Verdict.SIGNED_OFF: 0, Verdict.INCOMPLETE: 1, Verdict.NOT_SIGNED_OFF: 2}
 

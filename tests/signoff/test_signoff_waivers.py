@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from signoff_samples import CATALOGUE, TODAY, waiver
 
-from pytest_l402.signoff import (
+from pytest_l402.signoff.waivers import (
     Waiver,
     WaiverError,
     WaiverTarget,
