@@ -7,18 +7,19 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal
+from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pytest_l402.boundary.input_error import InputError
 from pytest_l402.boundary.input_files import read_text
 from pytest_l402.boundary.strict_json import parse_json
 from pytest_l402.evidence.check import CheckResult
+from pytest_l402.evidence.runbook import RunbookLine
 from pytest_l402.evidence.system import AttachedSystem
 from pytest_l402.signoff.catalogue import Catalogue
 from pytest_l402.signoff.document_model import (
@@ -26,29 +27,25 @@ from pytest_l402.signoff.document_model import (
     CatalogueEntry,
     CheckEntry,
     CheckState,
-    CitedLine,
     DocumentKind,
-    FileEntry,
     LineEntry,
     LineState,
     NodeEntry,
     PartEntry,
-    ProjectEntry,
-    ReasonEntry,
     RehearsalEntry,
     RunEntry,
     ShortfallEntry,
     SignOffDocument,
-    SurvivorEntry,
     SystemEntry,
-    ViolationEntry,
     WaiverEntry,
     count,
     is_pinning,
 )
-from pytest_l402.signoff.judged import Reason, RehearsalJudgement, SignOff
+from pytest_l402.signoff.judged import LineProof, RehearsalJudgement, SignOff
 from pytest_l402.signoff.results import NodeResult, RunFacts
 from pytest_l402.signoff.waivers import Waiver
+
+Entry = TypeVar("Entry", bound=BaseModel)
 
 DISTRIBUTIONS: Final = ("pytest-l402", "pytest", "pydantic", "httpx", "respx", "freezegun", "PyYAML", "embit")
 """The distributions on which the outcome of a run in mock mode depends."""
@@ -81,21 +78,23 @@ def build_document(
     `versions` defaults to `installed_versions()`. Raises `ValueError` if the sign-off contradicts itself,
     which `judge_run` never lets happen.
     """
-    rehearsals = tuple(_rehearsal(outcome, sign_off.catalogue) for outcome in sign_off.outcomes)
-    return SignOffDocument(
+    judged, catalogue = sign_off.outcomes, sign_off.catalogue
+    rehearsals = tuple(_rehearsal(outcome, catalogue) for outcome in judged)
+    return _entry(
+        SignOffDocument,
+        sign_off,
         schema_version=SCHEMA_VERSION,
         kind=DocumentKind.of(sign_off.verdict),
-        verdict=sign_off.verdict,
         signature="UNSIGNED",
-        reasons=tuple(_reason(reason) for reason in sign_off.reasons),
         run=_run(sign_off.facts),
-        systems=_systems([node for outcome in sign_off.outcomes for node in outcome.nodes]),
-        project=ProjectEntry.model_validate(project),
-        catalogue=CatalogueEntry(
-            source=_portable(sign_off.catalogue.source),
-            sha256=sign_off.catalogue.sha256,
+        systems=_systems([node for outcome in judged for node in outcome.nodes]),
+        project=project,
+        catalogue=_entry(
+            CatalogueEntry,
+            catalogue,
+            source=_portable(catalogue.source),
             families=sign_off.families,
-            runbooks={runbook.id: runbook.title for runbook in sign_off.catalogue.runbooks},
+            runbooks={runbook.id: runbook.title for runbook in catalogue.runbooks},
         ),
         versions=dict(installed_versions() if versions is None else versions),
         counts=count(rehearsals),
@@ -177,19 +176,18 @@ def _systems(nodes: Sequence[NodeResult]) -> tuple[SystemEntry, ...]:
     for system in (system for node in nodes for system in node.systems):
         attached.setdefault((system.name, system.version, system.digest), []).append(system)
     return tuple(
-        SystemEntry(
-            name=name,
-            version=release,
-            digest=digest,
-            pinned="by-digest" if is_pinning(digest) else "no",
+        _entry(
+            SystemEntry,
+            times[0],
+            pinned="by-digest" if is_pinning(times[0].digest) else "no",
             tests=len(times),
             standing_checks=tuple(dict.fromkeys(check for each in times for check in each.standing_checks)),
             parts=tuple(
-                PartEntry(**asdict(part), tests=tests)
+                _entry(PartEntry, part, tests=tests)
                 for part, tests in Counter(part for each in times for part in each.parts).items()
             ),
         )
-        for (name, release, digest), times in attached.items()
+        for times in attached.values()
     )
 
 
@@ -199,125 +197,74 @@ def _portable(source: str) -> str:
     return PurePosixPath(*path.parts[-2:]).as_posix() if path.is_absolute() else source
 
 
+def _entry(kind: type[Entry], source: object, /, **told: Any) -> Entry:
+    """Return the entry whose fields are those of `source`, but for what is told otherwise."""
+    alike = {name: getattr(source, name) for name in kind.model_fields if name not in told}
+    return kind.model_validate(alike | told)
+
+
 def _run(facts: RunFacts) -> RunEntry:
-    return RunEntry(
+    return _entry(
+        RunEntry,
+        facts,
         id=facts.run_id,
-        seed=facts.seed,
-        mode=facts.mode,
         teeth="on" if facts.teeth else "off",
         selection="narrowed" if facts.narrowed else "full",
-        narrowed_by=facts.narrowed_by,
-        exit_status=facts.exit_status,
-        started_at_ms=facts.started_at_ms,
-        finished_at_ms=facts.finished_at_ms,
         time_source="clock of the machine, self-asserted",
     )
 
 
-def _reason(reason: Reason) -> ReasonEntry:
-    return ReasonEntry(
-        code=reason.code,
-        text=reason.text,
-        rehearsal=reason.rehearsal,
-        check=reason.check,
-        line=reason.line,
-        waived_by=None if reason.waiver is None else f"{reason.waiver.target} {reason.waiver.name}",
-    )
-
-
 def _rehearsal(outcome: RehearsalJudgement, catalogue: Catalogue) -> RehearsalEntry:
-    rehearsal = outcome.rehearsal
     waived_lines = {reason.line for reason in outcome.reasons if reason.waiver is not None}
-    return RehearsalEntry(
-        id=rehearsal.id,
-        title=rehearsal.title,
-        runbook=rehearsal.runbook,
-        family=rehearsal.family,
-        section=rehearsal.section,
-        kind=rehearsal.kind,
+    return _entry(
+        RehearsalEntry,
+        outcome.rehearsal,
         need="required" if outcome.required else "optional",
         state=outcome.state,
-        reasons=tuple(_reason(reason) for reason in outcome.reasons),
-        lines=tuple(
-            LineEntry(
-                id=proof.line.id,
-                section=proof.line.section,
-                text=proof.line.text,
-                source=proof.line.source,
-                state=_line_state(bool(proof.proven_by), proof.line.id in waived_lines),
-                proven_by=proof.proven_by,
-            )
-            for proof in outcome.lines
-        ),
-        nodes=tuple(_node(node, rehearsal.runbook, catalogue) for node in outcome.nodes),
+        reasons=outcome.reasons,
+        lines=tuple(_line(proof, proof.line.id in waived_lines) for proof in outcome.lines),
+        nodes=tuple(_node(node, outcome.rehearsal.runbook, catalogue) for node in outcome.nodes),
     )
 
 
-def _line_state(proven: bool, waived: bool) -> LineState:
-    if proven:
-        return LineState.PROVEN
-    return LineState.WAIVED if waived else LineState.UNPROVEN
+def _line(proof: LineProof, waived: bool) -> LineEntry:
+    unproven = LineState.WAIVED if waived else LineState.UNPROVEN
+    state = LineState.PROVEN if proof.proven_by else unproven
+    return _entry(LineEntry, proof.line, state=state, proven_by=proof.proven_by)
 
 
 def _node(node: NodeResult, runbook: str, catalogue: Catalogue) -> NodeEntry:
-    return NodeEntry(
-        nodeid=node.nodeid,
-        case=node.case,
+    def cite(line_id: str) -> object:
+        return catalogue.line(runbook, line_id) or RunbookLine(line_id)
+
+    return _entry(
+        NodeEntry,
+        node,
         phases=dict(node.phases),
-        failure=node.failure,
-        file=node.file,
-        line=node.line,
         checks=(
-            *(_check(check, "asked", runbook, catalogue) for check in node.checks),
-            *(_check(check, "standing", runbook, catalogue) for check in node.standing),
+            *(_check(check, "asked", cite) for check in node.checks),
+            *(_check(check, "standing", cite) for check in node.standing),
         ),
-        request_ids=node.request_ids,
-        shortfalls=tuple(
-            ShortfallEntry(
-                line=_cite(noted.line, runbook, catalogue),
-                where=noted.where,
-                seen=noted.seen,
-                remedy=noted.remedy,
-            )
-            for noted in node.shortfalls
-        ),
-        evidence=tuple(map(FileEntry.model_validate, node.evidence_files)),
+        shortfalls=tuple(_entry(ShortfallEntry, noted, line=cite(noted.line)) for noted in node.shortfalls),
+        evidence=node.evidence_files,
     )
 
 
-def _check(
-    check: CheckResult, scope: Literal["asked", "standing"], runbook: str, catalogue: Catalogue
-) -> CheckEntry:
+def _check(check: CheckResult, scope: str, cite: Callable[[str], object]) -> CheckEntry:
     state = CheckState.HELD if check.rows > 0 and check.has_teeth else CheckState.TOOTHLESS
-    return CheckEntry(
-        name=check.name,
+    return _entry(
+        CheckEntry,
+        check,
         scope=scope,
-        line=None if check.line is None else _cite(check.line, runbook, catalogue),
+        line=None if check.line is None else cite(check.line),
         state=CheckState.VIOLATED if check.violations else state,
-        rows=check.rows,
-        violations=tuple(map(ViolationEntry.model_validate, check.violations)),
         mutants_killed=tuple(mutant.name for mutant in check.mutants if mutant.killed),
-        mutants_survived=tuple(map(SurvivorEntry.model_validate, check.survivors)),
+        mutants_survived=check.survivors,
     )
-
-
-def _cite(line_id: str, runbook: str, catalogue: Catalogue) -> CitedLine:
-    line = catalogue.line(runbook, line_id)
-    if line is None:
-        return CitedLine(id=line_id, section="", text="")
-    return CitedLine.model_validate(line)
 
 
 def _waiver(waiver: Waiver, sign_off: SignOff) -> WaiverEntry:
     used = any(reason.waiver == waiver for outcome in sign_off.outcomes for reason in outcome.reasons)
     expired = any(reason.waiver == waiver for reason in sign_off.reasons)
-    effect: Literal["waived", "unused", "expired"] = "expired" if expired else "waived" if used else "unused"
-    return WaiverEntry(
-        target=waiver.target,
-        name=waiver.name,
-        owner=waiver.owner,
-        reason=waiver.reason,
-        until=waiver.until.isoformat(),
-        source=waiver.source,
-        effect=effect,
-    )
+    effect = "expired" if expired else "waived" if used else "unused"
+    return _entry(WaiverEntry, waiver, until=waiver.until.isoformat(), effect=effect)

@@ -86,6 +86,11 @@ class Reason:
     line: str | None = None
     waiver: Waiver | None = None
 
+    @property
+    def waived_by(self) -> str | None:
+        """The waiver that covers it, as documents name it ("<target> <name>"), or None."""
+        return None if self.waiver is None else f"{self.waiver.target} {self.waiver.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class LineProof:
