@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -124,6 +124,7 @@ def told_by_code(refused: Refused) -> tuple[int, Document]:
     return refused.status, {"error": {"code": refused.code}}
 
 
+@dataclass(frozen=True)
 class JsonApp:
     """Routes, tried in order. What no function answers is 404 `not_found` or 405 `method_not_allowed`.
 
@@ -132,42 +133,32 @@ class JsonApp:
     `x-oa-request-id`; without, the client's own is passed to the functions, and none is answered.
     """
 
-    def __init__(
-        self,
-        routes: Iterable[Route],
-        *,
-        guard: Callable[[Request], None] = lambda request: None,
-        succeeded: Callable[[Document], Document] = lambda document: document,
-        refused: Callable[[Refused], tuple[int, Document]] = told_by_code,
-        malformed: str = "invalid_json",
-        id_of: Callable[[Request], str] | None = None,
-    ) -> None:
-        self._routes = tuple(routes)
-        self._guard = guard
-        self._succeeded = succeeded
-        self._refused = refused
-        self._malformed = malformed
-        self._id_of = id_of
+    routes: tuple[Route, ...]
+    guard: Callable[[Request], None] = lambda request: None
+    succeeded: Callable[[Document], Document] = lambda document: document
+    refused: Callable[[Refused], tuple[int, Document]] = told_by_code
+    malformed: str = "invalid_json"
+    id_of: Callable[[Request], str] | None = None
 
     def handle(self, request: Request) -> Response:
         """Answer one request."""
         headers = [("Content-Type", "application/json")]
-        if self._id_of is None:
+        if self.id_of is None:
             request_id = request.header(REQUEST_ID_HEADER) or ""
         else:
-            request_id = self._id_of(request)
+            request_id = self.id_of(request)
             headers.append((REQUEST_ID_HEADER, request_id))
         try:
-            self._guard(request)
-            call = Call(request, request_id, Refused(400, self._malformed))
-            status, document = 200, self._succeeded(self._called(call))
+            self.guard(request)
+            call = Call(request, request_id, Refused(400, self.malformed))
+            status, document = 200, self.succeeded(self._called(call))
         except Refused as refused:
-            status, document = self._refused(refused)
+            status, document = self.refused(refused)
         return Response(status, tuple(headers), json.dumps(document, separators=(",", ":")).encode() + b"\n")
 
     def _called(self, call: Call) -> Document:
         is_known_path = False
-        for route in self._routes:
+        for route in self.routes:
             values = route.values_in(call.request.path)
             if values is not None:
                 if route.method in (None, call.request.method):

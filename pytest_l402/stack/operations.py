@@ -116,10 +116,9 @@ class StackOps:
         self._lock = ReconcileLock(None if folder is None else folder / LOCK_NAME)
 
     def reconciler(
-        self, *, wait_s: float = 0.0, failpoint: Callable[[Failpoint], None] | None = None
+        self, *, wait_s: float = 0.0, failpoint: Callable[[Failpoint], None] = lambda _: None
     ) -> Reconciler:
         """Return a driver for this stack; `wait_s` is how long it waits for another one to end."""
-        more: dict[str, Any] = {} if failpoint is None else {"failpoint": failpoint}
         return Reconciler(
             source=self.source,
             gateway=self.deployer,
@@ -130,7 +129,7 @@ class StackOps:
             wait_s=wait_s,
             witness=self._harness.journal,
             targets=partial(probe_targets, host=GATEWAY_HOST),
-            **more,
+            failpoint=failpoint,
         )
 
     def inspect(self, request_id: str) -> ReconcileSummary:

@@ -120,7 +120,8 @@ class Stack:
         self._ops_folder = ops_folder
         self._ops: StackOps | None = None
         self._executors = 0
-        self._flow_folder: Path | None = None
+        # Where the last full flow left its artifacts, which are evidence.
+        self.flow_folder: Path | None = None
         self._flows_on_disk: tuple[LocalFlow, ...] = ()
         self.executor = self.executor_at(self.client, policy=policy)
         self.edge = Edge(harness, self._part("gateway"))
@@ -226,17 +227,13 @@ class Stack:
         return self._ops
 
     def reconciler(
-        self, *, wait_s: float = 0.0, failpoint: Callable[[Failpoint], None] | None = None
+        self, *, wait_s: float = 0.0, failpoint: Callable[[Failpoint], None] = lambda _: None
     ) -> Reconciler:
         """Return the driver that brings the stack's own gateway to what its control plane says.
 
         It waits at most `wait_s` seconds for another one to end. The stack must be online.
         """
         return self.ops.reconciler(wait_s=wait_s, failpoint=failpoint)
-
-    def full_flow_written(self, folder: Path) -> None:
-        """Take the artifacts of a full flow in `folder` for evidence; the last one counts."""
-        self._flow_folder = folder
 
     def local_artifact_path(self) -> Path | None:
         """Return where the artifact of the local-node path lies, or None without a folder for artifacts."""
@@ -264,9 +261,9 @@ class Stack:
             found["tasks"] = [task.to_row() for task in tasks()]
         if self._ops is not None:
             found |= self._ops.tables()
-        if self._flow_folder is not None:
+        if self.flow_folder is not None:
             # What was not written is no evidence, and a check says so; here it is no error.
-            events, summary = self._flow_folder / "events.jsonl", self._flow_folder / "summary.json"
+            events, summary = self.flow_folder / "events.jsonl", self.flow_folder / "summary.json"
             found["flow_events"] = list(read_json_lines(events)) if events.is_file() else []
             found["flow_summary"] = [read_json(summary)] if summary.is_file() else []
         found["local_artifact"] = self._local_artifact()

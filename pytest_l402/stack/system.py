@@ -7,19 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_l402 import __version__
 from pytest_l402.evidence import Check, Part, own_digest, parts_of, record_checks
+from pytest_l402.stack.stack import ROLES, Stack
 
 if TYPE_CHECKING:
     from pytest_l402.evidence import Row
     from pytest_l402.evidence.system import When
-    from pytest_l402.stack.stack import Stack
-
-_ROLES: Final = {
-    "gateway": "gateway",
-    "control plane": "control_plane",
-    "settlement store": "settlement_store",
-    "wallet": "wallet",
-    "buyer": "executor",
-}
 
 
 class StackSystem:
@@ -38,9 +30,8 @@ class StackSystem:
 
     def parts(self) -> tuple[Part, ...]:
         """Return who plays which role now."""
-        return tuple(
-            part for role, name in _ROLES.items() for part in parts_of(role, getattr(self._stack, name))
-        )
+        words = {name: name.replace("_", " ") for name in ROLES} | {"executor": "buyer"}
+        return tuple(part for name in ROLES for part in parts_of(words[name], getattr(self._stack, name)))
 
     def tables(self) -> Mapping[str, Sequence[Row]]:
         """Return every table that has rows."""

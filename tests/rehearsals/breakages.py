@@ -25,7 +25,6 @@ from pytest_l402.stack.buyer import credential_cache, executor, local_trace, pur
 from pytest_l402.stack.buyer import policy as executor_policy
 from pytest_l402.stack.buyer.purchase import CacheStatus
 from pytest_l402.stack.control import control_plane, task_board
-from pytest_l402.stack.control import gate as security_gate
 from pytest_l402.stack.full_flow import stages as flow_stages
 from pytest_l402.stack.gateway import answers as gateway_answers
 from pytest_l402.stack.gateway import evidence as gateway_evidence
@@ -270,7 +269,7 @@ def _(patch: Patch) -> None:
 
 def _ungated(handle: Any) -> Any:
     def answer(self: Any, request: Any) -> Any:
-        allowed = type("Open", (), {"gate": lambda *_: security_gate.GateDecision(True)})()
+        allowed = type("Open", (), {"gate": lambda *_: control_plane.GateDecision(True)})()
         before, self._control_plane = self._control_plane, allowed
         try:
             return handle(self, request)
@@ -498,7 +497,7 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     def pay(original: Any, self: Any, run: Any, response: Any) -> Any:
         quote = executor.read_quote(response.headers.get_list("www-authenticate"))
-        denial = self.policy.amount_denial(quote.amount_msats, run.cap_msats)
+        denial = self.policy.amount_denial(quote.amount_msats, run.trace.cap_msats)
         if denial is not None:
             run.quote = quote
             self._wallet.pay_invoice(quote.invoice, host=run.host)
@@ -515,7 +514,7 @@ def _(patch: Patch) -> None:
 
 @breakage("the owner kill switch is ignored", "4.deny-reason")
 def _(patch: Patch) -> None:
-    patch.setattr(security_gate.SecurityGate, "set_owner_kill_switch", nothing)
+    patch.setattr(control_plane.SecurityGate, "set_owner_kill_switch", nothing)
 
 
 @breakage("a denial leaves no record", "4.control-plane")

@@ -48,6 +48,15 @@ _COLUMNS = {
     "requestId, taskId, routeId, occurredAtMs",
     "conflicts": "settlementId, field, kept, refused, atMs",
 }
+_TOLD = {
+    "settlementId": "settlement_id",
+    "paymentHash": "payment_hash",
+    "amountMsats": "amount_msats",
+    "paywallId": "paywall_id",
+    "ownerId": "owner_id",
+    "invoiceId": "invoice_id",
+    "paymentProofRef": "proof_reference",
+}
 _WITNESSED = -1
 
 
@@ -117,13 +126,7 @@ class SettlementBooks:
 
     def _against_invoices(self, fact: InvoiceFact) -> Iterator[SettlementConflict]:
         stored, same_hash = self._invoice(fact.invoice_id), self._invoice_of(fact.payment_hash)
-        offered: Row = {
-            "paymentHash": fact.payment_hash,
-            "amountMsats": fact.amount_msats,
-            "paywallId": fact.paywall_id,
-            "ownerId": fact.owner_id,
-            "paymentProofRef": fact.proof_reference,
-        }
+        offered = _told(fact)
         if same_hash is not None and same_hash["invoiceId"] != fact.invoice_id:
             yield SettlementConflict(fact.invoice_id, "invoiceId", same_hash["invoiceId"], fact.invoice_id)
         if stored is not None:
@@ -140,21 +143,12 @@ class SettlementBooks:
         if fact.claimed_hash is not None and fact.claimed_hash != fact.payment_hash:
             yield PreimageConflict(name, "paymentHash", fact.claimed_hash, fact.payment_hash)
             return
-        offered: Row = {
-            "settlementId": name,
-            "paymentHash": fact.payment_hash,
-            "amountMsats": fact.amount_msats,
-            "paywallId": fact.paywall_id,
-            "ownerId": fact.owner_id,
-            "invoiceId": fact.invoice_id,
-            "paymentProofRef": fact.proof_reference,
-        }
+        offered = _told(fact)
         stored = self._settlement(name) or self.settlement_of(fact.payment_hash)
         found = [] if stored is None else list(_differences(name, stored, offered))
         if not found:
             same_hash = self._invoice_of(fact.payment_hash)
             named = self._invoice(fact.invoice_id or (stored or {}).get("invoiceId"))
-            del offered["settlementId"]
             for invoice in (named, same_hash):
                 if invoice is not None and not found:
                     found = list(_differences(name, invoice, offered))
@@ -184,15 +178,10 @@ class SettlementBooks:
     def _insert_invoice(self, fact: InvoiceFact, key: int) -> None:
         self._insert(
             "invoices",
-            invoiceId=fact.invoice_id,
-            paymentHash=fact.payment_hash,
-            paywallId=fact.paywall_id,
-            ownerId=fact.owner_id,
-            amountMsats=fact.amount_msats,
+            **_told(fact),
             status=fact.status,
             requestId=fact.request_id,
             createdAtMs=fact.known_since_ms,
-            paymentProofRef=fact.proof_reference,
             createdKey=_WITNESSED if fact.witnessed else fact.known_since_ms,
             requestKey=None if fact.request_id is None else key,
             closedKey=key if INVOICE_RANK[fact.status] == 1 else None,
@@ -237,17 +226,7 @@ class SettlementBooks:
             "bookedKey": key,
         }
         if stored is None:
-            self._insert(
-                "settlements",
-                settlementId=fact.settlement_id,
-                invoiceId=invoice_id,
-                paymentHash=fact.payment_hash,
-                paywallId=fact.paywall_id,
-                ownerId=fact.owner_id,
-                amountMsats=fact.amount_msats,
-                paymentProofRef=fact.proof_reference,
-                **source,
-            )
+            self._insert("settlements", **(_told(fact) | source | {"invoiceId": invoice_id}))
         else:
             is_earlier = not fact.witnessed and _source_key(source) < _source_key(stored)
             changes = source if is_earlier else {}
@@ -307,6 +286,11 @@ class SettlementBooks:
         sql = f"SELECT * FROM {table} WHERE {column} = ?"  # noqa: S608 - our own names
         row = None if value is None else self._db.execute(sql, (value,)).fetchone()
         return None if row is None else dict(row)
+
+
+def _told(fact: InvoiceFact | SettlementFact) -> Row:
+    """Return what a fact tells, by column, in the order in which contradictions are looked for."""
+    return {column: getattr(fact, name) for column, name in _TOLD.items() if hasattr(fact, name)}
 
 
 def _differences(

@@ -40,10 +40,7 @@ class SettlementStore:
     """
 
     def __init__(
-        self,
-        harness: Harness,
-        observer: Observer | None = None,
-        path: Path | str = ":memory:",
+        self, harness: Harness, observer: Observer | None = None, path: Path | str = ":memory:"
     ) -> None:
         self._harness = harness
         self._clock = harness.clock
@@ -84,13 +81,7 @@ class SettlementStore:
                 request_id=request_id,
                 witnessed=True,
             )
-            with self._books.transaction():
-                conflicts = self._books.contradictions(fact)
-                if not conflicts:
-                    self._books.enter(fact)
-            if conflicts:
-                self._note_conflicts(conflicts)
-                raise conflicts[0]
+            self._enter(fact)
 
     def invoice_closed(self, payment_hash: str, status: str) -> bool:
         """Mark an open invoice `canceled` or `expired`; return whether that changed anything.
@@ -200,15 +191,22 @@ class SettlementStore:
             route_id=event.route_id,
             witnessed=True,
         )
+        try:
+            booked = self._enter(fact)
+        except SettlementConflict as refused:
+            self._emit(event, deny_reason=refused.code)
+            raise
+        self._tell(event, booked)
+        return booked.existed
+
+    def _enter(self, fact: InvoiceFact | SettlementFact) -> Booked:
         with self._books.transaction():
             conflicts = self._books.contradictions(fact)
             booked = None if conflicts else self._books.enter(fact)
         if booked is None:
             self._note_conflicts(conflicts)
-            self._emit(event, deny_reason=conflicts[0].code)
             raise conflicts[0]
-        self._tell(event, booked)
-        return booked.existed
+        return booked
 
     def _proof_to_keep(self, event: SettlementEvent, proof: str) -> str:
         if not self._faults.active(SettlementProofMismatch, event.request_id):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import httpx
@@ -67,48 +67,34 @@ class Attributed:
     error_code: str | None = None
 
 
+@dataclass(eq=False, repr=False)
 class AttributedExecutor:
     """Plays the executor with somebody else's client.
 
     Each purchase is one request id and one task: the operator's edge names requests that name neither. What
     was paid, and what was delivered for it, is read from the platform; only why a client did not want to pay
-    is taken from the client, and told by its task.
+    is taken from the client, and told by its task. `wraps` is the client: the one that plays the buyer.
     """
 
-    def __init__(
-        self,
-        harness: Harness,
-        buyer: Buyer,
-        *,
-        edge: Edge,
-        gateway_url: httpx.URL,
-        control_plane: ControlPlane,
-        settlement_store: SettlementStore,
-    ) -> None:
-        self._harness = harness
-        self._buyer = buyer
-        self._edge = edge
-        self._gateway_url = gateway_url
-        self._control_plane = control_plane
-        self._settlement_store = settlement_store
-        self._tasks: dict[str, Task] = {}
-
-    @property
-    def wraps(self) -> Buyer:
-        """The client that it buys with: the one that plays the buyer."""
-        return self._buyer
+    harness: Harness
+    wraps: Buyer
+    edge: Edge
+    gateway_url: httpx.URL
+    control_plane: ControlPlane
+    settlement_store: SettlementStore
+    _tasks: dict[str, Task] = field(default_factory=dict, init=False)
 
     def buy(self, path_or_url: str) -> Attributed:
         """Let the client buy one resource, and return how that went; what the client raises is passed on."""
-        request_id = f"buyer-{self._harness.randomness.uuid('purchase request id')}"
-        with self._edge.attributing(request_id, self._register) as attribution:
-            answer = self._buyer.buy(path_or_url)
+        request_id = f"buyer-{self.harness.randomness.uuid('purchase request id')}"
+        with self.edge.attributing(request_id, self._register) as attribution:
+            answer = self.wraps.buy(path_or_url)
         code: str | None = getattr(answer, "error_code", None)
         request_id = answer.request_id or request_id
         task_id = attribution.task_id
         if task_id is None and code is not None:
             # Denied before anything was asked for: only the client knows of this purchase.
-            task_id = self._create_task(request_id, str(self._gateway_url.join(path_or_url)))
+            task_id = self._create_task(request_id, str(self.gateway_url.join(path_or_url)))
         task = None if task_id is None else self._tasks[task_id]
         if task is not None and task.is_blocked:
             code = task.last_error_code
@@ -128,7 +114,7 @@ class AttributedExecutor:
     def _ended(self, request_id: str, code: str | None) -> tuple[PurchaseStatus, Mapping[str, Any]]:
         if code is not None:
             return PurchaseStatus.BLOCKED, {}
-        asked = [row for row in self._harness.journal.rows("exchanges") if row["requestId"] == request_id]
+        asked = [row for row in self.harness.journal.rows("exchanges") if row["requestId"] == request_id]
         last: Mapping[str, Any] = asked[-1] if asked else {"credential": "absent", "status": 0}
         if last["credential"] == "refused":
             return PurchaseStatus.REFUSED, {}
@@ -136,7 +122,7 @@ class AttributedExecutor:
         if last["credential"] == "absent":
             return PurchaseStatus.FREE if delivered else PurchaseStatus.FAILED, {}
         challenged = any(row["challenge"] == "issued" for row in asked)
-        stored = self._settlement_store.rows("settlements")
+        stored = self.settlement_store.rows("settlements")
         known = {"paymentHash": last["paymentHash"]}
         settlement = next((row for row in stored if row["paymentHash"] == last["paymentHash"]), known)
         if not delivered:
@@ -147,12 +133,12 @@ class AttributedExecutor:
         return self._create_task(request_id, f"{request.scheme}://{request.host}{request.path}")
 
     def _create_task(self, request_id: str, endpoint: str) -> str:
-        host = self._gateway_url.host
-        task = self._control_plane.create_task(request_id, DEFAULT_USER, endpoint, DEFAULT_CAP_MSATS, host)
+        host = self.gateway_url.host
+        task = self.control_plane.create_task(request_id, DEFAULT_USER, endpoint, DEFAULT_CAP_MSATS, host)
         self._tasks[task.task_id] = task
         return task.task_id
 
     def _end_task(self, task_id: str, request_id: str, status: PurchaseStatus, code: str | None) -> None:
         for step in _STEPS.get(status, _FAILED):
             reason = code if step is TaskStatus.BLOCKED else None
-            self._control_plane.transition(task_id, step, request_id, "desktop", reason, reason)
+            self.control_plane.transition(task_id, step, request_id, "desktop", reason, reason)

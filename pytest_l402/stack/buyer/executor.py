@@ -59,35 +59,30 @@ class Executor:
         self._harness = harness
         self._cache = CredentialCache()
         self._traces: list[LocalTrace] = []
-        self._session: str | None = None
+        self.desktop_session_id: str | None = None
         self.policy = policy if policy is not None else BuyerPolicy()
         self.user_id = user_id
 
     @property
     def is_running(self) -> bool:
         """Whether the executor takes tasks."""
-        return self._session is not None
-
-    @property
-    def desktop_session_id(self) -> str | None:
-        """The id of the running session, or None."""
-        return self._session
+        return self.desktop_session_id is not None
 
     def start(self) -> None:
         """Start a new desktop session, with an empty credential cache; of no effect while one runs."""
-        if self._session is None:
-            self._session = f"desktop-{self._harness.randomness.uuid('desktop session')}"
+        if self.desktop_session_id is None:
+            self.desktop_session_id = f"desktop-{self._harness.randomness.uuid('desktop session')}"
             self.heartbeat("idle")
 
     def stop(self) -> None:
         """Stop as a desktop application does that is closed: no goodbye, and its memory is gone."""
-        self._session = None
+        self.desktop_session_id = None
         self._cache.clear()
 
     def heartbeat(self, status: str = "idle") -> None:
         """Tell the control plane that the session is alive; a stopped executor says nothing."""
-        if self._session is not None and self._harness.faults.active(HeartbeatStopped) is None:
-            self._control_plane.heartbeat(self._session, status, self.user_id)
+        if self.desktop_session_id is not None and self._harness.faults.active(HeartbeatStopped) is None:
+            self._control_plane.heartbeat(self.desktop_session_id, status, self.user_id)
 
     def buy(
         self, path_or_url: str, *, max_spend_msats: int | None = None, new_credential: bool = False
@@ -121,21 +116,19 @@ class Executor:
                 error_code=task.last_error_code,
                 error_reason=task.last_error_reason,
             )
-        if self._session is None:
+        if self.desktop_session_id is None:
             return Purchase(request_id, task.task_id, PurchaseStatus.INTERRUPTED, endpoint)
         trace = LocalTrace(
             self._harness,
             request_id=request_id,
             task_id=task.task_id,
             user_id=self.user_id,
-            desktop_session_id=self._session,
+            desktop_session_id=self.desktop_session_id,
             endpoint=endpoint,
             cap_msats=cap_msats,
             path=path,
         )
-        run = PurchaseRun(
-            request_id, task.task_id, str(url), endpoint, host, cap_msats, trace, self._control_plane
-        )
+        run = PurchaseRun(str(url), host, trace, self._control_plane)
         try:
             self._carry_out(run, new_credential)
         except PurchaseEnded:
@@ -170,7 +163,7 @@ class Executor:
             if response.is_success:
                 run.finish_cached(cached, response)
             if response.status_code in (401, 402):
-                self._cache.evict(run.endpoint)
+                self._cache.evict(run.trace.endpoint)
                 run.cache_status = CacheStatus.INVALID
                 run.credential = None
                 if response.status_code == 401:
@@ -183,15 +176,14 @@ class Executor:
 
     def _look_up(self, run: PurchaseRun, new_credential: bool) -> CachedCredential | None:
         if new_credential:
-            self._cache.evict(run.endpoint)
+            self._cache.evict(run.trace.endpoint)
             return None
-        run.cache_status, cached = self._cache.lookup(run.endpoint, self._harness.clock.now_s())
+        run.cache_status, cached = self._cache.lookup(run.trace.endpoint, self._harness.clock.now_s())
         return cached
 
     def _ask(self, run: PurchaseRun, authorization: str | None) -> httpx.Response:
-        request = self._client.build_request(
-            "GET", run.url, headers={REQUEST_ID_HEADER: run.request_id, TASK_ID_HEADER: run.task_id}
-        )
+        named = {REQUEST_ID_HEADER: run.trace.request_id, TASK_ID_HEADER: run.trace.task_id}
+        request = self._client.build_request("GET", run.url, headers=named)
         if authorization is not None:
             request.headers["Authorization"] = authorization
         # A login of the client's or of the URL's would take the credential's place.
@@ -211,7 +203,7 @@ class Executor:
         except UnreadableQuote as error:
             run.gateway_failed(f"gateway_{error.code}", str(error))
         run.quote = quote
-        denial = self.policy.amount_denial(quote.amount_msats, run.cap_msats)
+        denial = self.policy.amount_denial(quote.amount_msats, run.trace.cap_msats)
         if denial is not None:
             run.deny(denial)
         self._stop_point(run, "before_payment")
@@ -221,7 +213,7 @@ class Executor:
         except InvalidTransition as error:
             run.deny(Denial("task_given_up", "TaskGivenUpError", str(error)))
         try:
-            payment = self._wallet.pay_invoice(quote.invoice, max_msats=run.cap_msats, host=run.host)
+            payment = self._wallet.pay_invoice(quote.invoice, max_msats=run.trace.cap_msats, host=run.host)
         except PaymentError as error:
             self._stop_point(run, "during_payment")
             run.payment_trouble(error)
@@ -237,7 +229,7 @@ class Executor:
             expires_at_s=quote.expires_at_s,
         )
         # Before it is presented: if the delivery fails, the next try must not pay again.
-        self._cache.store(run.endpoint, credential)
+        self._cache.store(run.trace.endpoint, credential)
         run.trace.proof_reference = credential.local_proof_reference
         run.trace.payment_id = credential.payment_hash
         run.move(TaskStatus.PAID)
@@ -247,11 +239,11 @@ class Executor:
         if delivery.is_success:
             run.finish_paid(credential, delivery)
         if delivery.status_code in (401, 402):
-            self._cache.evict(run.endpoint)
+            self._cache.evict(run.trace.endpoint)
             run.refused()
         run.gateway_trouble(delivery)
 
     def _stop_point(self, run: PurchaseRun, at: StopPoint) -> None:
-        fault = self._harness.faults.active(ExecutorStops, run.request_id)
+        fault = self._harness.faults.active(ExecutorStops, run.trace.request_id)
         if fault is not None and fault.at == at:
             raise _ProcessGone

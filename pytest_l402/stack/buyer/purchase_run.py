@@ -50,12 +50,8 @@ class PurchaseRun:
     The ends raise `PurchaseEnded` once everything is said; nothing is said by a process that is gone.
     """
 
-    request_id: str
-    task_id: str
     url: str
-    endpoint: str
     host: str
-    cap_msats: int
     trace: LocalTrace
     control_plane: ControlPlane
     status: PurchaseStatus = PurchaseStatus.INTERRUPTED
@@ -72,10 +68,10 @@ class PurchaseRun:
         """Return what the buyer knows by now."""
         known = self.credential
         return Purchase(
-            request_id=self.request_id,
-            task_id=self.task_id,
+            request_id=self.trace.request_id,
+            task_id=self.trace.task_id,
             status=self.status,
-            url=self.endpoint,
+            url=self.trace.endpoint,
             http_status=self.http_status,
             paid=self.paid,
             payment_hash=known.payment_hash if known else self.quote.payment_hash if self.quote else None,
@@ -173,9 +169,9 @@ class PurchaseRun:
     def demand(self, to: TaskStatus, reason_code: str | None = None, reason: str | None = None) -> None:
         """Tell the control plane how far the task is; `InvalidTransition` when it was given up meanwhile."""
         self.control_plane.transition(
-            self.task_id,
+            self.trace.task_id,
             to,
-            self.request_id,
+            self.trace.request_id,
             "desktop",
             reason_code,
             reason,

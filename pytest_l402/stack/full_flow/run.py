@@ -7,11 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_l402.boundary import folder_name
-from pytest_l402.contract import (
-    FlowEvent,
-    FlowMode,
-    FullFlowSummary,
-)
+from pytest_l402.contract import FlowEvent, FlowMode, FullFlowSummary
 from pytest_l402.ops.full_flow.flow import Flow, FlowPurchase
 from pytest_l402.stack.full_flow.stages import FlowStages
 
@@ -75,7 +71,7 @@ def run_full_flow(
     finally:
         # Also when somebody interrupts the run: an older artifact could be mistaken for one of this run.
         summary = flow.write()
-        stack.full_flow_written(folder)
+        stack.flow_folder = folder
     return FullFlowRun(
         summary=summary,
         events=tuple(flow.events),

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_l402.contract import (
-    DeploymentStatus,
-    GatewayReconcile,
-    Plane,
-    Speaker,
-    TaskStatus,
-)
+from pytest_l402.contract import DeploymentStatus, GatewayReconcile, Plane, Speaker, TaskStatus
 from pytest_l402.harness.network import REQUEST_ID_HEADER, TASK_ID_HEADER, Request
 from pytest_l402.harness.observation import observe
 from pytest_l402.ops.full_flow.findings import (
@@ -32,12 +27,11 @@ from pytest_l402.ops.full_flow.findings import (
 from pytest_l402.ops.full_flow.verification import compare_paths
 from pytest_l402.ops.reconcile.gateway_probes import GatewayProbes
 from pytest_l402.ops.reconcile.records import HEALTH_ENDPOINT, PROBE_FAILED, RECONCILE_ENDPOINT
-from pytest_l402.stack import roles
 from pytest_l402.stack.buyer.executor import DEFAULT_USER
 from pytest_l402.stack.buyer.executor import Executor as BuiltInExecutor
 from pytest_l402.stack.buyer.policy import DEFAULT_CAP_MSATS
 from pytest_l402.stack.gateway.gateway import Gateway
-from pytest_l402.stack.roles import BuyResult, ControlPlane, KeepsLocalArtifact
+from pytest_l402.stack.roles import BuyResult, ControlPlane, KeepsLocalArtifact, PlaysExecutor
 from pytest_l402.stack.steady_state import REQUEST_ID_PREFIX
 
 if TYPE_CHECKING:
@@ -72,8 +66,7 @@ class FlowStages:
         paywall = self.stack.paywalls[0]
         ids = {"paywallId": paywall.paywall_id, "ownerId": paywall.owner_id, "routeId": paywall.route_id}
         stage.details.update(ids)
-        control_plane: ControlPlane = self.stack.control_plane
-        control_plane.create_paywall(paywall)
+        self._control_plane.create_paywall(paywall)
         note_paywall(self.sections, stage, paywall.paywall_id, paywall.owner_id, paywall.route_id)
 
     def reconcile_gateway(self, stage: Stage) -> None:
@@ -93,18 +86,9 @@ class FlowStages:
         oks = {"health": report.health_ok, "challenge": report.challenge_ok, "proxy": report.proxy_ok}
         code = next((f"{name}_check_failed" for name, ok in oks.items() if not ok), None)
         probed = None if report.ok else PROBE_FAILED
-        for plane, speaker, endpoint, reason in (
-            (Plane.CONTROL, Speaker.SYSTEM, RECONCILE_ENDPOINT, code),
-            (Plane.GATEWAY, Speaker.GATEWAY, HEALTH_ENDPOINT, probed),
-        ):
-            observe(
-                self.stack.harness,
-                plane,
-                speaker,
-                request_id=stage.request_id,
-                endpoint=endpoint,
-                deny_reason=reason,
-            )
+        tell = partial(observe, self.stack.harness, request_id=stage.request_id)
+        tell(Plane.CONTROL, Speaker.SYSTEM, endpoint=RECONCILE_ENDPOINT, deny_reason=code)
+        tell(Plane.GATEWAY, Speaker.GATEWAY, endpoint=HEALTH_ENDPOINT, deny_reason=probed)
         stage.expect("gateway_reconcile", report.ok, ", ".join(report.reasons))
         return GatewayReconcile(
             request_id=stage.request_id,
@@ -150,11 +134,10 @@ class FlowStages:
     def deny_request(self, stage: Stage) -> None:
         """request.denied: under the global pause nothing is sold, and nothing reaches wallet or store."""
         stack, paywall = self.stack, self.stack.paywalls[0]
-        control_plane: ControlPlane = stack.control_plane
         endpoint = str(stack.client.base_url.join(paywall.path))
         before = self._money()
-        with _global_pause(control_plane):
-            task = control_plane.create_task(
+        with _global_pause(self._control_plane):
+            task = self._control_plane.create_task(
                 stage.request_id, DEFAULT_USER, endpoint, DEFAULT_CAP_MSATS, stack.client.base_url.host
             )
             answer = stack.client.get(
@@ -192,8 +175,12 @@ class FlowStages:
         may_be_missing = self.allow_missing_local_artifact
         note_parity(self.sections, stage, compared, by_value=own, may_be_missing=may_be_missing)
 
+    @property
+    def _control_plane(self) -> ControlPlane:
+        return self.stack.control_plane
+
     def _buy(self, path: str) -> BuyResult:
-        executor: roles.PlaysExecutor | BuiltInExecutor = self.stack.executor
+        executor: PlaysExecutor | BuiltInExecutor = self.stack.executor
         if isinstance(executor, BuiltInExecutor):
             # It may hold a credential of an earlier purchase, and here it is to pay.
             return executor.buy(path, new_credential=True)
@@ -204,15 +191,13 @@ class FlowStages:
         return [row for row in rows if not str(row["requestId"] or "").startswith(REQUEST_ID_PREFIX)]
 
     def _register(self, request_id: str, request: Request) -> str:
-        control_plane: ControlPlane = self.stack.control_plane
-        endpoint = f"{request.scheme}://{request.host}{request.path}"
-        task = control_plane.create_task(request_id, DEFAULT_USER, endpoint, DEFAULT_CAP_MSATS, request.host)
+        endpoint, cap = f"{request.scheme}://{request.host}{request.path}", DEFAULT_CAP_MSATS
+        task = self._control_plane.create_task(request_id, DEFAULT_USER, endpoint, cap, request.host)
         return task.task_id
 
     def _move(self, task_id: str, request_id: str, *steps: TaskStatus) -> None:
-        control_plane: ControlPlane = self.stack.control_plane
         for to in steps:
-            control_plane.transition(task_id, to, request_id, "gateway")
+            self._control_plane.transition(task_id, to, request_id, "gateway")
 
     def _money(self) -> tuple[int, ...]:
         """Return how many rows there are of everything that a denied request must not touch."""

@@ -16,23 +16,18 @@ class GatewayDisk:
     """The files of one gateway: `<configHash>.yaml` each, and `active.json`; in memory without a folder.
 
     Each file is replaced whole or not at all, so that a gateway that was killed starts with the one or the
-    other deployment, and never with half of one.
+    other deployment, and never with half of one. `active` is what runs, None when nothing was deployed.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         self._configs: dict[str, str] = {}
-        self._active: ActiveDeployment | None = None
+        self.active: ActiveDeployment | None = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             if (folder / ACTIVE_NAME).exists():
                 found: Any = read_json(folder / ACTIVE_NAME)["deployment"]
-                self._active = None if found is None else ActiveDeployment.decode(found)
-
-    @property
-    def active(self) -> ActiveDeployment | None:
-        """What runs, None when nothing was deployed."""
-        return self._active
+                self.active = None if found is None else ActiveDeployment.decode(found)
 
     def config(self, config_hash: str) -> str:
         """Return the file of this hash.
@@ -59,4 +54,4 @@ class GatewayDisk:
         if self._folder is not None:
             row = None if deployment is None else deployment.to_row()
             write_document(self._folder / ACTIVE_NAME, {"deployment": row})
-        self._active = deployment
+        self.active = deployment

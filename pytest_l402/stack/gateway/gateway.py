@@ -8,11 +8,7 @@ from contextlib import contextmanager
 from typing import Unpack
 
 from pytest_l402.contract import hosted_proof_reference
-from pytest_l402.contract.settlement_event import (
-    SettlementEvent,
-    SettlementRefused,
-    settlement_id_of,
-)
+from pytest_l402.contract.settlement_event import SettlementEvent, SettlementRefused, settlement_id_of
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import TASK_ID_HEADER, App, Request, Response, is_usable_id
 from pytest_l402.harness.observation import Known

@@ -62,7 +62,8 @@ class LightningNode:
     """The seller's node: real signed BOLT11, preimages drawn by chance, no channels and no peers.
 
     `private_key` are 32 bytes and drawn by chance when left out; `network` is bitcoin, testnet,
-    signet or regtest. Invoices expire `expiry_s` seconds after the clock's time of their creation.
+    signet or regtest, whose invoices begin with `prefix`. Invoices expire `expiry_s` seconds after the
+    clock's time of their creation.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class LightningNode:
         if network not in PREFIXES:
             raise ValueError(f"network: expected one of {', '.join(PREFIXES)}, saw {network!r}")
         self._private_key = private_key or harness.randomness.bytes(32, "node private key")
-        self._prefix = PREFIXES[network]
+        self.prefix = PREFIXES[network]
         self._harness = harness
         self._clock = harness.clock
         self._expiry_s = expiry_s
@@ -86,11 +87,6 @@ class LightningNode:
 
     def __repr__(self) -> str:
         return f"LightningNode({self.node_id[:16]}…, {len(self._held)} invoices)"
-
-    @property
-    def prefix(self) -> str:
-        """The start of this network's invoices, e.g. `lnbcrt`."""
-        return self._prefix
 
     def create_invoice(
         self, amount_msats: int, description: str = "L402", request_id: str | None = None
@@ -116,7 +112,7 @@ class LightningNode:
             description=description,
             payment_secret=self._harness.randomness.bytes(32, "payment secret"),
             expiry_s=self._expiry_s,
-            prefix=self._prefix,
+            prefix=self.prefix,
         )
         invoice = NodeInvoice(payment_hash, bolt11, amount_msats, now_s + self._expiry_s)
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pytest_l402.harness.harness import Harness
@@ -26,6 +26,7 @@ Function = Callable[[Fields, str], Document]
 Paywalls = Callable[[str], Sequence[PaywallDefinition]]
 
 
+@dataclass(eq=False, repr=False)
 class ControlPlaneApi:
     """A control plane's operations functions; all other paths are those of the worker API behind it.
 
@@ -35,29 +36,19 @@ class ControlPlaneApi:
     settlement credential to the worker API is its user `settlement_read`. Source: lightning-ops, live APIs.
     """
 
-    def __init__(
-        self,
-        harness: Harness,
-        control_plane: ControlPlane,
-        paywalls: Paywalls,
-        books: BatchBooks,
-        worker_api: App,
-        *,
-        secret: str,
-        settlement_credential: str,
-        as_protobuf: bool = False,
-    ) -> None:
-        self._clock = harness.clock
-        self._control_plane = control_plane
-        self._paywalls = paywalls
-        self._books = books
-        self._worker_api = worker_api
-        self._secret = secret
-        self._settlement_credential = settlement_credential
-        self._as_protobuf = as_protobuf
+    harness: Harness
+    control_plane: ControlPlane
+    paywalls: Paywalls
+    books: BatchBooks
+    worker_api: App
+    secret: str
+    settlement_credential: str
+    as_protobuf: bool = False
+    deployments: dict[str, Document] = field(default_factory=dict, init=False)
+    events: list[Document] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
         self._updated: dict[str, Document] = {}
-        self.deployments: dict[str, Document] = {}
-        self.events: list[Document] = []
         self._functions: dict[str, dict[str, Function]] = {
             "query": {
                 "lightning/ops:listPaywallControlPlaneState": self._list_paywalls,
@@ -94,9 +85,9 @@ class ControlPlaneApi:
             return self._api.handle(request)
         if request.path.removeprefix(CONVEX) in self._functions:
             return self._convex.handle(request)
-        if request.method == "GET" and presents(request, self._settlement_credential):
+        if request.method == "GET" and presents(request, self.settlement_credential):
             request = replace(request, headers=(*request.headers, (USER_HEADER, SETTLEMENT_READER)))
-        return self._worker_api.handle(request)
+        return self.worker_api.handle(request)
 
     def _called(self, call: Call, kind: str) -> Document:
         return self._call(kind, call.body.get("functionName"), call.body.get("args"), call.request_id)
@@ -110,13 +101,13 @@ class ControlPlaneApi:
     def _call(self, kind: str, name: object, arguments: object, request_id: str) -> Document:
         if not isinstance(arguments, dict):
             raise Refused(422, "invalid_arguments")
-        if not is_secret(arguments.pop("secret", None), self._secret):
+        if not is_secret(arguments.pop("secret", None), self.secret):
             raise Refused(401, "invalid_ops_secret")
         function = self._functions.get(kind, {}).get(name) if isinstance(name, str) else None
         if function is None:
             raise Refused(404, "unsupported_function")
         value = {"ok": True, **function(Fields(arguments), request_id)}
-        return protobuf_json(value) if self._as_protobuf else value
+        return protobuf_json(value) if self.as_protobuf else value
 
     # Queries
 
@@ -125,15 +116,15 @@ class ControlPlaneApi:
         if not isinstance(asked, list):
             raise Refused(422, "missing_statuses")
         return {
-            "paywalls": [paywall_json(item) for item in self._paywalls(request_id) if item.status in asked]
+            "paywalls": [paywall_json(item) for item in self.paywalls(request_id) if item.status in asked]
         }
 
     def _security_state(self, given: Fields, request_id: str) -> Document:
-        state = self._control_plane.security_state()
+        state = self.control_plane.security_state()
         return {
             "global": self._global_pause(),
             "ownerControls": [self._owner_control(owner, True) for owner in state.killed_owners],
-            "credentialRoles": [item.to_row() for item in self._control_plane.credential_roles.states()],
+            "credentialRoles": [item.to_row() for item in self.control_plane.credential_roles.states()],
         }
 
     # Mutations
@@ -142,7 +133,7 @@ class ControlPlaneApi:
         for key in ("configHash", "status"):
             given.text(key)
         deployment_id = given.text("deploymentId")
-        now_ms = self._clock.tick()
+        now_ms = self.harness.clock.tick()
         known = self.deployments.get(deployment_id, {"createdAtMs": now_ms})
         row = {**given.values, "createdAtMs": known["createdAtMs"], "updatedAtMs": now_ms}
         self.deployments[deployment_id] = row
@@ -152,7 +143,11 @@ class ControlPlaneApi:
     def _record_event(self, given: Fields, request_id: str) -> Document:
         for key in ("paywallId", "ownerId", "eventType", "level"):
             given.text(key)
-        row = {"eventId": f"evt_{len(self.events) + 1}", **given.values, "createdAtMs": self._clock.tick()}
+        row = {
+            "eventId": f"evt_{len(self.events) + 1}",
+            **given.values,
+            "createdAtMs": self.harness.clock.tick(),
+        }
         self.events.append(row)
         return {"event": row}
 
@@ -167,23 +162,23 @@ class ControlPlaneApi:
     def _ingest(self, kind: str, given: Fields, request_id: str) -> Document:
         try:
             event = {**given.values, "kind": kind}
-            return ingest_settlements(self._books, [event], request_id=request_id or kind).to_row()
+            return ingest_settlements(self.books, [event], request_id=request_id or kind).to_row()
         except IngestRefused as refused:
             raise Refused(422, refused.code) from None
 
     def _set_pause(self, given: Fields, request_id: str) -> Document:
-        self._control_plane.set_global_pause(given.flag("active"), _reason(given))
+        self.control_plane.set_global_pause(given.flag("active"), _reason(given))
         self._note("global", given)
         return {"global": self._global_pause()}
 
     def _set_kill_switch(self, given: Fields, request_id: str) -> Document:
         owner_id, active = given.text("ownerId"), given.flag("active")
-        self._control_plane.set_owner_kill_switch(owner_id, active, _reason(given))
+        self.control_plane.set_owner_kill_switch(owner_id, active, _reason(given))
         self._note(owner_id, given)
         return {"ownerControl": self._owner_control(owner_id, active)}
 
     def _role_changed(self, operation: str, given: Fields, request_id: str) -> Document:
-        change = getattr(self._control_plane.credential_roles, operation)
+        change = getattr(self.control_plane.credential_roles, operation)
         keys = ("note",) if operation == "revoke" else ("note", "fingerprint")
         values = {key: given.values.get(key) for key in keys}
         try:
@@ -194,11 +189,11 @@ class ControlPlaneApi:
     def _note(self, subject: str, given: Fields) -> None:
         self._updated[subject] = {
             "updatedBy": given.values.get("updatedBy"),
-            "updatedAtMs": self._clock.tick(),
+            "updatedAtMs": self.harness.clock.tick(),
         }
 
     def _global_pause(self) -> Document:
-        state = self._control_plane.security_state()
+        state = self.control_plane.security_state()
         row = {"stateId": "global", "globalPause": state.global_pause, "updatedAtMs": 0}
         if state.global_pause:
             row |= {"denyReasonCode": "global_pause_active", "denyReason": state.global_reason}
