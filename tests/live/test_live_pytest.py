@@ -187,7 +187,7 @@ def run_here(
     return run
 
 
-@pytest.mark.parametrize("name", sampled(["SIGINT", "SIGTERM", "SIGKILL"], 1, "live runs"))
+@pytest.mark.parametrize("name", sampled(["SIGINT", "SIGTERM", "SIGKILL"], 0, "live runs"))
 def test_a_run_that_is_interrupted_brings_back_what_ran(
     name: str, platform: Platform, state: Path, tmp_path: Path
 ) -> None:

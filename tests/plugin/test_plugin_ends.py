@@ -449,7 +449,7 @@ ROWS = [
 NOT_OURS_TO_CARRY = {"rerun, then passed", "--max-warnings exceeded"}
 """What decides these rows is carried by xdist itself or by another plugin."""
 
-ON_WORKERS_AT_ONCE = {"all green", "failed subtest", "collection error"}
+ON_WORKERS_AT_ONCE = {"all green"}
 
 
 def prepare(project: Project, row: Row) -> None:

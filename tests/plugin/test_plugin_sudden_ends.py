@@ -19,7 +19,7 @@ def in_last_test(project: Project, statement: str) -> None:
     project.replace(BETA, LAST, f"{LAST}\n    if case == 'two':\n        {statement}")
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_ctrl_c(project: Project, workers: int) -> None:
     in_last_test(project, "raise KeyboardInterrupt")
     end = project.run(*MARKED, workers=workers)

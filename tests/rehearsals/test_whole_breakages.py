@@ -49,7 +49,7 @@ def assert_told(broken: Breakage, run: Rehearsed) -> None:
     assert "INTERNALERROR" not in run.output
 
 
-@pytest.mark.parametrize("broken", sampled(BREAKAGES, 40, "breakages"), ids=named)
+@pytest.mark.parametrize("broken", sampled(BREAKAGES, 24, "breakages"), ids=named)
 def test_the_rehearsal_of_a_broken_line_is_red(
     rehearsals: RehearsedProject, monkeypatch: pytest.MonkeyPatch, broken: Breakage
 ) -> None:

@@ -118,6 +118,7 @@ def assert_there_was_something_to_find(canaries: Canaries) -> None:
     assert len(canaries.values) > 500
 
 
+@pytest.mark.slow
 def test_no_secret_of_a_run_that_signs_off(rehearsals: RehearsedProject, canaries: Canaries) -> None:
     run = rehearsals.run(*TALKATIVE)
     assert run.verdict == "SIGNED_OFF", run.output
