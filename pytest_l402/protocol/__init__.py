@@ -4,7 +4,6 @@ from pytest_l402.protocol.bolt11 import Invoice, decode_invoice, encode_invoice,
 from pytest_l402.protocol.caveats import CaveatReason, caveat, check_caveats
 from pytest_l402.protocol.challenge import Challenge, format_challenge, parse_challenges, preferred
 from pytest_l402.protocol.credential import Credential, CredentialReason, format_credential, parse_credential
-from pytest_l402.protocol.dialect import Dialect
 from pytest_l402.protocol.errors import (
     CaveatError,
     ChallengeError,
@@ -17,7 +16,7 @@ from pytest_l402.protocol.errors import (
 )
 from pytest_l402.protocol.identifier import Identifier
 from pytest_l402.protocol.macaroon import Macaroon, mint
-from pytest_l402.protocol.preimage import PaymentHash, Preimage
+from pytest_l402.protocol.preimage import Dialect, PaymentHash, Preimage
 
 __all__ = [
     "CaveatError",

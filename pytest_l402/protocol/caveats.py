@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, NoReturn
 
 from pytest_l402.protocol.errors import CaveatError
 
@@ -21,6 +21,17 @@ class CaveatReason(StrEnum):
     EXPIRED = "expired"
     EXPIRY_NOT_AN_INTEGER = "expiry_not_an_integer"
     EXPIRY_LOOSENED = "expiry_loosened"
+
+
+_REMEDIES: Final = {
+    CaveatReason.SERVICE_NOT_AUTHORIZED: "Pay the challenge of the service that is asked for.",
+    CaveatReason.SERVICES_EMPTY: "List the services, or leave the caveat out.",
+    CaveatReason.SERVICES_MALFORMED: "Write services=name:0,other:0 without blanks.",
+    CaveatReason.SERVICES_WIDENED: "Attenuate with fewer services, never with more.",
+    CaveatReason.EXPIRED: "Pay a fresh challenge.",
+    CaveatReason.EXPIRY_NOT_AN_INTEGER: "Write the expiry as a decimal integer.",
+    CaveatReason.EXPIRY_LOOSENED: "A later expiry may only be earlier than the one before.",
+}
 
 
 def caveat(condition: str, value: str | int) -> bytes:
@@ -71,45 +82,24 @@ def _check_services(values: list[bytes], service: bytes) -> None:
     for value in values:
         listed = _service_names(value)
         if allowed is not None and not listed <= allowed:
-            raise CaveatError(
-                CaveatReason.SERVICES_WIDENED,
-                "a later services caveat to narrow the one before",
-                f"{len(listed - allowed)} service(s) that the earlier one does not list",
-                "caveat services",
-                "Attenuate with fewer services, never with more.",
-            )
+            seen = f"{len(listed - allowed)} service(s) that the earlier one does not list"
+            _refuse(CaveatReason.SERVICES_WIDENED, "a later services caveat to narrow the one before", seen)
         allowed = listed
     if allowed is not None and service not in allowed:
-        raise CaveatError(
-            CaveatReason.SERVICE_NOT_AUTHORIZED,
-            f"service {service.decode()}",
-            f"a macaroon for {len(allowed)} other service(s)",
-            "caveat services",
-            "Pay the challenge of the service that is asked for.",
-        )
+        seen = f"a macaroon for {len(allowed)} other service(s)"
+        _refuse(CaveatReason.SERVICE_NOT_AUTHORIZED, f"service {service.decode()}", seen)
 
 
 def _service_names(value: bytes) -> set[bytes]:
     if not value:
-        raise CaveatError(
-            CaveatReason.SERVICES_EMPTY,
-            "at least one name:tier",
-            "an empty list",
-            "caveat services",
-            "List the services, or leave the caveat out.",
-        )
+        _refuse(CaveatReason.SERVICES_EMPTY, "at least one name:tier", "an empty list")
     names = set()
     for entry in value.split(b","):
         name, _, tier = entry.partition(b":")
         # A tier with a second colon is no integer, so it is refused here too.
         if not name or _integer(tier) is None:
-            raise CaveatError(
-                CaveatReason.SERVICES_MALFORMED,
-                "name:tier with an integer tier",
-                "an entry of another form",
-                "caveat services",
-                "Write services=name:0,other:0 without blanks.",
-            )
+            expected = "name:tier with an integer tier"
+            _refuse(CaveatReason.SERVICES_MALFORMED, expected, "an entry of another form")
         names.add(name)
     return names
 
@@ -120,30 +110,17 @@ def _check_expiry(values: list[bytes], service: str, now_unix_s: float) -> None:
     for value in values:
         until = _integer(value)
         if until is None:
-            raise CaveatError(
-                CaveatReason.EXPIRY_NOT_AN_INTEGER,
-                "whole seconds since 1970",
-                f"{len(value)} bytes of another form",
-                where,
-                "Write the expiry as a decimal integer.",
-            )
+            seen = f"{len(value)} bytes of another form"
+            _refuse(CaveatReason.EXPIRY_NOT_AN_INTEGER, "whole seconds since 1970", seen, where)
         if previous is not None and until > previous:
-            raise CaveatError(
-                CaveatReason.EXPIRY_LOOSENED,
-                f"at most {previous}",
-                str(until),
-                where,
-                "A later expiry may only be earlier than the one before.",
-            )
+            _refuse(CaveatReason.EXPIRY_LOOSENED, f"at most {previous}", str(until), where)
         previous = until
     if previous is not None and now_unix_s >= previous:
-        raise CaveatError(
-            CaveatReason.EXPIRED,
-            f"a time before {previous}",
-            f"now {now_unix_s}",
-            where,
-            "Pay a fresh challenge.",
-        )
+        _refuse(CaveatReason.EXPIRED, f"a time before {previous}", f"now {now_unix_s}", where)
+
+
+def _refuse(reason: CaveatReason, expected: str, seen: str, where: str = "caveat services") -> NoReturn:
+    raise CaveatError(reason, expected, seen, where, _REMEDIES[reason])
 
 
 def _integer(text: bytes) -> int | None:

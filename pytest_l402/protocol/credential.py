@@ -7,10 +7,9 @@ from enum import StrEnum
 from typing import Final
 
 from pytest_l402.protocol.caveats import caveat_value
-from pytest_l402.protocol.dialect import Dialect
 from pytest_l402.protocol.errors import CredentialError, MacaroonError, PreimageError
 from pytest_l402.protocol.macaroon import Macaroon
-from pytest_l402.protocol.preimage import Preimage
+from pytest_l402.protocol.preimage import Dialect, Preimage
 
 # Unanchored, case-sensitive and with one space on purpose: this is what the deployed proxy matches. Atomic,
 # since where no preimage follows the first scheme, none follows a later one, and a header may be all schemes.

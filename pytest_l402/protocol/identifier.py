@@ -2,7 +2,7 @@
 
 import struct
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 from pytest_l402.protocol.errors import IdentifierError
 from pytest_l402.protocol.preimage import PaymentHash
@@ -24,21 +24,11 @@ class Identifier:
 
     def __post_init__(self) -> None:
         if self.version != LATEST_VERSION:
-            raise IdentifierError(
-                "identifier_version",
-                f"version {LATEST_VERSION}",
-                f"version {self.version}",
-                "macaroon identifier",
-                "Only version 0 is defined; discard the credential and pay a fresh challenge.",
-            )
+            remedy = "Only version 0 is defined; discard the credential and pay a fresh challenge."
+            _refuse("version", f"version {LATEST_VERSION}", f"version {self.version}", remedy)
         if len(self.token_id) != 32:
-            raise IdentifierError(
-                "identifier_token_id",
-                "a token id of 32 bytes",
-                f"{len(self.token_id)} bytes",
-                "macaroon identifier",
-                "Draw 32 random bytes for every macaroon.",
-            )
+            remedy = "Draw 32 random bytes for every macaroon."
+            _refuse("token_id", "a token id of 32 bytes", f"{len(self.token_id)} bytes", remedy)
         if not isinstance(self.payment_hash, PaymentHash):
             object.__setattr__(self, "payment_hash", PaymentHash(self.payment_hash))
 
@@ -50,12 +40,11 @@ class Identifier:
     def decode(cls, data: bytes) -> Self:
         """Read the 66 bytes back; raises ``IdentifierError`` for another length or version."""
         if len(data) != _LAYOUT.size:
-            raise IdentifierError(
-                "identifier_length",
-                f"{_LAYOUT.size} bytes",
-                f"{len(data)} bytes",
-                "macaroon identifier",
-                "Present the macaroon exactly as the challenge gave it.",
-            )
+            remedy = "Present the macaroon exactly as the challenge gave it."
+            _refuse("length", f"{_LAYOUT.size} bytes", f"{len(data)} bytes", remedy)
         version, payment_hash, token_id = _LAYOUT.unpack(data)
         return cls(version, PaymentHash(payment_hash), token_id)
+
+
+def _refuse(reason: str, expected: str, seen: str, remedy: str) -> NoReturn:
+    raise IdentifierError(f"identifier_{reason}", expected, seen, "macaroon identifier", remedy)

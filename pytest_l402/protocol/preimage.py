@@ -2,11 +2,24 @@
 
 import re
 from dataclasses import dataclass, field
+from enum import StrEnum
 from hashlib import sha256
-from typing import Self
+from typing import NoReturn, Self
 
-from pytest_l402.protocol.dialect import Dialect
 from pytest_l402.protocol.errors import PreimageError
+
+
+class Dialect(StrEnum):
+    """How strictly, and in which way, credentials are read.
+
+    ``APERTURE`` is what the deployed proxy accepts: case-sensitive scheme, one space, lower-case preimage,
+    text around the credential ignored. ``SPEC`` is the specification's grammar: any case of scheme and
+    preimage, several spaces, several macaroons, nothing around it.
+    """
+
+    APERTURE = "aperture"
+    SPEC = "spec"
+
 
 _LOWER_HEX_32 = re.compile(r"[0-9a-f]{64}")
 _ANY_HEX_32 = re.compile(r"[0-9a-fA-F]{64}")
@@ -16,13 +29,13 @@ _FORMS = {
 }
 
 
-def _described(value: object) -> str:
-    """Say what ``value`` is without saying what is in it."""
+def _refuse(what: str, expected: str, value: object, where: str, remedy: str) -> NoReturn:
+    """Raise the refusal of `value`, which says what it is without saying what is in it."""
     if isinstance(value, str):
-        return f"{len(value)} characters of another form"
-    if isinstance(value, bytes):
-        return f"{len(value)} bytes"
-    return type(value).__name__
+        seen = f"{len(value)} characters of another form"
+    else:
+        seen = f"{len(value)} bytes" if isinstance(value, bytes) else type(value).__name__
+    raise PreimageError(f"{what}_malformed", expected, seen, where, remedy)
 
 
 class PaymentHash(str):
@@ -37,13 +50,8 @@ class PaymentHash(str):
         """Make a payment hash from 32 bytes or 64 hex digits of either case."""
         text = value.hex() if isinstance(value, bytes) else value
         if not isinstance(text, str) or not _ANY_HEX_32.fullmatch(text):
-            raise PreimageError(
-                "payment_hash_malformed",
-                "32 bytes, or 64 hex digits",
-                _described(value),
-                "payment hash",
-                "Pass the SHA-256 of the preimage.",
-            )
+            expected, remedy = "32 bytes, or 64 hex digits", "Pass the SHA-256 of the preimage."
+            _refuse("payment_hash", expected, value, "payment hash", remedy)
         return super().__new__(cls, text.lower())
 
     def to_bytes(self) -> bytes:
@@ -66,26 +74,16 @@ class Preimage:
 
     def __post_init__(self) -> None:
         if not isinstance(self.value, bytes) or len(self.value) != 32:
-            raise PreimageError(
-                "preimage_malformed",
-                "32 bytes",
-                _described(self.value),
-                "preimage",
-                "Pass the bytes that the wallet returned for the payment.",
-            )
+            remedy = "Pass the bytes that the wallet returned for the payment."
+            _refuse("preimage", "32 bytes", self.value, "preimage", remedy)
 
     @classmethod
     def from_hex(cls, text: str, dialect: Dialect = Dialect.APERTURE) -> Self:
         """Read hex: 64 lower-case digits in the Aperture dialect, either case in the specification's."""
         pattern, expected = _FORMS[dialect]
         if not pattern.fullmatch(text):
-            raise PreimageError(
-                "preimage_malformed",
-                expected,
-                _described(text),
-                f"preimage ({dialect} dialect)",
-                "Send the preimage as hex; some wallets hand it out as base64.",
-            )
+            remedy = "Send the preimage as hex; some wallets hand it out as base64."
+            _refuse("preimage", expected, text, f"preimage ({dialect} dialect)", remedy)
         return cls(bytes.fromhex(text))
 
     def hex(self) -> str:
