@@ -51,7 +51,6 @@ class ReadsLines(Protocol):
 
     def readline(self, size: int, /) -> bytes:
         """Return the next line, or its first `size` bytes; nothing at the end."""
-        ...
 
 
 def lines_of(

@@ -64,8 +64,7 @@ from pytest_l402.evidence.checks.reuse import (
     settlement_conflict,
 )
 from pytest_l402.evidence.mutants import Mutant
-from pytest_l402.evidence.package_digest import own_digest
-from pytest_l402.evidence.parts import Part, parts_of
+from pytest_l402.evidence.parts import Part, own_digest, parts_of
 from pytest_l402.evidence.system import System
 from pytest_l402.evidence.tables import Evidence, EvidenceError, Row
 

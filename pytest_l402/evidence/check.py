@@ -9,8 +9,20 @@ from typing import TypeAlias
 
 from pytest_l402.boundary.cleaning import CleanedWhenWritten
 from pytest_l402.evidence.mutants import Mutant
-from pytest_l402.evidence.runbook import RunbookLine
 from pytest_l402.evidence.tables import Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class RunbookLine:
+    """One claim of a runbook that a rehearsal proves, such as `3.paid-once`."""
+
+    id: str
+    section: str = ""
+    text: str = ""
+
+    def __str__(self) -> str:
+        section = f"runbook section {self.section} " if self.section else "runbook line "
+        return f"{section}({self.id})" + (f": {self.text}" if self.text else "")
 
 
 @dataclass(frozen=True, slots=True)

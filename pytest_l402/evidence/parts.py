@@ -1,7 +1,9 @@
-"""Who plays a role in a system: the class of the object, and the package that it was installed with."""
+"""Who plays a role in a system: the class of the object, the package it came with, and what pins that."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from pytest_l402.boundary.cleaning import CleanedWhenWritten
 
 OURS: Final = "pytest-l402"
 _PYTHON: Final = "python"
+_BUILT: Final = "__pycache__"
 _INSTALLED_IN: Final = ("site-packages", "dist-packages")
 
 
@@ -122,3 +125,34 @@ def _shown(path: Path) -> str:
     """No machine's own layout belongs in a sign-off: below the working folder, else the last two names."""
     here = Path.cwd()
     return (path.relative_to(here) if path.is_relative_to(here) else Path(*path.parts[-2:])).as_posix()
+
+
+@cache
+def own_digest() -> str:
+    """Return what pins pytest-l402 as it runs here, whatever an index said of it; read once a process."""
+    return package_digest(Path(pytest_l402.__file__).parent)
+
+
+def package_digest(folder: Path) -> str:
+    """Return "sha256:" and 64 hex digits over name and content of every file below `folder`.
+
+    Bytecode is left out, as Python makes it anew from the rest. A file that was changed, added or taken away
+    since the installation gives another digest. Raises `OSError`.
+    """
+    digest = hashlib.sha256()
+    for name, path in sorted(_files(os.fspath(folder), "")):
+        # Unbuffered: the files are many and small.
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            content = file.readall()
+        digest.update(f"{name}\0{len(content)}\0".encode("utf-8", "surrogateescape"))
+        digest.update(content)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _files(folder: str, prefix: str) -> Iterator[tuple[str, str]]:
+    for entry in os.scandir(folder):
+        if entry.is_dir():
+            if entry.name != _BUILT:
+                yield from _files(entry.path, f"{prefix}{entry.name}/")
+        else:
+            yield prefix + entry.name, entry.path

@@ -26,36 +26,29 @@ class System(Protocol):
     @property
     def name(self) -> str:
         """What it is called; no two systems of one test have the same name."""
-        ...
 
     @property
     def version(self) -> str:
         """Which release, or which configuration."""
-        ...
 
     @property
     def digest(self) -> str | None:
         """What pins it: "sha256:…" of an image or a package, "git:…" of a commit; None is "not pinned"."""
-        ...
 
     def parts(self) -> Sequence[Part]:
         """Return who plays which role now; `parts_of(role, player)` finds that out."""
-        ...
 
     def tables(self) -> Mapping[str, Iterable[Row]]:
         """Return the rows that it has left so far; asked each time evidence is collected."""
-        ...
 
     def steady_state(self, when: When) -> Iterable[Row]:
         """Return one row for each probe of its steady state; none at all if it has no such probes.
 
         Asked once "before", when the system is attached, and "after" whenever evidence is collected with it.
         """
-        ...
 
     def standing_checks(self) -> Sequence[Check]:
         """Return what holds of everything that it ever records, whatever a test verifies besides."""
-        ...
 
 
 class UnusableSystemError(ValueError):

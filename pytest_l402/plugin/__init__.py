@@ -33,20 +33,17 @@ def pytest_configure(config: pytest.Config) -> None:
         plugins.register(module, f"pytest_l402_{name}_fixtures")
     if runs_nothing(config):
         return
+    from pytest_l402.plugin.controller import Controller, Worker
     from pytest_l402.plugin.selection import RehearsalSelection
 
     plugins.register(RehearsalSelection(), "pytest_l402_selection")
     if run.worker is not None:
-        from pytest_l402.plugin.worker import Worker
-
         plugins.register(Worker(config), "pytest_l402_worker")
         return
     if run.settings.required_at_hand:
         from pytest_l402.plugin.preparation import check_families
 
         check_families(run)
-    from pytest_l402.plugin.controller import Controller
-
     plugins.register(Controller(config), "pytest_l402_controller")
 
 

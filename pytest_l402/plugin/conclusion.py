@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_l402.boundary import write_whole
+from pytest_l402.plugin.node import ARTIFACTS
 from pytest_l402.plugin.origin import pin_of, used_files
 from pytest_l402.plugin.outlets import say, say_unwritten
 from pytest_l402.plugin.preparation import move_previous_aside, prepare
-from pytest_l402.plugin.publishing import publish_artifacts
 from pytest_l402.plugin.run import RUN
 from pytest_l402.signoff import Verdict
 from pytest_l402.signoff.document import build_document
-from pytest_l402.signoff.document_model import DocumentKind
+from pytest_l402.signoff.document_model import DocumentKind, SignOffDocument
 from pytest_l402.signoff.files import find_evidence_faults, write_run
 from pytest_l402.signoff.judged import SignOff
 from pytest_l402.signoff.manifest import ManifestError
@@ -24,6 +26,7 @@ from pytest_l402.signoff.verdict import judge_run
 
 if TYPE_CHECKING:
     from pytest_l402.plugin.seen import Seen
+    from pytest_l402.plugin.settings import Settings
 
 
 def judge(config: pytest.Config, seen: Seen, exit_status: int) -> SignOff:
@@ -86,6 +89,32 @@ def conclude(session: pytest.Session, seen: Seen, exit_status: int) -> None:
         say_unwritten(config, run, error, document)
         return
     say(config, document, written)
+
+
+def publish_artifacts(run_folder: Path, document: SignOffDocument, settings: Settings) -> None:
+    """Copy each node's `artifacts/**` to the artifact folder, file by file through a temporary name.
+
+    The copy is made once, by one process, in the order of the catalogue. Of two nodes that leave the same
+    path the first one's is taken, with everything else in its folder, so that no folder mixes two stories.
+    Nothing is copied to where verdicts are: those no test writes.
+    Raises `OSError`.
+    """
+    owners: dict[PurePosixPath, str] = {}
+    for rehearsal in document.rehearsals:
+        for node in rehearsal.nodes:
+            for entry in node.evidence:
+                path = PurePosixPath(entry.path)
+                if ARTIFACTS not in path.parts:
+                    continue
+                inside = PurePosixPath(*path.parts[path.parts.index(ARTIFACTS) + 1 :])
+                # A file at the top stands for itself; one in a folder belongs to the story of that folder.
+                story = inside if len(inside.parts) == 1 else inside.parent
+                if owners.setdefault(story, node.nodeid) != node.nodeid:
+                    continue
+                target = settings.artifact_dir / inside
+                if target.is_relative_to(settings.signoff_dir):
+                    continue
+                write_whole(target, (run_folder / path).read_bytes())
 
 
 def _named(errors: dict[str, str]) -> tuple[str, ...]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from pytest_l402.plugin.narrowing import asks_for_rehearsals
 from pytest_l402.plugin.run import RUN, WIRE_KEY
 from pytest_l402.plugin.seen import Seen
-from pytest_l402.plugin.selection import REHEARSAL_PROPERTY, SELECTION, Selection
+from pytest_l402.plugin.selection import REHEARSAL_PROPERTY, SELECTION, USAGE_ERROR, Selection
 
 if TYPE_CHECKING:
     from pytest_l402.signoff import Verdict
 
 _PHASES = ("setup", "call", "teardown")
+_FIRST_WORKER: Final = "gw0"
 
 
 class Controller:
@@ -44,11 +45,7 @@ class Controller:
 
     def pytest_collection_finish(self) -> None:
         """Do the same for a run whose rehearsals only collection has shown."""
-        selection = self._config.stash.get(SELECTION, None)
-        if selection is not None and not selection.narrowed_by:
-            from pytest_l402.plugin.preparation import move_previous_aside
-
-            move_previous_aside(self._run)
+        _make_way(self._config)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keep what could not be collected."""
@@ -86,7 +83,8 @@ class Controller:
         if "usage_error" in wire:
             raise pytest.UsageError(wire["usage_error"])
         if "selection" in wire:
-            self._config.stash[SELECTION] = Selection.from_wire(wire["selection"])
+            selected, deselected, narrowed_by = wire["selection"]
+            self._config.stash[SELECTION] = Selection(selected, deselected, tuple(narrowed_by))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_json_modifyreport(self, json_report: dict[str, Any]) -> None:
@@ -145,3 +143,33 @@ class Controller:
             return False
         files = {nodeid.partition("::")[0] for nodeid in self._seen.collect_errors}
         return any(catalogue.parent in (self._config.rootpath / file).parents for file in files)
+
+
+class Worker:
+    """Takes part in a run whose verdict another process reaches."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_collection_finish(self) -> None:
+        """Move the previous sign-off aside, on one worker: xdist runs no test before all have collected."""
+        if self._config.stash[RUN].worker == _FIRST_WORKER:
+            _make_way(self._config)
+
+    def pytest_sessionfinish(self) -> None:
+        """Put the selection, or the usage error that stopped it, where xdist sends it on."""
+        wire: dict[str, Any] = {}
+        if USAGE_ERROR in self._config.stash:
+            wire["usage_error"] = self._config.stash[USAGE_ERROR]
+        elif SELECTION in self._config.stash:
+            wire["selection"] = (*self._config.stash[SELECTION],)
+        output: dict[str, Any] = getattr(self._config, "workeroutput", {})
+        output[WIRE_KEY] = wire
+
+
+def _make_way(config: pytest.Config) -> None:
+    selection = config.stash.get(SELECTION, None)
+    if selection is not None and not selection.narrowed_by:
+        from pytest_l402.plugin.preparation import move_previous_aside
+
+        move_previous_aside(config.stash[RUN])

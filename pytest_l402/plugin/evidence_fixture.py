@@ -17,7 +17,7 @@ from pytest_l402.triage.incident import read_incident
 from pytest_l402.triage.shortfalls import shortfalls
 
 if TYPE_CHECKING:
-    from pytest_l402.evidence.runbook import RunbookLine
+    from pytest_l402.evidence.check import RunbookLine
     from pytest_l402.triage.diagnosis import Diagnosis
 
 

@@ -215,12 +215,8 @@ def _judge_standing(collector: EvidenceCollector, failure: BaseException | None)
 def _expect_waived_failure(report: pytest.TestReport, item: pytest.Item) -> None:
     """Make the failure an expected one if a waiver covers the whole rehearsal; the sign-off tells of both."""
     from pytest_l402.plugin.preparation import prepare
-    from pytest_l402.signoff.waivers import covering_waiver
 
-    mark, preparation = item.stash[MARK], prepare(item.config)
-    waiver = covering_waiver(
-        preparation.waivers, preparation.today, rehearsal=mark.rehearsal, runbook=mark.runbook
-    )
+    waiver = prepare(item.config).waiver_of(item.stash[MARK])
     if waiver is not None:
         crash = getattr(report.longrepr, "reprcrash", None)
         message = report.longreprtext if crash is None else crash.message

@@ -97,7 +97,7 @@ _SEED_DIGITS: Final = 20
 
 
 class _Given(NamedTuple):
-    """A value as it was given: under which name, and from which folder a relative path starts."""
+    """A value as it was given, None if it was not: under which name, and where a relative path starts."""
 
     value: Any
     origin: str
@@ -129,54 +129,50 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
     _refuse_paths_after_a_space(config)
     root = config.rootpath
 
-    def given(option: Option) -> _Given | None:
+    def given(option: Option) -> _Given:
         return _given(config, option, environ)
 
-    def path(option: Option) -> Path | None:
-        found = given(option)
-        return None if found is None else _path(found)
-
     mode = given(MODE)
-    if mode is not None and mode.value not in MODES:
+    if mode.value not in (None, *MODES):
         raise _refuse(mode, f"one of: {', '.join(MODES)}", "take one of them")
     allow_live_changes = given(ALLOW_LIVE_CHANGES)
-    if allow_live_changes is not None and not allow_live_changes.at_hand:
+    if allow_live_changes.value is not None and not allow_live_changes.at_hand:
         # A file that is checked in must not let everybody's runs change a deployed system.
         raise _refuse(allow_live_changes, "nothing", f"give {ALLOW_LIVE_CHANGES.flag} by hand")
     seed = given(SEED)
-    if seed is not None and not _is_seed(seed.value):
+    if seed.value is not None and not _is_seed(seed.value):
         raise _refuse(
             seed, f"a whole number of at most {_SEED_DIGITS} digits", "take the seed of the run to repeat"
         )
     required = given(REQUIRED)
 
-    artifact_dir = path(ARTIFACT_DIR)
+    output = given(ARTIFACT_DIR)
+    artifact_dir = _path(output)
     if artifact_dir is not None:
-        check_output_folder(artifact_dir, _origin(given(ARTIFACT_DIR)))
-    waivers = path(WAIVERS)
+        check_output_folder(artifact_dir, output.origin)
+    waivers = _path(given(WAIVERS))
     if waivers is not None and not waivers.is_file():
         raise _refuse(given(WAIVERS), "a file of waivers", "write it, or leave the option out")
-    allow_missing = _flag(given(ALLOW_MISSING))
-    local_artifact = path(LOCAL_ARTIFACT)
+    allow_missing = bool(given(ALLOW_MISSING).value)
+    local_artifact = _path(given(LOCAL_ARTIFACT))
     if local_artifact is not None and not local_artifact.is_file() and not allow_missing:
         raise _refuse(
             given(LOCAL_ARTIFACT),
             "an existing local-node artifact",
             f"correct the path, or add {ALLOW_MISSING.flag}",
         )
-    catalogue = path(CATALOGUE)
     return Settings(
-        mode=MODES[0] if mode is None else mode.value,
+        mode=mode.value or MODES[0],
         artifact_dir=artifact_dir or root / "output",
         local_artifact=local_artifact,
         allow_missing_local_artifact=allow_missing,
-        required=() if required is None else _families(required),
-        required_at_hand=required is not None and required.at_hand,
-        teeth=not _flag(given(NO_TEETH)),
+        required=_families(required),
+        required_at_hand=required.at_hand,
+        teeth=not given(NO_TEETH).value,
         waivers=waivers,
-        seed=402 if seed is None else int(seed.value),
-        catalogue=catalogue or root / "rehearsals" / "catalogue.yaml",
-        allow_live_changes=_flag(allow_live_changes),
+        seed=int(seed.value or 402),
+        catalogue=_path(given(CATALOGUE)) or root / "rehearsals" / "catalogue.yaml",
+        allow_live_changes=bool(allow_live_changes.value),
     )
 
 
@@ -210,7 +206,7 @@ def _refuse_paths_after_a_space(config: pytest.Config) -> None:
             )
 
 
-def _given(config: pytest.Config, option: Option, environ: Mapping[str, str]) -> _Given | None:
+def _given(config: pytest.Config, option: Option, environ: Mapping[str, str]) -> _Given:
     here = config.invocation_params.dir
     value: Any = config.getoption(option.name)
     if value is not None:
@@ -219,11 +215,8 @@ def _given(config: pytest.Config, option: Option, environ: Mapping[str, str]) ->
     if value is not None:
         found = _not_blank(_Given(value, option.variable, here, at_hand=True))
         return _as_bool(found) if option.ini_type == "bool" else found
-    value = config.getini(option.name)
-    if value is None:
-        return None
     base = config.rootpath if config.inipath is None else config.inipath.parent
-    return _not_blank(_Given(value, f"ini option {option.name}", base, at_hand=False))
+    return _not_blank(_Given(config.getini(option.name), f"ini option {option.name}", base, at_hand=False))
 
 
 def _not_blank(found: _Given) -> _Given:
@@ -244,11 +237,9 @@ def _is_seed(text: str) -> bool:
     return len(text) <= _SEED_DIGITS and text.isascii() and text.isdigit()
 
 
-def _flag(found: _Given | None) -> bool:
-    return found is not None and bool(found.value)
-
-
-def _path(found: _Given) -> Path:
+def _path(found: _Given) -> Path | None:
+    if found.value is None:
+        return None
     try:
         return (found.base / Path(found.value).expanduser()).resolve()
     except (OSError, RuntimeError, ValueError) as error:
@@ -256,6 +247,8 @@ def _path(found: _Given) -> Path:
 
 
 def _families(found: _Given) -> tuple[str, ...]:
+    if found.value is None:
+        return ()
     values = found.value if isinstance(found.value, list) else [found.value]
     names = [name.strip() for value in values for name in value.split(",")]
     if not all(names):
@@ -263,11 +256,6 @@ def _families(found: _Given) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _origin(found: _Given | None) -> str:
-    return "" if found is None else found.origin
-
-
-def _refuse(found: _Given | None, expected: str, remedy: str) -> pytest.UsageError:
-    assert found is not None
+def _refuse(found: _Given, expected: str, remedy: str) -> pytest.UsageError:
     seen = " ".join(found.value) if isinstance(found.value, list) else str(found.value)
     return pytest.UsageError(f"{found.origin}: expected {expected}, saw {seen!r}; {remedy}")

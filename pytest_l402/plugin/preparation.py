@@ -15,7 +15,8 @@ from pytest_l402.plugin.run import RUN, Run
 from pytest_l402.plugin.settings import LIVE
 
 if TYPE_CHECKING:
-    from pytest_l402.evidence.runbook import RunbookLine
+    from pytest_l402.evidence.check import RunbookLine
+    from pytest_l402.plugin.marker import RehearsalMark
     from pytest_l402.signoff.catalogue import Catalogue
     from pytest_l402.signoff.waivers import Waiver
 
@@ -39,11 +40,18 @@ class Preparation:
 
     def lines(self, runbook_id: str) -> Mapping[str, RunbookLine]:
         """The lines of one runbook by their id, in the form in which violations quote them."""
-        from pytest_l402.evidence.runbook import RunbookLine
-
         runbook = self.catalogue.runbook(runbook_id)
-        lines = () if runbook is None else runbook.lines
-        return {line.id: RunbookLine(line.id, line.section, line.text) for line in lines}
+        return {} if runbook is None else {line.id: line.cited for line in runbook.lines}
+
+    def waiver_of(
+        self, mark: RehearsalMark, check: str | None = None, line: str | None = None
+    ) -> Waiver | None:
+        """Return what covers a rehearsal today, or one check or line of it; None if nothing does."""
+        from pytest_l402.signoff.waivers import covering_waiver
+
+        return covering_waiver(
+            self.waivers, self.today, rehearsal=mark.rehearsal, runbook=mark.runbook, check=check, line=line
+        )
 
 
 PREPARATION: Final[pytest.StashKey[Preparation]] = pytest.StashKey()

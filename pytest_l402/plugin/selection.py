@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
 
@@ -34,19 +34,6 @@ class Selection(NamedTuple):
     selected: dict[str, str]
     deselected: dict[str, str]
     narrowed_by: tuple[str, ...]
-
-    def to_wire(self) -> dict[str, Any]:
-        """Return plain builtins for a worker's `workeroutput`."""
-        return {
-            "selected": dict(self.selected),
-            "deselected": dict(self.deselected),
-            "narrowed_by": list(self.narrowed_by),
-        }
-
-    @classmethod
-    def from_wire(cls, plain: dict[str, Any]) -> Selection:
-        """Read what `to_wire` made."""
-        return cls(plain["selected"], plain["deselected"], tuple(plain["narrowed_by"]))
 
 
 SELECTION: Final[pytest.StashKey[Selection]] = pytest.StashKey()

@@ -40,15 +40,11 @@ class Settings(NamedTuple):
 
     def to_wire(self) -> dict[str, Any]:
         """Return plain builtins, which is all that reaches an xdist worker."""
-        plain = self._asdict()
-        for name in _PATHS:
-            plain[name] = None if plain[name] is None else str(plain[name])
-        return {**plain, "required": list(self.required)}
+        named = {**self._asdict(), "required": list(self.required)}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in named.items()}
 
     @classmethod
     def from_wire(cls, plain: dict[str, Any]) -> Settings:
         """Read what `to_wire` made."""
-        values = {name: plain[name] for name in cls._fields}
-        for name in _PATHS:
-            values[name] = None if values[name] is None else Path(values[name])
-        return cls(**{**values, "required": tuple(values["required"])})
+        paths = {name: Path(plain[name]) for name in _PATHS if plain[name] is not None}
+        return cls(**{**plain, **paths, "required": tuple(plain["required"])})

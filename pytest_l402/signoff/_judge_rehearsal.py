@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Final
 
@@ -45,12 +46,9 @@ def judge_rehearsal(
     own = tuple(node for node in nodes if node.rehearsal == rehearsal.id)
     lines = _line_proofs(rehearsal, catalogue, own)
     reasons = tuple(
-        Reason(
-            code=reason.code,
-            text=reason.text,
+        replace(
+            reason,
             rehearsal=rehearsal.id,
-            check=reason.check,
-            line=reason.line,
             waiver=covering_waiver(
                 waivers,
                 today,

@@ -27,7 +27,7 @@ from pytest_l402.boundary.yaml_entries import (
     validated,
     word_of,
 )
-from pytest_l402.evidence.runbook import RunbookLine
+from pytest_l402.evidence.check import RunbookLine
 
 
 class CatalogueError(ValueError):

@@ -18,8 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pytest_l402.boundary.input_error import InputError
 from pytest_l402.boundary.input_files import read_text
 from pytest_l402.boundary.strict_json import parse_json
-from pytest_l402.evidence.check import CheckResult
-from pytest_l402.evidence.runbook import RunbookLine
+from pytest_l402.evidence.check import CheckResult, RunbookLine
 from pytest_l402.evidence.system import AttachedSystem
 from pytest_l402.signoff.catalogue import Catalogue
 from pytest_l402.signoff.document_model import (

@@ -37,13 +37,8 @@ class DocumentKind(StrEnum):
     @classmethod
     def of(cls, verdict: Verdict) -> DocumentKind:
         """Return the kind that belongs to a verdict."""
-        match verdict:
-            case Verdict.SIGNED_OFF:
-                return cls.SIGNOFF
-            case Verdict.DRILL:
-                return cls.DRILL
-            case Verdict.INCOMPLETE | Verdict.NOT_SIGNED_OFF:
-                return cls.REFUSAL
+        kinds = {Verdict.SIGNED_OFF: cls.SIGNOFF, Verdict.DRILL: cls.DRILL}
+        return kinds.get(verdict, cls.REFUSAL)
 
 
 class CheckState(StrEnum):

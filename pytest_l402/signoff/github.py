@@ -10,17 +10,15 @@ from typing import Final
 
 from pytest_l402.boundary.cleaning import flat
 from pytest_l402.signoff.document_model import RehearsalEntry, SignOffDocument
-from pytest_l402.signoff.judged import ReasonCode, Verdict
+from pytest_l402.signoff.judged import Verdict
 from pytest_l402.signoff.markdown import render_markdown
-from pytest_l402.signoff.wording import VERDICT_WORDS, sentence
+from pytest_l402.signoff.wording import VERDICT_WORDS, sentence, told_of_the_run
 
 MAX_ANNOTATIONS: Final = 10
 """GitHub shows ten errors per step and drops the rest without a word."""
 
 SUMMARY_LIMIT: Final = 65_536
 """Bytes of UTF-8 that the report may add to a step summary, far below the 1 MiB at which GitHub drops it."""
-
-_SAID_BY_REHEARSAL: Final = (ReasonCode.REHEARSAL_FAILED, ReasonCode.REHEARSAL_MISSING)
 
 
 def annotation_lines(document: SignOffDocument) -> tuple[str, ...]:
@@ -46,17 +44,14 @@ def append_step_summary(path: Path, document: SignOffDocument) -> None:
 
 def _errors(document: SignOffDocument) -> Iterator[str]:
     for entry in document.rehearsals:
-        if document.verdict is Verdict.DRILL and not entry.nodes:
-            continue
-        if entry.need == "optional" and not entry.nodes:
+        if not entry.nodes and (document.verdict is Verdict.DRILL or entry.need == "optional"):
             continue
         file, line = _place(entry)
         for reason in entry.reasons:
             if reason.waived_by is None:
                 yield _command("error", reason.text, title=f"{entry.id} {entry.state}", file=file, line=line)
-    for reason in document.reasons:
-        if reason.code not in _SAID_BY_REHEARSAL and reason.code is not ReasonCode.NARROWED:
-            yield _command("error", reason.text, title=f"l402 sign-off {reason.code}")
+    for reason in told_of_the_run(document):
+        yield _command("error", reason.text, title=f"l402 sign-off {reason.code}")
 
 
 def _place(entry: RehearsalEntry) -> tuple[str | None, int | None]:

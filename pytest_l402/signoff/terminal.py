@@ -9,8 +9,16 @@ from typing import Final, Literal
 
 from pytest_l402.boundary.cleaning import flat
 from pytest_l402.signoff.document_model import RehearsalEntry, SignOffDocument
-from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
-from pytest_l402.signoff.wording import VERDICT_WORDS, plural, sentence, standing, tally, waiver_sentence
+from pytest_l402.signoff.judged import RehearsalState, Verdict
+from pytest_l402.signoff.wording import (
+    VERDICT_WORDS,
+    plural,
+    sentence,
+    standing,
+    tally,
+    told_of_the_run,
+    waiver_sentence,
+)
 
 Tone = Literal["good", "bad", "warn", "plain"]
 
@@ -27,7 +35,6 @@ _VERDICT_TONE: Final[dict[Verdict, Tone]] = {
     Verdict.INCOMPLETE: "bad",
     Verdict.DRILL: "warn",
 }
-_SAID_BY_REHEARSAL: Final = (ReasonCode.REHEARSAL_FAILED, ReasonCode.REHEARSAL_MISSING)
 _REASONS_SHOWN: Final = 5
 _NARROWEST: Final = 40
 
@@ -73,9 +80,8 @@ def _paragraphs(document: SignOffDocument) -> Iterator[tuple[str, Tone, int]]:
                 yield from _reasons(entry)
     for waiver in document.waivers:
         yield f"waiver: {waiver_sentence(waiver)}", "bad" if waiver.effect == "expired" else "warn", 0
-    for reason in document.reasons:
-        if reason.code not in _SAID_BY_REHEARSAL and reason.code is not ReasonCode.NARROWED:
-            yield reason.text, "bad", 0
+    for reason in told_of_the_run(document):
+        yield reason.text, "bad", 0
     if document.verdict is Verdict.DRILL:
         yield f"narrowed by: {', '.join(document.run.narrowed_by)}", "warn", 0
     yield " ".join(standing(document)), "plain", 0

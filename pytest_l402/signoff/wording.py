@@ -10,12 +10,13 @@ from pytest_l402.signoff.document_model import (
     CheckState,
     LineState,
     PartEntry,
+    ReasonEntry,
     RehearsalEntry,
     SignOffDocument,
     SystemEntry,
     WaiverEntry,
 )
-from pytest_l402.signoff.judged import RehearsalState, Verdict
+from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
 
 VERDICT_WORDS: Final = {
     Verdict.SIGNED_OFF: "SIGNED OFF",
@@ -31,6 +32,8 @@ STATE_WORDS: Final = {
     RehearsalState.INCOMPLETE: "incomplete",
     RehearsalState.FAILED: "failed",
 }
+
+_SAID_ELSEWHERE: Final = (ReasonCode.REHEARSAL_FAILED, ReasonCode.REHEARSAL_MISSING, ReasonCode.NARROWED)
 
 
 def plural(number: int, noun: str) -> str:
@@ -62,6 +65,11 @@ def sentence(document: SignOffDocument) -> str:
         case _:
             rehearsals = plural(len(required), "required rehearsal")
             return f"{passed} of {rehearsals} passed. {document.reasons[0].text}"
+
+
+def told_of_the_run(document: SignOffDocument) -> tuple[ReasonEntry, ...]:
+    """Return the reasons that are told neither by a rehearsal nor by the word DRILL."""
+    return tuple(reason for reason in document.reasons if reason.code not in _SAID_ELSEWHERE)
 
 
 def tally(entry: RehearsalEntry) -> str:

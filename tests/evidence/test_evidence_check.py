@@ -1,9 +1,8 @@
 import pytest
 
 from pytest_l402.evidence import Check, Evidence, Finding, Mutant, run_check
-from pytest_l402.evidence.check import Violation
+from pytest_l402.evidence.check import RunbookLine, Violation
 from pytest_l402.evidence.mutants import insert_row, remove_rows, set_value
-from pytest_l402.evidence.runbook import RunbookLine
 
 PAID = Evidence({"payments": [{"status": "succeeded", "amountMsats": 1}]})
 

@@ -14,7 +14,7 @@ import pytest
 
 import pytest_l402
 from pytest_l402.evidence import Part, parts_of, some_row
-from pytest_l402.evidence.package_digest import package_digest
+from pytest_l402.evidence.parts import package_digest
 from pytest_l402.evidence.system import Attached, UnusableSystemError
 from pytest_l402.stack import StackClock
 

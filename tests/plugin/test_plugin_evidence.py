@@ -12,9 +12,9 @@ import pytest
 from plugin_project import ON_WORKERS_TOO, Project
 
 from pytest_l402.evidence import Check, EvidenceError, Finding, Part
+from pytest_l402.evidence.check import RunbookLine
 from pytest_l402.evidence.checks.planes import record_checks
 from pytest_l402.evidence.mutants import set_value
-from pytest_l402.evidence.runbook import RunbookLine
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 
 RECORD: dict[str, Any] = {
