@@ -44,7 +44,8 @@ def read_faults(command: str, given: Sequence[str]) -> tuple[Fault, ...]:
     """
     if not given:
         return ()
-    from pytest_l402.stack.fault_names import FaultNameError, fault_of
+    from pytest_l402.harness.fault_names import FaultNameError
+    from pytest_l402.stack.faults import fault_of
 
     try:
         faults = tuple(map(fault_of, given))
@@ -66,7 +67,7 @@ def faults_help(command: str) -> str:
     import inspect
     import textwrap
 
-    from pytest_l402.stack.fault_names import FAULTS
+    from pytest_l402.stack.faults import FAULTS
 
     names = AFFECTING.get(command, tuple(FAULTS))
     lines = [f"faults that affect {command}:" if names else f"no fault of the stack affects {command}"]

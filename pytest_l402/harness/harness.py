@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from pytest_l402.harness.clock import Clock, StackClock
@@ -46,14 +46,12 @@ class Harness:
         given = request.header(REQUEST_ID_HEADER)
         return given if is_usable_id(given) else f"{prefix}-{self.randomness.uuid(purpose)}"
 
-    @contextmanager
-    def online(self) -> Iterator[None]:
+    def online(self) -> AbstractContextManager[object]:
         """Let every httpx client of this process, sync or async, reach the network inside the block."""
         # Imported here: who has a client of its own needs no patching, and respx brings a lot along.
         from pytest_l402.harness.respx_bridge import respx_router
 
-        with respx_router(self.network):
-            yield
+        return respx_router(self.network)
 
     @contextmanager
     def serving(self, *hosts: str) -> Iterator[tuple[str, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from pytest_l402.harness.fault_names import FaultNames
 from pytest_l402.harness.faults import Fault
 
 StopPoint = Literal["before_payment", "during_payment", "after_payment"]
@@ -146,3 +147,14 @@ class RollbackFailure(Fault):
     """A rollback or withdrawal fails; a silent one claims to have worked and changes nothing."""
 
     silent: bool = False
+
+
+FAULTS: dict[str, type[Fault]] = {
+    name: kind
+    for name, kind in sorted(globals().items())
+    if isinstance(kind, type) and issubclass(kind, Fault) and kind is not Fault
+}
+"""Every fault by its name."""
+
+_NAMES = FaultNames(FAULTS)
+fault_named, fault_of = _NAMES.fault_named, _NAMES.fault_of

@@ -24,8 +24,7 @@ from pytest_l402.ops.reconcile.steps import Failpoint
 from pytest_l402.ops.reconcile.summary import ReconcileSummary
 from pytest_l402.stack.control.paywalls import Paywall
 from pytest_l402.stack.faults import PaywallNotCompilable
-from pytest_l402.stack.gateway.deployer import GatewayDeployer
-from pytest_l402.stack.gateway.disk import GatewayDisk
+from pytest_l402.stack.gateway.deployer import GatewayDeployer, GatewayDisk
 from pytest_l402.stack.gateway.gateway import Gateway
 from pytest_l402.stack.shop import GATEWAY_HOST, SELLER_HOST
 

@@ -16,7 +16,7 @@ from pytest_l402.ops.security.drill import run_security_drill
 from pytest_l402.ops.security.summary import SecurityDrill
 from pytest_l402.ops.settlement.drill import drill_books
 from pytest_l402.ops.settlement.smoke import smoke_events
-from pytest_l402.stack.fault_names import FAULTS
+from pytest_l402.stack.faults import FAULTS
 
 RECONCILES = [
     # fault, status over an earlier deployment, status of a first one, code

@@ -10,7 +10,7 @@ import pytest
 from command_runs import Run
 
 from pytest_l402.commands.faults import AFFECTING
-from pytest_l402.stack.fault_names import FAULTS
+from pytest_l402.stack.faults import FAULTS
 
 MOCKED = ("smoke:compile", "smoke:security", "smoke:settlement", "smoke:staging", "reconcile")
 SALES = ("smoke:observability", "smoke:full-flow")

@@ -19,8 +19,7 @@ from pytest_l402.ops.reconcile.ports import ActiveDeployment, GatewayOpsError
 from pytest_l402.stack import Harness, Service, Stack
 from pytest_l402.stack.faults import DeployFailure
 from pytest_l402.stack.gateway.aperture_reader import ApertureConfigError, load_services, paywall_and_route
-from pytest_l402.stack.gateway.deployer import STAND_IN_IMAGE, GatewayDeployer
-from pytest_l402.stack.gateway.disk import GatewayDisk
+from pytest_l402.stack.gateway.deployer import STAND_IN_IMAGE, GatewayDeployer, GatewayDisk
 
 HOST = "gateway.l402.test"
 

@@ -297,17 +297,13 @@ def _differences(
     name: str, kept: Mapping[str, Any], offered: Mapping[str, Any]
 ) -> Iterator[SettlementConflict]:
     """Return what both know and say differently; a proof only where the payment hash does not."""
+    hashes = {kept.get("paymentHash"), offered.get("paymentHash")} - {None}
     for field, value in offered.items():
         known = kept.get(field)
         if value is None or known is None or known == value:
             continue
-        if field == "paymentProofRef" and _differ(kept.get("paymentHash"), offered.get("paymentHash")):
-            continue
-        yield SettlementConflict(name, field, known, value)
-
-
-def _differ(one: object, other: object) -> bool:
-    return one is not None and other is not None and one != other
+        if field != "paymentProofRef" or len(hashes) < 2:
+            yield SettlementConflict(name, field, known, value)
 
 
 def _is_earlier(candidate: tuple[int, str], stored: tuple[int | None, str | None]) -> bool:

@@ -125,10 +125,8 @@ class PurchaseRun:
         code = next((code for kind, code in _PAYMENT_CODES if isinstance(error, kind)), "payment_error")
         self.paid = isinstance(error, PreimageNotReturned)
         self._fail(code, str(error))
-        if isinstance(error, WalletIsLocked):
-            self._observe_refusal(code, wallet_state=WalletState.LOCKED)
-        else:
-            self._observe_refusal(code)
+        seen: Known = {"wallet_state": WalletState.LOCKED} if isinstance(error, WalletIsLocked) else {}
+        self._observe_refusal(code, **seen)
         raise PurchaseEnded
 
     def refused(self) -> NoReturn:

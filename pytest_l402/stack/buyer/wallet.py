@@ -176,7 +176,7 @@ class Wallet:
             raise PaymentAlreadyMade(
                 f"payment {short}… is {sent.status} already; use its preimage, do not pay again", payment_hash
             )
-        refusal = self._refusal(invoice, attempt.amount_msats, max_msats)
+        refusal = self._refusal(attempt, invoice, max_msats)
         if refusal is not None:
             self._note(attempt, PaymentStatus.FAILED)
             raise refusal
@@ -192,8 +192,8 @@ class Wallet:
             raise PaymentPendingError(f"payment {short}… is still on its way", payment_hash)
         return self._send(attempt, withhold=faults.active(PreimageMissing, attempt.request_id) is not None)
 
-    def _refusal(self, invoice: Invoice, amount_msats: int, max_msats: int | None) -> PaymentError | None:
-        payment_hash = str(invoice.payment_hash)
+    def _refusal(self, attempt: _Attempt, invoice: Invoice, max_msats: int | None) -> PaymentError | None:
+        payment_hash, amount_msats = attempt.payment_hash, attempt.amount_msats
         if max_msats is not None and amount_msats > max_msats:
             return AmountOverCap(
                 f"the invoice asks for {amount_msats} msats, the cap is {max_msats} msats", payment_hash

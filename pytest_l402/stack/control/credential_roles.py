@@ -103,14 +103,12 @@ class CredentialRoles:
         """
         now = self.state(role)
         fingerprint = None if found is None else found.fingerprint
-        match way_back(now, found):
-            case RoleOperation.ROTATE:
-                return self.rotate(role, fingerprint=fingerprint, note=note)
-            case RoleOperation.REVOKE:
-                return self.revoke(role, note=note)
-            case RoleOperation.ACTIVATE:
-                return self._hand_out(RoleOperation.ACTIVATE, _known(role), fingerprint, note)
-        return now
+        operation = way_back(now, found)
+        if operation is None:
+            return now
+        if operation is RoleOperation.REVOKE:
+            return self.revoke(role, note=note)
+        return self._hand_out(operation, _known(role), fingerprint, note)
 
     def _hand_out(
         self, operation: RoleOperation, role: CredentialRole, fingerprint: str | None, note: str | None

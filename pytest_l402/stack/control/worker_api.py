@@ -9,6 +9,7 @@ import httpx
 
 from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
 from pytest_l402.contract import TaskStatus
+from pytest_l402.contract.camel_document import camel_row
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.json_app import Call, Document, Fields, JsonApp, Refused, Route
 from pytest_l402.harness.network import Request, Response, is_usable_id
@@ -159,14 +160,8 @@ def _user(call: Call) -> str:
 
 
 def _paywall_row(paywall: Paywall) -> dict[str, Any]:
-    return {
-        "paywallId": paywall.paywall_id,
-        "ownerId": paywall.owner_id,
-        "routeId": paywall.route_id,
-        "name": paywall.name,
-        "path": paywall.path,
-        "priceMsats": paywall.price_msats,
-    }
+    row = camel_row(paywall)
+    return {key: row[key] for key in ("paywallId", "ownerId", "routeId", "name", "path", "priceMsats")}
 
 
 def _fields(call: Call) -> Fields:

@@ -12,18 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_l402.contract import DeploymentStatus, GatewayReconcile, Plane, Speaker, TaskStatus
 from pytest_l402.harness.network import REQUEST_ID_HEADER, TASK_ID_HEADER, Request
 from pytest_l402.harness.observation import observe
-from pytest_l402.ops.full_flow.findings import (
-    Sections,
-    Stage,
-    note_correlation,
-    note_denied,
-    note_gateway,
-    note_observability,
-    note_paid,
-    note_parity,
-    note_paywall,
-    note_reconcile,
-)
+from pytest_l402.ops.full_flow import findings
+from pytest_l402.ops.full_flow.findings import Sections, Stage
 from pytest_l402.ops.full_flow.verification import compare_paths
 from pytest_l402.ops.reconcile.gateway_probes import GatewayProbes
 from pytest_l402.ops.reconcile.records import HEALTH_ENDPOINT, PROBE_FAILED, RECONCILE_ENDPOINT
@@ -67,15 +57,15 @@ class FlowStages:
         ids = {"paywallId": paywall.paywall_id, "ownerId": paywall.owner_id, "routeId": paywall.route_id}
         stage.details.update(ids)
         self._control_plane.create_paywall(paywall)
-        note_paywall(self.sections, stage, paywall.paywall_id, paywall.owner_id, paywall.route_id)
+        findings.note_paywall(self.sections, stage, paywall.paywall_id, paywall.owner_id, paywall.route_id)
 
     def reconcile_gateway(self, stage: Stage) -> None:
         """gateway.reconcile: the gateway sells what the control plane says, and delivers it when paid."""
         gateway: object = self.stack.gateway
         if isinstance(gateway, Gateway):
-            note_reconcile(self.sections, stage, self.stack.reconciler().reconcile(stage.request_id))
+            findings.note_reconcile(self.sections, stage, self.stack.reconciler().reconcile(stage.request_id))
         else:
-            note_gateway(self.sections, stage, self._as_found(stage))
+            findings.note_gateway(self.sections, stage, self._as_found(stage))
 
     def _as_found(self, stage: Stage) -> GatewayReconcile:
         """Probe a gateway that somebody else configures: nothing is deployed, so there is no deployment."""
@@ -126,10 +116,10 @@ class FlowStages:
         stage.expect(
             check, amount == paywall.price_msats, f"expected {paywall.price_msats} msats, saw {amount}"
         )
-        section = note_paid(self.sections, stage, row, getattr(bought, "task_id", None))
+        section = findings.note_paid(self.sections, stage, row, getattr(bought, "task_id", None))
         self.payment_hash = row.get("paymentHash") or getattr(bought, "payment_hash", None)
         settlements = stack.settlement_store.rows("settlements")
-        note_correlation(self.sections, stage, self._records(), settlements, section)
+        findings.note_correlation(self.sections, stage, self._records(), settlements, section)
 
     def deny_request(self, stage: Stage) -> None:
         """request.denied: under the global pause nothing is sold, and nothing reaches wallet or store."""
@@ -145,7 +135,7 @@ class FlowStages:
             )
         denied = task.is_blocked and task.last_error_code is not None
         code, reason = task.last_error_code, task.last_error_reason
-        note_denied(self.sections, stage, denied=denied, code=code, reason=reason)
+        findings.note_denied(self.sections, stage, denied=denied, code=code, reason=reason)
         check = "policy_deny"
         stage.expect(check, denied, f"expected a blocked task, saw {task.status.value}")
         challenged = "www-authenticate" in answer.headers
@@ -160,7 +150,7 @@ class FlowStages:
 
     def verify_observability(self, stage: Stage) -> None:
         """observability.verify: every record of the flow is complete, and every plane has spoken."""
-        note_observability(self.sections, stage, self._records())
+        findings.note_observability(self.sections, stage, self._records())
 
     def verify_parity(self, stage: Stage) -> None:
         """parity.verify: both paths hold the parity keys, and those of this run agree by value."""
@@ -173,7 +163,7 @@ class FlowStages:
         compared = compare_paths(self.stack.journal.rows("records"), path, self._shown(path))
         # A historical artifact tells of other payments: only that of this run can agree by value.
         may_be_missing = self.allow_missing_local_artifact
-        note_parity(self.sections, stage, compared, by_value=own, may_be_missing=may_be_missing)
+        findings.note_parity(self.sections, stage, compared, by_value=own, may_be_missing=may_be_missing)
 
     @property
     def _control_plane(self) -> ControlPlane:
@@ -201,12 +191,8 @@ class FlowStages:
 
     def _money(self) -> tuple[int, ...]:
         """Return how many rows there are of everything that a denied request must not touch."""
-        store = self.stack.settlement_store
-        return (
-            len(self.stack.journal.rows("payments")),
-            len(store.rows("invoices")),
-            len(store.rows("settlements")),
-        )
+        stored = map(self.stack.settlement_store.rows, ("invoices", "settlements"))
+        return tuple(map(len, (self.stack.journal.rows("payments"), *stored)))
 
     def _shown(self, path: Path) -> str:
         folder = self.stack.artifact_dir

@@ -15,7 +15,6 @@ from pytest_l402.harness.observation import Known
 from pytest_l402.stack.faults import UpstreamDown
 from pytest_l402.stack.gateway import answers
 from pytest_l402.stack.gateway.evidence import Exchange, GatewayEvidence
-from pytest_l402.stack.gateway.forwarding import forwarded, readable_credential
 from pytest_l402.stack.gateway.lightning_node import (
     InvoiceStatus,
     LightningNode,
@@ -25,6 +24,7 @@ from pytest_l402.stack.gateway.lightning_node import (
 from pytest_l402.stack.gateway.limits import Freebies, RateLimiter, client_network
 from pytest_l402.stack.gateway.mint import LAPSED, CredentialMint, Presented, Refusal, Standing
 from pytest_l402.stack.gateway.profile import APERTURE, GatewayProfile, Reuse
+from pytest_l402.stack.gateway.seller_api import forwarded, readable_credential
 from pytest_l402.stack.gateway.services import Service, decoded_path, match_service
 from pytest_l402.stack.roles import ControlPlane, SettlementStore
 

@@ -34,11 +34,8 @@ class GatewayProfile:
     strict_verify: bool = False
 
     def __post_init__(self) -> None:
-        for field, status in (
-            ("refusal_status", self.refusal_status),
-            ("expired_refusal_status", self.expired_refusal_status),
-        ):
-            if status not in (401, 402):
+        for field in ("refusal_status", "expired_refusal_status"):
+            if (status := getattr(self, field)) not in (401, 402):
                 raise ValueError(f"profile {self.name}: {field} is 401 or 402, saw {status}")
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_l402.boundary import InputError, read_json
+from pytest_l402.harness.fault_names import FaultNameError
 from pytest_l402.harness.faults import Faults
-from pytest_l402.stack.fault_names import FaultNameError, fault_named
+from pytest_l402.stack.faults import fault_named
 
 _KEYS = frozenset({"faults", "prices"})
 
