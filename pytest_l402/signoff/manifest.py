@@ -51,13 +51,9 @@ def read_manifest(run_folder: Path) -> dict[str, str]:
     try:
         text = file.read_bytes().decode("utf-8", "surrogateescape")
     except OSError as error:
-        raise ManifestError(
-            f"{file}: expected a readable manifest, saw: {error.strerror or error}"
-        ) from error
+        raise _unreadable(file, "manifest", error) from error
     listed: dict[str, str] = {}
-    for number, line in enumerate(
-        text.split("\n")[:-1] if text.endswith("\n") else text.split("\n"), start=1
-    ):
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         escaped = line.startswith("\\")
         digest, separator, name = line[escaped:].partition("  ")
         if not separator or len(digest) != 64 or set(digest) - set("0123456789abcdef") or not name:
@@ -97,9 +93,7 @@ def _below(folder: str | Path, prefix: str) -> Iterator[str]:
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
-        raise ManifestError(
-            f"{folder}: expected a readable folder, saw: {error.strerror or error}"
-        ) from error
+        raise _unreadable(folder, "folder", error) from error
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _below(entry.path, f"{prefix}{entry.name}/")
@@ -109,6 +103,10 @@ def _below(folder: str | Path, prefix: str) -> Iterator[str]:
             raise ManifestError(
                 f"{entry.path}: expected only files and folders in a run folder, saw a link or a device"
             )
+
+
+def _unreadable(place: str | Path, what: str, error: OSError) -> ManifestError:
+    return ManifestError(f"{place}: expected a readable {what}, saw: {error.strerror or error}")
 
 
 def _unescape(name: str) -> str:

@@ -35,6 +35,13 @@ _MISSING: Final = frozenset(
 """The reasons of a run that mean something did not happen; every other one means that something went wrong.
 """
 
+_AMOUNTS_TO: Final = {
+    RehearsalState.FAILED: (ReasonCode.REHEARSAL_FAILED, "failed"),
+    RehearsalState.NOT_RUN: (ReasonCode.REHEARSAL_MISSING, "did not run"),
+    RehearsalState.INCOMPLETE: (ReasonCode.REHEARSAL_MISSING, "is incomplete"),
+}
+"""What a rehearsal in this state is for the run; an optional one matters only if it failed."""
+
 _EXIT_STATUS: Final = {
     1: "a test failed",
     2: "it was interrupted",
@@ -115,19 +122,11 @@ def _narrowed(facts: RunFacts) -> Iterator[Reason]:
 
 def _rehearsal_reasons(outcomes: Sequence[RehearsalJudgement]) -> Iterator[Reason]:
     for outcome in outcomes:
-        rehearsal_id = outcome.rehearsal.id
-        first = next((reason.text for reason in outcome.reasons if reason.waiver is None), "")
-        if outcome.state is RehearsalState.FAILED:
-            yield Reason(
-                ReasonCode.REHEARSAL_FAILED, f"{rehearsal_id} failed: {first}", rehearsal=rehearsal_id
-            )
-        elif outcome.required and outcome.state is RehearsalState.NOT_RUN:
-            yield Reason(
-                ReasonCode.REHEARSAL_MISSING, f"{rehearsal_id} did not run: {first}", rehearsal=rehearsal_id
-            )
-        elif outcome.required and outcome.state is RehearsalState.INCOMPLETE:
-            text = f"{rehearsal_id} is incomplete: {first}"
-            yield Reason(ReasonCode.REHEARSAL_MISSING, text, rehearsal=rehearsal_id)
+        if outcome.state in _AMOUNTS_TO and (outcome.required or outcome.state is RehearsalState.FAILED):
+            code, words = _AMOUNTS_TO[outcome.state]
+            first = next((reason.text for reason in outcome.reasons if reason.waiver is None), "")
+            name = outcome.rehearsal.id
+            yield Reason(code, f"{name} {words}: {first}", rehearsal=name)
     required = [outcome for outcome in outcomes if outcome.required]
     if not required:
         yield Reason(
