@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
+import re
 import sys
+import sysconfig
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import Distribution, distribution, packages_distributions
+from importlib.metadata import (
+    Distribution,
+    PackageNotFoundError,
+    distribution,
+    packages_distributions,
+    requires,
+)
+from inspect import getattr_static
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest_l402
 from pytest_l402.boundary.cleaning import CleanedWhenWritten
@@ -20,6 +32,10 @@ from pytest_l402.boundary.cleaning import CleanedWhenWritten
 OURS: Final = "pytest-l402"
 _PYTHON: Final = "python"
 _BUILT: Final = "__pycache__"
+_UNCHECKED: Final = b"\1\0\0\0"
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+_MOST: Final = 50
+"""How many objects one role is followed through: a wrapper can declare a new one for ever."""
 _INSTALLED_IN: Final = ("site-packages", "dist-packages")
 
 
@@ -46,78 +62,168 @@ def parts_of(role: str, player: object) -> tuple[Part, ...]:
 
     A wrapper says what it wraps by its attribute `wraps`: an object, a class, a module, or a tuple.
     One that is in no installed package and says nothing is looked into: its base classes and what its
-    attributes hold, as far as that comes from somebody's package. A wrapper of our own is not listed.
+    attributes hold, as far as that comes from somebody's package. One of ours is looked into as well: what it
+    holds of anybody else's makes it not ours. A wrapper of our own is not listed.
     """
-    return tuple(_parts(role, player, None, set()))
+    return tuple(dict.fromkeys(_parts(role, player, None, set())))
 
 
 def _parts(role: str, player: object, holder: str | None, seen: set[int]) -> Iterator[Part]:
-    if id(player) in seen:
+    if id(player) in seen or len(seen) == _MOST:
         return
     seen.add(id(player))
     part = _part(role, player, holder)
-    wrapped = getattr(player, "wraps", None)
+    wrapped = _wrapped_by(player)
     if wrapped is not None:
         each = wrapped if isinstance(wrapped, tuple | list) else (wrapped,)
         inside = [found for one in each for found in _parts(role, one, part.name, seen)]
+    elif part.distribution == OURS:
+        inside = list(_strangers_in(role, player, part.name))
     elif part.distribution is None:
         inside = list(dict.fromkeys(_found_in(role, player, part.name)))
     else:
         inside = []
+    if part.ours and inside and wrapped is None:
+        part = replace(part, ours=False)
     if not (part.ours and inside):
         yield part
     yield from inside
 
 
+def _wrapped_by(player: object) -> object:
+    """What it declares; an attribute that `__getattr__` makes up for any name at all declares nothing."""
+    if getattr_static(player, "wraps", None) is None:
+        return None
+    try:
+        return getattr(player, "wraps", None)
+    except Exception:  # anybody's property
+        return None
+
+
 def _found_in(role: str, player: object, holder: str) -> Iterator[Part]:
-    bases = () if isinstance(player, ModuleType) else _kind(player).__mro__[1:]
-    for one in (*bases, *getattr(player, "__dict__", {}).values()):
+    bases = () if _is(player, ModuleType) else _kind(player).__mro__[1:]
+    for one in (*bases, *_attributes(player).values()):
         found = _part(role, one, holder)
         if found.distribution not in (None, _PYTHON, OURS):
             yield found
 
 
+def _strangers_in(role: str, player: object, holder: str) -> Iterator[Part]:
+    """What one of ours holds of anybody else's; what pytest-l402 itself requires is no stranger."""
+    if _is(player, type) or _is(player, ModuleType):
+        return
+    for name, one in _attributes(player).items():
+        if callable(getattr_static(_kind(player), name, None)):
+            continue  # told as a replaced method
+        found = _part(role, one.__self__ if isinstance(one, MethodType) else one, holder)
+        if not found.ours and found.distribution not in (_PYTHON, *_required()):
+            yield found
+
+
 def _part(role: str, player: object, holder: str | None) -> Part:
-    if isinstance(player, ModuleType):
-        name, module = player.__name__, player.__name__
+    if _is(player, ModuleType):
+        name = module = str(_attributes(player).get("__name__"))
+    elif isinstance(player, FunctionType):
+        name, module = player.__name__, str(player.__module__)
     else:
-        name, module = _kind(player).__name__, _kind(player).__module__
+        name, module = _kind(player).__name__, str(_kind(player).__module__)
+    replaced = sorted(_replaced_in(player, module))
+    name = f"{name} with another {', '.join(replaced)}" if replaced else name
     top = module.partition(".")[0]
     if top == pytest_l402.__name__:
-        replaced = sorted(_replaced_in(player))
-        name = f"{name} with another {', '.join(replaced)}" if replaced else name
         return Part(role, name, OURS, pytest_l402.__version__, ours=not replaced, held_by=holder)
-    if top in sys.stdlib_module_names and top != "__main__":
-        return Part(role, name, _PYTHON, platform.python_version(), held_by=holder)
     file = getattr(sys.modules.get(module), "__file__", None)
+    if top in sys.stdlib_module_names and top != "__main__" and _came_with_python(module, file):
+        return Part(role, name, _PYTHON, platform.python_version(), held_by=holder)
     installed = None if file is None else _distribution_of(top, file)
     if installed is None:
         return Part(role, name, file=None if file is None else _shown(Path(file)), held_by=holder)
     return Part(role, name, installed.metadata["Name"], installed.version, held_by=holder)
 
 
-def _replaced_in(player: object) -> Iterator[str]:
-    """The methods that this one object has from elsewhere, as after `monkeypatch.setattr(player, ...)`."""
-    if not isinstance(player, type | ModuleType):
-        for name, value in getattr(player, "__dict__", {}).items():
-            if callable(value) and callable(getattr(type(player), name, None)):
+def _replaced_in(player: object, module: str) -> Iterator[str]:
+    """The methods that this one object has from elsewhere, as after `monkeypatch.setattr(player, ...)`.
+
+    What another package's own code puts into its own object is its own business.
+    """
+    if _is(player, type) or _is(player, ModuleType) or isinstance(player, FunctionType):
+        return
+    package = module.partition(".")[0]
+    for name, value in _attributes(player).items():
+        if callable(value) and callable(getattr_static(type(player), name, None)):
+            origin = str(getattr_static(value, "__module__", None)).partition(".")[0]
+            if package == pytest_l402.__name__ or origin != package:
                 yield name
 
 
+def _attributes(player: object) -> dict[str, Any]:
+    """What the object itself holds, in its `__dict__` and in slots, without asking its `__getattr__`."""
+    try:
+        found = dict(object.__getattribute__(player, "__dict__"))
+    except AttributeError:
+        found = {}
+    for base in type(player).__mro__:
+        for name, member in vars(base).items():
+            if isinstance(member, MemberDescriptorType):
+                try:
+                    found[name] = member.__get__(player)
+                except AttributeError:  # a slot without a value
+                    continue
+    return found
+
+
+def _is(player: object, kind: type[Any]) -> bool:
+    """Say of what kind it is, whatever its `__class__` pretends: a mock may have a spec."""
+    return issubclass(type(player), kind)
+
+
 def _kind(player: object) -> type[Any]:
-    return player if isinstance(player, type) else type(player)
+    return player if isinstance(player, type) and _is(player, type) else type(player)
+
+
+def _came_with_python(module: str, file: str | None) -> bool:
+    """Say whether a module is the standard library's: a local file may have such a name, as `profile.py`."""
+    if file is None:
+        return module in sys.builtin_module_names
+    path = Path(file).resolve()
+    stdlib = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
+    return any(path.is_relative_to(folder) for folder in stdlib) and not set(_INSTALLED_IN) & set(path.parts)
+
+
+@cache
+def _required() -> frozenset[str]:
+    """The distributions that pytest-l402 cannot run without, by the names that their metadata have."""
+    needed = (text for text in requires(OURS) or () if "extra ==" not in text)
+    return frozenset(distribution(_NAME.findall(text)[0]).metadata["Name"] for text in needed)
 
 
 @cache
 def _distribution_of(package: str, file: str) -> Distribution | None:
     """Return the distribution that installed this very file: a local module may have a package's name."""
     path = Path(file).resolve()
-    if not set(_INSTALLED_IN) & set(path.parts):
-        return None
-    for name in packages_distributions().get(package, ()):
-        candidate = distribution(name)
+    for name in dict.fromkeys((*packages_distributions().get(package, ()), package)):
+        try:
+            candidate = distribution(name)
+        except (PackageNotFoundError, ValueError):
+            continue
+        editable = _edited_in(candidate)
+        if editable is not None and path.is_relative_to(editable):
+            return candidate
+        if not set(_INSTALLED_IN) & set(path.parts):
+            continue
         if any(Path(str(candidate.locate_file(each))).resolve() == path for each in candidate.files or ()):
             return candidate
+    return None
+
+
+def _edited_in(installed: Distribution) -> Path | None:
+    """Return where the source lies that `pip install -e` installed, by PEP 610's direct_url.json."""
+    try:
+        told = json.loads(installed.read_text("direct_url.json") or "{}")
+        if told.get("dir_info", {}).get("editable"):
+            return Path(url2pathname(urlsplit(told["url"]).path)).resolve()
+    except (ValueError, KeyError, AttributeError):  # an installer's file, of another form than it says
+        pass
     return None
 
 
@@ -136,8 +242,9 @@ def own_digest() -> str:
 def package_digest(folder: Path) -> str:
     """Return "sha256:" and 64 hex digits over name and content of every file below `folder`.
 
-    Bytecode is left out, as Python makes it anew from the rest. A file that was changed, added or taken away
-    since the installation gives another digest. Raises `OSError`.
+    Bytecode is left out where Python compares it with its source by time and size, and taken in where Python
+    runs it unasked (PEP 552, unchecked). A file that was changed, added or taken away since the installation
+    gives another digest. Raises `OSError`.
     """
     digest = hashlib.sha256()
     for name, path in sorted(_files(os.fspath(folder), "")):
@@ -152,7 +259,11 @@ def package_digest(folder: Path) -> str:
 def _files(folder: str, prefix: str) -> Iterator[tuple[str, str]]:
     for entry in os.scandir(folder):
         if entry.is_dir():
-            if entry.name != _BUILT:
-                yield from _files(entry.path, f"{prefix}{entry.name}/")
-        else:
+            yield from _files(entry.path, f"{prefix}{entry.name}/")
+        elif not prefix.endswith(f"{_BUILT}/") or _is_unchecked(entry.path):
             yield prefix + entry.name, entry.path
+
+
+def _is_unchecked(bytecode: str) -> bool:
+    with open(bytecode, "rb", buffering=0) as file:  # noqa: PTH123
+        return file.read(8)[4:] == _UNCHECKED
