@@ -14,7 +14,7 @@ REGEXP_SIGNS: Final = re.compile(r"[\\^$+?()\[\]{}|]")
 
 _QUOTED: Final = {ord(sign): "\\" + sign for sign in "\\.+*?()|[]{}^$"}
 _PART: Final = re.compile(
-    r"\\Q.*?(?:\\E|\Z)|\\[xpP]\{[^}]*\}|\\.|\[\^?\]?(?:\[:\^?[a-z]+:\]|\\.|[^\]\\])*\]|\(\?P?<[^>]*>"
+    r"\\Q.*?(?:\\E|\Z)|\\[xpP]\{[^}]*\}|\\x..|\\[0-7]{1,3}|\\[pP].|\\.|\[\^?\]?(?:\[:\^?[a-z]+:\]|\\.|[^\]\\])*\]|\(\?P?<[^>]*>"
     r"|\{(?:0|[1-9][0-9]*)(?:,(?:0|[1-9][0-9]*)?)?\}|.",
     re.DOTALL,
 )
@@ -26,6 +26,7 @@ _LONGEST_BOUND: Final = 1_000
 _OPTIONS: Final = re2.Options()
 _OPTIONS.log_errors = False
 _OPTIONS.max_mem = 32 * 1024 * 1024
+_PLAIN: Final = re.compile("[ -~]*")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -105,7 +106,7 @@ def _check_as_go(part: str) -> None:
 
 def whole_bounds(pattern: str) -> tuple[bytes, bytes]:
     """Return the bounds of the texts that a pattern matches as a whole."""
-    return compiled(f"^(?:{pattern})$").bounds()
+    return compiled(f"^(?:{_closed(pattern)})$").bounds()
 
 
 def only_text(pattern: str) -> str | None:
@@ -125,7 +126,10 @@ def fixed_beginning(pattern: str) -> str:
 
 
 def fixed_ending(pattern: str) -> str:
-    """Return what every text that matches as a whole ends in, as far as it is written out at the end."""
+    """Return what every text that matches as a whole ends in, as far as it is written out at the end.
+
+    Only a character that stands for itself counts: a code such as `\\x41`, and a class, end what is known.
+    """
     parts: list[str] = _PART.findall(pattern)
     if _is_choice(parts) or _FOLDS_CASE.search(pattern):
         return ""
@@ -144,7 +148,27 @@ def quote_go(text: str) -> str:
 
 def ascii_pattern(pattern: str) -> str:
     """Return a pattern that Go reads the same, with every character outside printable ASCII as its code."""
-    return "".join(char if " " <= char <= "~" else f"\\x{{{ord(char):x}}}" for char in pattern)
+    if r"\Q" not in pattern or _PLAIN.fullmatch(pattern):
+        return "".join(map(_code, pattern))
+    return "".join(map(_part_in_ascii, _PART.findall(_closed(pattern))))
+
+
+def _part_in_ascii(part: str) -> str:
+    if part.startswith(r"\Q") and not _PLAIN.fullmatch(part):
+        # Between \Q and \E, a code would be four characters or more that stand for themselves.
+        return "".join(f"\\x{{{ord(char):x}}}" for char in part[2:-2])
+    return "".join(map(_code, part))
+
+
+def _code(char: str) -> str:
+    return char if " " <= char <= "~" else f"\\x{{{ord(char):x}}}"
+
+
+def _closed(pattern: str) -> str:
+    """Return a pattern with an end of its quotation, which Go lets stay open, to put something behind it."""
+    parts: list[str] = _PART.findall(pattern) if r"\Q" in pattern else []
+    is_open = parts and parts[-1].startswith(r"\Q") and not parts[-1].endswith(r"\E")
+    return pattern + r"\E" if is_open else pattern
 
 
 def without_anchors(pattern: str) -> tuple[str, str | None]:
@@ -154,6 +178,7 @@ def without_anchors(pattern: str) -> tuple[str, str | None]:
         PatternError: when Go refuses it.
     """
     compiled(pattern)
+    pattern = _closed(pattern)
     if not pattern.startswith("^") and not pattern.endswith("$"):
         return pattern, None
     parts: list[str] = _PART.findall(pattern)

@@ -182,6 +182,10 @@ def test_what_is_said_of_all_matches_holds_for_each(pattern, texts):
         ("/ab?", None, "/a", ""),
         (r"/x\d", None, "/x", ""),
         (r"/x\d\+", None, "/x", "+"),
+        (r"/[ab]\x41", None, "/", ""),
+        (r"/[ab]\101x", None, "/", "x"),
+        (r"/[ab]\pLx", None, "/", "x"),
+        (r"/\Qa.b", "/a.b", "/a.b", ""),
         ("/" + "é" * 600, None, "/" + "é" * 499, "/" + "é" * 600),
         ("", None, "", ""),
         ("a^b", None, "ab", "b"),
@@ -208,6 +212,8 @@ def test_what_is_known_of_all_matches(pattern, only, beginning, ending):
         (r"^\Q|\E$", r"\Q|\E", False),
         (r"^\|$", r"\|", False),
         ("^", "", True),
+        (r"^/\Qa$", r"/\Qa$\E", True),
+        ("/\\Qa\\", r"/\Qa\\E", False),
     ],
 )
 def test_anchors_at_the_ends_are_taken_off_where_they_say_nothing(pattern, body, warned):

@@ -142,14 +142,16 @@ def _regexp_host(raw: str) -> HostPattern:
     if one_host is not None and _HOST_NAME.fullmatch(one_host.lower()) and "*" not in one_host:
         return _named_host(one_host.lower())
     regexp = f"(?i)^(?:{ascii_pattern(body)})\\.?(?::[0-9]+)?$"
+    # Letters outside ASCII have other cases than the lower one, and digits may be those of a port.
     ending = fixed_ending(body).lower().rstrip(".")
+    is_known = ending.isascii() and ":" not in ending and not ending.isdigit()
     known = (whole_bounds(body)[0].decode("utf-8", "replace"), body.replace(".*", "any"))
     return HostPattern(
         raw,
         1,
         regexp,
         None,
-        "" if ":" in ending else ending,
+        ending if is_known else "",
         None,
         next((host for host in known if compiled(regexp).search(host)), ""),
         warning,
