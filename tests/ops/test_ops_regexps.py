@@ -6,7 +6,7 @@ The answers are those of Go 1.26's own `regexp` package.
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytest_l402.ops.regexps import (
@@ -155,6 +155,8 @@ _TEXTS = st.text("abAéc/.", max_size=6)
 
 
 @given(_PATTERNS, st.lists(_TEXTS, max_size=20))
+@example(r"aa*\b", ["a"])
+@example(r"ab\Bab", ["abab"])
 @settings(max_examples=300)
 def test_what_is_said_of_all_matches_holds_for_each(pattern, texts):
     low, high = whole_bounds(pattern)
