@@ -38,7 +38,7 @@ def reconcile(
     stack: Stack,
     request_id: str,
     *faults: Fault,
-    failpoint: Callable[[Failpoint], None] | None = None,
+    failpoint: Callable[[Failpoint], None] = lambda _: None,
     **more: Any,
 ) -> ReconcileSummary:
     """Run one reconcile with faults that are meant for it alone."""
