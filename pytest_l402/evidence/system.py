@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias, TypeVar
 
 from pytest_l402.boundary.cleaning import CleanedWhenWritten
@@ -16,6 +17,7 @@ T = TypeVar("T")
 When: TypeAlias = Literal["before", "after"]
 
 _NAMES: Final = ("name", "version", "digest")
+_NEEDED_OF_A_PART: Final = ("role", "name")
 _METHODS: Final = ("parts", "tables", "steady_state", "standing_checks")
 _FORM: Final = "name, version, digest, parts(), tables(), steady_state(when), standing_checks()"
 
@@ -57,7 +59,7 @@ class UnusableSystemError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class AttachedSystem:
-    """What a system said of itself at the end of a test; `standing_checks` are the names of its checks."""
+    """What a system said of itself in a test; `standing_checks` are the names of its checks that were run."""
 
     name: CleanedWhenWritten
     version: CleanedWhenWritten
@@ -105,23 +107,32 @@ class Attached:
         return self._several("standing_checks", self._system.standing_checks, Check)
 
     def described(self) -> AttachedSystem:
-        """Return who it is, who its parts are, and what it is held to, as of now."""
-        digest = self._system.digest
+        """Return who it is and who its parts are, as of now; it is not asked what it is held to."""
+        digest = self._ask("digest", lambda: self._system.digest)
         if digest is not None and not isinstance(digest, str):
             self._refuse("digest to be a text or None", _kind(digest), 'name it "sha256:…" or "git:…"')
-        return AttachedSystem(
-            name=self.name,
-            version=self._text("version"),
-            digest=digest,
-            parts=self._several("parts", self._system.parts, Part),
-            standing_checks=tuple(check.name for check in self.standing_checks()),
-        )
+        parts = self._several("parts", self._system.parts, Part)
+        for part in parts:
+            for field in fields(part):
+                self._refuse_unless_fitting(field.name, getattr(part, field.name))
+        return AttachedSystem(name=self.name, version=self._text("version"), digest=digest, parts=parts)
+
+    def _refuse_unless_fitting(self, field: str, value: object) -> None:
+        if field == "ours":
+            expected, kinds = "true or false", (bool,)
+        elif field in _NEEDED_OF_A_PART:
+            expected, kinds = "a text", (str,)
+        else:
+            expected, kinds = "a text or None", (str, type(None))
+        if not isinstance(value, kinds):
+            self._refuse(f"{field} of a Part to be {expected}", _kind(value), "use parts_of(role, player)")
 
     def _refuse_unless_complete(self, system: System) -> None:
-        self.name = getattr(system, "name", type(system).__name__)
+        self.name = type(system).__name__
+        self.name = self._ask("name", lambda: getattr(system, "name", self.name))
         lacking = [
-            *(name for name in _NAMES if not hasattr(system, name)),
-            *(name for name in _METHODS if not callable(getattr(system, name, None))),
+            *(name for name in _NAMES if not self._ask(name, partial(hasattr, system, name))),
+            *(name for name in _METHODS if not self._ask(name, partial(_has_method, system, name))),
         ]
         if not lacking:
             return
@@ -134,7 +145,7 @@ class Attached:
         self._refuse(_FORM, f"{type(system).__name__} without {', '.join(lacking)}", remedy)
 
     def _text(self, name: str) -> str:
-        value = getattr(self._system, name)
+        value = self._ask(name, lambda: getattr(self._system, name))
         if not isinstance(value, str) or not value.strip():
             self._refuse(f"a {name}", repr(value), "say which system the sign-off is about")
         if not value.isprintable():
@@ -147,22 +158,32 @@ class Attached:
         return list(rows)
 
     def _several(self, method: str, ask: Callable[[], Sequence[T]], kind: type[T]) -> tuple[T, ...]:
-        try:
-            answer: Any = ask()
-        except Exception as error:  # anybody's code; what it says of itself is input like any other
-            self._refuse(f"{method}() to answer", f"{type(error).__name__}: {error}", f"mend {method}()")
         expected = f"{method}() to return {kind.__name__} objects"
+        answer: Any = self._ask(f"{method}()", ask)
         if isinstance(answer, str) or not isinstance(answer, Iterable):
             self._refuse(expected, _kind(answer), "return a list of them; it may be empty")
-        found = tuple(answer)
+        # A generator does its work, and fails, only while it is read.
+        found: tuple[Any, ...] = self._ask(f"{method}()", lambda: tuple(answer))
         for one in found:
             if not isinstance(one, kind):
                 self._refuse(expected, _kind(one), "take the others out")
         return found
 
+    def _ask(self, what: str, ask: Callable[[], Any]) -> Any:
+        try:
+            return ask()
+        except Exception as error:  # anybody's code; what it says of itself is input like any other
+            self._refuse(f"{what} to answer", f"{type(error).__name__}: {error}", f"mend {what}")
+
     def _refuse(self, expected: str, seen: str, remedy: str) -> NoReturn:
         shown = " ".join(seen.split())
-        raise UnusableSystemError(f"system {self.name!r}: expected {expected}, saw {shown}; {remedy}")
+        raise UnusableSystemError(
+            f"system {self.name!r}: expected {expected}, saw {shown}; {remedy}"
+        ) from None
+
+
+def _has_method(system: object, name: str) -> bool:
+    return callable(getattr(system, name, None))
 
 
 def _kind(value: object) -> str:

@@ -53,6 +53,8 @@ class EvidenceCollector:
         self._lines = lines
         self._waived = waived
         self._systems: list[Attached] = []
+        self._states: list[AttachedSystem] = []
+        self._held_to: dict[str, tuple[str, ...]] = {}
         self._before: list[Row] = []
         self._recorded: dict[str, list[Row]] = {}
         self._local_artifacts: list[Path] = []
@@ -107,8 +109,22 @@ class EvidenceCollector:
         self._systems.append(attached)
 
     def described_systems(self) -> tuple[AttachedSystem, ...]:
-        """Return what the attached systems say of themselves now; raises `UnusableSystemError`."""
-        return tuple(attached.described() for attached in self._systems)
+        """Return each state in which the attached systems were seen, now and at each `verify`.
+
+        A state has every part that was seen in it, and the names of the standing checks that were run: none,
+        where none were. Raises `UnusableSystemError`.
+        """
+        self._look_at_systems()
+        states: dict[tuple[str, str, str | None], AttachedSystem] = {}
+        for state in self._states:
+            known = states.get(key := (state.name, state.version, state.digest), state)
+            parts = tuple(dict.fromkeys((*known.parts, *state.parts)))
+            states[key] = replace(known, parts=parts, standing_checks=self._held_to.get(state.name, ()))
+        return tuple(states.values())
+
+    def _look_at_systems(self) -> None:
+        # A part that has gone by the end has played all the same.
+        self._states.extend(attached.described() for attached in self._systems)
 
     def record(self, table: str, *rows: Row) -> None:
         """Add rows of the test's own to a table, after those of the attached systems.
@@ -181,6 +197,7 @@ class EvidenceCollector:
         for check in checks:
             self._refuse_unknown_line(check)
         try:
+            self._look_at_systems()
             evidence = self.collect(probed=any(STEADY_STATE in check.tables for check in checks))
         except (UnusableSystemError, EvidenceError) as error:
             self._fail(str(error))
@@ -197,7 +214,8 @@ class EvidenceCollector:
         Records that only a local artifact holds are among it. Where all checks so far fail under a waiver and
         nothing was recorded that stands, none is run. Raises `UnusableSystemError`.
         """
-        checks = self._standing_checks()
+        brought = {system.name: system.standing_checks() for system in self._systems}
+        checks = self._standing_checks(brought)
         if not checks:
             return ()
         # Probed, although few standing checks look at the steady state: this is what is kept.
@@ -208,17 +226,18 @@ class EvidenceCollector:
             return ()
         self._final = evidence
         self._standing = tuple(run_check(check, judged, self._teeth) for check in checks)
+        self._held_to = {name: tuple(check.name for check in own) for name, own in brought.items()}
         return self._standing
 
-    def _standing_checks(self) -> tuple[Check, ...]:
+    def _standing_checks(self, brought: Mapping[str, tuple[Check, ...]]) -> tuple[Check, ...]:
         """The checks that the systems bring; records that the test added are held to their contract too.
 
         A pure function has neither.
         """
-        checks = [check for system in self._systems for check in system.standing_checks()]
+        checks = [check for own in brought.values() for check in own]
         if "records" in self._recorded or self._local_artifacts:
-            brought = {check.name for check in checks}
-            checks += [check for check in record_checks() if check.name not in brought]
+            named = {check.name for check in checks}
+            checks += [check for check in record_checks() if check.name not in named]
         return tuple(checks)
 
     def request_ids(self, evidence: Evidence) -> tuple[str, ...]:
@@ -241,7 +260,8 @@ class EvidenceCollector:
             pytest.fail(problem, pytrace=False)
         except pytest.fail.Exception as failure:
             self._refusal = failure
-            raise
+            # What it came from is told in it; told once more, it would look like a failure of this package.
+            raise failure from None
 
     def _refuse_unknown_line(self, check: Check) -> None:
         if self._lines is None or check.line is None or check.line in self._lines:

@@ -170,17 +170,18 @@ def _from_version_1(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _systems(nodes: Sequence[NodeResult]) -> tuple[SystemEntry, ...]:
-    """Every system that was attached, once for each state that it was in, with its parts counted by tests."""
-    attached: dict[tuple[str, str, str | None], list[AttachedSystem]] = {}
+    """Every system that was attached, once for each state and each set of laws, with its parts counted by tests."""
+    attached: dict[object, list[AttachedSystem]] = {}
     for system in (system for node in nodes for system in node.systems):
-        attached.setdefault((system.name, system.version, system.digest), []).append(system)
+        state = (system.name, system.version, system.digest, system.standing_checks)
+        attached.setdefault(state, []).append(system)
     return tuple(
         _entry(
             SystemEntry,
             times[0],
             pinned="by-digest" if is_pinning(times[0].digest) else "no",
             tests=len(times),
-            standing_checks=tuple(dict.fromkeys(check for each in times for check in each.standing_checks)),
+            standing_checks=tuple(dict.fromkeys(times[0].standing_checks)),
             parts=tuple(
                 _entry(PartEntry, part, tests=tests)
                 for part, tests in Counter(part for each in times for part in each.parts).items()

@@ -119,6 +119,7 @@ class Stack:
         )
         self._ops_folder = ops_folder
         self._ops: StackOps | None = None
+        self._replacements: list[tuple[str, Any]] = []
         self._executors = 0
         # Where the last full flow left its artifacts, which are evidence.
         self.flow_folder: Path | None = None
@@ -207,7 +208,12 @@ class Stack:
             if role not in ROLES:
                 raise TypeError(f"the stack has no role {role!r}; its roles are {', '.join(ROLES)}")
             setattr(self, role, part)
+            self._replacements.append((role, part))
         return self
+
+    def players(self, role: str) -> list[Any]:
+        """Return whoever plays this role now, then all that `replace` has ever put there."""
+        return [getattr(self, role), *(part for name, part in self._replacements if name == role)]
 
     @property
     def ops(self) -> StackOps:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class StackSystem:
-    """The payment platform in stand-ins, with whatever plays its roles when it is asked."""
+    """The payment platform in stand-ins, with whatever plays, or has played, its roles when it is asked."""
 
     name: Final = "pytest-l402 stand-in stack"
     version: Final = __version__
@@ -29,9 +29,12 @@ class StackSystem:
         return own_digest() if all(part.ours for part in self.parts()) else None
 
     def parts(self) -> tuple[Part, ...]:
-        """Return who plays which role now."""
+        """Return who plays which role now, and whoever `Stack.replace` has let play it before."""
         words = {name: name.replace("_", " ") for name in ROLES} | {"executor": "buyer"}
-        return tuple(part for name in ROLES for part in parts_of(words[name], getattr(self._stack, name)))
+        players = [(name, player) for name in ROLES for player in self._stack.players(name)]
+        return tuple(
+            dict.fromkeys(part for name, player in players for part in parts_of(words[name], player))
+        )
 
     def tables(self) -> Mapping[str, Sequence[Row]]:
         """Return every table that has rows."""

@@ -152,3 +152,62 @@ def test_tables_alone_are_refused_with_the_way_out(ledger: Project) -> None:
         "expected a system, saw tables alone, which do not say who was tested; attach an object with" in said
     )
     assert "docs/rehearse-another-system.md" in said
+
+
+def test_the_laws_that_are_told_are_those_that_each_test_was_held_to(ledger: Project) -> None:
+    ledger.replace(
+        "rehearsals/test_alpha.py",
+        "def test_alpha",
+        """class Lawless(Ledger):
+    def standing_checks(self):
+        return []
+
+def test_lawless(l402_evidence):
+    l402_evidence.attach(Lawless())
+    l402_evidence.verify(some_row("entries", account="a"))
+
+def test_alpha""",
+    )
+    end = ledger.run(*MARKED, FIRST)
+    assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
+    told = [(system["tests"], system["standing_checks"]) for system in end.document["systems"]]
+    assert sorted(told) == [(1, []), (1, ["sums_to_zero()"])]
+
+
+def test_laws_that_come_after_the_judgement_are_not_told(ledger: Project) -> None:
+    ledger.replace(
+        "ledger.py",
+        "return [sums_to_zero()]",
+        "self.asked = getattr(self, 'asked', 0) + 1\n"
+        "        return [sums_to_zero()] if self.asked > 1 else []",
+    )
+    end = ledger.run(*MARKED, FIRST)
+    assert end.exit == 0, end.output
+    assert [system["standing_checks"] for system in end.document["systems"]] == [[]]
+    assert standing(end.document) == []
+
+
+def test_each_state_that_a_verification_saw_is_told(ledger: Project) -> None:
+    ledger.replace(
+        "rehearsals/test_alpha.py",
+        '.proves("1.free"))',
+        '.proves("1.free"))\n    ledger.version = "3.2"',
+    )
+    end = ledger.run(*MARKED, FIRST)
+    assert end.exit == 0, end.output
+    assert [system["version"] for system in end.document["systems"]] == ["3.1", "3.2"]
+
+
+REFUSED = {
+    "attach": ('"3.1"', '""'),
+    "parts": ('parts_of("books", self)', "1 / 0"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_is_told_once(ledger: Project, name: str) -> None:
+    ledger.replace("ledger.py", *REFUSED[name])
+    end = ledger.run(*MARKED, FIRST)
+    assert end.verdict == "NOT_SIGNED_OFF"
+    assert "During handling" not in end.output
+    assert "UnusableSystemError" not in end.output

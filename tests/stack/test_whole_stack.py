@@ -46,6 +46,7 @@ from pytest_l402.stack.faults import (
     WalletLocked,
 )
 from pytest_l402.stack.operations import LEDGER_NAME
+from pytest_l402.stack.system import StackSystem
 
 EVERY_FAULT: tuple[Fault, ...] = (
     GatewayDown(),
@@ -538,3 +539,19 @@ def test_two_buyers_have_ids_of_their_own(stack: Stack) -> None:
     sessions = {row["desktopSessionId"] for row in stack.tables()["presence"]}
     assert len(set(ids)) == len(sessions) == 2
     assert all(a != b for a, b in itertools.pairwise(ids))
+
+
+def test_whoever_has_been_put_into_a_role_is_named_after_it_has_gone() -> None:
+    class Mine:
+        pass
+
+    with Stack() as stack:
+        system = StackSystem(stack)
+        built_in = stack.gateway
+        before = system.parts()
+        assert system.digest is not None
+        stack.replace(gateway=Mine())
+        stack.replace(gateway=built_in)
+        assert [part.name for part in system.parts() if part.role == "gateway"] == ["Gateway", "Mine"]
+        assert set(before) < set(system.parts())
+        assert system.digest is None
