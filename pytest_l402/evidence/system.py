@@ -119,12 +119,12 @@ class Attached:
 
     def _refuse_unless_fitting(self, field: str, value: object) -> None:
         if field == "ours":
-            expected, kinds = "true or false", (bool,)
+            expected, fits = "true or false", isinstance(value, bool)
         elif field in _NEEDED_OF_A_PART:
-            expected, kinds = "a text", (str,)
+            expected, fits = "a text", isinstance(value, str)
         else:
-            expected, kinds = "a text or None", (str, type(None))
-        if not isinstance(value, kinds):
+            expected, fits = "a text or None", value is None or isinstance(value, str)
+        if not fits:
             self._refuse(f"{field} of a Part to be {expected}", _kind(value), "use parts_of(role, player)")
 
     def _refuse_unless_complete(self, system: System) -> None:

@@ -114,7 +114,11 @@ class EvidenceCollector:
         A state has every part that was seen in it, and the names of the standing checks that were run: none,
         where none were. Raises `UnusableSystemError`.
         """
-        self._look_at_systems()
+        try:
+            self._look_at_systems()
+        except UnusableSystemError:
+            if self._refusal is None:  # else that is told already
+                raise
         states: dict[tuple[str, str, str | None], AttachedSystem] = {}
         for state in self._states:
             known = states.get(key := (state.name, state.version, state.digest), state)

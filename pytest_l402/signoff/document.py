@@ -170,7 +170,7 @@ def _from_version_1(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _systems(nodes: Sequence[NodeResult]) -> tuple[SystemEntry, ...]:
-    """Every system that was attached, once for each state and each set of laws, with its parts counted by tests."""
+    """Every system that was attached, once for each state and each set of laws, with its parts by tests."""
     attached: dict[object, list[AttachedSystem]] = {}
     for system in (system for node in nodes for system in node.systems):
         state = (system.name, system.version, system.digest, system.standing_checks)
