@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -59,7 +59,10 @@ class TcpProxy:
         self._switch(_Mode("reset"))
 
     def black_hole(self) -> None:
-        """Accept new connections and never answer; no byte and no end of any connection arrives."""
+        """Accept new connections and never answer; no byte and no end of any connection goes on.
+
+        What went on before, and is counted so, may still lie in a buffer of the system and be read later.
+        """
         self._switch(_Mode("black_hole"))
 
     def latency(self, seconds: float) -> None:
@@ -175,6 +178,7 @@ class _Way:
     went: int = 0
     budget: int | None = None
     over: bool = False
+    room: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class _Connection:
@@ -223,6 +227,7 @@ class _Connection:
             self._hurry.clear() if mode.latency_s else self._hurry.set()
             self._to_target.budget = mode.count if mode.direction == "to_target" else None
             self._to_client.budget = mode.count if mode.direction == "to_client" else None
+            self._look_again()
 
     async def _run(self) -> None:
         how = "no target"
@@ -265,14 +270,29 @@ class _Connection:
             way.over = True
             self.end = "closed" if all(way.over for way in self._ways) else "open"
             return
-        data = data[: way.budget]
-        if way.budget is not None:
-            way.budget -= len(data)
-        is_last = way.budget == 0
-        await asyncio.get_running_loop().sock_sendall(way.sink, data)
-        way.went += len(data)
-        if is_last and self.end == "open":
-            self._finish("cut")
+        # Not by sock_sendall, which goes on in whatever mode, and tells only in the end what it has sent.
+        while data and self.end == "open":
+            if way.budget != 0:
+                try:
+                    sent = way.sink.send(data[: way.budget])
+                except BlockingIOError:
+                    await self._room(way)
+                    continue
+                way.went += sent
+                data = data[sent:]
+                way.budget = None if way.budget is None else way.budget - sent
+            if way.budget == 0:
+                self._finish("cut")
+
+    async def _room(self, way: _Way) -> None:
+        """Wait until the sink takes more, or another mode is in force."""
+        loop = asyncio.get_running_loop()
+        way.room.clear()
+        loop.add_writer(way.sink, way.room.set)
+        try:
+            await way.room.wait()
+        finally:
+            loop.remove_writer(way.sink)
 
     def _finish(self, how: str) -> None:
         """Tell both sides that it is over; what they still send is read, or the end would become a reset."""
@@ -286,6 +306,11 @@ class _Connection:
         self._faults.setdefault(self._mode.name)
         self.end = how
         self._hurry.set()
+        self._look_again()
+
+    def _look_again(self) -> None:
+        for way in self._ways:
+            way.room.set()
 
     def _abort(self, how: str) -> None:
         """Let the closing of each socket send RST."""

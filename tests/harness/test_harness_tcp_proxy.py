@@ -238,6 +238,46 @@ def test_a_black_hole_answers_nobody_and_never_gives_back_what_it_took(
     ]
 
 
+@pytest.mark.parametrize("mode", ["black_hole", "refuse", "cut_after"])
+def test_what_a_slow_reader_had_not_taken_is_not_sent_after_a_mode_is_in_force(
+    proxy: TcpProxy, mode: str
+) -> None:
+    with connected(proxy) as client:
+        sender = threading.Thread(target=send_until_it_ends, args=(client,))
+        sender.start()
+        while not is_stuck(proxy):
+            pass
+        {
+            "black_hole": proxy.black_hole,
+            "refuse": proxy.refuse,
+            "cut_after": lambda: proxy.cut_after(0, "to_client"),
+        }[mode]()
+        told = proxy.rows()[0]["bytesToClient"]
+        if mode == "black_hole":
+            came = len(read(client, told))
+            assert nothing_comes(client)
+        else:
+            came = len(read(client, 1 << 24))
+        # What was cut is read on, or its end would become a reset: it is the sender that has to end.
+        client.shutdown(socket.SHUT_RDWR)
+        sender.join()
+    assert came == told == proxy.rows()[0]["bytesToClient"]
+    assert proxy.rows()[0]["bytesSwallowed"] > 0
+
+
+def send_until_it_ends(client: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            client.sendall(b"x" * 65536)
+
+
+def is_stuck(proxy: TcpProxy) -> bool:
+    """Whether no more goes through, because nobody reads it."""
+    before = proxy.rows()
+    threading.Event().wait(0.1)
+    return bool(before) and before[0]["bytesToClient"] > 100_000 and before == proxy.rows()
+
+
 def test_latency_holds_bytes_back_in_order_until_their_time(proxy: TcpProxy, echo: EchoServer) -> None:
     with connected(proxy) as client:
         assert ask(client, b"a") == b"A"
