@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from plugin_project import ON_WORKERS_TOO, Project
 from pytest_l402.plugin.ledger import Ledger
 from pytest_l402.plugin.node import RESULT_PROPERTY
 from pytest_l402.plugin.options import check_output_folder
-from pytest_l402.plugin.origin import pin_of
+from pytest_l402.plugin.origin import pin_of, used_files
+from pytest_l402.plugin.run import RUN
 from pytest_l402.plugin.selection import REHEARSAL_PROPERTY
 from pytest_l402.signoff.document import ProjectPin
 from pytest_l402.signoff.results import NodeResult
@@ -197,6 +199,56 @@ CHANGES = {
 }
 
 
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_a_change_that_git_was_told_not_to_see_is_one(repository: Path, flag: str) -> None:
+    git(repository, "update-index", flag, "test_it.py")
+    (repository / "test_it.py").write_text("two")
+    pin = pin_of(repository, [repository / "test_it.py"])
+    assert pin == ProjectPin(None, "changes are hidden from git: test_it.py")
+
+
+def test_what_lies_beside_the_root_or_in_a_repository_of_its_own_is_in_no_commit(repository: Path) -> None:
+    root = repository / "service"
+    root.mkdir()
+    beside = repository / "shared.py"
+    beside.write_text("x = 1")
+    assert pin_of(root, []) == ProjectPin(None, "in no commit: shared.py")
+    beside.unlink()
+    nested = root / "nested"
+    nested.mkdir()
+    git(nested, "init", "-q")
+    assert pin_of(root, []) == ProjectPin(None, "in no commit: nested")
+
+
+def test_git_is_asked_of_the_repository_that_the_project_lies_in(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repository / "test_it.py").write_text("two")
+    other = tmp_path_factory.mktemp("other")
+    git(other, "init", "-q")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    assert pin_of(repository, []) == ProjectPin(None, "changed since the commit: test_it.py")
+
+
+def test_a_name_that_is_no_text_does_not_hide_the_commit(repository: Path) -> None:
+    odd = os.fsdecode(b"caf\xe9.py")
+    (repository / odd).write_text("x = 1")
+    assert pin_of(repository, []) == ProjectPin(None, "in no commit: caf\ufffd.py")
+    git(repository, "add", odd)
+    git(repository, "commit", "-q", "-m", "odd")
+    assert pin_of(repository, []) == ProjectPin(f"git:{git(repository, 'rev-parse', 'HEAD')}")
+
+
+def test_a_git_that_gives_no_answer_is_told_as_that(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waiting(*arguments: object, **_: object) -> None:
+        raise subprocess.TimeoutExpired("git", 10)
+
+    monkeypatch.setattr(subprocess, "run", waiting)
+    assert pin_of(repository, []) == ProjectPin(None, "git gave no answer within 10 seconds")
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_whatever_pytest_reads_and_no_commit_has_is_named(repository: Path, name: str) -> None:
     (path, text), reason = CHANGES[name]
@@ -211,6 +263,20 @@ def test_what_is_in_no_commit_is_counted(repository: Path, tmp_path_factory: pyt
     (repository / "conftest.py").write_text("x")
     pin = pin_of(repository, [repository / "conftest.py", elsewhere])
     assert pin.not_pinned_because == "in no commit: catalogue.yaml and 1 more"
+
+
+def test_a_conftest_that_pytest_loaded_is_used_wherever_it_lies(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    loaded = ModuleType("conftest")
+    loaded.__file__ = str(tmp_path / "conftest.py")
+    Path(loaded.__file__).write_text("")
+    manager = request.config.pluginmanager
+    manager.register(loaded, "above_the_root")
+    try:
+        assert Path(loaded.__file__) in used_files(request.config, request.config.stash[RUN].settings, [])
+    finally:
+        manager.unregister(loaded)
 
 
 def test_no_repository_no_commit_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
