@@ -133,12 +133,19 @@ def _part(role: str, player: object, holder: str | None) -> Part:
     if top == pytest_l402.__name__:
         return Part(role, name, OURS, pytest_l402.__version__, ours=not replaced, held_by=holder)
     file = getattr(sys.modules.get(module), "__file__", None)
+    package, version = _came_from(module, file)
+    shown = _shown(Path(file)) if package is None and file is not None else None
+    return Part(role, name, package, version, file=shown, held_by=holder)
+
+
+@cache
+def _came_from(module: str, file: str | None) -> tuple[str | None, str | None]:
+    """Return the distribution that a module came with, and its version; (None, None) for none."""
+    top = module.partition(".")[0]
     if top in sys.stdlib_module_names and top != "__main__" and _came_with_python(module, file):
-        return Part(role, name, _PYTHON, platform.python_version(), held_by=holder)
+        return _PYTHON, platform.python_version()
     installed = None if file is None else _distribution_of(top, file)
-    if installed is None:
-        return Part(role, name, file=None if file is None else _shown(Path(file)), held_by=holder)
-    return Part(role, name, installed.metadata["Name"], installed.version, held_by=holder)
+    return (None, None) if installed is None else (installed.metadata["Name"], installed.version)
 
 
 def _replaced_in(player: object, module: str) -> Iterator[str]:
@@ -197,7 +204,6 @@ def _required() -> frozenset[str]:
     return frozenset(distribution(_NAME.findall(text)[0]).metadata["Name"] for text in needed)
 
 
-@cache
 def _distribution_of(package: str, file: str) -> Distribution | None:
     """Return the distribution that installed this very file: a local module may have a package's name."""
     path = Path(file).resolve()
