@@ -14,7 +14,7 @@ from typing import Self
 
 from pytest_l402.harness.deadline import Deadline
 
-__all__ = ["FileLock", "LockBusy", "LockFileRefused"]
+__all__ = ["FileLock", "LockBusy", "LockFileRefused", "LockLost"]
 
 _POLL_S = 0.02
 _MAX_NOTE = 200
@@ -35,12 +35,23 @@ class LockFileRefused(OSError):  # noqa: N818 - the name of the condition
     """The path is no plain file that can be locked, such as a folder or a symbolic link."""
 
 
+class LockLost(OSError):  # noqa: N818 - the name of the condition
+    """The file was removed, moved or replaced while it was held: another may have held the lock too."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"lock file ({_line(str(path))}): expected to be held to the end, saw it taken away; see what "
+            f"another did meanwhile, and leave the file where it is"
+        )
+
+
 class FileLock:
     """The exclusive lock on the file `path`, held by one holder at a time in whichever process or thread.
 
     The holder writes its pid, and the note it gave, into the file. The file stays when the lock is freed. A
     process that the holder *forks* shares the lock: if the holder is killed, it is free when both have ended.
-    A command that the holder starts does not.
+    A command that the holder starts does not. Who removes or moves the file lets another in; the holder is
+    not told at once, but meets `LockLost` at the end of its block, unless that ends by another error.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,31 +91,39 @@ class FileLock:
 
     @contextmanager
     def held(self, wait_s: float = 0.0, *, note: str = "") -> Iterator[Self]:
-        """Hold the lock inside the block; waits, notes and raises as `acquire`."""
+        """Hold the lock inside the block; waits, notes and raises as `acquire`, and at its end `LockLost`."""
         self.acquire(wait_s, note=note)
-        try:
+        with contextlib.ExitStack() as block:
+            block.push(self)
             yield self
-        finally:
-            self.release()
 
     def __enter__(self) -> Self:
         return self.acquire()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: object, *_: object) -> None:
+        is_lost = self._descriptor is not None and not self._is_at_path(self._descriptor)
         self.release()
+        if is_lost and failed is None:
+            raise LockLost(self.path)
 
     def _try(self) -> int | str:
         """Open and lock the file and return its descriptor, or what it says when another holds it."""
         with contextlib.ExitStack() as unless_taken:
             descriptor = self._open()
             unless_taken.callback(os.close, descriptor)
-            with contextlib.suppress(BlockingIOError, FileNotFoundError):
+            with contextlib.suppress(BlockingIOError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # The file may have been removed meanwhile, and a lock on one without a name keeps nobody out.
-                if os.path.samestat(os.fstat(descriptor), self.path.lstat()):
+                if self._is_at_path(descriptor):
                     unless_taken.pop_all()
                     return descriptor
             return os.pread(descriptor, _MAX_NOTE, 0).decode("utf-8", "replace")
+
+    def _is_at_path(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), self.path.lstat())
+        except OSError:
+            return False
 
     def _open(self) -> int:
         try:

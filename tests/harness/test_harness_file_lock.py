@@ -12,7 +12,7 @@ import pytest
 
 import pytest_l402
 from pytest_l402.harness.child_process import ChildProcess
-from pytest_l402.harness.file_lock import FileLock, LockBusy, LockFileRefused
+from pytest_l402.harness.file_lock import FileLock, LockBusy, LockFileRefused, LockLost
 
 PATIENCE_S = 10.0
 
@@ -181,6 +181,48 @@ def test_a_file_that_was_removed_in_between_is_not_the_lock(
     monkeypatch.setattr(FileLock, "_open", open_and_lose)
     with lock.held(PATIENCE_S), pytest.raises(LockBusy):
         FileLock(path).acquire()
+
+
+def take_away(path: Path, how: str) -> None:
+    if how == "folder":
+        path.parent.rename(path.parent.with_name(f"moved-{path.stat().st_ino}"))
+        path.parent.mkdir()
+    elif how == "renamed":
+        path.rename(path.with_name("other"))
+    else:
+        path.unlink()
+    if how == "replaced":
+        # Nothing keeps this one out, and it has lost nothing.
+        with FileLock(path):
+            pass
+
+
+@pytest.mark.parametrize("is_waiting", [False, True])
+@pytest.mark.parametrize("how", ["removed", "renamed", "replaced", "folder"])
+def test_a_holder_is_told_in_the_end_that_its_file_was_taken_away(
+    tmp_path: Path, how: str, is_waiting: bool
+) -> None:
+    path = tmp_path / "locks" / "writer.lock"
+    path.parent.mkdir()
+    lock = FileLock(path)
+    with pytest.raises(LockLost) as lost, lock.held() if is_waiting else lock:
+        take_away(path, how)
+    assert str(lost.value) == (
+        f"lock file ({path}): expected to be held to the end, saw it taken away; see what another did "
+        f"meanwhile, and leave the file where it is"
+    )
+    with lock:
+        pass
+
+
+def remove_and_fail(path: Path) -> None:
+    path.unlink()
+    raise KeyError
+
+
+def test_the_error_of_a_block_is_not_hidden_by_a_lost_file(path: Path) -> None:
+    with pytest.raises(KeyError), FileLock(path).held():
+        remove_and_fail(path)
 
 
 def test_what_the_file_says_is_shown_on_one_plain_line(path: Path) -> None:

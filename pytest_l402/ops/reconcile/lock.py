@@ -33,7 +33,7 @@ class ReconcileLock:
 
         Raises:
             ReconcileBusy: it is still held by another after `wait_s` seconds.
-            OSError: the file cannot be opened, or is no plain file.
+            OSError: the file cannot be opened, is no plain file, or was taken away while it was held.
         """
         with ExitStack() as block:
             if self._path is None:
