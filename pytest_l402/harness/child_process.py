@@ -29,6 +29,8 @@ __all__ = ["ChildProcess", "ChildProcessFailed", "Ended"]
 Row = dict[str, Any]
 
 _WATCHER = Path(__file__).with_name("child_watcher.py")
+# Not by its path, which would be in its command line: `pkill -f pytest` is meant for others.
+_RUN_WATCHER = "import sys; exec(open(int(sys.argv[1]), 'rb').read())"
 _PATIENCE_S = 10.0
 _MAX_LINE = 1 << 20
 _SHOWN = 300
@@ -126,17 +128,19 @@ class ChildProcess:
         self._control, theirs = socket.socketpair()
         opened.enter_context(self._control)
         environment = b"\0".join(os.fsencode(f"{key}={value}") for key, value in self.env.items())
-        arguments = [theirs.fileno(), os.getpid(), len(environment), *self.command]
-        with theirs:
+        command = b"\0".join(os.fsencode(word) for word in self.command)
+        with theirs, _WATCHER.open("rb") as program:
+            given = (program.fileno(), theirs.fileno())
+            arguments = (*given, os.getpid(), len(environment), len(command))
             try:
                 self._watcher = subprocess.Popen(
-                    [sys.executable, "-I", "-S", _WATCHER, *map(str, arguments)],
+                    [os.path.realpath(sys.executable), "-I", "-S", "-c", _RUN_WATCHER, *map(str, arguments)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self._stderr,
                     cwd=self.cwd,
                     bufsize=0,
-                    pass_fds=(theirs.fileno(),),
+                    pass_fds=given,
                     start_new_session=True,
                 )
             except OSError as error:
@@ -150,7 +154,7 @@ class ChildProcess:
         self._selector.register(self._control, selectors.EVENT_READ, self._told)
         opened.callback(self._end_watcher)
         with contextlib.suppress(OSError):
-            self._control.sendall(environment)
+            self._control.sendall(environment + command)
         self._until(lambda: self._pid or self._told.over, _PATIENCE_S)
         if self._pid is None:
             raise self._failure("to start it", "run it again")

@@ -1,13 +1,15 @@
 """Decides when a command that runs for another process ends: never later than that process.
 
-A program of its own, run as `python -I -S child_watcher.py CONTROL OWNER SIZE COMMAND...` by `child_process`:
+A program of its own, run by `child_process` with the arguments CONTROL OWNER ENVIRONMENT COMMAND:
 
     OWNER -- this watcher (session of its own) -- COMMAND (session of its own) -- whatever it starts
 
-It reads SIZE bytes from the socket CONTROL, the environment of the command with NUL between its pairs, and
-writes a line there whenever the state of the command changes: `failed ERRNO` or `pid N`, then `running`,
-`stopped`, `exit CODE`, `signal NUMBER`. When CONTROL or the process OWNER ends, it kills the command and all
-that came from it. It imports only what starts fast.
+It reads from the socket CONTROL as many bytes as ENVIRONMENT and COMMAND say, pairs and words with NUL
+between them, and writes a line there whenever the state of the command changes: `failed ERRNO` or `pid N`,
+then `running`, `stopped`, `exit CODE`, `signal NUMBER`. When CONTROL or the process OWNER ends, it kills the
+command and all that came from it. When it is killed itself, the command ends too, but not what that started;
+so its command line names neither this package nor the command, for who kills by such a name. It imports only
+what starts fast.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import sys
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
-def _watch(control: int, owner_pid: int, size: int, command: list[str]) -> None:
+def _watch(control: int, owner_pid: int, sizes: tuple[int, int]) -> None:
     os.set_inheritable(control, False)
     # Not the end of a pipe: a fork of the owner would hold it open. Nor the parent-death signal: it comes
     # when the *thread* ends that started this process.
@@ -33,7 +35,7 @@ def _watch(control: int, owner_pid: int, size: int, command: list[str]) -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     changes = _child_changes()
     with open(control, "rb", closefd=False) as request:
-        pairs = request.read(size).split(b"\0")
+        pairs, command = (request.read(size).split(b"\0") for size in sizes)
     pid, failed = _start(command, dict(pair.split(b"=", 1) for pair in pairs if pair))
     _say(control, f"failed {failed}" if failed else f"pid {pid}")
     poll = select.poll()
@@ -61,7 +63,7 @@ def _child_changes() -> int:
     return changes
 
 
-def _start(command: list[str], environment: dict[bytes, bytes]) -> tuple[int, int]:
+def _start(command: list[bytes], environment: dict[bytes, bytes]) -> tuple[int, int]:
     """Run the command; return its pid, and 0 or the errno why it cannot run."""
     watcher = os.getpid()
     failed, fail = os.pipe()
@@ -129,4 +131,5 @@ def _prctl(option: int, value: int) -> None:
 
 
 if __name__ == "__main__":
-    _watch(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
+    _control, _owner, *_sizes = map(int, sys.argv[-4:])
+    _watch(_control, _owner, (_sizes[0], _sizes[1]))

@@ -172,6 +172,18 @@ def test_all_are_gone_when_the_process_that_started_them_is_killed(how: str) -> 
         assert [has_ended(pidfd) for pidfd in pidfds] == [True, True, True]
 
 
+def test_who_kills_all_that_has_the_name_of_the_product_leaves_the_watcher_to_do_its_work() -> None:
+    with python(START_TWO, "pytest_l402") as child, contextlib.ExitStack() as pidfds:
+        started = child.ready(PATIENCE_S)
+        watcher = int(Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[1])
+        assert b"pytest" in Path(f"/proc/{child.pid}/cmdline").read_bytes()
+        assert b"pytest" not in Path(f"/proc/{watcher}/cmdline").read_bytes()
+        grandchildren = [pidfds.enter_context(pidfd_of(pid)) for pid in started.values()]
+        child.sigkill()
+        child.stop()
+        assert all(has_ended(pidfd, 0) for pidfd in grandchildren)
+
+
 def test_the_command_ends_when_its_watcher_is_killed() -> None:
     child = python(UNTIL_EOF).start()
     try:
