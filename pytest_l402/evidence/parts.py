@@ -77,13 +77,13 @@ def _parts(role: str, player: object, holder: str | None, seen: set[int]) -> Ite
     if wrapped is not None:
         each = wrapped if isinstance(wrapped, tuple | list) else (wrapped,)
         inside = [found for one in each for found in _parts(role, one, part.name, seen)]
-    elif part.distribution == OURS:
-        inside = list(_strangers_in(role, player, part.name))
     elif part.distribution is None:
         inside = list(dict.fromkeys(_found_in(role, player, part.name)))
     else:
         inside = []
-    if part.ours and inside and wrapped is None:
+    strangers = list(_strangers_in(role, player, part.name)) if part.distribution == OURS else []
+    inside += [stranger for stranger in strangers if stranger not in inside]
+    if strangers and wrapped is None:
         part = replace(part, ours=False)
     if not (part.ours and inside):
         yield part

@@ -244,7 +244,11 @@ def test_what_one_of_ours_holds_of_somebody_else_is_told_and_makes_it_not_ours()
             stack.harness, client=stack.client, wallet=wallet, control_plane=stack.control_plane
         )
         ours, held = parts_of("buyer", executor)
+        attributed = stack.attributed(stack.executor)
+        attributed.settlement_store = wallet
+        inside = parts_of("buyer", attributed)
     assert (ours.name, ours.ours, held.name, held.held_by) == ("Executor", False, "Purse", "Executor")
+    assert [part.name for part in inside] == ["Executor", "Purse"]
 
 
 def test_a_method_that_somebody_put_into_an_object_of_a_package_is_told() -> None:
