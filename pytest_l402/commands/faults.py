@@ -11,16 +11,15 @@ if TYPE_CHECKING:
     from pytest_l402.harness.faults import Fault
 
 _COMPILE: Final = ("PaywallNotCompilable",)
-_DEPLOY: Final = (
-    *_COMPILE,
-    *("ActiveLookupFailure", "DeployFailure", "DeployedUnhealthy", "DeployedChallengeWrong"),
-    *("DeployedUpstreamUnreachable", "RollbackFailure", "GatewayDown", "ChallengeFailure"),
-    *("UpstreamFailure", "UpstreamDown", "PaymentFailure", "PaymentPending", "PreimageMissing"),
-    "WalletLocked",
+_ROLLED_BACK: Final = (
+    *("DeployFailure", "DeployedUnhealthy", "DeployedChallengeWrong", "DeployedUpstreamUnreachable"),
+    *("GatewayDown", "ChallengeFailure", "UpstreamFailure", "UpstreamDown"),
+    *("PaymentFailure", "PaymentPending", "PreimageMissing", "WalletLocked"),
 )
+_DEPLOY: Final = (*_COMPILE, "ActiveLookupFailure", *_ROLLED_BACK, "RollbackFailure")
 _SALE: Final = (
     *_DEPLOY,
-    *("PaymentSlow", "ExecutorStops", "HeartbeatStopped", "SettlementLost", "SettlementDelayed"),
+    *("PaymentSlow", "ExecutorStops", "SettlementLost", "SettlementDelayed"),
     *("SettlementProofMismatch", "ProjectionStale", "ProjectionProofMismatch"),
 )
 AFFECTING: Final[dict[str, tuple[str, ...]]] = {
@@ -33,14 +32,15 @@ AFFECTING: Final[dict[str, tuple[str, ...]]] = {
     "smoke:observability": _SALE,
     "smoke:full-flow": (*_SALE, "NodeDegraded"),
 }
-"""The faults that change a command's document, or the local artifact that it leaves."""
+"""The faults that change more than times in a command's document, or the local artifact that it leaves."""
 
 
 def read_faults(command: str, given: Sequence[str]) -> tuple[Fault, ...]:
     """Return the faults that `--fault NAME[:VALUE]` names for a command; `serve` takes each of them.
 
     Raises:
-        BadInput: no fault is named so, it does not take the value, or it does not affect the command.
+        BadInput: no fault is named so, it does not take the value, or it does not affect the command, alone
+            or with the others.
     """
     if not given:
         return ()
@@ -54,11 +54,19 @@ def read_faults(command: str, given: Sequence[str]) -> tuple[Fault, ...]:
     for fault in faults:
         if fault.name not in AFFECTING.get(command, (fault.name,)):
             affected = ", ".join(name for name, names in AFFECTING.items() if fault.name in names)
+            affected = affected or "what serve offers"
             wanted = "one that its --help lists" if AFFECTING[command] else "none, as none can affect it"
             raise BadInput(
                 f"--fault: expected {wanted} with {command}, saw {fault.name}; it affects {affected}",
                 "bad_fault",
             )
+    names = {fault.name for fault in faults}
+    if command in AFFECTING and "RollbackFailure" in names and names.isdisjoint(_ROLLED_BACK):
+        raise BadInput(
+            f"--fault: expected RollbackFailure with one that makes a rollback, saw none; add one of "
+            f"{', '.join(_ROLLED_BACK)}",
+            "bad_fault",
+        )
     return faults
 
 

@@ -14,6 +14,8 @@ from pytest_l402.stack.faults import FAULTS
 
 MOCKED = ("smoke:compile", "smoke:security", "smoke:settlement", "smoke:staging", "reconcile")
 SALES = ("smoke:observability", "smoke:full-flow")
+# A payment that is slow enough to be given up; a faster one changes times only.
+VALUES = {"PaymentSlow": "PaymentSlow:900000000"}
 NEEDS = {"RollbackFailure": ("--fault", "DeployedUnhealthy")}
 
 
@@ -23,11 +25,18 @@ def takes_every_fault(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(AFFECTING, command, tuple(FAULTS))
 
 
-def outcome(run: Run, *arguments: str) -> tuple[Any, ...]:
+def outcome(run: Run, *arguments: str) -> Any:
     """What a command says: exit code, document, and the local artifact that it left."""
     told = run(*arguments, "--json")
     left = sorted(Path("output").rglob("l402-local-node-smoke-artifact.json"))
-    return told.code, told.document, [json.loads(file.read_text()) for file in left]
+    return without_times([told.code, told.document, [json.loads(file.read_text()) for file in left]])
+
+
+def without_times(value: Any) -> Any:
+    """A value without its times: a fault that changes nothing else shows nothing."""
+    if isinstance(value, dict):
+        return {key: without_times(item) for key, item in value.items() if not key.endswith("AtMs")}
+    return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
 # The smallest table and the largest in the fast tier; the gate runs every pair.
@@ -46,7 +55,7 @@ def test_just_the_faults_of_a_command_change_what_it_says(run: Run, command: str
     for fault in FAULTS:
         other = NEEDS.get(fault, ())
         before = outcome(run, command, *other) if other else without
-        if outcome(run, command, *other, "--fault", fault) != before:
+        if outcome(run, command, *other, "--fault", VALUES.get(fault, fault)) != before:
             changing.add(fault)
     assert changing == set(declared)
 
@@ -74,6 +83,8 @@ def test_the_help_names_the_faults_of_a_command_with_a_line_each(run: Run, comma
         ("smoke:compile", "DeployFailure", "it affects smoke:staging, reconcile"),
         ("smoke:staging", "NodeDegraded", "it affects smoke:full-flow"),
         ("smoke:settlement", "SettlementLost", "it affects smoke:observability, smoke:full-flow"),
+        ("smoke:full-flow", "HeartbeatStopped", "it affects what serve offers"),
+        ("smoke:compile", "HeartbeatStopped", "it affects what serve offers"),
     ],
 )
 def test_a_fault_that_cannot_change_a_command_is_refused_by_name(
@@ -86,5 +97,17 @@ def test_a_fault_that_cannot_change_a_command_is_refused_by_name(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_fault_affects_a_command() -> None:
-    assert {fault for faults in AFFECTING.values() for fault in faults} == set(FAULTS)
+@pytest.mark.parametrize("command", ["smoke:staging", "reconcile", *SALES])
+@pytest.mark.parametrize("other", [(), ("ActiveLookupFailure",)])
+def test_a_fault_of_a_rollback_is_refused_without_one_that_makes_it(
+    run: Run, tmp_path: Path, command: str, other: tuple[str, ...]
+) -> None:
+    given = [word for fault in (*other, "RollbackFailure") for word in ("--fault", fault)]
+    told = run(command, "--json", *given)
+    assert (told.code, told.document["failureCode"]) == (2, "bad_fault")
+    assert "DeployFailure" in told.document["error"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_fault_but_one_affects_a_command() -> None:
+    assert {fault for faults in AFFECTING.values() for fault in faults} == set(FAULTS) - {"HeartbeatStopped"}
