@@ -92,7 +92,5 @@ def _outcome(summary: FullFlowSummary, events: Sequence[FlowEvent]) -> Outcome:
         return Outcome(row)
     failures = [entry for event in events for entry in event.details.get("failures", ())]
     code = summary.coverage.failed_checks[0]
-    document = {"ok": False, "failureCode": code, "failures": failures} | {
-        key: value for key, value in row.items() if key != "ok"
-    }
+    document = {"ok": False, "mode": row["mode"], "failureCode": code, "failures": failures, **row}
     return Outcome(document, tuple((entry["check"], entry["reason"]) for entry in failures))
