@@ -9,9 +9,9 @@ import platform
 import re
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import (
     Distribution,
     PackageNotFoundError,
@@ -36,6 +36,7 @@ _UNCHECKED: Final = b"\1\0\0\0"
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _MOST: Final = 50
 """How many objects one role is followed through: a wrapper can declare a new one for ever."""
+_LEADING_ON: Final = (type, ModuleType, FunctionType, MethodType)
 _INSTALLED_IN: Final = ("site-packages", "dist-packages")
 
 
@@ -92,7 +93,7 @@ def _parts(role: str, player: object, holder: str | None, seen: set[int]) -> Ite
 
 def _wrapped_by(player: object) -> object:
     """What it declares; an attribute that `__getattr__` makes up for any name at all declares nothing."""
-    if getattr_static(player, "wraps", None) is None:
+    if _class_attribute(type(player), "wraps") is None and "wraps" not in _attributes(player):
         return None
     try:
         return getattr(player, "wraps", None)
@@ -113,8 +114,11 @@ def _strangers_in(role: str, player: object, holder: str) -> Iterator[Part]:
     if _is(player, type) or _is(player, ModuleType):
         return
     for name, one in _attributes(player).items():
-        if callable(getattr_static(_kind(player), name, None)):
-            continue  # told as a replaced method
+        # What Python itself brings is no stranger; a method that was replaced is told as such.
+        if type(one).__module__ == "builtins" and not isinstance(one, _LEADING_ON):
+            continue
+        if callable(_class_attribute(_kind(player), name)):
+            continue
         found = _part(role, one.__self__ if isinstance(one, MethodType) else one, holder)
         if not found.ours and found.distribution not in (_PYTHON, *_required()):
             yield found
@@ -157,7 +161,7 @@ def _replaced_in(player: object, module: str) -> Iterator[str]:
         return
     package = module.partition(".")[0]
     for name, value in _attributes(player).items():
-        if callable(value) and callable(getattr_static(type(player), name, None)):
+        if callable(value) and callable(_class_attribute(type(player), name)):
             origin = str(getattr_static(value, "__module__", None)).partition(".")[0]
             if package == pytest_l402.__name__ or origin != package:
                 yield name
@@ -169,14 +173,24 @@ def _attributes(player: object) -> dict[str, Any]:
         found = dict(object.__getattribute__(player, "__dict__"))
     except AttributeError:
         found = {}
-    for base in type(player).__mro__:
-        for name, member in vars(base).items():
-            if isinstance(member, MemberDescriptorType):
-                try:
-                    found[name] = member.__get__(player)
-                except AttributeError:  # a slot without a value
-                    continue
+    for name, slot in _slots(type(player)):
+        try:
+            found[name] = slot.__get__(player)
+        except AttributeError:  # a slot without a value
+            continue
     return found
+
+
+@lru_cache(maxsize=512)
+def _slots(kind: Hashable) -> tuple[tuple[str, MemberDescriptorType], ...]:
+    assert isinstance(kind, type)
+    members = ((name, member) for base in kind.__mro__ for name, member in vars(base).items())
+    return tuple((name, member) for name, member in members if isinstance(member, MemberDescriptorType))
+
+
+def _class_attribute(kind: type[Any], name: str) -> object:
+    """Return what a class or one of its bases has under a name, without asking any descriptor."""
+    return next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
 
 
 def _is(player: object, kind: type[Any]) -> bool:
