@@ -22,7 +22,7 @@ from importlib.metadata import (
 from inspect import getattr_static
 from pathlib import Path
 from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -173,7 +173,7 @@ def _attributes(player: object) -> dict[str, Any]:
         found = dict(object.__getattribute__(player, "__dict__"))
     except AttributeError:
         found = {}
-    for name, slot in _slots(type(player)):
+    for name, slot in _slots(cast("Hashable", type(player))):
         try:
             found[name] = slot.__get__(player)
         except AttributeError:  # a slot without a value
