@@ -16,10 +16,10 @@ _ROLLED_BACK: Final = (
     *("GatewayDown", "ChallengeFailure", "UpstreamFailure", "UpstreamDown"),
     *("PaymentFailure", "PaymentPending", "PreimageMissing", "WalletLocked"),
 )
-_DEPLOY: Final = (*_COMPILE, "ActiveLookupFailure", *_ROLLED_BACK, "RollbackFailure")
+_DEPLOY: Final = (*_COMPILE, "ActiveLookupFailure", *_ROLLED_BACK, "RollbackFailure", "PaymentSlow")
 _SALE: Final = (
     *_DEPLOY,
-    *("PaymentSlow", "ExecutorStops", "SettlementLost", "SettlementDelayed"),
+    *("ExecutorStops", "SettlementLost", "SettlementDelayed"),
     *("SettlementProofMismatch", "ProjectionStale", "ProjectionProofMismatch"),
 )
 AFFECTING: Final[dict[str, tuple[str, ...]]] = {
