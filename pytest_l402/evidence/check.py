@@ -49,17 +49,6 @@ class Violation:
     where: CleanedWhenWritten
     remedy: CleanedWhenWritten
 
-    def render(self, line: RunbookLine | None = None) -> str:
-        """Four parts, one a line: expected (and which line of the runbook says so), seen, where, do.
-
-        `line` is the catalogue's entry for `self.line`; without it only the id is shown.
-        """
-        source = line or (RunbookLine(self.line) if self.line else None)
-        expected = f"{self.expected}\n[{source}]" if source else self.expected
-        parts = [("expected", expected), ("seen", self.seen), ("where", self.where), ("do", self.remedy)]
-        body = [f"  {label:<9} {_hanging(text)}" for label, text in parts]
-        return "\n".join([f"{self.check} is violated", *body])
-
 
 @dataclass(frozen=True, slots=True)
 class MutantResult:
@@ -98,18 +87,6 @@ class CheckResult:
     def has_teeth(self) -> bool:
         """At least one mutant was tried and every one was noticed."""
         return bool(self.mutants) and not self.survivors
-
-    def render(self, line: RunbookLine | None = None) -> str:
-        """Everything that is wrong with this result, for a terminal; empty when nothing is."""
-        survived = [
-            f"{self.name} cannot be trusted\n"
-            f"  expected  it notices this altered evidence: {mutant.name}\n"
-            f"  seen      {_hanging(mutant.detail)}\n"
-            f"  where     the mutants of {self.name}\n"
-            f"  do        give it evidence on which it can fail, or sharpen it"
-            for mutant in self.survivors
-        ]
-        return "\n\n".join([*(violation.render(line) for violation in self.violations), *survived])
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +190,3 @@ def _try(check: Check, mutant: Mutant, evidence: Evidence) -> MutantResult:
     if crash is not None:
         return MutantResult(mutant.name, False, f"the check fell over instead of judging: {crash.seen}")
     return MutantResult(mutant.name, False, "survived: the check found nothing wrong with it")
-
-
-def _hanging(text: str) -> str:
-    return text.replace("\n", "\n" + " " * 12)

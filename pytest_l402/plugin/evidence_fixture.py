@@ -12,6 +12,7 @@ import pytest
 from pytest_l402.evidence import Check, Evidence, EvidenceError, Row, System, record_checks, run_check
 from pytest_l402.evidence.check import CheckResult
 from pytest_l402.evidence.system import Attached, AttachedSystem, UnusableSystemError
+from pytest_l402.evidence.telling import tell_result
 from pytest_l402.triage.diagnosis import triage, triage_records
 from pytest_l402.triage.incident import read_incident
 from pytest_l402.triage.shortfalls import shortfalls
@@ -256,7 +257,7 @@ class EvidenceCollector:
             return ""
         noun = "check does" if len(wrong) == 1 else "checks do"
         lines = self._lines or {}
-        texts = (result.render(lines.get(result.line or "")) for result in wrong)
+        texts = (tell_result(result, lines.get(result.line or "")) for result in wrong)
         return "\n\n".join([f"{self._title}: {len(wrong)} {noun} not hold", *texts])
 
     def _fail(self, problem: str) -> NoReturn:

@@ -8,6 +8,7 @@ import pytest
 from evidence_records import public_checks
 
 from pytest_l402.evidence import (
+from pytest_l402.evidence.telling import tell_result
     Check,
     Evidence,
     no_row,
@@ -37,7 +38,7 @@ HOLDING = [
 @pytest.mark.parametrize("check", HOLDING, ids=lambda check: check.name)
 def test_holds_and_notices_every_mutant(check: Check) -> None:
     result = run_check(check, EVIDENCE)
-    assert result.passed, result.render()
+    assert result.passed, tell_result(result)
     assert result.has_teeth
 
 
