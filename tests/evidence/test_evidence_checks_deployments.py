@@ -8,7 +8,6 @@ import pytest
 from evidence_records import public_checks
 
 from pytest_l402.evidence import (
-from pytest_l402.evidence.telling import tell_result
     Check,
     Evidence,
     deployment_persisted,
@@ -18,6 +17,7 @@ from pytest_l402.evidence.telling import tell_result
     reconcile_reported,
     run_check,
 )
+from pytest_l402.evidence.telling import tell_result
 from pytest_l402.stack import DeployedUnhealthy, Paywall, Stack
 
 EVENTS = tuple(f"gateway_reconcile_{name}" for name in ("health_ok", "challenge_ok", "proxy_ok", "applied"))

@@ -8,7 +8,6 @@ import pytest
 from evidence_records import public_checks
 
 from pytest_l402.evidence import (
-from pytest_l402.evidence.telling import tell_result
     Check,
     Evidence,
     no_row,
@@ -17,6 +16,7 @@ from pytest_l402.evidence.telling import tell_result
     same_in_every_row,
     some_row,
 )
+from pytest_l402.evidence.telling import tell_result
 
 EVIDENCE = Evidence(
     {
