@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from inspect import getattr_static
 from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias, TypeVar
 
 from pytest_l402.boundary.cleaning import CleanedWhenWritten
@@ -131,7 +132,7 @@ class Attached:
         self.name = type(system).__name__
         self.name = self._ask("name", lambda: getattr(system, "name", self.name))
         lacking = [
-            *(name for name in _NAMES if not self._ask(name, partial(hasattr, system, name))),
+            *(name for name in _NAMES if not self._ask(name, partial(_has, system, name))),
             *(name for name in _METHODS if not self._ask(name, partial(_has_method, system, name))),
         ]
         if not lacking:
@@ -180,6 +181,11 @@ class Attached:
         raise UnusableSystemError(
             f"system {self.name!r}: expected {expected}, saw {shown}; {remedy}"
         ) from None
+
+
+def _has(system: object, name: str) -> bool:
+    # A property is not asked for its value: to find out who plays may cost more than all the rest.
+    return getattr_static(system, name, None) is not None or hasattr(system, name)
 
 
 def _has_method(system: object, name: str) -> bool:
