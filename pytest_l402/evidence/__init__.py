@@ -65,6 +65,7 @@ from pytest_l402.evidence.checks.reuse import (
 )
 from pytest_l402.evidence.mutants import Mutant
 from pytest_l402.evidence.parts import Part, own_digest, parts_of
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.system import System
 from pytest_l402.evidence.tables import Evidence, EvidenceError, Row
 
@@ -84,6 +85,7 @@ __all__ = [
     "denial_recorded",
     "denied_before_payment",
     "deployment_persisted",
+    "described",
     "events_persisted",
     "forgeries_refused",
     "found_in_logs",

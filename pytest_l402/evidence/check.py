@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from pytest_l402.boundary.cleaning import CleanedWhenWritten
 from pytest_l402.evidence.mutants import Mutant
+from pytest_l402.evidence.recipe import Recipe
 from pytest_l402.evidence.tables import Evidence
 
 
@@ -64,7 +65,8 @@ class CheckResult:
     """What one check said about one run: the runbook line's id, the rows it looked at, violations, mutants.
 
     `mutants` is empty when teeth were not asked for, and when the check was violated: a mutant of evidence
-    that is already wrong proves nothing.
+    that is already wrong proves nothing. `tables` are those whose rows were counted, `moment` names the state
+    of the evidence that was judged, and `recipe` says how to build the check again, where it can be told.
     """
 
     name: CleanedWhenWritten
@@ -72,6 +74,9 @@ class CheckResult:
     rows: int
     violations: tuple[Violation, ...]
     mutants: tuple[MutantResult, ...]
+    tables: tuple[str, ...] = ()
+    recipe: Recipe | None = None
+    moment: str = ""
 
     @property
     def survivors(self) -> tuple[MutantResult, ...]:
@@ -98,10 +103,22 @@ class Check:
     mutants: tuple[Mutant, ...] = field(repr=False)
     tables: tuple[str, ...]
     line: str | None = None
+    described: tuple[Recipe, Check] | None = field(default=None, repr=False, compare=False)
 
     def proves(self, line: str) -> Check:
         """The same check, tied to the runbook line with this id."""
         return replace(self, line=line)
+
+    def made_by(self, recipe: Recipe) -> Check:
+        """The same check, which can tell how it was built."""
+        return replace(self, described=(recipe, self))
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """How it was built; None if that cannot be told, or if it was altered since."""
+        if self.described is None or replace(self.described[1], line=self.line) != self:
+            return None
+        return self.described[0]
 
 
 def run_check(check: Check, evidence: Evidence, teeth: bool = True) -> CheckResult:
@@ -135,6 +152,8 @@ def run_check(check: Check, evidence: Evidence, teeth: bool = True) -> CheckResu
         mutants=tuple(_try(check, mutant, evidence) for mutant in check.mutants)
         if teeth and not findings
         else (),
+        tables=check.tables,
+        recipe=check.recipe,
     )
 
 

@@ -18,6 +18,7 @@ from pytest_l402.evidence.checks.selecting import (
     shown,
 )
 from pytest_l402.evidence.mutants import Mutant, drop_key, null_value, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence
 
 SUMMARY_TABLE = "reconcile_summary"
@@ -28,6 +29,7 @@ _WRITER = "mend the row's writer"
 _LOOK_AT_EVENTS = "read gateway_events of this request in order: the last one says which step failed, and why"
 
 
+@described
 def reconcile_reported(request_id: str, **fields: Any) -> Check:
     """The reconcile's JSON has the four documented keys, a real configHash, and these values (section 2).
 
@@ -62,6 +64,7 @@ def reconcile_reported(request_id: str, **fields: Any) -> Check:
     return Check(f"reconcile_reported({request_id})", judge, tuple(mutants), (SUMMARY_TABLE, "deployments"))
 
 
+@described
 def deployment_persisted(request_id: str, status: str, *, rolled_back: bool = False) -> Check:
     """The deployment's history ends in this status, pending row kept, correlated, hosted-node (section 3).
 
@@ -116,6 +119,7 @@ def deployment_persisted(request_id: str, status: str, *, rolled_back: bool = Fa
     return Check(f"deployment_persisted({request_id}, {status})", judge, tuple(mutants), ("deployments",))
 
 
+@described
 def events_persisted(request_id: str, *event_types: str) -> Check:
     """Exactly these gateway events were appended, in order, with the ids of the deployment (section 3)."""
     if not event_types:
@@ -156,6 +160,7 @@ def events_persisted(request_id: str, *event_types: str) -> Check:
     return Check(f"events_persisted({request_id})", judge, mutants, ("gateway_events", "deployments"))
 
 
+@described
 def gateway_challenged(request_id: str, price_msats: int) -> Check:
     """The probe was answered 402 with a challenge for exactly the configured price, msats (section 5)."""
     where = {"requestId": request_id, "challenge": "issued", "quotedMsats": price_msats}
@@ -178,6 +183,7 @@ def gateway_challenged(request_id: str, price_msats: int) -> Check:
     return Check(f"gateway_challenged({request_id}, {price_msats} msats)", judge, mutants, ("exchanges",))
 
 
+@described
 def gateway_delivered(request_id: str) -> Check:
     """The probe with a paid credential was let through and the upstream answered 2xx (section 5)."""
     where = {"requestId": request_id, "credential": "accepted"}

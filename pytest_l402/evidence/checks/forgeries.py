@@ -16,6 +16,7 @@ from pytest_l402.evidence.checks.selecting import (
     shown,
 )
 from pytest_l402.evidence.mutants import remove_rows, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence
 
 _REMEDY = (
@@ -24,6 +25,7 @@ _REMEDY = (
 )
 
 
+@described
 def forgeries_refused(genuine: Bought, *forged: Bought) -> Check:
     """The genuine credential was delivered; every forged one was refused, unforwarded and unsettled.
 

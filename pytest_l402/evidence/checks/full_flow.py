@@ -26,6 +26,7 @@ from pytest_l402.evidence.checks.selecting import (
     told,
 )
 from pytest_l402.evidence.mutants import Mutant, drop_key, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 
 _SUMMARY = ("flow_summary",)
@@ -34,6 +35,7 @@ _AGAIN = "run the full flow again into an empty folder; the failing stage is in 
 _ONE_SUMMARY = ("one summary.json", _AGAIN)
 
 
+@described
 def summary_ok() -> Check:
     """`summary.json` decodes, does not contradict itself, and says ok=true (section 1)."""
 
@@ -57,6 +59,7 @@ def summary_ok() -> Check:
     return Check("summary_ok()", judge, mutants, _SUMMARY)
 
 
+@described
 def probes_ok() -> Check:
     """Challenge, proxy and health probe succeeded, by summary and by event (section 1)."""
     flags = ("challengeOk", "proxyOk", "healthOk")
@@ -85,6 +88,7 @@ def probes_ok() -> Check:
     return Check("probes_ok()", judge, tuple(mutants), _BOTH)
 
 
+@described
 def paid_and_denied_present() -> Check:
     """A paid and a policy-denied request are in the summary, and the records know both (section 1)."""
 
@@ -121,6 +125,7 @@ def paid_and_denied_present() -> Check:
     return Check("paid_and_denied_present()", judge, mutants, ("flow_summary", "records"))
 
 
+@described
 def parity_keys_present() -> Check:
     """The summary lists every parity key as hosted, and hosted records have a value for each (section 1)."""
 
@@ -148,6 +153,7 @@ def parity_keys_present() -> Check:
     return Check("parity_keys_present()", judge, tuple(mutants), ("flow_summary", "records"))
 
 
+@described
 def artifacts_written() -> Check:
     """`events.jsonl` has every stage once, in order; `summary.json` names both files (section 1)."""
 

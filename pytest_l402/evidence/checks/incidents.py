@@ -22,6 +22,7 @@ from pytest_l402.evidence.checks.selecting import (
     with_records,
 )
 from pytest_l402.evidence.mutants import Mutant, insert_row, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 from pytest_l402.triage.diagnosis import Diagnosis, triage
 from pytest_l402.triage.rules import Domain
@@ -29,6 +30,7 @@ from pytest_l402.triage.rules import Domain
 _READ_SIDE = ("settlement", "ui")
 
 
+@described
 def triaged_as(
     purchase: Bought,
     domain: str,
@@ -65,6 +67,7 @@ def triaged_as(
     return Check(f"triaged_as({request_id}, {wanted})", judge, tuple(mutants), ("records",))
 
 
+@described
 def recovered(purchase: Bought) -> Check:
     """A request made after the fault is healthy, and was paid now or earlier (sections 5, 6)."""
     request_id = request_id_of(purchase)
@@ -76,6 +79,7 @@ def recovered(purchase: Bought) -> Check:
     return Check(f"recovered({request_id})", judge, mutants, ("records",))
 
 
+@described
 def success_despite(purchase: Bought, **fields: Any) -> Check:
     """A record of the request has these values, and it is a paid success nevertheless (section 6)."""
     request_id = request_id_of(purchase)
@@ -107,6 +111,7 @@ def success_despite(purchase: Bought, **fields: Any) -> Check:
     return Check(f"success_despite({request_id}, {wanted})", judge, mutants, ("records",))
 
 
+@described
 def steady_state_restored() -> Check:
     """Every probe that was taken before the procedure was taken after it as well, and all of them are ok."""
 

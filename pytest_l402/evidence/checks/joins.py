@@ -24,11 +24,13 @@ from pytest_l402.evidence.checks.selecting import (
     told,
 )
 from pytest_l402.evidence.mutants import Mutant, change_proof, insert_row, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 
 _MIXED_UP = "find out which plane took the value from another request: read both logs by oa_req=<request id>"
 
 
+@described
 def response_header_joins(purchase: Bought) -> Check:
     """The `x-oa-request-id` of every answer finds a gateway log line by `oa_req=<id>` (join 1)."""
     request_id = request_id_of(purchase)
@@ -66,6 +68,7 @@ def response_header_joins(purchase: Bought) -> Check:
     return Check(f"response_header_joins({request_id})", judge, mutants, tables)
 
 
+@described
 def found_in_logs(purchase: Bought, plane: str | None = None) -> Check:
     """The request id finds a log line by `oa_req=<id>`, of this plane if one is given (section 5)."""
     request_id = request_id_of(purchase)
@@ -86,6 +89,7 @@ def found_in_logs(purchase: Bought, plane: str | None = None) -> Check:
     return Check(name, judge, mutants, ("logs",))
 
 
+@described
 def task_settlement_join(purchase: Bought) -> Check:
     """`requestId`, `taskId` and `paywallId` join task, settlement row and settlement record (join 2)."""
     request_id = request_id_of(purchase)
@@ -121,6 +125,7 @@ def task_settlement_join(purchase: Bought) -> Check:
     return Check(f"task_settlement_join({request_id})", judge, mutants, ("tasks", "settlements", "records"))
 
 
+@described
 def proof_join(purchase: Bought) -> Check:
     """The settlement's `paymentProofRef` is that of the wallet, of gateway and settlement records (join 3).
 
@@ -161,6 +166,7 @@ def proof_join(purchase: Bought) -> Check:
     return Check(f"proof_join({request_id})", judge, mutants, ("settlements", "records", "payments"))
 
 
+@described
 def ui_join(purchase: Bought) -> Check:
     """The ui's record and the projection carry the settlement's request, task and proof (join 5)."""
     request_id = request_id_of(purchase)
@@ -189,6 +195,7 @@ def ui_join(purchase: Bought) -> Check:
     return Check(f"ui_join({request_id})", judge, mutants, ("records", "projection"))
 
 
+@described
 def proof_absent(purchase: Bought, plane: str = "settlement") -> Check:
     """The request was paid, and no platform record of this plane names that proof (section 5)."""
     request_id = request_id_of(purchase)
@@ -227,6 +234,7 @@ def proof_absent(purchase: Bought, plane: str = "settlement") -> Check:
     return Check(f"proof_absent({request_id}, {plane})", judge, mutants, ("records",))
 
 
+@described
 def proof_differs(purchase: Bought, left: str = "gateway", right: str = "settlement") -> Check:
     """Two planes of the platform name different proofs for the request (section 5)."""
     request_id = request_id_of(purchase)

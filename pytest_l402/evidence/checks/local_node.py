@@ -27,6 +27,7 @@ from pytest_l402.evidence.checks.selecting import (
     with_records,
 )
 from pytest_l402.evidence.mutants import Mutant, change_proof, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 from pytest_l402.triage.correlation import flow_request_ids
 
@@ -37,6 +38,7 @@ _ARTIFACT_REMEDY = (
 _OTHER_RUN = "the artifact is of another run or session: compare generatedAtMs with the presence rows"
 
 
+@described
 def artifact_shows(purchase: Bought, *, flow: str | None = None, task_status: str | None = None) -> Check:
     """The local artifact has the purchase, as this kind of flow and with this task status (sections 2 and 6).
 
@@ -69,6 +71,7 @@ def artifact_shows(purchase: Bought, *, flow: str | None = None, task_status: st
     return Check(name, judge, tuple(mutants), ("local_artifact", "records"))
 
 
+@described
 def artifact_lacks(purchase: Bought) -> Check:
     """The control plane has a task for the purchase, and the local artifact has no flow of it (section 6)."""
     request_id = request_id_of(purchase)
@@ -96,6 +99,7 @@ def artifact_lacks(purchase: Bought) -> Check:
     return Check(f"artifact_lacks({request_id})", judge, mutants, ("tasks",))
 
 
+@described
 def local_artifact_join(purchase: Bought) -> Check:
     """`desktopSessionId`, `taskId`, `requestId` join the artifact with records and presence (join 4)."""
     request_id = request_id_of(purchase)
@@ -136,6 +140,7 @@ def local_artifact_join(purchase: Bought) -> Check:
     return Check(f"local_artifact_join({request_id})", judge, mutants, tables)
 
 
+@described
 def local_parity() -> Check:
     """Local artifact and hosted records tell of the same payments, by key and by value (section 2)."""
 
@@ -167,6 +172,7 @@ def local_parity() -> Check:
     return Check("local_parity()", judge, mutants, ("local_artifact", "records"))
 
 
+@described
 def reference_artifact_holds() -> Check:
     """A local artifact, historical or of this run, is well-formed evidence, and no more (section 2).
 

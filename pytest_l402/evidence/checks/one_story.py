@@ -10,6 +10,7 @@ from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.full_flow import denial_of
 from pytest_l402.evidence.checks.selecting import at, derived, listed, other_value, reach, rows, shown, told
 from pytest_l402.evidence.mutants import Mutant, change_proof, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 
 _PAID = ("settlementId", "taskId", "routeId", "amountMsats", "paymentProofRef")
@@ -28,6 +29,7 @@ _REMEDY = (
 )
 
 
+@described
 def one_story() -> Check:
     """events.jsonl, summary.json, records and settlement store tell one story, by value (section 1)."""
 

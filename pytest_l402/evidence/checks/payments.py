@@ -20,6 +20,7 @@ from pytest_l402.evidence.checks.selecting import (
     shown,
 )
 from pytest_l402.evidence.mutants import Mutant, duplicate_row, holds, insert_row, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 
 MOVED = ("succeeded", "pending")
@@ -27,6 +28,7 @@ MOVED = ("succeeded", "pending")
 _FORGED_HASH = "f" * 64
 
 
+@described
 def paid_exactly_once(purchase: Bought) -> Check:
     """The wallet paid this payment hash (or this purchase's) once, and the store settled it at most once."""
     payment_hash = payment_hash_of(purchase)
@@ -77,6 +79,7 @@ def paid_exactly_once(purchase: Bought) -> Check:
     return Check(name, judge, mutants, ("payments",))
 
 
+@described
 def paid_nothing(*purchases: Bought) -> Check:
     """For these requests no money moved and nothing was settled, by wallet, store and records alike."""
     ids = request_ids_of("paid_nothing", purchases)
@@ -90,6 +93,7 @@ def paid_nothing(*purchases: Bought) -> Check:
     return Check(f"paid_nothing({', '.join(ids)})", judge, tuple(mutants), ("records",))
 
 
+@described
 def denied_before_payment(purchase: Bought, code: str | None = None) -> Check:
     """The control plane denied the request (with `code`, if given), and nothing reached wallet or store."""
     request_id = request_id_of(purchase)
@@ -114,6 +118,7 @@ def denied_before_payment(purchase: Bought, code: str | None = None) -> Check:
     return Check(name, judge, mutants, ("records",))
 
 
+@described
 def nothing_reached(*tables: str, request_id: Bought) -> Check:
     """No row of these tables names the request, which the records do name."""
     if not tables:
@@ -133,6 +138,7 @@ def nothing_reached(*tables: str, request_id: Bought) -> Check:
     return Check(f"nothing_reached({', '.join(tables)}, {wanted})", judge, mutants, ("records",))
 
 
+@described
 def payments_agree() -> Check:
     """Wallet payments, settled invoices and settlements are the same payments, msat for msat."""
     tables = ("payments", "invoices", "settlements")

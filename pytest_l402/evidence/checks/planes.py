@@ -22,6 +22,7 @@ from pytest_l402.evidence.checks.selecting import (
     shown,
 )
 from pytest_l402.evidence.mutants import Mutant, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 
 _FORGED = "lightning_preimage:" + "f" * 24
@@ -37,6 +38,7 @@ def record_checks() -> tuple[Check, ...]:
     return (records_complete(), planes_agree())
 
 
+@described
 def planes_agree() -> Check:
     """Of every payment that a record names, planes, store and wallet name one proof and one amount (msats).
 

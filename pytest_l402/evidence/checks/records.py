@@ -23,11 +23,13 @@ from pytest_l402.evidence.checks.selecting import (
     shown,
 )
 from pytest_l402.evidence.mutants import Mutant, drop_key, holds, insert_row, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 
 _EMITTER = "mend the emitter of this record: all 19 keys, null where unknown, values as listed"
 
 
+@described
 def records_complete() -> Check:
     """Every record carries all 19 keys with values the contract accepts (runbook: Observability Contract)."""
 
@@ -43,6 +45,7 @@ def records_complete() -> Check:
     return Check("records_complete()", judge, (*dropped, *wrong), ("records",))
 
 
+@described
 def values_listed() -> Check:
     """Executor, plane, path, wallet, node and runtime hold only values that the contract lists."""
 
@@ -53,11 +56,13 @@ def values_listed() -> Check:
     return Check("values_listed()", judge, mutants, ("records",))
 
 
+@described
 def some_record(**fields: Any) -> Check:
     """At least one record has all these values (camelCase keys). Raises `ValueError` for an unknown key."""
     return _some_record(f"some_record({_arguments(fields)})", fields)
 
 
+@described
 def no_record(**fields: Any) -> Check:
     """No record has all these values (camelCase keys). Raises `ValueError` for an unknown key or for none."""
     _expect_fields("no_record", fields)
@@ -77,6 +82,7 @@ def no_record(**fields: Any) -> Check:
     return Check(f"no_record({_arguments(fields)})", judge, mutants, ("records",))
 
 
+@described
 def denial_recorded(
     purchase: Bought, code: str, *, plane: str = "control", executor: str = "system"
 ) -> Check:
@@ -86,6 +92,7 @@ def denial_recorded(
     return _some_record(f"denial_recorded({request_id}, {code}, {plane}/{executor})", fields)
 
 
+@described
 def same_value(field: str, *purchases: Bought, plane: str | None = None) -> Check:
     """One and the same value of a record's key in all these requests, on one plane or on all of them.
 

@@ -8,9 +8,11 @@ from typing import Any, Final
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import at, listed, other_value, others, reach, rows, shown
 from pytest_l402.evidence.mutants import Mutant, drop_key, duplicate_row, insert_row, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 
 
+@described
 def result_shows(table: str, **fields: Any) -> Check:
     """The one row of a result table has these values; `__` in a name reaches into it.
 
@@ -42,6 +44,7 @@ def result_shows(table: str, **fields: Any) -> Check:
     return Check(f"result_shows({table}: {', '.join(wanted)})", judge, tuple(mutants), (table,))
 
 
+@described
 def same_in_every_row(table: str, *keys: str, at_least: int = 2) -> Check:
     """Every row of a table has one and the same value of each key, and there are `at_least` rows."""
     if not keys or at_least < 2:
@@ -67,6 +70,7 @@ def same_in_every_row(table: str, *keys: str, at_least: int = 2) -> Check:
     return Check(f"same_in_every_row({table}: {', '.join(keys)})", judge, tuple(mutants), (table,))
 
 
+@described
 def some_row(table: str, **fields: Any) -> Check:
     """At least one row of a table has all these values. Raises `ValueError` without fields."""
     if not fields:
@@ -81,6 +85,7 @@ def some_row(table: str, **fields: Any) -> Check:
     return Check(f"some_row({table}: {', '.join(map(shown, fields.values()))})", judge, mutants, (table,))
 
 
+@described
 def no_row(table: str, witness: str, **fields: Any) -> Check:
     """No row of a table has all these values, while the table `witness` shows that something was recorded."""
     if not fields:

@@ -34,9 +34,11 @@ from pytest_l402.evidence.mutants import (
     remove_rows,
     set_value,
 )
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 
 
+@described
 def cached_request(first: Bought, second: Bought) -> Check:
     """The second request was delivered for the first one's payment, without invoice or settlement."""
     one, two = request_id_of(first), request_id_of(second)
@@ -84,6 +86,7 @@ def cached_request(first: Bought, second: Bought) -> Check:
     return Check(f"cached_request({one}, {two})", judge, mutants, ("records", "exchanges", "settlements"))
 
 
+@described
 def not_reused(first: Bought, second: Bought) -> Check:
     """The first credential was no longer good: the second request was delivered for a payment of its own."""
     one, two = request_id_of(first), request_id_of(second)
@@ -120,6 +123,7 @@ def not_reused(first: Bought, second: Bought) -> Check:
     return Check(f"not_reused({one}, {two})", judge, mutants, ("exchanges", "settlements"))
 
 
+@described
 def no_second_payment(first: Bought, second: Bought) -> Check:
     """Told 401 for the first purchase's credential, the buyer did not pay again: not for the second request,
     nor in another one for what that paywall sells.
@@ -155,6 +159,7 @@ def no_second_payment(first: Bought, second: Bought) -> Check:
     return Check(f"no_second_payment({one}, {two})", judge, mutants, ("exchanges", "settlements"))
 
 
+@described
 def idempotent_replay(purchase: Bought) -> Check:
     """A purchase's (or payment hash's) settlement was observed again, and none added (section 3)."""
     payment_hash = payment_hash_of(purchase) or ""
@@ -214,6 +219,7 @@ def idempotent_replay(purchase: Bought) -> Check:
     return Check(f"idempotent_replay({short(payment_hash)})", judge, mutants, ("settlements", "records"))
 
 
+@described
 def settlement_conflict(settlement_id: str, field: str) -> Check:
     """The store refused an event that contradicts this settlement in this field, and kept what it had."""
     where = {"settlementId": settlement_id, "field": field}
