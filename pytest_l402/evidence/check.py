@@ -27,13 +27,27 @@ class RunbookLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """What a finding is about: a table and, where it is about one, a field, a request, rows (from 0)."""
+
+    table: str
+    field: str | None = None
+    request: str | None = None
+    rows: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """What a judge saw that ought not to be: expected, seen, where in the evidence, what to do."""
+    """What a judge saw that ought not to be: expected, seen, where in the evidence, what to do.
+
+    `about` says the same of it in a form that can be compared; empty if the judge does not say.
+    """
 
     expected: str
     seen: str
     where: str
     remedy: str
+    about: tuple[Subject, ...] = ()
 
 
 Judge: TypeAlias = Callable[[Evidence], Iterable[Finding]]
@@ -49,6 +63,7 @@ class Violation:
     seen: CleanedWhenWritten
     where: CleanedWhenWritten
     remedy: CleanedWhenWritten
+    about: tuple[Subject, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +162,8 @@ def run_check(check: Check, evidence: Evidence, teeth: bool = True) -> CheckResu
         line=check.line,
         rows=sum(len(evidence.table(table)) for table in check.tables),
         violations=tuple(
-            Violation(check.name, check.line, f.expected, f.seen, f.where, f.remedy) for f in findings
+            Violation(check.name, check.line, f.expected, f.seen, f.where, f.remedy, f.about)
+            for f in findings
         ),
         mutants=tuple(_try(check, mutant, evidence) for mutant in check.mutants)
         if teeth and not findings
