@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 RESULT_PROPERTY: Final = "l402_result"
 """The report property that names the node's result file, below the run folder, and its SHA-256."""
 
-RESULT_FILE: Final = "node.json"
-
 NAME: Final = "pytest_l402_nodes"
 
 ARTIFACTS: Final = "artifacts"
@@ -159,8 +157,8 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     """Write the item's evidence and what was said of it; return what the result property is to hold."""
     from pytest_l402.boundary import write_whole
     from pytest_l402.evidence.tables import Evidence, write_evidence
-    from pytest_l402.signoff.manifest import file_digest
-    from pytest_l402.signoff.results import NodeResult, NotedShortfall, RecordedFile
+    from pytest_l402.signoff.manifest import contents, file_digest, is_text
+    from pytest_l402.signoff.results import RESULT_FILE, NodeResult, NotedShortfall, RecordedFile
 
     run: Run = item.config.stash[RUN]
     relative = node_folder(item, mark)
@@ -168,7 +166,8 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     collector = item.stash.get(COLLECTOR, None)
     evidence = Evidence() if collector is None else collector.final()
     digests = {file.path: (file.sha256, file.bytes) for file in write_evidence(evidence, folder)}
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RESULT_FILE)
+    # A name that is no text cannot stand in a document: the run is refused for it (`find_evidence_faults`).
+    files = [folder / name for name in contents(folder).files if name != RESULT_FILE and is_text(name)]
     attempts = _attempts(item)
     result = NodeResult(
         nodeid=item.nodeid,

@@ -86,7 +86,7 @@ def build_document(
         kind=DocumentKind.of(sign_off.verdict),
         signature="UNSIGNED",
         run=_run(sign_off.facts),
-        systems=_systems([node for outcome in judged for node in outcome.nodes]),
+        systems=system_entries([node for outcome in judged for node in outcome.nodes]),
         project=project,
         catalogue=_entry(
             CatalogueEntry,
@@ -169,7 +169,7 @@ def _from_version_1(value: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _systems(nodes: Sequence[NodeResult]) -> tuple[SystemEntry, ...]:
+def system_entries(nodes: Sequence[NodeResult]) -> tuple[SystemEntry, ...]:
     """Every system that was attached, once for each state and each set of laws, with its parts by tests."""
     attached: dict[object, list[AttachedSystem]] = {}
     for system in (system for node in nodes for system in node.systems):
@@ -216,6 +216,10 @@ def _run(facts: RunFacts) -> RunEntry:
 
 def _rehearsal(outcome: RehearsalJudgement, catalogue: Catalogue) -> RehearsalEntry:
     waived_lines = {reason.line for reason in outcome.reasons if reason.waiver is not None}
+
+    def cite(line_id: str) -> object:
+        return catalogue.line(outcome.rehearsal.runbook, line_id) or RunbookLine(line_id)
+
     return _entry(
         RehearsalEntry,
         outcome.rehearsal,
@@ -223,7 +227,7 @@ def _rehearsal(outcome: RehearsalJudgement, catalogue: Catalogue) -> RehearsalEn
         state=outcome.state,
         reasons=outcome.reasons,
         lines=tuple(_line(proof, proof.line.id in waived_lines) for proof in outcome.lines),
-        nodes=tuple(_node(node, outcome.rehearsal.runbook, catalogue) for node in outcome.nodes),
+        nodes=tuple(node_entry(node, cite) for node in outcome.nodes),
     )
 
 
@@ -233,10 +237,8 @@ def _line(proof: LineProof, waived: bool) -> LineEntry:
     return _entry(LineEntry, proof.line, state=state, proven_by=proof.proven_by)
 
 
-def _node(node: NodeResult, runbook: str, catalogue: Catalogue) -> NodeEntry:
-    def cite(line_id: str) -> object:
-        return catalogue.line(runbook, line_id) or RunbookLine(line_id)
-
+def node_entry(node: NodeResult, cite: Callable[[str], object]) -> NodeEntry:
+    """Return what the document says of one node; `cite` gives the line of the runbook with an id."""
     return _entry(
         NodeEntry,
         node,

@@ -59,7 +59,7 @@ class LineState(StrEnum):
 
 def _inside(path: str) -> str:
     parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\\" in path:
+    if not parts or path.startswith("/") or ".." in parts or "\0" in path:
         raise ValueError("expected a path below the run folder")
     return path
 

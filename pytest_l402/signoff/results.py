@@ -20,6 +20,9 @@ from pytest_l402.evidence.system import AttachedSystem
 PHASES: Final = ("setup", "call", "teardown")
 """The phases that a node must have passed, each exactly once."""
 
+RESULT_FILE: Final = "node.json"
+"""The file in the evidence of a node that holds its result."""
+
 
 class ResultError(ValueError):
     """A serialised result does not have the form that `to_json` writes."""
