@@ -1,0 +1,195 @@
+"""Decides which fields the rows of a table have and what each can hold: by contract, by system, by rows."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+from pytest_l402.contract.departures import departures_of
+from pytest_l402.contract.rows import Row
+from pytest_l402.contract.scalars import Words
+from pytest_l402.contract.tables import ROW_FORMS, TableRow
+
+Form: TypeAlias = type[Any]
+"""A pydantic model, a TypedDict or another class whose annotated names are the keys of a row."""
+
+Declared: TypeAlias = Mapping[str, tuple[Form, ...]]
+"""What attached systems say of their tables."""
+
+_KINDS: Final = {bool: "true or false", int: "an integer", float: "a number", str: "text", dict: "an object"}
+
+
+class TableFields:
+    """The fields of one table: those of its forms, and those that its rows have.
+
+    A form of an attached system is believed before that of the contract, key by key. What a row holds can be
+    held, whatever a form says.
+    """
+
+    def __init__(self, table: str, rows: Iterable[Row], declared: Declared) -> None:
+        self._forms = [_annotations(form) for form in declared.get(table, ())]
+        self._by_contract = _annotations(ROW_FORMS[table]) if table in ROW_FORMS else {}
+        self._rows = tuple(rows)
+        self._paths: set[str] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._rows or self._forms or self._by_contract)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The keys that a row can have, those of the forms first."""
+        found = [*(key for form in (*self._forms, self._by_contract) for key in form)]
+        return tuple(dict.fromkeys([*found, *(key for row in self._rows for key in row)]))
+
+    def has(self, path: str) -> bool:
+        """Whether a dotted path leads to a field, of a row that is there or of a form."""
+        key, _, rest = path.partition(".")
+        told = self._told(key)
+        if told and (not rest or any(_leads(annotation, rest) for annotation in told)):
+            return True
+        return path in self._known_paths()
+
+    def unknown_in(self, row: Row) -> str | None:
+        """The first path of a row that no other row and no form has."""
+        return next((path for path in _paths(row) if not self.has(path)), None)
+
+    def seen(self, path: str) -> list[Any]:
+        """The values that the rows hold there."""
+        return [value for row in self._rows for value in _values(row, path.split("."))]
+
+    def misfit(self, path: str, value: Any) -> str | None:
+        """What the field can hold, if that is not the value."""
+        seen = self.seen(path)
+        if any(type(one) is type(value) and one == value for one in seen):
+            return None
+        if told := self._told(path):
+            misfits = [_misfit(annotation, value) for annotation in told]
+            return None if None in misfits else misfits[0]
+        kinds = {type(one) for one in seen if one is not None}
+        if value is None or not kinds or type(value) in kinds:
+            return None
+        return " or ".join(sorted(_KINDS.get(kind, "a list") for kind in kinds)) + ", as every row has"
+
+    def words(self, path: str) -> list[str]:
+        """The texts that the field is known to hold, by form or by row."""
+        told = [word for annotation in self._told(path) for word in _words(annotation)]
+        return list(dict.fromkeys([*told, *(value for value in self.seen(path) if isinstance(value, str))]))
+
+    def is_open(self, path: str) -> bool:
+        """Whether the field can hold any text, so that one that is spelled wrongly is text as well."""
+        return not any(_words(annotation) for annotation in self._told(path))
+
+    def _told(self, key: str) -> list[Any]:
+        own = [form[key] for form in self._forms if key in form]
+        return own or [form[key] for form in (self._by_contract,) if key in form]
+
+    def _known_paths(self) -> set[str]:
+        if self._paths is None:
+            self._paths = {path for row in self._rows for path in _paths(row)}
+        return self._paths
+
+
+@cache
+def _annotations(form: Form) -> Mapping[str, Any]:
+    if issubclass(form, BaseModel):
+        fields = form.model_fields
+        return {
+            str(field.alias or name): Annotated[(field.annotation, *field.metadata)]  # type: ignore[return-value]
+            if field.metadata
+            else field.annotation
+            for name, field in fields.items()
+        }
+    hints = get_type_hints(form, include_extras=True)
+    return {to_camel(name): hint for name, hint in hints.items()} if issubclass(form, TableRow) else hints
+
+
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {}
+
+
+def _misfit(annotation: Any, value: Any) -> str | None:
+    """What an annotation expects, if a value of JSON is something else; nothing is coerced."""
+    words = [marker for part in _parts(annotation) for marker in _markers(part, Words)]
+    if isinstance(value, str) and words and not any(_is_word(marker, value) for marker in words):
+        return "a word that a plane says"
+    adapter = _ADAPTERS.get(repr(annotation)) or _ADAPTERS.setdefault(
+        repr(annotation), TypeAdapter(annotation)
+    )
+    try:
+        taken = adapter.validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        expected = (item.expected.removeprefix("Input should be ") for item in departures_of(error))
+        return " or ".join(dict.fromkeys(expected))
+    plain = taken.value if isinstance(taken, Enum) else taken
+    scalar = isinstance(value, bool | int | float | str)
+    # A contract may take 1.0 for the integer 1; a row never equals it.
+    return None if not scalar or type(plain) is type(value) else _KINDS.get(type(plain), "another type")
+
+
+def _is_word(marker: Words, value: str) -> bool:
+    return value in marker.words or re.fullmatch(marker.pattern, value) is not None
+
+
+def _markers(part: Any, kind: type[Any]) -> list[Any]:
+    return [extra for extra in get_args(part)[1:] if isinstance(extra, kind)] if _is_annotated(part) else []
+
+
+def _is_annotated(part: Any) -> bool:
+    return get_origin(part) is Annotated
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    if get_origin(annotation) is not Literal:
+        for part in get_args(annotation):
+            yield from _parts(part)
+
+
+def _words(annotation: Any) -> Iterator[str]:
+    for part in _parts(annotation):
+        if get_origin(part) is Literal:
+            yield from (word for word in get_args(part) if isinstance(word, str))
+        elif isinstance(part, type) and issubclass(part, Enum):
+            yield from (member.value for member in part if isinstance(member.value, str))
+        for marker in _markers(part, Words):
+            yield from marker.words
+
+
+def _leads(annotation: Any, path: str) -> bool:
+    """Whether a dotted path leads to a field of a model, or into an object of which nothing is told."""
+    key, _, rest = path.partition(".")
+    for part in _parts(annotation):
+        if part is dict or part is Any:
+            return True
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            inner = _annotations(part)
+            if key in inner and (not rest or _leads(inner[key], rest)):
+                return True
+    return False
+
+
+def _paths(value: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield f"{prefix}{key}"
+            if isinstance(item, Mapping | list | tuple):
+                yield from _paths(item, f"{prefix}{key}.")
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _paths(item, prefix)
+
+
+def _values(value: Any, steps: list[str]) -> Iterator[Any]:
+    if isinstance(value, list | tuple) and steps:
+        for item in value:
+            yield from _values(item, steps)
+    elif not steps:
+        yield value
+    elif isinstance(value, Mapping) and steps[0] in value:
+        yield from _values(value[steps[0]], steps[1:])
