@@ -10,6 +10,7 @@ from typing import TypeAlias
 from pytest_l402.boundary.cleaning import CleanedWhenWritten
 from pytest_l402.evidence.mutants import Mutant
 from pytest_l402.evidence.recipe import Recipe
+from pytest_l402.evidence.spelling import Named, vocabulary_of
 from pytest_l402.evidence.tables import Evidence
 
 
@@ -111,7 +112,10 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A pure function from evidence to findings, the mutants it must notice, the tables it needs."""
+    """A pure function from evidence to findings, the mutants it must notice, the tables it needs.
+
+    `named` is what it was told to look for; names and values that no evidence can have are refused.
+    """
 
     name: str
     judge: Judge = field(repr=False)
@@ -119,6 +123,7 @@ class Check:
     tables: tuple[str, ...]
     line: str | None = None
     described: tuple[Recipe, Check] | None = field(default=None, repr=False, compare=False)
+    named: tuple[Named, ...] = field(default=(), repr=False, compare=False)
 
     def proves(self, line: str) -> Check:
         """The same check, tied to the runbook line with this id."""
@@ -139,11 +144,13 @@ class Check:
 def run_check(check: Check, evidence: Evidence, teeth: bool = True) -> CheckResult:
     """Judge the evidence, then every mutant of it.
 
-    A table of `check.tables` without rows is a violation, and so is a check that names no table or, when
-    teeth are asked for, no mutant. A judge that raises is a violation on the evidence and lets the mutant
-    survive; nothing is raised from here.
+    A name or a value that no evidence can have is a violation, and so is a table of `check.tables` without
+    rows, a check that names no table or, when teeth are asked for, no mutant. A judge that raises is a
+    violation on the evidence and lets the mutant survive; nothing is raised from here.
     """
-    findings = _emptiness(check, evidence)
+    vocabulary = vocabulary_of(evidence)
+    misspelt = vocabulary.misspelt(check.name, check.tables, check.named)
+    findings = [Finding(*each) for each in misspelt] or _emptiness(check, evidence)
     if not findings:
         findings, crash = _judge(check, evidence)
         if crash is not None:
@@ -219,6 +226,8 @@ def _try(check: Check, mutant: Mutant, evidence: Evidence) -> MutantResult:
         return MutantResult(mutant.name, False, f"the mutant raised {type(error).__name__}: {error}")
     if altered == evidence:
         return MutantResult(mutant.name, False, "not applicable: it did not change this evidence")
+    if (unknown := vocabulary_of(evidence).unlike_evidence(altered)) is not None:
+        return MutantResult(mutant.name, False, unknown)
     findings, crash = _judge(check, altered, most=1)
     if findings:
         return MutantResult(mutant.name, True, findings[0].seen)

@@ -38,6 +38,7 @@ class TableFields:
         self._by_contract = _annotations(ROW_FORMS[table]) if table in ROW_FORMS else {}
         self._rows = tuple(rows)
         self._paths: set[str] | None = None
+        self._has: dict[str, bool] = {}
 
     def __bool__(self) -> bool:
         return bool(self._rows or self._forms or self._by_contract)
@@ -50,6 +51,11 @@ class TableFields:
 
     def has(self, path: str) -> bool:
         """Whether a dotted path leads to a field, of a row that is there or of a form."""
+        if path not in self._has:
+            self._has[path] = self._leads(path)
+        return self._has[path]
+
+    def _leads(self, path: str) -> bool:
         key, _, rest = path.partition(".")
         told = self._told(key)
         if told and (not rest or any(_leads(annotation, rest) for annotation in told)):

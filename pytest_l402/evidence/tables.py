@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_l402.contract.rows import Row as Row
+from pytest_l402.evidence.fields import Declared
 
 TABLES = (
     "records",
@@ -63,11 +64,15 @@ class Evidence:
 
     Rows are copied in and hold JSON values only, so a stack that goes on working cannot change what it left.
     Raises `EvidenceError` for a table name that could not be a file name and for a value that JSON lacks.
+    `declared` is what the attached systems say of their tables; it is no part of what was recorded.
     """
 
-    __slots__ = ("_tables",)
+    __slots__ = ("_tables", "declared")
 
-    def __init__(self, tables: Mapping[str, Iterable[Row]] | None = None) -> None:
+    def __init__(
+        self, tables: Mapping[str, Iterable[Row]] | None = None, declared: Declared | None = None
+    ) -> None:
+        self.declared: Declared = declared or {}
         self._tables: dict[str, tuple[dict[str, Any], ...]] = {}
         for name, rows in (tables or {}).items():
             self._tables[_table_name(name)] = _plain_rows(name, rows)
@@ -83,7 +88,7 @@ class Evidence:
 
     def with_table(self, name: str, rows: Iterable[Row]) -> Evidence:
         """The same evidence with one table replaced."""
-        altered = Evidence()
+        altered = Evidence(declared=self.declared)
         # Rows that are already evidence are shared: a mutant replaces one row of many.
         known = {id(row): row for row in self.table(name)}
         altered._tables = {**self._tables, _table_name(name): _plain_rows(name, rows, known)}
@@ -91,7 +96,7 @@ class Evidence:
 
     def only(self, *names: str) -> Evidence:
         """The same evidence without every table that is not named."""
-        chosen = Evidence()
+        chosen = Evidence(declared=self.declared)
         chosen._tables = {name: rows for name, rows in self._tables.items() if name in names}
         return chosen
 
