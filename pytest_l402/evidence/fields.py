@@ -92,6 +92,11 @@ class TableFields:
         """Whether the field can hold any text, so that one that is spelled wrongly is text as well."""
         return not any(_words(annotation) for annotation in self._told(path))
 
+    def made_up(self) -> Row:
+        """A row as the forms have it, with a plain value in each field; empty where no form is known."""
+        forms = (self._by_contract, *self._forms)
+        return {key: _made_up(annotation) for form in forms for key, annotation in form.items()}
+
     def _told(self, key: str) -> list[Any]:
         own = [form[key] for form in self._forms if key in form]
         return own or [form[key] for form in (self._by_contract,) if key in form]
@@ -199,3 +204,21 @@ def _values(value: Any, steps: list[str]) -> Iterator[Any]:
         yield value
     elif isinstance(value, Mapping) and steps[0] in value:
         yield from _values(value[steps[0]], steps[1:])
+
+
+def _made_up(annotation: Any) -> Any:
+    """A value that an annotation admits: null where that is one."""
+    parts = list(_parts(annotation))
+    if type(None) in parts:
+        return None
+    for part in parts:
+        if words := list(_words(part)):
+            return words[0]
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            return {key: _made_up(inner) for key, inner in _annotations(part).items()}
+        if part in _PLAIN:
+            return _PLAIN[part]
+    return [] if any(get_origin(part) in (list, tuple) for part in parts) else {}
+
+
+_PLAIN: Final[Mapping[Any, Any]] = {bool: False, int: 1, float: 1.0, str: "made-up"}

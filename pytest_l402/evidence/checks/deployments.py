@@ -19,6 +19,7 @@ from pytest_l402.evidence.checks.selecting import (
 )
 from pytest_l402.evidence.mutants import Mutant, drop_key, null_value, remove_rows, set_value
 from pytest_l402.evidence.recipe import described
+from pytest_l402.evidence.spelling import Named
 from pytest_l402.evidence.tables import Evidence
 
 SUMMARY_TABLE = "reconcile_summary"
@@ -61,7 +62,8 @@ def reconcile_reported(request_id: str, **fields: Any) -> Check:
         set_value(SUMMARY_TABLE, key, lambda row, key=key: other_value(row.get(key)), where) for key in fields
     ]
     mutants.append(set_value(SUMMARY_TABLE, "configHash", "cfg_" + "0" * 64, where))
-    return Check(f"reconcile_reported({request_id})", judge, tuple(mutants), (SUMMARY_TABLE, "deployments"))
+    tables, named = (SUMMARY_TABLE, "deployments"), (Named(SUMMARY_TABLE, fields),)
+    return Check(f"reconcile_reported({request_id})", judge, tuple(mutants), tables, named=named)
 
 
 @described
@@ -116,7 +118,8 @@ def deployment_persisted(request_id: str, status: str, *, rolled_back: bool = Fa
     if rolled_back:
         mutants += [null_value("deployments", "rolledBackFrom", last)]
     mutants += [set_value("deployments", "rolledBackFrom", "cfg_" + "0" * 64, last)]
-    return Check(f"deployment_persisted({request_id}, {status})", judge, tuple(mutants), ("deployments",))
+    name, named = f"deployment_persisted({request_id}, {status})", Named("deployments", {"status": status})
+    return Check(name, judge, tuple(mutants), ("deployments",), named=(named,))
 
 
 @described
@@ -180,7 +183,8 @@ def gateway_challenged(request_id: str, price_msats: int) -> Check:
         set_value("exchanges", "challenge", None, where, every=True),
         set_value("exchanges", "quotedMsats", price_msats * 2, where, every=True),
     )
-    return Check(f"gateway_challenged({request_id}, {price_msats} msats)", judge, mutants, ("exchanges",))
+    name, named = f"gateway_challenged({request_id}, {price_msats} msats)", {"quotedMsats": price_msats}
+    return Check(name, judge, mutants, ("exchanges",), named=(Named("exchanges", named),))
 
 
 @described

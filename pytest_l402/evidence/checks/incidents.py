@@ -23,6 +23,7 @@ from pytest_l402.evidence.checks.selecting import (
 )
 from pytest_l402.evidence.mutants import Mutant, insert_row, remove_rows, set_value
 from pytest_l402.evidence.recipe import described
+from pytest_l402.evidence.spelling import Named
 from pytest_l402.evidence.tables import Evidence, Row
 from pytest_l402.triage.diagnosis import Diagnosis, triage
 from pytest_l402.triage.rules import Domain
@@ -108,7 +109,8 @@ def success_despite(purchase: Bought, **fields: Any) -> Check:
         _broken(request_id),
         _unpaid(request_id),
     )
-    return Check(f"success_despite({request_id}, {wanted})", judge, mutants, ("records",))
+    named = (Named("records", fields),)
+    return Check(f"success_despite({request_id}, {wanted})", judge, mutants, ("records",), named=named)
 
 
 @described

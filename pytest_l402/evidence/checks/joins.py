@@ -25,6 +25,7 @@ from pytest_l402.evidence.checks.selecting import (
 )
 from pytest_l402.evidence.mutants import Mutant, change_proof, insert_row, remove_rows, set_value
 from pytest_l402.evidence.recipe import described
+from pytest_l402.evidence.spelling import Named
 from pytest_l402.evidence.tables import Evidence, Row
 
 _MIXED_UP = "find out which plane took the value from another request: read both logs by oa_req=<request id>"
@@ -86,7 +87,8 @@ def found_in_logs(purchase: Bought, plane: str | None = None) -> Check:
         remove_rows("logs", here),
     )
     name = f"found_in_logs({request_id}{f', {plane}' if plane else ''})"
-    return Check(name, judge, mutants, ("logs",))
+    named = () if plane is None else (Named("logs", {"plane": plane}),)
+    return Check(name, judge, mutants, ("logs",), named=named)
 
 
 @described
@@ -231,7 +233,8 @@ def proof_absent(purchase: Bought, plane: str = "settlement") -> Check:
         insert_row("records", arrived, f"plane {plane} names the proof after all"),
         set_value("records", "paymentProofRef", None, {"requestId": request_id}, every=True),
     )
-    return Check(f"proof_absent({request_id}, {plane})", judge, mutants, ("records",))
+    named = (Named("records", {"plane": plane}),)
+    return Check(f"proof_absent({request_id}, {plane})", judge, mutants, ("records",), named=named)
 
 
 @described
@@ -265,7 +268,9 @@ def proof_differs(purchase: Bought, left: str = "gateway", right: str = "settlem
         derived(f"records: {right} names the proof of {left}", agree),
         set_value("records", "paymentProofRef", None, is_told(request_id, right), every=True),
     )
-    return Check(f"proof_differs({request_id}, {left}, {right})", judge, mutants, ("records",))
+    named = (Named("records", {"plane": left}), Named("records", {"plane": right}))
+    name = f"proof_differs({request_id}, {left}, {right})"
+    return Check(name, judge, mutants, ("records",), named=named)
 
 
 def _has_proof(row: Row) -> object:

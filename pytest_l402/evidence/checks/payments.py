@@ -8,10 +8,12 @@ from functools import partial
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
     Bought,
+    a_row,
     at,
     hashes_of,
     logs_request,
     matching,
+    one_more,
     payment_hash_of,
     request_id_of,
     request_ids_of,
@@ -19,13 +21,16 @@ from pytest_l402.evidence.checks.selecting import (
     short,
     shown,
 )
-from pytest_l402.evidence.mutants import Mutant, duplicate_row, holds, insert_row, remove_rows, set_value
+from pytest_l402.evidence.mutants import Mutant, duplicate_row, holds, remove_rows, set_value
 from pytest_l402.evidence.recipe import described
+from pytest_l402.evidence.spelling import Named
 from pytest_l402.evidence.tables import Evidence, Row
 
 MOVED = ("succeeded", "pending")
 """The states of a payment in which money may have left the wallet."""
 _FORGED_HASH = "f" * 64
+_NAMED_BY = {"payments": "paymentHash", "logs": "line"}
+"""The field by which a row belongs to a request, where that is not `requestId`."""
 
 
 @described
@@ -115,7 +120,8 @@ def denied_before_payment(purchase: Bought, code: str | None = None) -> Check:
     allowed = set_value("records", "denyReason", None, is_denial, every=True)
     mutants = (allowed.named("records: the denial is gone"), *payment_mutants(request_id))
     name = f"denied_before_payment({request_id}{f', {code}' if code else ''})"
-    return Check(name, judge, mutants, ("records",))
+    named = () if code is None else (Named("records", {"denyReason": code}),)
+    return Check(name, judge, mutants, ("records",), named=named)
 
 
 @described
@@ -135,7 +141,9 @@ def nothing_reached(*tables: str, request_id: Bought) -> Check:
             )
 
     mutants = tuple(_reached(table, wanted) for table in tables)
-    return Check(f"nothing_reached({', '.join(tables)}, {wanted})", judge, mutants, ("records",))
+    named = tuple(Named(table, keys=(_NAMED_BY.get(table, "requestId"),)) for table in tables)
+    name = f"nothing_reached({', '.join(tables)}, {wanted})"
+    return Check(name, judge, mutants, ("records",), named=named)
 
 
 @described
@@ -215,16 +223,16 @@ def payment_mutants(request_id: str) -> tuple[Mutant, ...]:
         hashes = sorted(hashes_of(evidence, request_id))
         payment_hash = hashes[0] if hashes else _FORGED_HASH
         if not hashes:
-            invoice = {"invoiceId": "inv_forged", "paymentHash": payment_hash, "requestId": request_id}
+            invoice = a_row(evidence, "invoices", paymentHash=payment_hash, requestId=request_id)
             evidence = evidence.with_table("invoices", [*evidence.table("invoices"), invoice])
-        payment = {"paymentHash": payment_hash, "amountMsats": 1, "status": "succeeded"}
+        payment = a_row(evidence, "payments", paymentHash=payment_hash, status="succeeded")
         return evidence.with_table("payments", [*evidence.table("payments"), payment])
 
     mine = {"requestId": request_id}
     claimed = set_value("records", "paymentProofRef", "lightning_preimage:" + "f" * 24, mine)
     return (
         Mutant(f"payments: {request_id} was paid after all", paid_after_all),
-        insert_row("settlements", {"settlementId": "set_forged", **mine}, "the request is settled"),
+        one_more("settlements", mine, "the request is settled"),
         claimed.named(f"records: one of {request_id} names a payment"),
     )
 
@@ -241,5 +249,5 @@ def _names(evidence: Evidence, table: str, request_id: str, row: Row) -> bool:
 def _reached(table: str, request_id: str) -> Mutant:
     if table == "payments":
         return payment_mutants(request_id)[0]
-    row = {"line": f"oa_req={request_id} served"} if table == "logs" else {"requestId": request_id}
-    return insert_row(table, row, f"a row of {request_id}")
+    named = {"line": f"oa_req={request_id} served"} if table == "logs" else {"requestId": request_id}
+    return one_more(table, named, f"a row of {request_id}")

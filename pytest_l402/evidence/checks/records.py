@@ -24,6 +24,7 @@ from pytest_l402.evidence.checks.selecting import (
 )
 from pytest_l402.evidence.mutants import Mutant, drop_key, holds, insert_row, remove_rows, set_value
 from pytest_l402.evidence.recipe import described
+from pytest_l402.evidence.spelling import Named
 from pytest_l402.evidence.tables import Evidence, Row
 
 _EMITTER = "mend the emitter of this record: all 19 keys, null where unknown, values as listed"
@@ -79,7 +80,8 @@ def no_record(**fields: Any) -> Check:
         )
 
     mutants = (another_record(fields, f"a record with {_arguments(fields)}"),)
-    return Check(f"no_record({_arguments(fields)})", judge, mutants, ("records",))
+    named = Named("records", fields, absent=True)
+    return Check(f"no_record({_arguments(fields)})", judge, mutants, ("records",), named=(named,))
 
 
 @described
@@ -131,7 +133,7 @@ def same_value(field: str, *purchases: Bought, plane: str | None = None) -> Chec
     ]
     mutants += [_another_value(field, request_id, plane) for request_id in ids]
     name = f"same_value({field}, {', '.join(ids)}" + (f", plane={plane})" if plane else ")")
-    return Check(name, judge, tuple(mutants), ("records",))
+    return Check(name, judge, tuple(mutants), ("records",), named=(Named("records", on_plane, (field,)),))
 
 
 def _another_value(field: str, request_id: str, plane: str | None) -> Mutant:
@@ -167,7 +169,7 @@ def _some_record(name: str, fields: dict[str, Any]) -> Check:
         yield Finding(f"a record with {_arguments(fields)}", seen, where, remedy)
 
     mutants = (remove_rows("records", fields), *others("records", fields))
-    return Check(name, judge, mutants, ("records",))
+    return Check(name, judge, mutants, ("records",), named=(Named("records", fields),))
 
 
 def _contract_findings(evidence: Evidence, only: frozenset[str] | None) -> Iterator[Finding]:

@@ -6,9 +6,19 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from pytest_l402.evidence.check import Check, Finding
-from pytest_l402.evidence.checks.selecting import at, listed, other_value, others, reach, rows, shown
-from pytest_l402.evidence.mutants import Mutant, drop_key, duplicate_row, insert_row, remove_rows, set_value
+from pytest_l402.evidence.checks.selecting import (
+    at,
+    listed,
+    one_more,
+    other_value,
+    others,
+    reach,
+    rows,
+    shown,
+)
+from pytest_l402.evidence.mutants import Mutant, drop_key, duplicate_row, remove_rows, set_value
 from pytest_l402.evidence.recipe import described
+from pytest_l402.evidence.spelling import Named
 from pytest_l402.evidence.tables import Evidence, Row
 
 
@@ -97,8 +107,9 @@ def no_row(table: str, witness: str, **fields: Any) -> Check:
             "find out which part wrote it although the step before had refused",
         )
 
-    mutants = (insert_row(table, fields, "a row that ought not to be"),)
-    return Check(f"no_row({table}: {', '.join(map(shown, fields.values()))})", judge, mutants, (witness,))
+    mutants = (one_more(table, fields, "a row that ought not to be"),)
+    name = f"no_row({table}: {', '.join(map(shown, fields.values()))})"
+    return Check(name, judge, mutants, (witness,), named=(Named(table, fields, absent=True),))
 
 
 _ABSENT: Final = object()

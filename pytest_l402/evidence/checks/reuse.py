@@ -11,6 +11,7 @@ from pytest_l402.evidence.checks.payments import MOVED, payment_mutants, payment
 from pytest_l402.evidence.checks.selecting import (
     Bought,
     Found,
+    a_row,
     at,
     derived,
     is_accepted,
@@ -18,6 +19,7 @@ from pytest_l402.evidence.checks.selecting import (
     is_told,
     listed,
     matching,
+    one_more,
     payment_hash_of,
     request_id_of,
     rows,
@@ -80,8 +82,8 @@ def cached_request(first: Bought, second: Bought) -> Check:
         remove_rows("records", replayed),
         set_value("exchanges", "credentialDigest", "sha256:" + "f" * 16, delivered),
         remove_rows("exchanges", delivered),
-        insert_row("invoices", {"requestId": two}, "the second request has an invoice"),
-        insert_row("settlements", {"requestId": two}, "the second request is settled"),
+        one_more("invoices", {"requestId": two}, "the second request has an invoice"),
+        one_more("settlements", {"requestId": two}, "the second request is settled"),
     )
     return Check(f"cached_request({one}, {two})", judge, mutants, ("records", "exchanges", "settlements"))
 
@@ -195,7 +197,8 @@ def idempotent_replay(purchase: Bought) -> Check:
 
     def conflict_row(evidence: Evidence) -> Row | None:
         for _, row in rows(evidence, "settlements", **here):
-            return {"settlementId": row.get("settlementId"), "field": "amountMsats"}
+            found = {"settlementId": row.get("settlementId"), "field": "amountMsats"}
+            return a_row(evidence, "conflicts", **found)
         return None
 
     def of_this(cache_hit: bool) -> Mutant:
@@ -293,7 +296,8 @@ def _pay_elsewhere(evidence: Evidence, one: str) -> Evidence:
     for _, row in rows(evidence, "invoices", requestId=one):
         forged = {"requestId": "request-forged", "paymentHash": "f" * 64, "createdAtMs": MAX_SAFE_INTEGER}
         invoice = {**row, **forged}
-        payment = {"paymentHash": "f" * 64, "amountMsats": row.get("amountMsats"), "status": "succeeded"}
+        paid = {"paymentHash": "f" * 64, "amountMsats": row.get("amountMsats"), "status": "succeeded"}
+        payment = a_row(evidence, "payments", **paid)
         evidence = evidence.with_table("invoices", [*evidence.table("invoices"), invoice])
         return evidence.with_table("payments", [*evidence.table("payments"), payment])
     return evidence

@@ -11,6 +11,7 @@ from pytest_l402.boundary.text_safety import suggestion
 from pytest_l402.contract import REQUIRED_KEYS, CamelDocument, DocumentError, proof_join_key
 from pytest_l402.evidence.check import Finding
 from pytest_l402.evidence.mutants import Mutant, holds, insert_row, other_proof, set_value
+from pytest_l402.evidence.spelling import vocabulary_of
 from pytest_l402.evidence.tables import Evidence, Row
 from pytest_l402.triage.correlation import flow_request_ids
 
@@ -251,6 +252,17 @@ def another_record(fields: Row, what: str) -> Mutant:
         return {**known[0], **fields} if known else None
 
     return insert_row("records", make, what)
+
+
+def a_row(evidence: Evidence, table: str, /, **fields: Any) -> Row:
+    """The first row of a table with these values instead of its own, or one that its forms make up."""
+    known = evidence.table(table)
+    return {**(known[0] if known else vocabulary_of(evidence).fields_of(table).made_up()), **fields}
+
+
+def one_more(table: str, fields: Row, what: str) -> Mutant:
+    """One row more: a row as the table has them, but with these values."""
+    return insert_row(table, lambda evidence: a_row(evidence, table, **fields), what)
 
 
 def derived(name: str, find: Callable[[Evidence], Mutant | None]) -> Mutant:
