@@ -17,7 +17,7 @@ from pytest_l402.evidence import (
     reconcile_reported,
     run_check,
 )
-from pytest_l402.evidence.telling import tell_result
+from pytest_l402.evidence.telling import tell_results
 from pytest_l402.stack import DeployedUnhealthy, Paywall, Stack
 
 EVENTS = tuple(f"gateway_reconcile_{name}" for name in ("health_ok", "challenge_ok", "proxy_ok", "applied"))
@@ -51,7 +51,7 @@ HOLDING = [
 @pytest.mark.parametrize("check", HOLDING, ids=lambda check: check.name)
 def test_holds_and_notices_every_mutant(check: Check, reconciled: Evidence) -> None:
     result = run_check(check, reconciled)
-    assert result.passed, tell_result(result)
+    assert result.passed, tell_results([result])
     assert len(result.mutants) >= 3
 
 
@@ -68,7 +68,7 @@ def test_nothing_recorded_proves_nothing(check: Check) -> None:
             "applied",
             id="reconcile_reported-good-deploymentStatus-rolled_back",
         ),
-        pytest.param(lambda: reconcile_reported("nobody"), "0", id="reconcile_reported-nobody"),
+        pytest.param(lambda: reconcile_reported("nobody"), "none", id="reconcile_reported-nobody"),
         pytest.param(
             lambda: deployment_persisted("good", "failed"),
             "applied, pending",

@@ -16,7 +16,7 @@ from pytest_l402.evidence import (
     same_in_every_row,
     some_row,
 )
-from pytest_l402.evidence.telling import tell_result
+from pytest_l402.evidence.telling import tell_results
 
 EVIDENCE = Evidence(
     {
@@ -38,7 +38,7 @@ HOLDING = [
 @pytest.mark.parametrize("check", HOLDING, ids=lambda check: check.name)
 def test_holds_and_notices_every_mutant(check: Check) -> None:
     result = run_check(check, EVIDENCE)
-    assert result.passed, tell_result(result)
+    assert result.passed, tell_results([result])
     assert result.has_teeth
 
 

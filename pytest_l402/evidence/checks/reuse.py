@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
-from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.check import Check, Finding, Subject
 from pytest_l402.evidence.checks.payments import MOVED, payment_mutants, payments_of
+from pytest_l402.evidence.checks.presented import Presentation, presentation, story_of, what_to_do
 from pytest_l402.evidence.checks.selecting import (
     Bought,
     Found,
@@ -48,22 +49,28 @@ def cached_request(first: Bought, second: Bought) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         bought = _accepted(evidence, one)
         reused = _accepted(evidence, two)
-        yield from _undelivered({one: bought, two: reused})
+        yield from _undelivered(evidence, one, bought)
+        asked = rows(evidence, "exchanges", requestId=two)
         digests = {row.get("credentialDigest") for _, row in bought}
-        for index, row in reused:
-            if bought and row.get("credentialDigest") not in digests:
-                yield Finding(
-                    expected=f"the credential of request {one} ({listed(digests)})",
-                    seen=shown(row.get("credentialDigest")),
-                    where=at("exchanges", index),
-                    remedy="the buyer bought a new credential: see its cache key and what evicted the old "
-                    "one",
-                )
-        for table in ("invoices", "settlements"):
-            yield from rows(evidence, table, requestId=two).expect_none(
-                f"no row of {table} for request {two}, which reuses a payment",
-                "the gateway challenged a credential that was good: see its refusal in exchanges",
+        if not reused:
+            yield from _undelivered(evidence, two, reused)
+        elif bought and not all(row.get("credentialDigest") in digests for _, row in reused):
+            yield Finding(
+                f"request {two} delivered for the credential of request {one} ({listed(digests)})",
+                f"{story_of(asked)} ({listed(row.get('credentialDigest') for _, row in reused)})",
+                asked.where,
+                what_to_do(asked),
+                (*asked.about("credentialDigest"), Subject("records", "cacheHit", two)),
             )
+        for table in ("invoices", "settlements"):
+            for index, row in rows(evidence, table, requestId=two):
+                yield Finding(
+                    f"no row of {table} for request {two}, which reuses a payment",
+                    f"one of {shown(row.get('amountMsats'))} msats, after {story_of(asked)}",
+                    at(table, index),
+                    what_to_do(asked),
+                    (Subject(table, "requestId", two, (index,)),),
+                )
         proofs = {row.get("paymentProofRef") for _, row in rows(evidence, "settlements", requestId=one)}
         replays = told(evidence, two, "settlement")
         seen = [(row.get("cacheHit"), row.get("paymentProofRef")) for _, row in replays]
@@ -72,7 +79,10 @@ def cached_request(first: Bought, second: Bought) -> Check:
                 f"a settlement record of request {two} with cacheHit=true and proof {listed(proofs)}",
                 "; ".join(f"cacheHit={shown(hit)} {shown(proof)}" for hit, proof in seen) or "none",
                 replays.where,
-                "the store did not see that this settlement exists: look for it by payment hash",
+                "the store did not see that this settlement exists: look for it by payment hash"
+                if bought and all(row.get("credentialDigest") in digests for _, row in reused)
+                else what_to_do(asked),
+                replays.about("cacheHit", "paymentProofRef"),
             )
 
     delivered, replayed = is_accepted(two), is_told(two, "settlement")
@@ -95,7 +105,8 @@ def not_reused(first: Bought, second: Bought) -> Check:
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         bought, again = _accepted(evidence, one), _accepted(evidence, two)
-        yield from _undelivered({one: bought, two: again})
+        yield from _undelivered(evidence, one, bought)
+        yield from _undelivered(evidence, two, again)
         for key, index, value in _shared(bought, again, "credentialDigest", "paymentHash"):
             yield Finding(
                 f"a {key} of request {two} that request {one} did not have",
@@ -133,11 +144,16 @@ def no_second_payment(first: Bought, second: Bought) -> Check:
     one, two = request_id_of(first), request_id_of(second)
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
+        asked = rows(evidence, "exchanges", requestId=two)
         refused = rows(evidence, "exchanges", requestId=two, status=401, credential="refused")
-        yield from refused.expect_some(
-            f"a 401 to request {two}, for a credential that it presented",
-            "without a refusal nothing was rehearsed: see what the gateway answered instead",
-        )
+        if not refused:
+            yield Finding(
+                f"a 401 to request {two}, for a credential that it presented",
+                story_of(asked),
+                asked.where,
+                f"without a refusal nothing was rehearsed: {_instead_of_a_refusal(asked)}",
+                asked.about("status", "credential"),
+            )
         yield from payments_of(evidence, two)
         for index, request_id in _paid_elsewhere(evidence, one, two):
             yield Finding(
@@ -179,11 +195,15 @@ def idempotent_replay(purchase: Bought) -> Check:
         for hit, what, often in ((False, "the first settlement", ", once"), (True, "its replay", "")):
             found = rows(evidence, "records", **told_of, cacheHit=hit).only(is_of_platform)
             if not found or (often and len(found) != 1):
+                refused = rows(evidence, "exchanges", paymentHash=payment_hash, credential="refused")
                 yield Finding(
                     f"{what} on record: plane=settlement, cacheHit={shown(hit)}{often}",
-                    f"{len(found)} such record(s)",
+                    f"{len(found) or 'none'}" + (f"; {story_of(refused)}" if refused else ""),
                     found.where,
-                    "present the same credential twice; the store must say whether the settlement existed",
+                    what_to_do(refused)
+                    if refused
+                    else "present the same credential twice: the store says whether the settlement existed",
+                    found.about("cacheHit"),
                 )
         for index, conflict in rows(evidence, "conflicts", settlementId=row.get("settlementId")):
             yield Finding(
@@ -261,12 +281,26 @@ def settlement_conflict(settlement_id: str, field: str) -> Check:
     )
 
 
-def _undelivered(deliveries: Mapping[str, Found]) -> Iterator[Finding]:
-    for request_id, found in deliveries.items():
-        yield from found.expect_some(
+def _undelivered(evidence: Evidence, request_id: str, delivered: Found) -> Iterator[Finding]:
+    if not delivered:
+        asked = rows(evidence, "exchanges", requestId=request_id)
+        yield Finding(
             f"a delivery to request {request_id} for an accepted credential",
-            "see why the gateway refused it (its exchanges and log by oa_req=<id>)",
+            story_of(asked),
+            asked.where,
+            what_to_do(asked),
+            asked.about("credential"),
         )
+
+
+def _instead_of_a_refusal(asked: Found) -> str:
+    """What to do about a request that was to be refused for its credential, by how it was answered."""
+    made = {presentation(row) for _, row in asked}
+    if made & {Presentation.GARBLED, Presentation.REFUSED}:
+        return "the gateway answers a refused credential with another status: see its profile"
+    if Presentation.ACCEPTED in made:
+        return "the gateway still takes the credential: see whether it was revoked"
+    return what_to_do(asked)
 
 
 def _shared(first: Found, second: Found, *keys: str) -> Iterator[tuple[str, int, Any]]:
