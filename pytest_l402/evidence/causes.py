@@ -75,7 +75,9 @@ def subjects_of(violation: Violation, requests: Collection[str] = ()) -> tuple[S
     if violation.about:
         return violation.about
     said = f"{violation.expected}\n{violation.seen}\n{violation.where}"
-    named = [each for each in requests if re.search(rf"(?<![\w-]){re.escape(each)}(?![\w-])", said)]
+    named: list[str | None] = [
+        each for each in requests if re.search(rf"(?<![\w-]){re.escape(each)}(?![\w-])", said)
+    ]
     return tuple(
         Subject(table, request=request, rows=rows)
         for table, rows in _rows_named(violation.where)

@@ -1,7 +1,6 @@
 import pytest
 
 from pytest_l402.evidence import Check, Evidence, Finding, Mutant, run_check
-from pytest_l402.evidence.check import RunbookLine, Violation
 from pytest_l402.evidence.mutants import insert_row, remove_rows, set_value
 from pytest_l402.evidence.telling import tell_results
 
