@@ -77,25 +77,22 @@ class Vocabulary:
         elif path in named.values:
             value = named.values[path]
             expected = fields.misfit(path, value)
-            if expected is None and named.absent:
+            remedy = f"write it as the rows have it, {_DECLARE}: what no row can have is never there"
+            if expected is None and named.absent and isinstance(value, str):
                 expected = self._another_spelling(named.table, path, value)
+                remedy = "write it as it was recorded; if it was never recorded, record what was asked first"
             if expected is not None:
                 words = fields.words(path) if isinstance(value, str) else []
                 hint = suggestion(value, words) if words else ""
                 yield Misspelling(
-                    f"{named.table}.{path} to be {expected}",
-                    f"{seen(value)}{hint}",
-                    where,
-                    f"write it as the rows have it, {_DECLARE}: what no row can have is never there",
+                    f"{named.table}.{path} to be {expected}", f"{seen(value)}{hint}", where, remedy
                 )
 
-    def _another_spelling(self, table: str, path: str, value: Any) -> str | None:
+    def _another_spelling(self, table: str, path: str, value: str) -> str | None:
         """What is expected instead of a text that any row could hold, if it looks like another one."""
-        if not isinstance(value, str):
-            return None
         key = path.rpartition(".")[2]
         if key.endswith(_NAMES_A_THING) and not self._is_known(key, value):
-            return f"a {key} that the evidence names"
+            return "known: no row of any table names it, so that nothing tells it from a misspelling"
         known = self.fields_of(table).words(path)
         if value not in known and any(_alike(value, word) for word in known):
             return "spelled as it was recorded"
