@@ -63,7 +63,7 @@ def described(factory: Callable[P, T]) -> Callable[P, T]:
         made = factory(*args, **kwargs)
         try:
             told = tuple(map(_told, args))
-            named = {key: _told(value) for key, value in kwargs.items()}
+            named = _told_by_name(kwargs)
         except _NotPlainError:
             return made
         return made.made_by(Recipe(name if ours else f"{factory.__module__}:{name}", told, named))
@@ -131,13 +131,27 @@ def _told(value: object) -> JsonValue:
     if isinstance(value, list | tuple):
         return [_told(each) for each in value]
     if isinstance(value, Mapping):
-        if set(value) == {_PURCHASE} or not all(isinstance(key, str) for key in value):
+        if set(value) == {_PURCHASE}:
             raise _NotPlainError
-        return {key: _told(each) for key, each in value.items()}
+        return _told_by_name(value)
     known = {name: getattr(value, name, None) for name in _OF_A_PURCHASE}
     if not isinstance(known["request_id"], str):
         raise _NotPlainError
     return {_PURCHASE: {name: _told(str(each)) for name, each in known.items() if each is not None}}
+
+
+def _told_by_name(values: Mapping[Any, object]) -> dict[str, JsonValue]:
+    told = {}
+    for key, value in values.items():
+        # A name may be what gives a secret away.
+        if not isinstance(key, str) or clean_text(key) != key or not _is_clean(key, value):
+            raise _NotPlainError
+        told[key] = _told(value)
+    return told
+
+
+def _is_clean(key: str, value: object) -> bool:
+    return not isinstance(value, str) or clean_text(told := f"{key}={value}") == told
 
 
 def _given(value: JsonValue) -> Any:

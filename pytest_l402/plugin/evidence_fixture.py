@@ -11,6 +11,7 @@ import pytest
 
 from pytest_l402.evidence import Check, Evidence, EvidenceError, Row, System, record_checks, run_check
 from pytest_l402.evidence.check import CheckResult
+from pytest_l402.evidence.kept import STANDING, verification
 from pytest_l402.evidence.system import Attached, AttachedSystem, UnusableSystemError
 from pytest_l402.evidence.telling import tell_result
 from pytest_l402.triage.diagnosis import triage, triage_records
@@ -60,6 +61,7 @@ class EvidenceCollector:
         self._recorded: dict[str, list[Row]] = {}
         self._local_artifacts: list[Path] = []
         self._checks: list[CheckResult] = []
+        self._moments: dict[str, Evidence] = {}
         self._standing: tuple[CheckResult, ...] = ()
         self._final: Evidence | None = None
         self._refusal: BaseException | None = None
@@ -180,8 +182,13 @@ class EvidenceCollector:
         return Evidence(tables)
 
     def final(self) -> Evidence:
-        """Return the evidence that is kept: what the standing checks were held to, if they ran."""
+        """Return the evidence as it was at the end: when the standing checks ran, if they did."""
         return self.collect() if self._final is None else self._final
+
+    @property
+    def moments(self) -> Mapping[str, Evidence]:
+        """The evidence as it was each time that checks were run, by the name in `CheckResult.moment`."""
+        return self._moments
 
     def triage(self, request: Any) -> Diagnosis:
         """Diagnose one request from what an operator has: records and local artifact, nothing else.
@@ -206,7 +213,7 @@ class EvidenceCollector:
             evidence = self.collect(probed=any(STEADY_STATE in check.tables for check in checks))
         except (UnusableSystemError, EvidenceError) as error:
             self._fail(str(error))
-        results = tuple(run_check(check, evidence, self._teeth) for check in checks)
+        results = self._judge(checks, evidence, verification(len(self._moments) + 1))
         self._checks.extend(results)
         problem = self.describe(results)
         if problem:
@@ -230,9 +237,13 @@ class EvidenceCollector:
         if waived and not any(judged.table(table) for check in checks for table in check.tables):
             return ()
         self._final = evidence
-        self._standing = tuple(run_check(check, judged, self._teeth) for check in checks)
+        self._standing = self._judge(checks, judged, STANDING)
         self._held_to = {name: tuple(check.name for check in own) for name, own in brought.items()}
         return self._standing
+
+    def _judge(self, checks: Iterable[Check], evidence: Evidence, moment: str) -> tuple[CheckResult, ...]:
+        self._moments[moment] = evidence
+        return tuple(replace(run_check(check, evidence, self._teeth), moment=moment) for check in checks)
 
     def _standing_checks(self, brought: Mapping[str, tuple[Check, ...]]) -> tuple[Check, ...]:
         """The checks that the systems bring; records that the test added are held to their contract too.

@@ -156,7 +156,8 @@ def case_of(item: pytest.Item) -> str:
 def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     """Write the item's evidence and what was said of it; return what the result property is to hold."""
     from pytest_l402.boundary import write_whole
-    from pytest_l402.evidence.tables import Evidence, write_evidence
+    from pytest_l402.evidence.kept import keep
+    from pytest_l402.evidence.tables import Evidence
     from pytest_l402.signoff.manifest import contents, file_digest, is_text
     from pytest_l402.signoff.results import RESULT_FILE, NodeResult, NotedShortfall, RecordedFile
 
@@ -165,7 +166,8 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     folder = run.folder / relative
     collector = item.stash.get(COLLECTOR, None)
     evidence = Evidence() if collector is None else collector.final()
-    digests = {file.path: (file.sha256, file.bytes) for file in write_evidence(evidence, folder)}
+    kept, moments = keep(evidence, {} if collector is None else collector.moments, folder)
+    digests = {file.path: (file.sha256, file.bytes, file.rows) for file in kept}
     # A name that is no text cannot stand in a document: the run is refused for it (`find_evidence_faults`).
     files = [folder / name for name in contents(folder).files if name != RESULT_FILE and is_text(name)]
     attempts = _attempts(item)
@@ -185,6 +187,8 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
             RecordedFile(path.relative_to(run.folder).as_posix(), *(digests.get(path) or file_digest(path)))
             for path in files
         ),
+        folder=relative.as_posix(),
+        moments=moments,
     )
     content = result.to_json().encode() + b"\n"
     write_whole(folder / RESULT_FILE, content)

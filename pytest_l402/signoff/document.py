@@ -19,6 +19,7 @@ from pytest_l402.boundary.input_error import InputError
 from pytest_l402.boundary.input_files import read_text
 from pytest_l402.boundary.strict_json import parse_json
 from pytest_l402.evidence.check import CheckResult, RunbookLine
+from pytest_l402.evidence.kept import table_of
 from pytest_l402.evidence.system import AttachedSystem
 from pytest_l402.signoff.catalogue import Catalogue
 from pytest_l402.signoff.document_model import (
@@ -103,8 +104,8 @@ def build_document(
 
 
 def document_bytes(document: SignOffDocument) -> bytes:
-    """Return the document as it is written: JSON, two-space indent, UTF-8, one LF at the end."""
-    return document.model_dump_json(indent=2).encode() + b"\n"
+    """Return the document as it is written: JSON, one value a line, UTF-8, one LF at the end."""
+    return document.model_dump_json(indent=1).encode() + b"\n"
 
 
 def read_signoff(path: Path) -> SignOffDocument:
@@ -244,15 +245,16 @@ def node_entry(node: NodeResult, cite: Callable[[str], object]) -> NodeEntry:
         node,
         phases=dict(node.phases),
         checks=(
-            *(_check(check, "asked", cite) for check in node.checks),
-            *(_check(check, "standing", cite) for check in node.standing),
+            *(_check(check, "asked", cite, node) for check in node.checks),
+            *(_check(check, "standing", cite, node) for check in node.standing),
         ),
         shortfalls=tuple(_entry(ShortfallEntry, noted, line=cite(noted.line)) for noted in node.shortfalls),
+        moments=dict(node.moments),
         evidence=node.evidence_files,
     )
 
 
-def _check(check: CheckResult, scope: str, cite: Callable[[str], object]) -> CheckEntry:
+def _check(check: CheckResult, scope: str, cite: Callable[[str], object], node: NodeResult) -> CheckEntry:
     state = CheckState.HELD if check.rows > 0 and check.has_teeth else CheckState.TOOTHLESS
     return _entry(
         CheckEntry,
@@ -260,9 +262,17 @@ def _check(check: CheckResult, scope: str, cite: Callable[[str], object]) -> Che
         scope=scope,
         line=None if check.line is None else cite(check.line),
         state=CheckState.VIOLATED if check.violations else state,
+        moment=check.moment or None,
+        read=_read(check, node),
         mutants_killed=tuple(mutant.name for mutant in check.mutants if mutant.killed),
         mutants_survived=check.survivors,
     )
+
+
+def _read(check: CheckResult, node: NodeResult) -> dict[str, int]:
+    rows = {file.path: file.rows or 0 for file in node.evidence_files}
+    paths = (f"{node.folder}/{name}" for name in node.moments.get(check.moment, ()))
+    return {path: rows.get(path, 0) for path in paths if table_of(path) in check.tables}
 
 
 def _waiver(waiver: Waiver, sign_off: SignOff) -> WaiverEntry:

@@ -31,12 +31,13 @@ class ResultError(ValueError):
 @dataclass(frozen=True, slots=True)
 class RecordedFile:
     """One evidence file: its path below the run folder (POSIX separators), SHA-256 in lower hex, and size
-    in bytes.
+    in bytes; of a table how many rows.
     """
 
     path: str
     sha256: str
     bytes: int
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ class NodeResult:
     a phase that never ran is absent. `skipped` and `xfail` hold the reason given (may be ""), or None if
     neither applies; an unexpected pass counts as `xfail` too. `reran` counts repeated attempts. `checks`
     are those that the test asked for, `standing` those that its systems brought. `systems` is empty if none
-    was attached. `line` counts from 1.
+    was attached. `folder` is that of its evidence, below the run folder. `moments` says for each moment at
+    which checks were run which files below `folder` hold its tables. `line` counts from 1.
     """
 
     nodeid: str
@@ -85,6 +87,8 @@ class NodeResult:
     request_ids: tuple[CleanedWhenWritten, ...] = ()
     shortfalls: tuple[NotedShortfall, ...] = ()
     evidence_files: tuple[RecordedFile, ...] = ()
+    folder: str | None = None
+    moments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     failure: CleanedWhenWritten | None = None
     file: str | None = None
     line: int | None = None
@@ -115,7 +119,8 @@ class RunFacts:
     `narrowed_by` says in words why fewer rehearsals were selected than the catalogue requires (empty = a
     full run), e.g. "-k cache". `collected` and `deselected` map node ids of rehearsal items to their
     rehearsal id. `exit_status` is pytest's own, before the plugin adds its veto. `interrupted` covers
-    Ctrl-C and `pytest.exit`. Instants are epoch milliseconds of the machine's clock.
+    Ctrl-C and `pytest.exit`. `distrust` says why nothing that the run says can be believed. Instants are epoch
+    milliseconds of the machine's clock.
     """
 
     run_id: str
@@ -133,6 +138,7 @@ class RunFacts:
     worker_crashes: tuple[str, ...] = ()
     internal_errors: tuple[str, ...] = ()
     evidence_faults: tuple[str, ...] = ()
+    distrust: tuple[str, ...] = ()
 
     @property
     def narrowed(self) -> bool:
