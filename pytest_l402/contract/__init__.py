@@ -30,7 +30,6 @@ from pytest_l402.contract.local_artifact import (
     LocalFlowKind,
     LocalNodeArtifact,
     SellerCall,
-    redact_values,
 )
 from pytest_l402.contract.parity import PARITY_KEYS, ParityReport, ParityState, parity
 from pytest_l402.contract.proof_reference import hosted_proof_reference, local_proof_reference, proof_join_key
@@ -98,6 +97,5 @@ __all__ = [
     "parity",
     "proof_join_key",
     "record_departures",
-    "redact_values",
     "stage_order_departures",
 ]

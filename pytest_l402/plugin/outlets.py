@@ -60,11 +60,22 @@ def say(
             _warn(config, f"GITHUB_STEP_SUMMARY could not be written: {error}")
 
 
-def say_unwritten(config: pytest.Config, run: Run, error: Exception, document: SignOffDocument) -> None:
+def say_unwritten(
+    config: pytest.Config,
+    run: Run,
+    trouble: str,
+    document: SignOffDocument | None,
+    environ: Mapping[str, str] = os.environ,
+) -> None:
     """Say that there is no document of this run, so that nobody looks for one; and what was wrong besides."""
-    _warn(config, f"{TITLE}: nothing was written to {run.folder}: {error}")
-    for reason in document.reasons:
-        _warn(config, f"{TITLE}: {reason.text}")
+    told = [reason.text for reason in document.reasons] if document is not None else []
+    texts = [f"NOT SIGNED OFF: no document was written to {run.folder}", *dict.fromkeys((*told, trouble))]
+    for text in texts:
+        _warn(config, f"{TITLE}: {text}")
+    if environ.get("GITHUB_ACTIONS") == "true":
+        from pytest_l402.signoff.github import error_line
+
+        _warn(config, error_line("; ".join(texts[:2])))
 
 
 def attach_to_json_report(json_report: dict[str, Any], verdict: Verdict, run: Run) -> None:
@@ -72,7 +83,7 @@ def attach_to_json_report(json_report: dict[str, Any], verdict: Verdict, run: Ru
 
     It has output and log lines that are not taken from the reports, so secrets are taken out of it once more.
     """
-    from pytest_l402.contract import redact_values
+    from pytest_l402.boundary import redact_values
 
     for test in json_report.get("tests", ()):
         for phase in ("setup", "call", "teardown"):
