@@ -87,7 +87,7 @@ class Conflict(TableRow):
     """A settlement that the store refused, because it contradicts one it has."""
 
     settlement_id: str
-    field: Literal["amountMsats", "invoiceId", "ownerId", "paymentHash", "paymentProofRef", "paywallId"]
+    field: str
     kept: str | None
     refused: str | None
     at_ms: int

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from enum import Enum
 from functools import cache
-from typing import Annotated, Any, Final, Literal, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from pytest_l402.contract.departures import departures_of
@@ -17,8 +17,8 @@ from pytest_l402.contract.rows import Row
 from pytest_l402.contract.scalars import Words
 from pytest_l402.contract.tables import ROW_FORMS, TableRow
 
-Form: TypeAlias = type[Any]
-"""A pydantic model, a TypedDict or another class whose annotated names are the keys of a row."""
+Form: TypeAlias = type[Any] | Mapping[str, Any]
+"""A pydantic model, a TypedDict or another class with the keys of a row as annotated names; or {key: type}."""
 
 Declared: TypeAlias = Mapping[str, tuple[Form, ...]]
 """What attached systems say of their tables."""
@@ -34,8 +34,8 @@ class TableFields:
     """
 
     def __init__(self, table: str, rows: Iterable[Row], declared: Declared) -> None:
-        self._forms = [_annotations(form) for form in declared.get(table, ())]
-        self._by_contract = _annotations(ROW_FORMS[table]) if table in ROW_FORMS else {}
+        self._forms = [annotations_of(form) for form in declared.get(table, ())]
+        self._by_contract = annotations_of(ROW_FORMS[table]) if table in ROW_FORMS else {}
         self._rows = tuple(rows)
         self._paths: set[str] | None = None
         self._has: dict[str, bool] = {}
@@ -107,8 +107,14 @@ class TableFields:
         return self._paths
 
 
+def annotations_of(form: Form) -> Mapping[str, Any]:
+    """What a form says of each key of a row. Raises `TypeError` or `NameError` for what is no form."""
+    return form if isinstance(form, Mapping) else _annotations(cast("Hashable", form))
+
+
 @cache
-def _annotations(form: Form) -> Mapping[str, Any]:
+def _annotations(form: Hashable) -> Mapping[str, Any]:
+    assert isinstance(form, type)
     if issubclass(form, BaseModel):
         fields = form.model_fields
         return {
@@ -121,7 +127,9 @@ def _annotations(form: Form) -> Mapping[str, Any]:
     return {to_camel(name): hint for name, hint in hints.items()} if issubclass(form, TableRow) else hints
 
 
-_ADAPTERS: dict[str, TypeAdapter[Any]] = {}
+@cache
+def _adapter(annotation: Hashable) -> TypeAdapter[Any]:
+    return TypeAdapter(cast("Any", annotation))
 
 
 def _misfit(annotation: Any, value: Any) -> str | None:
@@ -129,9 +137,10 @@ def _misfit(annotation: Any, value: Any) -> str | None:
     words = [marker for part in _parts(annotation) for marker in _markers(part, Words)]
     if isinstance(value, str) and words and not any(_is_word(marker, value) for marker in words):
         return "a word that a plane says"
-    adapter = _ADAPTERS.get(repr(annotation)) or _ADAPTERS.setdefault(
-        repr(annotation), TypeAdapter(annotation)
-    )
+    try:
+        adapter = _adapter(annotation)
+    except PydanticUserError:  # what pydantic cannot read says nothing of a value
+        return None
     try:
         taken = adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
@@ -179,7 +188,7 @@ def _leads(annotation: Any, path: str) -> bool:
         if part is dict or part is Any:
             return True
         if isinstance(part, type) and issubclass(part, BaseModel):
-            inner = _annotations(part)
+            inner = annotations_of(part)
             if key in inner and (not rest or _leads(inner[key], rest)):
                 return True
     return False
@@ -212,13 +221,15 @@ def _made_up(annotation: Any) -> Any:
     if type(None) in parts:
         return None
     for part in parts:
+        if get_origin(part) in (list, tuple):
+            return []
         if words := list(_words(part)):
             return words[0]
         if isinstance(part, type) and issubclass(part, BaseModel):
-            return {key: _made_up(inner) for key, inner in _annotations(part).items()}
+            return {key: _made_up(inner) for key, inner in annotations_of(part).items()}
         if part in _PLAIN:
             return _PLAIN[part]
-    return [] if any(get_origin(part) in (list, tuple) for part in parts) else {}
+    return {}
 
 
 _PLAIN: Final[Mapping[Any, Any]] = {bool: False, int: 1, float: 1.0, str: "made-up"}

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias, TypeVar
 from pytest_l402.boundary.cleaning import CleanedWhenWritten
 from pytest_l402.contract.rows import Row
 from pytest_l402.evidence.check import Check
+from pytest_l402.evidence.fields import Form, annotations_of
 from pytest_l402.evidence.parts import Part
 
 T = TypeVar("T")
@@ -24,7 +25,11 @@ _FORM: Final = "name, version, digest, parts(), tables(), steady_state(when), st
 
 
 class System(Protocol):
-    """What is under rehearsal; anything that has these seven will do."""
+    """What is under rehearsal; anything that has these seven will do.
+
+    It may also have `fields()`, which returns {table: a class with the fields of a row}: then a check is
+    refused that names a field or a value which no row of that table can have.
+    """
 
     @property
     def name(self) -> str:
@@ -92,6 +97,19 @@ class Attached:
             if not isinstance(name, str):
                 self._refuse("the name of a table", _kind(name), "return {table: rows}")
         return {name: self._rows(f"rows in table {name!r}", rows) for name, rows in tables.items()}
+
+    def fields(self) -> dict[str, Form]:
+        """Return what the rows of each table are, as far as it says so; it need not have `fields()`."""
+        ask = getattr(self._system, "fields", None)
+        forms = {} if ask is None else self._ask("fields()", ask)
+        expected = "fields() to return a class with the fields of a row for each table"
+        if not isinstance(forms, Mapping):
+            self._refuse(expected, _kind(forms), "return {table: class}")
+        for table, form in forms.items():
+            if not isinstance(table, str) or not isinstance(form, type | Mapping):
+                self._refuse(expected, _kind(form), "return {table: class}")
+            self._ask(f"fields() for table {table!r}", partial(annotations_of, form))
+        return dict(forms)
 
     def steady_state(self, when: When) -> list[Row]:
         """Return the rows of its probes, the same of them before and after; empty if it has none."""

@@ -6,12 +6,35 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pytest_l402 import __version__
+from pytest_l402.contract.tables import ROW_FORMS
 from pytest_l402.evidence import Check, Part, own_digest, parts_of, record_checks
+from pytest_l402.ops.reconcile.deployments import Deployment, GatewayEvent
+from pytest_l402.ops.security.credentials import CredentialRole
+from pytest_l402.ops.security.roles import RoleOperation, RoleRefusal, RoleStatus
 from pytest_l402.stack.stack import ROLES, Stack
 
 if TYPE_CHECKING:
     from pytest_l402.evidence import Row
+    from pytest_l402.evidence.fields import Form
     from pytest_l402.evidence.system import When
+
+
+_ROLES: Final[Mapping[str, Form]] = {
+    "credential_roles": {
+        "role": CredentialRole,
+        "operation": RoleOperation,
+        "refusal": RoleRefusal | None,
+        "fromStatus": RoleStatus | None,
+        "fromVersion": int | None,
+        "status": RoleStatus | None,
+        "version": int | None,
+        "fingerprint": str | None,
+        "note": str | None,
+        "lastRotatedAtMs": int | None,
+        "revokedAtMs": int | None,
+        "atMs": int,
+    }
+}
 
 
 class StackSystem:
@@ -39,6 +62,10 @@ class StackSystem:
     def tables(self) -> Mapping[str, Sequence[Row]]:
         """Return every table that has rows."""
         return self._stack.tables()
+
+    def fields(self) -> Mapping[str, Form]:
+        """Return what the rows of its tables are: those of the contract, and those of operations."""
+        return {**ROW_FORMS, "deployments": Deployment, "gateway_events": GatewayEvent, **_ROLES}
 
     def steady_state(self, when: When) -> Sequence[Row]:
         """Return one row per probe; no money moves."""
