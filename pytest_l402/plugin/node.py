@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from pytest_l402.plugin.aftermath import Aftermath
 from pytest_l402.plugin.marker import MARK
-from pytest_l402.plugin.run import RUN, Run
+from pytest_l402.plugin.preparation import WATCHERS
+from pytest_l402.plugin.run import AFTERMATH, INNERMOST, NODES, RUN, Run, missing_parts
+from pytest_l402.plugin.witness import InnermostHooks, swallowed, watched
 
 if TYPE_CHECKING:
     from pytest_l402.plugin.evidence_fixture import EvidenceCollector
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 RESULT_PROPERTY: Final = "l402_result"
 """The report property that names the node's result file, below the run folder, and its SHA-256."""
 
-NAME: Final = "pytest_l402_nodes"
+RAISED_PROPERTY: Final = "l402_raised"
+"""The report property that names a phase that raised."""
 
 ARTIFACTS: Final = "artifacts"
 """The folder of a node's artifacts; its inside mirrors the artifact folder (`output/`)."""
@@ -33,6 +37,7 @@ class Attempts:
 
     setups: int = 0
     calls: int = 0
+    repeats: int = 0
     passed: bool = False
     failure: str | None = None
 
@@ -50,19 +55,28 @@ class RehearsalNodes:
     @classmethod
     def watch(cls, config: pytest.Config) -> None:
         """Take part in the run from now on: a run that has neither is not to pay for these hooks."""
-        if not config.pluginmanager.hasplugin(NAME):
-            config.pluginmanager.register(cls(), NAME)
+        if not config.pluginmanager.hasplugin(NODES):
+            config.pluginmanager.register(cls(), NODES)
+            config.pluginmanager.register(InnermostHooks(), INNERMOST)
+            Aftermath.watch(config)
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
         """Forget an earlier attempt of the same item, and let no unhandled exception pass as a warning."""
         if MARK in item.stash:
             if COLLECTOR in item.stash:
                 del item.stash[COLLECTOR]
             _attempts(item).setups += 1
-            item.user_properties[:] = [entry for entry in item.user_properties if entry[0] != RESULT_PROPERTY]
+            of_an_attempt = (RESULT_PROPERTY, RAISED_PROPERTY)
+            item.user_properties[:] = [
+                entry for entry in item.user_properties if entry[0] not in of_an_attempt
+            ]
             _unhandled_exceptions_are_errors()
-        return (yield)
+            _fail_if(missing_parts(item.config, INNERMOST, AFTERMATH, *WATCHERS))
+        result = yield
+        if MARK in item.stash:
+            _fail_if(swallowed(item, "setup"))
+        return result
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
@@ -73,14 +87,20 @@ class RehearsalNodes:
         attempts = _attempts(item)
         attempts.calls += 1
         attempts.passed, attempts.failure = False, None
-        collector = item.stash.get(COLLECTOR, None)
         failure: BaseException | None = None
         result = None
-        try:
-            result = yield
-        except (Exception, pytest.fail.Exception) as error:
-            failure = error
-            attempts.failure = str(error) or type(error).__name__
+        with watched(item) as witness:
+            try:
+                result = yield
+            except (Exception, pytest.fail.Exception) as error:
+                failure = error
+        if witness is not None:
+            attempts.repeats = max(attempts.repeats, witness.calls - 1)
+            failure = failure or witness.objection(item)
+        if failure is not None:
+            attempts.failure = str(failure) or type(failure).__name__
+        # The test itself may have asked for it.
+        collector = item.stash.get(COLLECTOR, None)
         if collector is None or not collector.checks:
             _raise(failure)
             pytest.fail(_nothing_verified(item, mark), pytrace=False)
@@ -95,10 +115,16 @@ class RehearsalNodes:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
-        self, item: pytest.Item
+        self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Take secrets out of a report, innermost of all hooks; let a waived rehearsal fail as expected."""
+        """Take secrets out of a report, innermost of all hooks; let a waived rehearsal fail as expected.
+
+        A phase that raised says so in a property as well: the outcome of a report anybody can rewrite.
+        """
         report = yield
+        if MARK in item.stash and call.excinfo is not None:
+            for properties in (item.user_properties, report.user_properties):
+                properties.append((RAISED_PROPERTY, call.when))
         if MARK in item.stash or COLLECTOR in item.stash:
             from pytest_l402.plugin.failure_text import clean_report
 
@@ -131,8 +157,7 @@ class RehearsalNodes:
         ) as error:  # a fixture's teardown must run even when its system can no longer be asked
             problem = f"{item.nodeid}: the evidence could not be kept: {type(error).__name__}: {error}"
         result = yield
-        if problem:
-            pytest.fail(problem, pytrace=False)
+        _fail_if(problem or swallowed(item, "teardown"))
         return result
 
 
@@ -176,7 +201,7 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
         rehearsal=mark.rehearsal,
         case=case_of(item),
         phases={"call": "passed"} if attempts.passed else {},
-        reran=max(attempts.setups, attempts.calls, 1) - 1,
+        reran=max(attempts.setups - 1, attempts.calls - 1, attempts.repeats, 0),
         failure=attempts.failure,
         checks=() if collector is None else collector.checks,
         standing=() if collector is None else collector.standing,
@@ -226,6 +251,11 @@ def _expect_waived_failure(report: pytest.TestReport, item: pytest.Item) -> None
         first = next((line.strip() for line in message.splitlines() if line.strip()), "no message")
         report.outcome = "skipped"
         report.wasxfail = f"waived by {waiver.owner} until {waiver.until}; in {report.when}: {first}"
+
+
+def _fail_if(problem: str | None) -> None:
+    if problem:
+        pytest.fail(problem, pytrace=False)
 
 
 def _raise(failure: BaseException | None) -> None:

@@ -62,6 +62,7 @@ class ReasonCode(StrEnum):
     WORKER_CRASH = "worker-crash"
     INTERNAL_ERROR = "internal-error"
     EVIDENCE_FAULT = "evidence-fault"
+    UNTRUSTED_RUN = "untrusted-run"
     WAIVER_EXPIRED = "waiver-expired"
     EXIT_STATUS = "exit-status"
     INTERRUPTED = "interrupted"
