@@ -30,22 +30,34 @@ class RequestName:
         return self.name if self.name.endswith("]") else f"the {self.name}"
 
 
-def request_names(
-    evidence: Evidence, variables: Mapping[str, object] | None = None
-) -> dict[str, RequestName]:
-    """Return the name of each request that the evidence or a variable of the test knows, by request id.
+def called_by(variables: Mapping[str, object]) -> dict[str, str]:
+    """Return what a test calls its requests, by request id: the names of the variables that hold them."""
+    called: dict[str, str] = {}
+    for variable, value in variables.items():
+        words = variable.strip("_").replace("_", " ")
+        if isinstance(value, list | tuple):
+            for place, member in enumerate(value[:_SEVERAL]):
+                if (id_ := _id_of(member)) is not None:
+                    called.setdefault(id_, f"{variable}[{place}]")
+        elif (id_ := _id_of(value)) is not None:
+            called[id_] = words if any(noun in words for noun in _NOUNS) else f"{words} purchase"
+    return called
 
-    A request that no variable holds is called by its place in the order of buying: "2nd purchase".
+
+def request_names(evidence: Evidence, called: Mapping[str, str] | None = None) -> dict[str, RequestName]:
+    """Return the name of each request that the evidence or the test knows, by request id.
+
+    `called` is what the test calls them. Any other is called by its place in the order of buying, such as
+    "2nd purchase".
     """
-    called = {id_: name for name, id_ in _called(variables or {})}
+    called = called or {}
     paths = {row["requestId"]: row.get("path") for row in _of_requests(evidence, "exchanges")}
     hashes = {row["requestId"]: row.get("paymentHash") for row in _of_requests(evidence, "invoices")}
-    seen = dict.fromkeys(row["requestId"] for table in _TABLES for row in _of_requests(evidence, table))
-    bought = [id_ for id_ in seen if id_ in hashes]
+    seen = list(dict.fromkeys(row["requestId"] for table in _TABLES for row in _of_requests(evidence, table)))
     names: dict[str, RequestName] = {}
     for id_ in dict.fromkeys((*seen, *called)):
-        group, noun = (bought, "purchase") if id_ in hashes else ([*seen], "request")
-        name = called.get(id_) or f"{_ordinal(group.index(id_) + 1)} {noun}"
+        noun = "purchase" if id_ in paths else "request"
+        name = called.get(id_) or f"{_ordinal(seen.index(id_) + 1)} {noun}"
         path, payment = paths.get(id_), hashes.get(id_)
         names[id_] = RequestName(
             printable(name, 40),
@@ -75,19 +87,6 @@ def _of_requests(evidence: Evidence, table: str) -> Iterator[Any]:
     return (
         row for row in evidence.table(table) if isinstance(row.get("requestId"), str) and row["requestId"]
     )
-
-
-def _called(variables: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Each request id that a variable holds, with what it is called by that; the last one says it."""
-    for variable, value in variables.items():
-        if isinstance(value, list | tuple):
-            for place, member in enumerate(value[:_SEVERAL]):
-                if (id_ := _id_of(member)) is not None:
-                    yield f"{variable}[{place}]", id_
-        elif (id_ := _id_of(value)) is not None:
-            words = variable.strip("_").replace("_", " ")
-            plain = isinstance(value, str) or any(noun in words for noun in _NOUNS)
-            yield words if plain else f"{words} purchase", id_
 
 
 def _id_of(value: object) -> str | None:

@@ -59,7 +59,7 @@ def tell_results(
         told += f", for {'one cause' if apart == 1 else f'{apart} causes'}"
     head = [*_wrapped(told, "")] if title else []
     for label, place in (places or {}).items():
-        head += _place(label, place)
+        head += _place(label, place) if place else []
     head += _legend(wrong, known)
     blocks = [_headline(found, blind), "\n".join(head)]
     blocks += ["\n".join(_cause(cause, lines or {})) for cause in found]
@@ -70,7 +70,7 @@ def tell_results(
 def _headline(found: Sequence[Cause], blind: Sequence[CheckResult]) -> str:
     if found:
         first = found[0].violations[0]
-        said = f"{first.line or first.check}: expected {flat(first.expected)}, saw {flat(first.seen)}"
+        said = f"{first.line or first.check}: {_said(first)}"
     else:
         said = f"{blind[0].line or blind[0].name}: {blind[0].name} cannot be trusted"
     return printable(said, WIDTH)
@@ -93,8 +93,11 @@ def _cause(cause: Cause, lines: Mapping[str, RunbookLine]) -> Iterator[str]:
             label = ""
         named = "" if new else first.check
         for (check, said), where in list(also.items())[:_MOST]:
-            told = f"{said} ({_together(where)})"
-            yield from _part(label, told if check == named else f"{check}: {told}")
+            if (said, [*where]) == (_said(first), [flat(first.where)]):
+                yield from _part(label, f"{check} says the same")
+            else:
+                told = f"{said} ({_together(where)})"
+                yield from _part(label, told if check == named else f"{check}: {told}")
             label, named = "", check
         if len(also) > _MOST:
             yield from _part(label, f"and {len(also) - _MOST} more")
@@ -106,10 +109,13 @@ def _by_line(
     """By line of the runbook, what each check says, once for all the places that fall short alike."""
     told: dict[str | None, dict[tuple[str, str], dict[str, None]]] = {}
     for each in violations:
-        said = f"expected {flat(each.expected)}, saw {flat(each.seen)}"
-        where = told.setdefault(each.line, {}).setdefault((each.check, said), {})
+        where = told.setdefault(each.line, {}).setdefault((each.check, _said(each)), {})
         where[flat(each.where)] = None
     return told
+
+
+def _said(violation: Violation) -> str:
+    return f"expected {flat(violation.expected)}, saw {flat(violation.seen)}"
 
 
 def _together(places: Iterable[str]) -> str:
@@ -169,8 +175,10 @@ def _part(label: str, text: str) -> Iterator[str]:
 
 def _place(label: str, place: str) -> list[str]:
     """A path is not broken, so that it can be copied."""
-    told = f"  {label:<{_TEXT - 3}} {place}"
-    return [told] if len(told) <= WIDTH else [f"  {label}", f"  {place}"]
+    path, *more = place.split("\n")
+    told = f"  {label:<{_TEXT - 3}} {path}"
+    first = [told] if len(told) <= WIDTH else [f"  {label}", f"  {path}"]
+    return [*first, *(line for text in more for line in _continued(text))]
 
 
 def _continued(text: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pytest_l402.evidence import Check, Evidence, Finding, run_check
 from pytest_l402.evidence.causes import causes
 from pytest_l402.evidence.check import CheckResult, RunbookLine, Subject, Violation
 from pytest_l402.evidence.mutants import set_value
-from pytest_l402.evidence.request_names import renamed, request_names
+from pytest_l402.evidence.request_names import called_by, renamed, request_names
 from pytest_l402.evidence.telling import WIDTH, tell_results
 
 
@@ -127,7 +127,7 @@ def test_many_rows_that_fall_short_alike_are_told_once_with_their_places() -> No
 @pytest.mark.parametrize("word", ["x" * 300, "word " * 80, "a-b " * 100, "Ä" * 150])
 def test_no_line_is_wider_than_a_screen(word: str) -> None:
     violation = Violation(word, word, word, f"{word}\n{word}", word, word)
-    names = request_names(Evidence({"exchanges": [{"requestId": "r1", "path": word}]}), {word: "r1"})
+    names = request_names(Evidence({"exchanges": [{"requestId": "r1", "path": word}]}), {"r1": word})
     told = tell_results(
         [CheckResult(word, word, 1, (violation, violation), ()), violated("r1")], title=word, names=names
     )
@@ -159,16 +159,20 @@ EVIDENCE = Evidence(
             {"requestId": "r-1", "paymentHash": "a" * 64},
             {"requestId": "r-2", "paymentHash": "b" * 64},
         ],
+        "logs": [{"requestId": "r-elsewhere"}],
     }
 )
 
 
 def test_a_request_is_called_what_the_test_calls_it() -> None:
-    names = request_names(EVIDENCE, {"first": Bought("r-1"), "cheap_purchase": Bought("r-2"), "n": 3})
+    names = request_names(
+        EVIDENCE, called_by({"first": Bought("r-1"), "cheap_purchase": Bought("r-2"), "n": 3})
+    )
     assert {id_: known.name for id_, known in names.items()} == {
         "r-1": "first purchase",
         "r-2": "cheap purchase",
-        "r-20": "3rd request",
+        "r-20": "3rd purchase",
+        "r-elsewhere": "4th request",
     }
     assert (names["r-1"].path, names["r-1"].payment) == ("/premium", "a" * 16 + "…")
 
@@ -177,12 +181,13 @@ def test_without_a_variable_it_is_called_by_its_place_in_the_order_of_buying() -
     assert [known.name for known in request_names(EVIDENCE).values()] == [
         "1st purchase",
         "2nd purchase",
-        "3rd request",
+        "3rd purchase",
+        "4th request",
     ]
 
 
 def test_members_of_a_list_are_called_by_their_place_in_it() -> None:
-    names = request_names(EVIDENCE, {"forged": (Bought("r-1"), Bought("r-2"))})
+    names = request_names(EVIDENCE, called_by({"forged": (Bought("r-1"), Bought("r-2"))}))
     assert renamed("no payment for request r-2", names) == "no payment for forged[1]"
 
 
@@ -194,7 +199,7 @@ def test_an_object_that_cannot_be_asked_is_passed_over() -> None:
         def request_id(self) -> str:
             raise RuntimeError
 
-    assert request_names(EVIDENCE, {"it": Unwilling()}) == request_names(EVIDENCE)
+    assert called_by({"it": Unwilling(), "them": [Unwilling()], "text": "r-1", "kind": Bought}) == {}
 
 
 @pytest.mark.parametrize(
@@ -204,15 +209,15 @@ def test_an_object_that_cannot_be_asked_is_passed_over() -> None:
         ("same_value(x, r-1, r-2)", "same_value(x, first purchase, 2nd purchase)"),
         ("a record with requestId=r-1", "a record with requestId=<first purchase>"),
         ("r-10 and xr-1 and r-1-b", "r-10 and xr-1 and r-1-b"),
-        ("r-20 and r-2", "3rd request and 2nd purchase"),
+        ("r-20 and r-2", "3rd purchase and 2nd purchase"),
     ],
 )
 def test_names_take_the_place_of_ids_and_of_nothing_else(text: str, told: str) -> None:
-    assert renamed(text, request_names(EVIDENCE, {"first": Bought("r-1")})) == told
+    assert renamed(text, request_names(EVIDENCE, {"r-1": "first purchase"})) == told
 
 
 def test_each_name_that_is_used_is_explained_once() -> None:
-    names = request_names(EVIDENCE, {"first": Bought("r-1")})
+    names = request_names(EVIDENCE, {"r-1": "first purchase"})
     said = violated("paid_once(r-1)", Subject("payments", request="r-1"), expected="one payment of r-1")
     told = tell_results([said], title="a test", names=names)
     assert told.count("r-1") == 1

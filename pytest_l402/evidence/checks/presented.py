@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -30,7 +30,7 @@ _CLIENT: Final = (
     "the client sent no credential: see whether it kept the one it bought, under which key it looks for it, "
     "and when it drops it"
 )
-_GARBLED: Final = {
+_GARBLED: Final[Mapping[str, str]] = {
     CredentialReason.HEADER_MALFORMED: "write Authorization: L402 <macaroon>:<preimage>, with one blank and "
     "64 lower-case hex digits",
     CredentialReason.MACAROON_ENCODING: "send the macaroon as it came in the challenge, in base64",
@@ -38,7 +38,7 @@ _GARBLED: Final = {
     CredentialReason.PREIMAGE_MALFORMED: "send the preimage as 64 lower-case hex digits",
     CredentialReason.PREIMAGE_CAVEAT_MISSING: "put the preimage into a caveat, or send Authorization",
 }
-_REFUSED: Final = {
+_REFUSED: Final[Mapping[str, str]] = {
     "preimage_mismatch": "the preimage is not of the payment that the macaroon is bound to: see how the "
     "client keeps the two together",
     "root_key_unknown": "the seller revoked the credential, or this gateway never issued it: pay a fresh "
