@@ -18,7 +18,7 @@ from pytest_l402.contract.scalars import Words
 from pytest_l402.contract.tables import ROW_FORMS, TableRow
 
 Form: TypeAlias = type[Any] | Mapping[str, Any]
-"""A pydantic model, a TypedDict or another class with the keys of a row as annotated names; or {key: type}."""
+"""A pydantic model, a TypedDict or another class that annotates the keys of a row; or {key: type}."""
 
 Declared: TypeAlias = Mapping[str, tuple[Form, ...]]
 """What attached systems say of their tables."""
@@ -118,7 +118,7 @@ def _annotations(form: Hashable) -> Mapping[str, Any]:
     if issubclass(form, BaseModel):
         fields = form.model_fields
         return {
-            str(field.alias or name): Annotated[(field.annotation, *field.metadata)]  # type: ignore[return-value]
+            str(field.alias or name): Annotated[(field.annotation, *field.metadata)]
             if field.metadata
             else field.annotation
             for name, field in fields.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -11,6 +11,9 @@ import pytest
 
 from pytest_l402.evidence import Check, Evidence, EvidenceError, Row, System, record_checks, run_check
 from pytest_l402.evidence.check import CheckResult
+from pytest_l402.evidence.checks.expected_faults import fault_shown, faults_shown
+from pytest_l402.evidence.checks.planes import EXPECTED_FAULTS
+from pytest_l402.evidence.checks.selecting import request_id_of
 from pytest_l402.evidence.kept import STANDING, verification
 from pytest_l402.evidence.system import Attached, AttachedSystem, UnusableSystemError
 from pytest_l402.evidence.telling import tell_result
@@ -20,6 +23,7 @@ from pytest_l402.triage.shortfalls import shortfalls
 
 if TYPE_CHECKING:
     from pytest_l402.evidence.check import RunbookLine
+    from pytest_l402.evidence.fields import Form
     from pytest_l402.triage.diagnosis import Diagnosis
 
 
@@ -28,7 +32,8 @@ def _nothing_waived(result: CheckResult) -> bool:
 
 
 STEADY_STATE: Final = "steady_state"
-EXPECTED_FAULTS: Final = "expected_faults"
+SHORTFALLS: Final = "shortfalls"
+LOCAL_ARTIFACT: Final = "local_artifact"
 
 
 class EvidenceCollector:
@@ -59,6 +64,8 @@ class EvidenceCollector:
         self._held_to: dict[str, tuple[str, ...]] = {}
         self._before: list[Row] = []
         self._recorded: dict[str, list[Row]] = {}
+        self._results: dict[str, list[Row]] = {}
+        self._expected: dict[str, str | None] = {}
         self._local_artifacts: list[Path] = []
         self._checks: list[CheckResult] = []
         self._moments: dict[str, Evidence] = {}
@@ -134,13 +141,32 @@ class EvidenceCollector:
         self._states.extend(attached.described() for attached in self._systems)
 
     def record(self, table: str, *rows: Row) -> None:
-        """Add rows of the test's own to a table, after those of the attached systems.
+        """Add rows of the test's own to a table of its own; the sign-off tells how many there are in which.
 
         Rows hold JSON values in camelCase keys, and never a preimage, a macaroon or a token. Raises
-        `EvidenceError` for a row that cannot be evidence.
+        `EvidenceError` for a row that cannot be evidence, and for a table that a system, or a fixture of this
+        package, fills: nobody could tell its rows from the test's.
         """
         Evidence({table: rows})
+        self._refuse_unless_own(table, self._declared())
         self._recorded.setdefault(table, []).extend(dict(row) for row in rows)
+
+    def record_result(self, table: str, row: Row) -> None:
+        """Add what a procedure that a fixture ran has returned; a test's own rows go into `record`."""
+        if table in self._recorded:
+            self._refuse_own(table)
+        self._results.setdefault(table, []).append(dict(row))
+
+    @property
+    def own_rows(self) -> dict[str, int]:
+        """How many rows the test has added itself, by table; a local artifact is one."""
+        own = {table: len(rows) for table, rows in self._recorded.items()}
+        return own | ({LOCAL_ARTIFACT: len(self._local_artifacts)} if self._local_artifacts else {})
+
+    @property
+    def expected_faults(self) -> Mapping[str, str | None]:
+        """For each request that was declared to meet a fault how that showed: None if it never did."""
+        return self._expected
 
     def add_local_artifact(self, path: Path) -> None:
         """Read a local-node artifact from `path` whenever evidence is collected: it may grow.
@@ -152,14 +178,17 @@ class EvidenceCollector:
         self._local_artifacts.append(path)
         # By its name alone: where it lies on this machine is nobody's business.
         for each in shortfalls(read_incident(path)):
-            self.record("shortfalls", replace(each, file=path.name).to_row())
+            self.record_result(SHORTFALLS, replace(each, file=path.name).to_row())
 
     def expect_fault(self, *purchases: Any) -> None:
         """Declare that these requests meet a fault on purpose: planes may disagree about them.
 
-        Takes request ids, or anything with a `request_id`.
+        Takes request ids, or anything with a `request_id`. A fault that shows at no `verify`, nor at the end,
+        is a violation: it was not injected, it did not fire, or it was another request that met it. Raises
+        `TypeError` for anything else.
         """
-        self.record(EXPECTED_FAULTS, *({"requestId": _request_id(purchase)} for purchase in purchases))
+        for purchase in purchases:
+            self._expected.setdefault(request_id_of(purchase), None)
 
     def collect(self, *, probed: bool = True) -> Evidence:
         """Return everything that is there at this moment.
@@ -168,18 +197,57 @@ class EvidenceCollector:
         `UnusableSystemError` or `EvidenceError` for a system that answers with something else than rows.
         """
         tables: dict[str, list[Row]] = {}
+        declared = self._declared()
         for system in self._systems:
             for name, rows in system.tables().items():
                 tables.setdefault(name, []).extend(rows)
-        for name, rows in self._recorded.items():
+        if self._local_artifacts and tables.get(LOCAL_ARTIFACT):
+            self._refuse_own(LOCAL_ARTIFACT)
+        for name in tuple(self._recorded):
+            self._refuse_unless_own(name, {**declared, **tables})
+        for name, rows in (*self._results.items(), *self._recorded.items()):
             tables.setdefault(name, []).extend(rows)
         after = [row for system in self._systems for row in system.steady_state("after")] if probed else []
         if after:
             tables.setdefault(STEADY_STATE, []).extend([*self._before, *after])
         if self._local_artifacts:
             artifacts = [_read_local_artifact(path) for path in self._local_artifacts]
-            tables.setdefault("local_artifact", []).extend(artifacts)
-        return Evidence(tables)
+            tables.setdefault(LOCAL_ARTIFACT, []).extend(artifacts)
+        evidence = Evidence(tables, declared)
+        return self._with_expected_faults(evidence) if self._expected else evidence
+
+    def _with_expected_faults(self, evidence: Evidence) -> Evidence:
+        for request_id, shown in self._expected.items():
+            if shown is None:
+                self._expected[request_id] = fault_shown(evidence, request_id, self._expected)
+        rows = [{"requestId": request, "shownAs": shown} for request, shown in self._expected.items()]
+        return evidence.with_table(EXPECTED_FAULTS, rows)
+
+    def _declared(self) -> dict[str, tuple[Form, ...]]:
+        declared: dict[str, tuple[Form, ...]] = {}
+        for system in self._systems:
+            for table, form in system.fields().items():
+                declared[table] = (*declared.get(table, ()), form)
+        return declared
+
+    def _refuse_unless_own(self, table: str, filled: Collection[str]) -> None:
+        if table in (EXPECTED_FAULTS, SHORTFALLS, *self._results) or table in filled:
+            self._refuse_own(table)
+
+    def _refuse_own(self, table: str) -> NoReturn:
+        # No row of a test's own proves what a system did; what was recorded already is kept apart.
+        own = f"own_{table}"[:64]
+        if table in self._recorded:
+            self._recorded.setdefault(own, []).extend(self._recorded.pop(table))
+        if table == LOCAL_ARTIFACT:
+            self._recorded.setdefault(own, []).extend(map(_read_local_artifact, self._local_artifacts))
+            self._local_artifacts.clear()
+        remedy = f"record yours in a table of its own, such as {own}"
+        if table == EXPECTED_FAULTS:
+            remedy = "use l402_evidence.expect_fault(request)"
+        raise EvidenceError(
+            f"{table}: expected rows of whoever fills this table, saw rows of the test's own; {remedy}"
+        )
 
     def final(self) -> Evidence:
         """Return the evidence as it was at the end: when the standing checks ran, if they did."""
@@ -195,8 +263,8 @@ class EvidenceCollector:
 
         Takes a request id, or anything with a `request_id`.
         """
-        evidence = self.collect(probed=False).only("records", "local_artifact")
-        return triage(evidence, _request_id(request))[0]
+        evidence = self.collect(probed=False).only("records", LOCAL_ARTIFACT)
+        return triage(evidence, request_id_of(request))[0]
 
     def verify(self, *checks: Check) -> tuple[CheckResult, ...]:
         """Judge the evidence by these checks, each also on every mutant of it; return what they said.
@@ -251,6 +319,8 @@ class EvidenceCollector:
         A pure function has neither.
         """
         checks = [check for own in brought.values() for check in own]
+        if self._expected:
+            checks.append(faults_shown())
         if "records" in self._recorded or self._local_artifacts:
             named = {check.name for check in checks}
             checks += [check for check in record_checks() if check.name not in named]
@@ -289,10 +359,6 @@ class EvidenceCollector:
             f"{suggestion(check.line, list(self._lines))}",
             pytrace=False,
         )
-
-
-def _request_id(purchase: Any) -> str:
-    return purchase if isinstance(purchase, str) else str(purchase.request_id)
 
 
 def _read_local_artifact(path: Path) -> Row:

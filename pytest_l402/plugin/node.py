@@ -214,6 +214,8 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
         ),
         folder=relative.as_posix(),
         moments=moments,
+        own_rows={} if collector is None else collector.own_rows,
+        expected_faults={} if collector is None else collector.expected_faults,
     )
     content = result.to_json().encode() + b"\n"
     write_whole(folder / RESULT_FILE, content)

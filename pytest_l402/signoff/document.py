@@ -250,6 +250,8 @@ def node_entry(node: NodeResult, cite: Callable[[str], object]) -> NodeEntry:
         ),
         shortfalls=tuple(_entry(ShortfallEntry, noted, line=cite(noted.line)) for noted in node.shortfalls),
         moments=dict(node.moments),
+        own_rows=dict(node.own_rows),
+        expected_faults=dict(node.expected_faults),
         evidence=node.evidence_files,
     )
 

@@ -172,6 +172,8 @@ class NodeEntry(_Part):
     """One pytest node of a rehearsal.
 
     `moments` is the evidence of each moment at which checks were run: the files below `folder`, one a table.
+    `own_rows` counts the rows that the test itself recorded, by table; all others are those of systems. For
+    each request that was declared to meet a fault `expected_faults` has how that showed; null: it did not.
     """
 
     nodeid: CleanText
@@ -185,6 +187,8 @@ class NodeEntry(_Part):
     shortfalls: tuple[ShortfallEntry, ...]
     folder: InsidePath | None = None
     moments: dict[CleanText, tuple[InsidePath, ...]] = {}
+    own_rows: dict[CleanText, Count] = {}
+    expected_faults: dict[CleanText, CleanText | None] = {}
     evidence: tuple[FileEntry, ...]
 
 

@@ -69,7 +69,9 @@ class NodeResult:
     neither applies; an unexpected pass counts as `xfail` too. `reran` counts repeated attempts. `checks`
     are those that the test asked for, `standing` those that its systems brought. `systems` is empty if none
     was attached. `folder` is that of its evidence, below the run folder. `moments` says for each moment at
-    which checks were run which files below `folder` hold its tables. `line` counts from 1.
+    which checks were run which files below `folder` hold its tables. `own_rows` counts by table what the test
+    recorded itself. `expected_faults` maps requests that were to meet a fault to how it showed. `line` counts
+    from 1.
     """
 
     nodeid: str
@@ -89,6 +91,8 @@ class NodeResult:
     evidence_files: tuple[RecordedFile, ...] = ()
     folder: str | None = None
     moments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    own_rows: Mapping[str, int] = field(default_factory=dict)
+    expected_faults: Mapping[CleanedWhenWritten, CleanedWhenWritten | None] = field(default_factory=dict)
     failure: CleanedWhenWritten | None = None
     file: str | None = None
     line: int | None = None
