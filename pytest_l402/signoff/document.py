@@ -245,18 +245,19 @@ def node_entry(node: NodeResult, cite: Callable[[str], object]) -> NodeEntry:
         node,
         phases=dict(node.phases),
         checks=(
-            *(_check(check, "asked", cite, node) for check in node.checks),
-            *(_check(check, "standing", cite, node) for check in node.standing),
+            *(check_entry(check, "asked", cite, node) for check in node.checks),
+            *(check_entry(check, "standing", cite, node) for check in node.standing),
         ),
         shortfalls=tuple(_entry(ShortfallEntry, noted, line=cite(noted.line)) for noted in node.shortfalls),
         moments=dict(node.moments),
-        own_rows=dict(node.own_rows),
-        expected_faults=dict(node.expected_faults),
         evidence=node.evidence_files,
     )
 
 
-def _check(check: CheckResult, scope: str, cite: Callable[[str], object], node: NodeResult) -> CheckEntry:
+def check_entry(
+    check: CheckResult, scope: str, cite: Callable[[str], object], node: NodeResult
+) -> CheckEntry:
+    """Return what the document says of a check of a node; `cite` gives the line of the runbook with an id."""
     state = CheckState.HELD if check.rows > 0 and check.has_teeth else CheckState.TOOTHLESS
     return _entry(
         CheckEntry,
