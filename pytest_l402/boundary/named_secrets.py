@@ -63,6 +63,8 @@ _SCHEME = re.compile(
 _HEADER_REST = re.compile(r"[^\n\"'`}<\\]*")
 _OPTION = re.compile(r"(?<!\S)--[\w-]*\Z")
 _COOKIE = re.compile(r"[\w.-]+=[^\s;,]{4,}")
+_SOURCE = re.compile(rf"(?:self|cls)\.[a-z_.]+|[a-z_.]*(?:{_NAME.pattern})\)*|[a-z_][a-z_.]*\(.*")
+_SOURCE_LIMIT: Final = 80
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
 _PLACEHOLDER = re.compile(r"[\[{(]\s*[a-z_][a-z_.]*(?:\([a-z_., ]*\))?[!:]?[a-z]?\s*[\]})]")
 _BRACKETS = re.compile(r"[\[\]{}()]")
@@ -107,7 +109,10 @@ def is_reference(value: str) -> bool:
 
 
 def _stays(value: str) -> bool:
-    return value.startswith(REDACTED) or _REFERENCE.fullmatch(value) is not None
+    if value.startswith(REDACTED) or _REFERENCE.fullmatch(value) is not None:
+        return True
+    # `preimage=preimage`, `token=self.token`, `secret=made(1)`: source shows names.
+    return len(value) < _SOURCE_LIMIT and _SOURCE.fullmatch(value) is not None
 
 
 def _value(text: str, name: str, after: re.Match[str]) -> Iterator[Span]:

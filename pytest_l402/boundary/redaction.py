@@ -62,7 +62,6 @@ _ANCHORS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
 _MACAROON_STARTS: Final = ("AgE", "AgI", "AgJ", "MDA")
 _ENCODED = re.compile(r"(?<!\S)[^\s%]*+%[0-9a-fA-F]{2}\S*")
 _REFERENCE = re.compile(r"sha256:[0-9a-f]{16}")
-_SOURCE_NAME = re.compile(r"[a-z_][a-z_.]*(?:[(\[].*)?", re.DOTALL)
 
 
 def redact_text(text: str, known: KnownSecrets = ISSUED) -> str:
@@ -79,12 +78,17 @@ def redact_text(text: str, known: KnownSecrets = ISSUED) -> str:
     return redacted
 
 
-def redact_source(line: str) -> str:
-    """Return a line of source without secrets: in `preimage=preimage` it is a name that is given."""
+def redact_after(before: str, text: str) -> str:
+    """Return `text` redacted as what follows `before`, which is shown already: it may name the value."""
+    joined = before + text
+    begin = len(before)
     spans = [
-        span for span in secret_spans(line) if _SOURCE_NAME.fullmatch(line[slice(*span)].lower()) is None
+        (max(start - begin, 0), end - begin)
+        for start, end in secret_spans(joined)
+        if end > begin and not joined.startswith(REDACTED, start)
     ]
-    return _without(line, spans) if spans else line
+    redacted = _without(text, spans) if spans else text
+    return _ENCODED.sub(_decoded_if_secret, redacted) if "%" in redacted else redacted
 
 
 def redact_values(value: Any, known: KnownSecrets = ISSUED) -> Any:

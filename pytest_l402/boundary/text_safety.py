@@ -12,6 +12,12 @@ from pytest_l402.boundary.redaction import redact_text
 
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _OUTSIDE_FOLDER_ALPHABET = re.compile(r"[^A-Za-z0-9._-]+")
+# Controls but for tab and line breaks, C1, soft hyphen, what is invisible, what turns the direction, tags.
+_STEERING = re.compile(
+    "[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]|\r(?!\n)"
+)
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 _FOLDER_LIMIT = 120
 _HUGE_INTEGER = 10**40
 
@@ -27,6 +33,25 @@ def printable(value: object, limit: int = 200) -> str:
         return str(text)
     # Cut first, so that a gigabyte is never escaped to show two hundred characters.
     return _cut("".join(_escape(char) for char in text[: limit + 1]), limit)
+
+
+def steerless(text: str, *, colours: bool = False) -> str:
+    """Return `text` with what steers a terminal or deceives a reader escaped; tabs and line breaks stay.
+
+    With `colours`, so do the sequences that set a colour. Applying it twice changes nothing more.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    if not colours or "\x1b" not in text:
+        return _STEERING.sub(_shown_escaped, text)
+    pieces = _COLOUR.split(text)
+    pieces[::2] = [_STEERING.sub(_shown_escaped, piece) for piece in pieces[::2]]
+    return "".join(pieces)
+
+
+def colourless(text: str) -> str:
+    """Return `text` without the sequences that set a colour."""
+    return _COLOUR.sub("", text) if "\x1b" in text else text
 
 
 def quoted(value: object, limit: int = 80) -> str:
@@ -57,9 +82,15 @@ def folder_name(request_id: str) -> str:
     return "_" + name[1:] if name.startswith(".") else name
 
 
+def _shown_escaped(match: re.Match[str]) -> str:
+    return _escaped(match[0])
+
+
 def _escape(char: str) -> str:
-    if char.isprintable():
-        return char
+    return char if char.isprintable() else _escaped(char)
+
+
+def _escaped(char: str) -> str:
     short = _SHORT_ESCAPES.get(char)
     if short is not None:
         return short

@@ -42,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
         NODES,
         RUN,
         SELECTION,
+        TEXT_GUARD,
         WORKER,
         identify_run,
         runs_nothing,
@@ -52,6 +53,11 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in fixtures.MODULES:
         module = import_module(f"{fixtures.__name__}.{name}")
         _register(config, module, f"pytest_l402_{name}_fixtures")
+    if run.settings.catalogue.is_file():
+        # There may be rehearsals: what cannot be collected is told before it is known that there are none.
+        from pytest_l402.plugin.text_guard import TextGuard
+
+        _register(config, TextGuard(config), TEXT_GUARD)
     if runs_nothing(config):
         return
     from pytest_l402.plugin.controller import Controller, Worker

@@ -108,7 +108,9 @@ class RehearsalNodes:
         failure = failure or collector.refusal
         standing = _judge_standing(collector, failure)
         if standing and failure is collector.refusal:
-            pytest.fail(f"{failure}\n\n{standing}" if failure else standing, pytrace=False)
+            # What the checks of the test said is told with what the standing ones say: it may be one cause.
+            alone = failure is None or collector.told
+            pytest.fail(standing if alone else f"{failure}\n\n{standing}", pytrace=False)
         _raise(failure)
         attempts.passed = True
         return result
@@ -117,7 +119,7 @@ class RehearsalNodes:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Take secrets out of a report, innermost of all hooks; let a waived rehearsal fail as expected.
+        """Say what raised, innermost of all hooks; let a waived rehearsal fail as expected.
 
         A phase that raised says so in a property as well: the outcome of a report anybody can rewrite.
         """
@@ -126,22 +128,10 @@ class RehearsalNodes:
             for properties in (item.user_properties, report.user_properties):
                 properties.append((RAISED_PROPERTY, call.when))
         if MARK in item.stash or COLLECTOR in item.stash:
-            from pytest_l402.plugin.failure_text import clean_report
-
-            clean_report(report, item)
+            _say_first_what_failed(report)
         if report.failed and MARK in item.stash:
             _expect_waived_failure(report, item)
         return report
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
-        """Take secrets out of a warning before anybody shows it: it is no part of a report."""
-        from pytest_l402.boundary import redact_text
-
-        said = str(warning_message.message)
-        cleaned = redact_text(said)
-        if cleaned != said:
-            warning_message.message = cleaned
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
@@ -240,6 +230,13 @@ def _judge_standing(collector: EvidenceCollector, failure: BaseException | None)
             raise
         failure.add_note(f"l402: the standing checks could not be run: {type(error).__name__}: {error}")
         return ""
+
+
+def _say_first_what_failed(report: pytest.TestReport) -> None:
+    # pytest's short summary has few columns for the message, and says before it that the test FAILED.
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        crash.message = crash.message.removeprefix("Failed: ")
 
 
 def _expect_waived_failure(report: pytest.TestReport, item: pytest.Item) -> None:

@@ -69,7 +69,9 @@ def say_unwritten(
 ) -> None:
     """Say that there is no document of this run, so that nobody looks for one; and what was wrong besides."""
     told = [reason.text for reason in document.reasons] if document is not None else []
-    texts = [f"NOT SIGNED OFF: no document was written to {run.folder}", *dict.fromkeys((*told, trouble))]
+    if not any(trouble in text for text in told):
+        told.append(trouble)
+    texts = [f"NOT SIGNED OFF: no document was written to {run.folder}", *told]
     for text in texts:
         _warn(config, f"{TITLE}: {text}")
     if environ.get("GITHUB_ACTIONS") == "true":
@@ -79,16 +81,7 @@ def say_unwritten(
 
 
 def attach_to_json_report(json_report: dict[str, Any], verdict: Verdict, run: Run) -> None:
-    """Put what is known of the verdict under `l402`; that file is written before the exit status is final.
-
-    It has output and log lines that are not taken from the reports, so secrets are taken out of it once more.
-    """
-    from pytest_l402.boundary import redact_values
-
-    for test in json_report.get("tests", ()):
-        for phase in ("setup", "call", "teardown"):
-            if phase in test:
-                test[phase] = redact_values(test[phase])
+    """Put what is known of the verdict under `l402`; that file is written before the exit status is final."""
     json_report["l402"] = {
         "run_id": run.run_id,
         "provisional_verdict": str(verdict),

@@ -21,6 +21,7 @@ SELECTION: Final = "pytest_l402_selection"
 NODES: Final = "pytest_l402_nodes"
 INNERMOST: Final = "pytest_l402_innermost"
 AFTERMATH: Final = "pytest_l402_aftermath"
+TEXT_GUARD: Final = "pytest_l402_text_guard"
 WORKER: Final = "pytest_l402_worker"
 
 _SILENT_OPTIONS: Final = (
