@@ -30,9 +30,10 @@ def kept(folder: Path, rehearsal: str) -> NodeResult:
     """A test of a rehearsal that left its evidence in a run folder."""
     place = folder / "evidence" / rehearsal / "test_it"
     place.mkdir(parents=True)
-    (place / "records.jsonl").write_text(f'{{"requestId":"req-{rehearsal}"}}\n')
+    (place / "records.jsonl").write_text(f'{{"requestId":"req-{rehearsal}"}}\n' * 3)
     recorded = f"evidence/{rehearsal}/test_it/records.jsonl"
-    result = node(rehearsal, evidence_files=(RecordedFile(recorded, *file_digest(folder / recorded)),))
+    file = RecordedFile(recorded, *file_digest(folder / recorded), rows=3)
+    result = node(rehearsal, evidence_files=(file,), folder=f"evidence/{rehearsal}/test_it")
     (place / "node.json").write_text(result.to_json())
     return result
 
