@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from difflib import SequenceMatcher
 from enum import Enum
 from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast, get_args, get_origin, get_type_hints
@@ -83,6 +84,17 @@ class TableFields:
             return None
         return " or ".join(sorted(_KINDS.get(kind, "a list") for kind in kinds)) + ", as every row has"
 
+    def meant_by(self, key: str, value: Any) -> Any:
+        """The value that this one, which the field cannot hold, is another spelling of; None if of none."""
+        if value is None or self.misfit(key, value) is None:
+            return None
+        for other in _other_spellings(value):
+            if self.misfit(key, other) is None:
+                return other
+        if not isinstance(value, str) or self.is_open(key):
+            return None
+        return next((word for word in self.words(key) if alike(value, word)), None)
+
     def words(self, path: str) -> list[str]:
         """The texts that the field is known to hold, by form or by row."""
         told = [word for annotation in self._told(path) for word in _words(annotation)]
@@ -125,6 +137,33 @@ def _annotations(form: Hashable) -> Mapping[str, Any]:
         }
     hints = get_type_hints(form, include_extras=True)
     return {to_camel(name): hint for name, hint in hints.items()} if issubclass(form, TableRow) else hints
+
+
+def alike(value: str, word: str) -> bool:
+    """Whether two texts differ only in case and punctuation, or are long words and nearly the same."""
+    if _letters(value) and _letters(value) == _letters(word):
+        return True
+    if min(len(value), len(word)) < 7 or any(char.isdigit() for char in value + word):
+        return False
+    return abs(len(value) - len(word)) < 3 and SequenceMatcher(None, value, word).ratio() >= 0.85
+
+
+def _letters(text: str) -> str:
+    return "".join(char for char in text.casefold() if char.isalnum())
+
+
+def _other_spellings(value: Any) -> Iterator[Any]:
+    """A number or a flag written as a text, a flag as a number, a number as another kind of number."""
+    if isinstance(value, bool):
+        yield int(value)
+    elif isinstance(value, int | float) and value in (0, 1):
+        yield bool(value)
+    if isinstance(value, float) and value.is_integer():
+        yield int(value)
+    if isinstance(value, str) and _letters(value) in ("true", "false"):
+        yield _letters(value) == "true"
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20:
+        yield int(value)
 
 
 @cache

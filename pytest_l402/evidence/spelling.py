@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
 from typing import Any, Final, NamedTuple
 
 from pytest_l402.boundary.text_safety import seen, suggestion
-from pytest_l402.evidence.fields import TableFields
-from pytest_l402.evidence.tables import TABLES, Evidence
+from pytest_l402.evidence.fields import TableFields, alike
+from pytest_l402.evidence.tables import TABLES, Evidence, Row
 
 _DECLARE: Final = "or let its system declare it (fields(), docs/rehearse-another-system.md)"
 _NAMES_A_THING: Final = ("Id", "Hash")
@@ -94,7 +93,7 @@ class Vocabulary:
         if key.endswith(_NAMES_A_THING) and not self._is_known(key, value):
             return "known: no row of any table names it, so that nothing tells it from a misspelling"
         known = self.fields_of(table).words(path)
-        if value not in known and any(_alike(value, word) for word in known):
+        if value not in known and any(alike(value, word) for word in known):
             return "spelled as it was recorded"
         return None
 
@@ -108,7 +107,7 @@ class Vocabulary:
         )
 
     def unlike_evidence(self, altered: Evidence) -> str | None:
-        """What a mutant is made of that no evidence can have: a table or a field that is nowhere known."""
+        """What a mutant is made of that no evidence can have: a table, a field or a value spelled wrongly."""
         for table in altered.names:
             rows, before = altered.table(table), self._evidence.table(table)
             if rows is before or not rows:
@@ -116,13 +115,25 @@ class Vocabulary:
             if table not in self.tables:
                 return f"made of a table {table!r} that there is not{suggestion(table, self.tables)}"
             known = {id(row) for row in before}
-            fields = self.fields_of(table)
-            for row in rows:
-                path = None if id(row) in known else fields.unknown_in(row)
-                if path is not None:
-                    return (
-                        f"made of a field {path!r} that no row of {table} has{suggestion(path, fields.names)}"
-                    )
+            for place, row in enumerate(rows):
+                if id(row) not in known:
+                    was = before[place] if len(rows) == len(before) else before[0] if before else {}
+                    unlike = self._unlike_row(table, row, was)
+                    if unlike is not None:
+                        return unlike
+        return None
+
+    def _unlike_row(self, table: str, row: Row, was: Row) -> str | None:
+        fields = self.fields_of(table)
+        path = fields.unknown_in(row)
+        if path is not None:
+            return f"made of a field {path!r} that no row of {table} has{suggestion(path, fields.names)}"
+        for key, value in row.items():
+            if key in was and type(was[key]) is type(value) and was[key] == value:
+                continue
+            meant = fields.meant_by(key, value)
+            if meant is not None:
+                return f"made of {key} {seen(value)} in {table}; did you mean {seen(meant)}?"
         return None
 
 
@@ -144,16 +155,3 @@ def _unknown(what: str, name: str, known: Sequence[str], where: str) -> Misspell
         where,
         f"spell it as the rows do, {_DECLARE}: a misspelt name cannot be told from an absent row",
     )
-
-
-def _alike(value: str, word: str) -> bool:
-    """Whether two texts differ only in case and punctuation, or are long words and nearly the same."""
-    if _letters(value) and _letters(value) == _letters(word):
-        return True
-    if min(len(value), len(word)) < 7 or any(char.isdigit() for char in value + word):
-        return False
-    return SequenceMatcher(None, value, word).ratio() >= 0.85
-
-
-def _letters(text: str) -> str:
-    return "".join(char for char in text.casefold() if char.isalnum())

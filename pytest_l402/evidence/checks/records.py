@@ -41,7 +41,7 @@ def records_complete() -> Check:
     wrong = (
         set_value("records", "executor", "robot"),
         set_value("records", "observedAtMs", "yesterday"),
-        set_value("records", "cacheHit", 1),
+        set_value("records", "cacheHit", "yes"),
     )
     return Check("records_complete()", judge, (*dropped, *wrong), ("records",))
 

@@ -269,7 +269,12 @@ def settlement_conflict(settlement_id: str, field: str) -> Check:
     def take_refused(evidence: Evidence) -> Mutant | None:
         refused = [conflict.get("refused") for _, conflict in rows(evidence, "conflicts", **where)]
         here = {"settlementId": settlement_id}
-        return set_value("settlements", field, refused[0], here) if refused else None
+
+        def taken(row: Row) -> Any:
+            # A conflict tells both values as texts.
+            return int(refused[0]) if isinstance(row.get(field), int) else refused[0]
+
+        return set_value("settlements", field, taken, here) if refused else None
 
     mutants = (
         remove_rows("conflicts", where),
