@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
 from pytest_l402.boundary.cleaning import clean_text, flat
+from pytest_l402.boundary.columns import WIDTH, in_columns
 from pytest_l402.boundary.text_safety import printable
 from pytest_l402.evidence.causes import Cause, causes
 from pytest_l402.evidence.check import CheckResult, RunbookLine, Violation
 from pytest_l402.evidence.request_names import RequestName, renamed
-
-WIDTH: Final = 100
-"""How many columns a line of what is told has at the most."""
 
 _TEXT: Final = 12
 _MOST: Final = 12
@@ -181,19 +178,12 @@ def _place(label: str, place: str) -> list[str]:
     return [*first, *(line for text in more for line in _continued(text))]
 
 
-def _continued(text: str) -> Iterator[str]:
-    return _wrapped(text, " " * _TEXT) if text else iter(())
+def _continued(text: str) -> list[str]:
+    return _wrapped(text, " " * _TEXT) if text else []
 
 
-def _wrapped(text: str, before: str) -> Iterator[str]:
-    lines = textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=before,
-        subsequent_indent=" " * max(4, min(len(before), _TEXT * 3)),
-        break_on_hyphens=False,
-    )
-    return iter(lines or [before.rstrip()])
+def _wrapped(text: str, before: str) -> list[str]:
+    return in_columns(text, before, hanging=max(4, min(len(before), _TEXT * 3)))
 
 
 def _shown(cause: Cause, shown: Clean) -> Cause:

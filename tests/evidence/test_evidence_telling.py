@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 
+from pytest_l402.boundary.columns import WIDTH
 from pytest_l402.evidence import Check, Evidence, Finding, run_check
 from pytest_l402.evidence.causes import causes
 from pytest_l402.evidence.check import CheckResult, RunbookLine, Subject, Violation
 from pytest_l402.evidence.mutants import set_value
 from pytest_l402.evidence.request_names import called_by, renamed, request_names
-from pytest_l402.evidence.telling import WIDTH, tell_results
+from pytest_l402.evidence.telling import tell_results
 
 
 def violated(check: str, *about: Subject, line: str | None = None, expected: str = "") -> CheckResult:
