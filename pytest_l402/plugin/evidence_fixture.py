@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
@@ -15,8 +18,10 @@ from pytest_l402.evidence.checks.expected_faults import fault_shown, faults_show
 from pytest_l402.evidence.checks.planes import EXPECTED_FAULTS
 from pytest_l402.evidence.checks.selecting import request_id_of
 from pytest_l402.evidence.kept import STANDING, verification
+from pytest_l402.evidence.request_names import called_by, request_names
 from pytest_l402.evidence.system import Attached, AttachedSystem, UnusableSystemError
-from pytest_l402.evidence.telling import tell_result
+from pytest_l402.evidence.tables import write_evidence
+from pytest_l402.evidence.telling import tell_results
 from pytest_l402.triage.diagnosis import triage, triage_records
 from pytest_l402.triage.incident import read_incident
 from pytest_l402.triage.shortfalls import shortfalls
@@ -69,6 +74,9 @@ class EvidenceCollector:
         self._local_artifacts: list[Path] = []
         self._checks: list[CheckResult] = []
         self._moments: dict[str, Evidence] = {}
+        self._called: dict[str, str] = {}
+        self._verified_at = ("", 0)
+        self._told: list[CheckResult] = []
         self._standing: tuple[CheckResult, ...] = ()
         self._final: Evidence | None = None
         self._refusal: BaseException | None = None
@@ -276,6 +284,7 @@ class EvidenceCollector:
             raise ValueError("verify() takes at least one check; without one nothing is proven")
         for check in checks:
             self._refuse_unknown_line(check)
+        self._look_at_caller(sys._getframe(1))
         try:
             self._look_at_systems()
             evidence = self.collect(probed=any(STEADY_STATE in check.tables for check in checks))
@@ -287,6 +296,11 @@ class EvidenceCollector:
         if problem:
             self._fail(problem)
         return results
+
+    def _look_at_caller(self, frame: FrameType) -> None:
+        # What the test calls its purchases is what its failure calls them, and so are the standing checks'.
+        self._called |= called_by(frame.f_locals)
+        self._verified_at = (frame.f_code.co_filename, frame.f_lineno)
 
     def judge_standing(self) -> tuple[CheckResult, ...]:
         """Run the standing checks over everything that was recorded, and keep what they said.
@@ -331,15 +345,38 @@ class EvidenceCollector:
         found = (row.get("requestId") for row in evidence.table("records"))
         return tuple(dict.fromkeys(value for value in found if isinstance(value, str) and value))
 
+    @property
+    def told(self) -> bool:
+        """Whether `describe` has told what is wrong already; it tells that again, with what is new."""
+        return bool(self._told)
+
     def describe(self, results: Iterable[CheckResult]) -> str:
-        """Return, for people, what is wrong with these results and not waived; empty if nothing is."""
+        """Return, for people, what is wrong and not waived; empty if nothing is in these results.
+
+        What an earlier call told is told as well, since it may have the same cause.
+        """
         wrong = [result for result in results if not result.passed and not self._waived(result)]
         if not wrong:
             return ""
-        noun = "check does" if len(wrong) == 1 else "checks do"
-        lines = self._lines or {}
-        texts = (tell_result(result, lines.get(result.line or "")) for result in wrong)
-        return "\n\n".join([f"{self._title}: {len(wrong)} {noun} not hold", *texts])
+        self._told.extend(wrong)
+        evidence = self._moments[wrong[-1].moment]
+        file, line = self._verified_at
+        return tell_results(
+            self._told,
+            title=self._title,
+            lines=self._lines,
+            names=request_names(evidence, self._called),
+            places={"verify": f"{_from_here(Path(file))}:{line}", "evidence": self._kept_in(evidence)},
+        )
+
+    def _kept_in(self, evidence: Evidence) -> str:
+        folder = self._artifact_dir.parent
+        if self._lines is None:
+            # No rehearsal: nobody else keeps its evidence, and what is said of it names files.
+            write_evidence(evidence, folder)
+            return f"{_from_here(folder)}/"
+        moments = " and ".join(f"{moment}/" for moment in dict.fromkeys(each.moment for each in self._told))
+        return f"{_from_here(folder)}/\nwhat has changed since is in {moments} as it was"
 
     def _fail(self, problem: str) -> NoReturn:
         try:
@@ -359,6 +396,11 @@ class EvidenceCollector:
             f"{suggestion(check.line, list(self._lines))}",
             pytrace=False,
         )
+
+
+def _from_here(path: Path) -> str:
+    """A path as it can be copied into a command; a longer one than from the root is no help."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _read_local_artifact(path: Path) -> Row:
