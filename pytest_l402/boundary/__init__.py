@@ -3,7 +3,7 @@
 from pytest_l402.boundary.input_error import InputError
 from pytest_l402.boundary.redaction import digest_reference, is_digest_reference, redact_text, redact_values
 from pytest_l402.boundary.strict_json import parse_json, read_json, read_json_lines
-from pytest_l402.boundary.text_safety import folder_name, printable, quoted, tagless
+from pytest_l402.boundary.text_safety import folder_name, plain_folder_name, printable, quoted, tagless
 from pytest_l402.boundary.whole_files import write_whole
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "folder_name",
     "is_digest_reference",
     "parse_json",
+    "plain_folder_name",
     "printable",
     "quoted",
     "read_json",

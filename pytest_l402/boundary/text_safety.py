@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,9 @@ _STEERING = re.compile(
 )
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 _FOLDER_LIMIT = 120
+_FOLDER = re.compile(r"[a-z0-9_-][a-z0-9._-]*")
+_ID_OF_A_COMMAND = re.compile(r"(?:smoke|reconcile|staging)(?::[a-z0-9-]+)+")
+_FOLDER_OF_A_COMMAND = re.compile(r"(?:smoke|reconcile|staging)(?:_[a-z0-9-]+)+")
 _HUGE_INTEGER = 10**40
 
 
@@ -70,13 +74,29 @@ def tagless(text: str) -> str:
 
 
 def folder_name(request_id: str) -> str:
-    """Return the folder that holds the artifacts of a request, always a single harmless path segment.
+    """Return the folder of the artifacts of a request: one harmless path segment, and of no other request.
 
-    Runs of characters outside `[A-Za-z0-9._-]` become one `_`, at most 120 characters are kept, and a leading
-    dot becomes `_`, so that no id names the folder itself, its parent or a hidden one.
+    An id of small letters, digits and `._-` is its own name, and in an id such as `smoke:full-flow:1` each
+    `:` becomes `_`. Any other id keeps what it can in a name of at most 120 characters that ends in `~` and
+    16 hex digits of its SHA-256: so no two ids share a folder, also where case does not count.
     Source: runbook observability, Emission Surfaces (`output/lightning-ops/full-flow/<requestId>/`).
     """
-    name = _OUTSIDE_FOLDER_ALPHABET.sub("_", request_id)[:_FOLDER_LIMIT]
+    plain = plain_folder_name(request_id)
+    is_command = _ID_OF_A_COMMAND.fullmatch(request_id) is not None
+    is_itself = _FOLDER.fullmatch(request_id) is not None and not _FOLDER_OF_A_COMMAND.fullmatch(request_id)
+    if len(request_id) <= _FOLDER_LIMIT and (is_command or is_itself):
+        return plain
+    digest = hashlib.sha256(request_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{plain[: _FOLDER_LIMIT - 17]}~{digest}"
+
+
+def plain_folder_name(text: str) -> str:
+    """Return a folder name made of a text, as the original tools make one; two texts may share it.
+
+    Runs of characters outside `[A-Za-z0-9._-]` become one `_`, at most 120 characters are kept, and a leading
+    dot becomes `_`, so that no text names the folder itself, its parent or a hidden one.
+    """
+    name = _OUTSIDE_FOLDER_ALPHABET.sub("_", text)[:_FOLDER_LIMIT]
     if not name:
         return "_"
     return "_" + name[1:] if name.startswith(".") else name

@@ -142,6 +142,7 @@ def _crash_message(report: pytest.TestReport) -> str:
 
 
 def _read_result(nodeid: str, node: _Node, rehearsal: str, run_folder: Path) -> tuple[NodeResult, str | None]:
+    from pytest_l402.signoff.manifest import read_file
     from pytest_l402.signoff.results import NodeResult, ResultError
 
     nothing = NodeResult(nodeid=nodeid, rehearsal=rehearsal)
@@ -149,7 +150,7 @@ def _read_result(nodeid: str, node: _Node, rehearsal: str, run_folder: Path) -> 
         return nothing, None
     path, _, digest = node.result.rpartition(" sha256:")
     try:
-        content = (run_folder / path).read_bytes()
+        content = read_file(run_folder / path)
         if hashlib.sha256(content).hexdigest() != digest:
             return nothing, f"{path}: expected what {nodeid} wrote, saw other bytes"
         result = NodeResult.from_json(content.decode())

@@ -155,12 +155,7 @@ def node_folder(item: pytest.Item, mark: RehearsalMark) -> Path:
     """Return where one rehearsal test keeps its evidence, below the run folder."""
     from pytest_l402.boundary import folder_name
 
-    case = case_of(item)
-    name = folder_name(case)
-    if name != case:
-        # Two cases may differ only in characters that a folder name cannot hold.
-        name = f"{name}-{hashlib.sha256(case.encode()).hexdigest()[:8]}"
-    return Path("evidence") / folder_name(mark.rehearsal) / name
+    return Path("evidence") / folder_name(mark.rehearsal) / folder_name(case_of(item))
 
 
 def case_of(item: pytest.Item) -> str:

@@ -111,6 +111,8 @@ def write_run(run_folder: Path, document: SignOffDocument) -> RunFiles:
         markdown=run_folder / f"{document.kind}.md",
         manifest=run_folder / MANIFEST,
     )
+    if run_folder.is_symlink():
+        raise ManifestError(f"{run_folder.name}: expected the folder of this run, saw a link")
     take_back(run_folder)
     run_folder.mkdir(parents=True, exist_ok=True)
     unfit = _unfit(run_folder)
@@ -133,10 +135,10 @@ def write_run(run_folder: Path, document: SignOffDocument) -> RunFiles:
             ]
             for each in staged:
                 each.name_it()
+        flush_folder(run_folder)
     except BaseException:
         take_back(run_folder)
         raise
-    flush_folder(run_folder)
     return files
 
 

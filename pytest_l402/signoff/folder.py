@@ -1,7 +1,7 @@
 """Decides whether a run folder contradicts itself: its document, page, manifest and evidence, each against
 the others.
 
-What all of them agree on may be made up all the same: a folder is compared with itself, and with nothing else.
+What all of them agree on may be made up all the same: a folder is compared with itself alone.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from pytest_l402.signoff.manifest import (
     check_manifest,
     contents,
     file_digest,
+    read_file,
     shown_path,
 )
 from pytest_l402.signoff.markdown import render_markdown
@@ -47,7 +48,7 @@ _REPORTED: Final = frozenset({"phases", "failure", "file", "line"})
 
 
 def contradictions(folder: Path) -> tuple[str, ...]:
-    """Return one sentence for each thing in a run folder that contradicts another; empty if it holds together.
+    """Return one sentence for each thing in a run folder that contradicts another; empty if nothing does.
 
     Nothing is raised for what the folder holds: a folder without a readable document has one contradiction.
     """
@@ -107,7 +108,8 @@ def _run(folder: Path, document: SignOffDocument) -> Iterator[str]:
         if named_ms is None or not named_ms - 1000 <= run.started_at_ms <= named_ms + _START_UP_MS:
             yield f"run: expected a start at the time that run {run.id} names, saw {run.started_at_ms}"
     if (run.selection == "narrowed") != bool(run.narrowed_by):
-        yield f"run: expected what narrowed a {run.selection} run, saw {', '.join(run.narrowed_by) or 'nothing'}"
+        narrowed = ", ".join(run.narrowed_by) or "nothing"
+        yield f"run: expected what narrowed a {run.selection} run, saw {narrowed}"
     for waiver in document.waivers:
         ended = _day(run.finished_at_ms) > waiver.until if waiver.effect != "expired" else False
         # A run may begin on the last day of a waiver and end on the next.
@@ -146,7 +148,7 @@ def _catalogue(document: SignOffDocument) -> Iterator[str]:
         if entry.runbook not in known.runbooks:
             yield f"{entry.id}: expected a runbook of the catalogue, saw {entry.runbook}"
         if entry.need == "required" and entry.family not in known.families:
-            yield f"{entry.id}: expected to be optional, as family {entry.family} is not required; saw required"
+            yield f"{entry.id}: expected it optional, as family {entry.family} is not required; saw required"
         yield from _cited_otherwise(entry)
 
 
@@ -182,7 +184,7 @@ def _evidence(folder: Path, document: SignOffDocument) -> Iterator[str]:
             faults.append(f"{shown_path(path)}: expected a file of a test of this run, saw one of none")
             continue
         try:
-            result = NodeResult.from_json((folder / path).read_text(encoding="utf-8"))
+            result = NodeResult.from_json(read_file(folder / path).decode())
         except (OSError, UnicodeDecodeError, ResultError) as error:
             faults.append(f"{shown_path(path)}: expected the result of a test, saw: {error}")
             continue
@@ -240,7 +242,7 @@ def _result_differs(path: str, result: NodeResult, entry: RehearsalEntry, node: 
     told = node_entry(result, lambda line_id: cited.get(line_id) or RunbookLine(line_id))
     for name in NodeEntry.model_fields:
         if name not in _REPORTED and getattr(told, name) != getattr(node, name):
-            yield f"{shown_path(path)}: expected {name} as the document has them for {node.nodeid}, saw others"
+            yield f"{shown_path(path)}: expected the {name} that the document has of it, saw others"
     if node.checks and (result.phases.get("call") == "passed") < (node.phases.get("call") == "passed"):
         yield f"{shown_path(path)}: expected a test that passed, as the document says; saw one that did not"
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -37,16 +38,28 @@ class Contents(NamedTuple):
 def file_digest(path: Path) -> tuple[str, int]:
     """Return the SHA-256 (lower hex) and the size in bytes of a file; raises `OSError`."""
     digest, size = hashlib.sha256(), 0
-    # Unbuffered: the files of a run are many and small, and each is read in one piece. Not blocking: a pipe
-    # that was put in a file's place has nobody at its other end.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb", buffering=0) as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"no file: {printable(path.name)}")
+    with _opened(path) as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
             size += len(chunk)
     return digest.hexdigest(), size
+
+
+def read_file(path: Path) -> bytes:
+    """Return what is in a file; raises `OSError`, also for what is no file."""
+    with _opened(path) as stream:
+        return stream.read()
+
+
+def _opened(path: Path) -> FileIO:
+    # Not blocking: a pipe that was put in a file's place has nobody at its other end. Unbuffered: the files
+    # of a run are many and small, and each is read in one piece.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    stream = open(descriptor, "rb", buffering=0)  # noqa: PTH123, SIM115
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        stream.close()
+        raise OSError(f"what lies there is no file: {printable(path.name)}")
+    return stream
 
 
 def contents(folder: Path) -> Contents:
@@ -103,7 +116,7 @@ def read_manifest(run_folder: Path) -> dict[str, str]:
     """Return path to digest as `SHA256SUMS` has it; raises `ManifestError` if it is missing or malformed."""
     file = run_folder / MANIFEST
     try:
-        text = file.read_bytes().decode("utf-8", "surrogateescape")
+        text = read_file(file).decode("utf-8", "surrogateescape")
     except OSError as error:
         raise ManifestError(
             f"{file}: expected a readable manifest, saw: {error.strerror or error}"
