@@ -206,8 +206,3 @@ def _without_teeth(result: CheckResult, shown: Clean) -> CheckResult:
         replace(mutant, name=shown(mutant.name), detail=shown(mutant.detail)) for mutant in result.mutants
     )
     return replace(result, name=shown(result.name) or _NAMELESS, mutants=mutants)
-
-
-def tell_result(result: CheckResult, line: RunbookLine | None = None) -> str:
-    """Return everything that is wrong with one result; empty when nothing is."""
-    return tell_results([result], lines=None if line is None else {line.id: line})
