@@ -81,8 +81,7 @@ class Vocabulary:
                 expected = self._another_spelling(named.table, path, value)
                 remedy = "write it as it was recorded; if it was never recorded, record what was asked first"
             if expected is not None:
-                words = fields.words(path) if isinstance(value, str) else []
-                hint = suggestion(value, words) if words else ""
+                hint = _nearest(value, fields.words(path)) if isinstance(value, str) else ""
                 yield Misspelling(
                     f"{named.table}.{path} to be {expected}", f"{seen(value)}{hint}", where, remedy
                 )
@@ -145,6 +144,12 @@ def vocabulary_of(evidence: Evidence) -> Vocabulary:
     if not _latest or _latest[0][0] is not evidence:
         _latest[:] = [(evidence, Vocabulary(evidence))]
     return _latest[0][1]
+
+
+def _nearest(value: str, words: Sequence[str]) -> str:
+    """A hint at the word that was meant; to difflib a capital is as far from its small letter as any."""
+    near = [word for word in words if alike(value, word)]
+    return f"; did you mean {near[0]!r}?" if near else suggestion(value, words)
 
 
 def _unknown(what: str, name: str, known: Sequence[str], where: str) -> Misspelling:
