@@ -121,10 +121,11 @@ class RehearsalNodes:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Say what raised, innermost of all hooks; let a waived rehearsal fail as expected.
 
-        A phase that raised says so in a property as well: the outcome of a report anybody can rewrite.
+        A setup or a teardown that raised says so in a property as well: anybody can rewrite an outcome. What
+        the call raised is in the node's result.
         """
         report = yield
-        if MARK in item.stash and call.excinfo is not None:
+        if MARK in item.stash and call.excinfo is not None and call.when != "call":
             for properties in (item.user_properties, report.user_properties):
                 properties.append((RAISED_PROPERTY, call.when))
         if MARK in item.stash or COLLECTOR in item.stash:

@@ -159,6 +159,7 @@ class InnermostHooks:
 
 
 def _noting(item: pytest.Item) -> Generator[None, object, object]:
+    item.stash[RAISED] = None
     try:
         return (yield)
     except BaseException as error:
@@ -167,9 +168,8 @@ def _noting(item: pytest.Item) -> Generator[None, object, object]:
 
 
 def swallowed(item: pytest.Item, phase: str) -> str | None:
-    """Return what a hook swallowed of a phase that looks as if it passed; forget what was noted."""
+    """Return what a hook swallowed of a phase that looks as if it passed."""
     noted = item.stash.get(RAISED, None)
-    item.stash[RAISED] = None
     if noted is None:
         return None
     return (
