@@ -26,6 +26,7 @@ from pytest_l402.signoff.waivers import Waiver
 _OF_WHAT_IS_KEPT: Final = frozenset(
     {
         ReasonCode.CHECK_VIOLATED,
+        ReasonCode.CHECK_UNTRUSTED,
         ReasonCode.NO_EVIDENCE,
         ReasonCode.MUTANT_SURVIVED,
         ReasonCode.NO_MUTANTS,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from pytest_l402.evidence.check import CheckResult, MutantResult, Violation
+from pytest_l402.evidence.check import CheckResult, MutantResult, MutantVerdict, Violation
 from pytest_l402.evidence.parts import Part
 from pytest_l402.evidence.recipe import Recipe
 from pytest_l402.evidence.system import AttachedSystem
@@ -79,7 +79,10 @@ def held(name: str, line: str | None = None, **changes: Any) -> CheckResult:
         line=line,
         rows=3,
         violations=(),
-        mutants=(MutantResult("key dropped", True, "noticed"), MutantResult("row removed", True, "noticed")),
+        mutants=(
+            MutantResult("key dropped", MutantVerdict.KILLED, "noticed"),
+            MutantResult("row removed", MutantVerdict.KILLED, "noticed"),
+        ),
         tables=("records",),
         recipe=Recipe("some_record", named={"cacheHit": True}),
         moment="verify-1",

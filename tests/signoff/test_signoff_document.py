@@ -28,7 +28,7 @@ from signoff_samples import (
 )
 
 from pytest_l402.boundary.strict_json import InputError
-from pytest_l402.evidence.check import CheckResult, MutantResult
+from pytest_l402.evidence.check import CheckResult, MutantResult, MutantVerdict
 from pytest_l402.evidence.parts import Part
 from pytest_l402.evidence.system import AttachedSystem
 from pytest_l402.signoff import read_signoff
@@ -99,7 +99,9 @@ def test_it_lists_what_the_verdict_rests_on() -> None:
 
 
 def test_a_refusal_lists_violations_survivors_and_reasons() -> None:
-    survivor = held("sleepy", "1.ok", mutants=(MutantResult("key dropped", False, "not noticed"),))
+    survivor = held(
+        "sleepy", "1.ok", mutants=(MutantResult("key dropped", MutantVerdict.SURVIVED, "not noticed"),)
+    )
     success = failed_node("success", checks=(violated("keys", "1.keys"), survivor))
     written = plain(nodes=(success, GREEN[1]), run=facts((success, GREEN[1]), exit_status=1))
     entry = written["rehearsals"][0]
@@ -168,7 +170,10 @@ def test_no_secret_and_no_control_character_reaches_the_bytes() -> None:
         "1.ok",
         1,
         (violation(check=dirty, expected=dirty, seen=dirty, where=dirty, remedy=dirty),),
-        (MutantResult(dirty, True, dirty), MutantResult(dirty, False, dirty)),
+        (
+            MutantResult(dirty, MutantVerdict.KILLED, dirty),
+            MutantResult(dirty, MutantVerdict.SURVIVED, dirty),
+        ),
     )
     bad = failed_node(
         "success",

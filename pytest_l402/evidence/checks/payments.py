@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.check import Check, Finding, Subject
+from pytest_l402.evidence.checks.presented import story_of
 from pytest_l402.evidence.checks.selecting import (
     Bought,
     a_row,
@@ -44,20 +45,22 @@ def paid_exactly_once(purchase: Bought) -> Check:
         if payment_hash is None:
             yield Finding(
                 expected="a purchase that paid",
-                seen="one without a payment hash: nothing was paid",
+                seen=f"one without a payment hash: nothing was paid{_why_not(evidence, purchase)}",
                 where=at("payments"),
-                remedy="see why the purchase ended before its payment (its status and error code)",
+                remedy="see how the purchase ended, and what its records say (denyReason)",
             )
             return
         paid = rows(evidence, "payments", **where)
         pending = rows(evidence, "payments", paymentHash=payment_hash, status="pending")
         if len(paid) != 1 or pending:
+            more = len(paid) + len(pending) > 1
             yield Finding(
                 expected=f"one succeeded payment of {short(payment_hash)}, and none that is pending",
-                seen=f"{len(paid)}, and {len(pending)} pending",
+                seen=f"{len(paid) or 'none'} succeeded, {len(pending) or 'none'} pending",
                 where=at("payments", *(index for index, _ in (*paid, *pending))),
-                remedy="none: see why the wallet did not pay; more: the buyer lost its credential, ask the "
-                "seller for the second amount back",
+                remedy="the wallet paid one invoice twice, or is about to: ask the seller for the rest back"
+                if more
+                else "see in payments how the wallet ended it, and why",
             )
         settled = rows(evidence, "settlements", paymentHash=payment_hash)
         if settled:
@@ -137,7 +140,7 @@ def nothing_reached(*tables: str, request_id: Bought) -> Check:
             names_it = partial(_names, evidence, table, wanted)
             yield from matching(evidence, table, names_it).expect_none(
                 f"no row of {table} for request {wanted}",
-                "find out which part went on although it ought to have stopped before",
+                "find out which part went on with it: read its log by oa_req=<id>",
             )
 
     mutants = tuple(_reached(table, wanted) for table in tables)
@@ -174,6 +177,7 @@ def payments_agree() -> Check:
                     "; ".join(found.where for found in entries if found) or at("payments"),
                     "paid and not settled: replay the settlement event; anything else: stop payouts for the "
                     "paywall",
+                    tuple(map(Subject, tables)),
                 )
 
     mutants = []
@@ -189,6 +193,12 @@ def payments_agree() -> Check:
     return Check("payments_agree()", judge, tuple(mutants), tables)
 
 
+def _why_not(evidence: Evidence, purchase: Bought) -> str:
+    request_id = getattr(purchase, "request_id", None)
+    asked = rows(evidence, "exchanges", requestId=request_id)
+    return f"; {story_of(asked)} ({asked.where})" if asked else ""
+
+
 def _was_seen(evidence: Evidence, request_id: str) -> list[Finding]:
     return rows(evidence, "records", requestId=request_id).expect_some(
         f"at least one record of request {request_id}",
@@ -200,7 +210,7 @@ def _was_seen(evidence: Evidence, request_id: str) -> list[Finding]:
 def payments_of(evidence: Evidence, request_id: str) -> Iterator[Finding]:
     """Every trace of money that moved for a request: a payment, a settlement, a record that names one."""
     hashes = hashes_of(evidence, request_id)
-    remedy = "money moved for a request that was to move none: find out who paid (wallet log) and pay it back"
+    remedy = "money moved for a request that was to move none: find out who paid, and pay it back"
     for index, row in enumerate(evidence.table("payments")):
         if row.get("paymentHash") in hashes and row.get("status") in MOVED:
             seen = f"{shown(row.get('amountMsats'))} msats, {shown(row.get('status'))}"

@@ -107,9 +107,10 @@ def same_value(field: str, *purchases: Bought, plane: str | None = None) -> Chec
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         values: dict[str, set[str]] = {}
+        by_request: dict[str, set[str]] = {}
         for request_id in ids:
             found = rows(evidence, "records", requestId=request_id, **on_plane)
-            present = found.only(lambda row: row.get(field) is not None)
+            present = found.only(lambda row: row.get(field) is not None, field)
             yield from present.expect_some(
                 f"a record of request {request_id} with {field}" + (f" on plane {plane}" if plane else ""),
                 "see whether that plane ran for this request, and what it knew when it did",
@@ -117,14 +118,16 @@ def same_value(field: str, *purchases: Bought, plane: str | None = None) -> Chec
             )
             for _, row in present:
                 values.setdefault(_form(field, row[field]), set()).add(shown(row[field]))
+                by_request.setdefault(request_id, set()).add(shown(row[field]))
         keys = {proof_key(value) for each in values.values() for value in each}
         apart = any(len(each) > 1 for each in values.values())
         if apart or (field == "paymentProofRef" and len(keys) > 1):
             yield Finding(
-                expected=f"one value of {field} in the records of {', '.join(ids)}",
-                seen=listed(value for each in values.values() for value in each),
+                expected=f"one {field} in the records of {', '.join(ids)}",
+                seen="; ".join(f"{request_id}: {listed(known)}" for request_id, known in by_request.items()),
                 where=at("records"),
-                remedy="a plane tells another story: compare its record with the row of the settlement store",
+                remedy="was it paid more than once, see why; if not, find the plane that differs from the "
+                "settlement store",
             )
 
     mutants = [
@@ -160,12 +163,18 @@ def _some_record(name: str, fields: dict[str, Any]) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         if rows(evidence, "records", **fields):
             return
-        seen, where = "no record at all", at("records")
-        if known := evidence.table("records"):
+        known = evidence.table("records")
+        seen, where = f"none in {len(known)} records", at("records")
+        if len(fields) == 1:
+            (key,) = fields
+            seen += f", whose {key} is {listed(row.get(key) for row in known)}"
+        elif known:
             index, closest = min(enumerate(known), key=lambda item: len(differing(item[1])))
             there = {key: closest.get(key) for key in differing(closest)}
             seen, where = f"none; the closest one has {_arguments(there)}", at("records", index)
-        remedy = "see whether that plane was reached at all (its log, by oa_req=<request id>)"
+        remedy = (
+            "see which request was to leave it, and whether that plane was reached (its log, by oa_req=<id>)"
+        )
         yield Finding(f"a record with {_arguments(fields)}", seen, where, remedy)
 
     mutants = (remove_rows("records", fields), *others("records", fields))

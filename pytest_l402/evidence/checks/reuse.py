@@ -193,7 +193,7 @@ def idempotent_replay(purchase: Bought) -> Check:
         row = stored[0][1]
         told_of = {"paymentProofRef": row.get("paymentProofRef"), "plane": "settlement"}
         for hit, what, often in ((False, "the first settlement", ", once"), (True, "its replay", "")):
-            found = rows(evidence, "records", **told_of, cacheHit=hit).only(is_of_platform)
+            found = rows(evidence, "records", **told_of, cacheHit=hit).only(is_of_platform, "executor")
             if not found or (often and len(found) != 1):
                 refused = rows(evidence, "exchanges", paymentHash=payment_hash, credential="refused")
                 yield Finding(
@@ -264,6 +264,7 @@ def settlement_conflict(settlement_id: str, field: str) -> Check:
                         where=at("conflicts", index),
                         remedy="the store changed a settlement after the fact: restore it from the first "
                         "event",
+                        about=(*refused.about("kept", "refused"), *stored.about(field)),
                     )
 
     def take_refused(evidence: Evidence) -> Mutant | None:
@@ -272,7 +273,7 @@ def settlement_conflict(settlement_id: str, field: str) -> Check:
 
         def taken(row: Row) -> Any:
             # A conflict tells both values as texts.
-            return int(refused[0]) if isinstance(row.get(field), int) else refused[0]
+            return int(str(refused[0])) if isinstance(row.get(field), int) else refused[0]
 
         return set_value("settlements", field, taken, here) if refused else None
 

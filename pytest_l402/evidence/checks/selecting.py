@@ -25,31 +25,39 @@ PLATFORM = ("gateway", "system")
 class Found(list[tuple[int, dict[str, Any]]]):
     """Rows of one table, each with its index, and the findings if they are not as expected.
 
-    `sought` are the values by which they were found: a finding says by them what it is about.
+    `sought` are the values by which they were found, `by` the other fields that decided: a finding says by
+    them what it is about.
     """
 
     def __init__(
-        self, table: str, found: Iterable[tuple[int, dict[str, Any]]], sought: Row | None = None
+        self,
+        table: str,
+        found: Iterable[tuple[int, dict[str, Any]]],
+        sought: Row | None = None,
+        by: tuple[str, ...] = (),
     ) -> None:
         super().__init__(found)
         self.table = table
         self.sought = sought or {}
+        self.by = by
 
     @property
     def where(self) -> str:
         """Where these rows are."""
         return at(self.table, *(index for index, _ in self))
 
-    def only(self, matches: Callable[[Row], object]) -> Found:
-        """Those of them that `matches` holds for."""
-        return Found(self.table, ((index, row) for index, row in self if matches(row)), self.sought)
+    def only(self, matches: Callable[[Row], object], *by: str) -> Found:
+        """Those of them that `matches` holds for, which looks at the fields `by`."""
+        found = ((index, row) for index, row in self if matches(row))
+        return Found(self.table, found, self.sought, (*self.by, *by))
 
     def about(self, *fields: str) -> tuple[Subject, ...]:
         """What a finding about these rows is about: these fields, or else those by which they were sought."""
         request = self.sought.get("requestId")
         request = request if isinstance(request, str) else None
         found = tuple(index for index, _ in self)
-        return tuple(Subject(self.table, key, request, found) for key in fields or self.sought or (None,))
+        keys = fields or (*self.sought, *self.by) or (None,)
+        return tuple(Subject(self.table, key, request, found) for key in keys)
 
     def expect_some(self, what: str, remedy: str, seen: str = "none") -> list[Finding]:
         """A finding if there is no row."""
@@ -257,7 +265,7 @@ def either(first: Mutant, otherwise: Mutant) -> Mutant:
         altered = first.apply(evidence)
         return otherwise.apply(evidence) if altered == evidence else altered
 
-    return Mutant(first.name, apply)
+    return Mutant(first.name, apply, (*first.follows, *otherwise.follows))
 
 
 def another_record(fields: Row, what: str) -> Mutant:
