@@ -13,7 +13,7 @@ from pytest_l402.contract import (
     FullFlowSummary,
     stage_order_departures,
 )
-from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.check import Check, Finding, Subject
 from pytest_l402.evidence.checks.selecting import (
     at,
     departures,
@@ -31,7 +31,7 @@ from pytest_l402.evidence.tables import Evidence, Row
 
 _SUMMARY = ("flow_summary",)
 _BOTH = ("flow_events", "flow_summary")
-_AGAIN = "run the full flow again into an empty folder; the failing stage is in events.jsonl"
+_AGAIN = "run the full flow again into an empty folder, and see which stage of it fails"
 _ONE_SUMMARY = ("one summary.json", _AGAIN)
 
 
@@ -104,7 +104,9 @@ def paid_and_denied_present() -> Check:
             if proof is None or proof not in proofs:
                 expected = f"a settlement record of request {shown(paid)} with proof {shown(proof)}"
                 remedy = "the summary claims a payment that no plane recorded: trust the records"
-                yield Finding(expected, listed(proofs), settled.where, remedy)
+                about = (*settled.about(), Subject("records", "paymentProofRef"))
+                about += (Subject("flow_summary", "paidRequest"),)
+                yield Finding(expected, listed(proofs), settled.where, remedy, about)
             yield from denial_of(
                 evidence,
                 row,
@@ -141,7 +143,7 @@ def parity_keys_present() -> Check:
                 )
         hosted_records = matching(evidence, "records", is_hosted_payment)
         for key in PARITY_KEYS:
-            yield from hosted_records.only(methodcaller("get", key)).expect_some(
+            yield from hosted_records.only(methodcaller("get", key), key).expect_some(
                 f"a hosted record with a value for {key}",
                 "a key that is always null joins nothing: mend the emitter that ought to know it",
                 f"none in {len(hosted_records)} records of gateway, settlement and ui",
@@ -199,7 +201,9 @@ def denial_of(evidence: Evidence, summary: Row, remedy: str) -> Iterator[Finding
     reasons = [record.get("denyReason") for _, record in decisions]
     if code is None or code not in reasons:
         expected = f"a control record of request {shown(denied)} with denyReason {shown(code)}"
-        yield Finding(expected, listed(reasons), decisions.where, remedy)
+        about = (*decisions.about(), Subject("records", "denyReason"))
+        about += (Subject("flow_summary", "policyDeniedRequest"),)
+        yield Finding(expected, listed(reasons), decisions.where, remedy, about)
 
 
 def _without_hosted_key(key: str) -> Mutant:
