@@ -52,7 +52,7 @@ def test_holds_and_notices_every_mutant(check: Check) -> None:
         (same_in_every_row("runs", "n"), "1, 2"),
         (same_in_every_row("runs", "missing"), "no such key"),
         (same_in_every_row("rules", "id", at_least=3), "2"),
-        (some_row("rules", id="three"), "no such row"),
+        (some_row("rules", id="three"), "none in 2 rows"),
         (no_row("rules", witness="rules", id="two"), "one"),
         (no_row("rules", witness="nothing", id="three"), "no evidence: the table is empty"),
     ],

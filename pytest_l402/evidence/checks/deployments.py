@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.checks.presented import story_of, what_to_do
 from pytest_l402.evidence.checks.selecting import (
     Found,
     at,
@@ -50,12 +51,14 @@ def reconcile_reported(request_id: str, **fields: Any) -> Check:
                     remedy = "the summary must carry it whatever happens"
                     yield Finding(f"a value for {key}", "none", place, remedy)
             if not _CONFIG_HASH.fullmatch(str(config_hash)):
-                yield Finding("cfg_ and 64 hex digits", shown(config_hash), place, "hash the file itself")
+                remedy = "take the hash of the compiled file itself"
+                yield Finding("configHash of cfg_ and 64 hex digits", shown(config_hash), place, remedy)
             for _, stored in rows(evidence, "deployments", deploymentId=row.get("deploymentId"))[-1:]:
                 for key, kept in (("configHash", "configHash"), ("deploymentStatus", "status")):
                     if row.get(key) != stored.get(kept):
                         seen = shown(row.get(key))
-                        yield Finding(f"{key} as it was persisted", seen, place, "trust the history")
+                        expected = f"{key} {shown(stored.get(kept))}, as it was persisted"
+                        yield Finding(expected, seen, place, "the history is right: mend the summary")
 
     mutants = [drop_key(SUMMARY_TABLE, key, where) for key in _EXPECTED_KEYS]
     mutants += [
@@ -196,11 +199,14 @@ def gateway_delivered(request_id: str) -> Check:
         found = rows(evidence, "exchanges", **where)
         seen = [(row.get("status"), row.get("upstreamStatus")) for _, row in found]
         if not any(is_success(status) and is_success(upstream) for status, upstream in seen):
+            asked = rows(evidence, "exchanges", requestId=request_id)
             yield Finding(
                 "an accepted credential and a 2xx of the upstream",
-                listed(f"{status} of upstream {shown(upstream)}" for status, upstream in seen),
-                found.where,
-                "ask the upstream directly, then compare the address in the compiled file",
+                story_of(asked),
+                asked.where,
+                "ask the upstream directly, then compare the address in the compiled file"
+                if found
+                else what_to_do(asked),
             )
 
     mutants = (

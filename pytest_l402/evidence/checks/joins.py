@@ -85,7 +85,7 @@ def found_in_logs(purchase: Bought, plane: str | None = None) -> Check:
     def judge(evidence: Evidence) -> list[Finding]:
         return matching(evidence, "logs", here).expect_some(
             f"a log line with oa_req={request_id}" + (f" of plane {plane}" if plane else ""),
-            "take the id from x-oa-request-id of the answer; if it is right, that plane never saw or logged it",
+            "take the id from x-oa-request-id of the answer; is it right, that plane did not see or log it",
             f"none in {len(evidence.table('logs'))} lines",
         )
 

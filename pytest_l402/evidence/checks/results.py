@@ -36,15 +36,15 @@ def result_shows(table: str, **fields: Any) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         found = rows(evidence, table)
         yield from found.expect_one("one result", "run the procedure once")
-        for _, row in found:
+        for index, row in found:
             for key, value in wanted.items():
                 seen = _reach(row, key)
                 if seen != value or type(seen) is not type(value):
                     yield Finding(
                         f"{key} {shown(value)}",
                         "no such key" if seen is _ABSENT else shown(seen),
-                        at(table, 0),
-                        "run the same command alone with --json and compare; nothing else needs to be up",
+                        at(table, index),
+                        "run the procedure alone, and compare what it returns with this row",
                     )
 
     mutants: list[Mutant] = []
@@ -88,7 +88,9 @@ def some_row(table: str, **fields: Any) -> Check:
 
     def judge(evidence: Evidence) -> list[Finding]:
         return rows(evidence, table, **fields).expect_some(
-            _values(fields), "see what the procedure recorded instead, row by row", "no such row"
+            _values(fields),
+            "see what the procedure recorded instead, row by row",
+            f"none in {len(evidence.table(table))} rows",
         )
 
     mutants = (*others(table, fields), remove_rows(table, fields))
@@ -104,7 +106,7 @@ def no_row(table: str, witness: str, **fields: Any) -> Check:
     def judge(evidence: Evidence) -> list[Finding]:
         return rows(evidence, table, **fields).expect_none(
             f"no row with {_values(fields)}",
-            "find out which part wrote it although the step before had refused",
+            "find out which part wrote it, and after what",
         )
 
     mutants = (one_more(table, fields, "a row that ought not to be"),)
