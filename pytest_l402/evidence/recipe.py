@@ -17,6 +17,7 @@ from pytest_l402.boundary.cleaning import clean_text
 _OURS: Final = "pytest_l402.evidence."
 _PURCHASE: Final = "purchase"
 _OF_A_PURCHASE: Final = ("request_id", "payment_hash", "kind")
+_LONGEST: Final = 10_000
 
 P = ParamSpec("P")
 
@@ -81,8 +82,10 @@ def build(recipe: Recipe, importable: Collection[str] = ()) -> Any:
     or is not `described`, or does not take what it is given.
     """
     factory = _factory(recipe.factory, importable)
+    arguments = [_given(value) for value in recipe.arguments]
+    named = {key: _given(value) for key, value in recipe.named.items()}
     try:
-        return factory(*map(_given, recipe.arguments), **{k: _given(v) for k, v in recipe.named.items()})
+        return factory(*arguments, **named)
     except Exception as error:  # a factory is anybody's code, and what it is given comes from a file
         raise RecipeError(f"{recipe.factory} does not take that: {type(error).__name__}: {error}") from None
 
@@ -119,7 +122,7 @@ def _told(value: object) -> JsonValue:
         return value
     if isinstance(value, str):
         text = str.__str__(value)
-        if clean_text(text) != text:
+        if len(text) > _LONGEST or clean_text(text) != text:
             raise _NotPlainError
         return text
     if isinstance(value, int):
@@ -155,6 +158,8 @@ def _is_clean(key: str, value: object) -> bool:
 
 
 def _given(value: JsonValue) -> Any:
+    if isinstance(value, str) and len(value) > _LONGEST:
+        raise RecipeError(f"expected texts of at most {_LONGEST} characters, saw a longer one")
     if isinstance(value, list):
         return [_given(each) for each in value]
     if not isinstance(value, dict):
