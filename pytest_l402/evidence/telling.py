@@ -11,7 +11,7 @@ from pytest_l402.boundary.cleaning import clean_text, flat
 from pytest_l402.boundary.columns import WIDTH, in_columns
 from pytest_l402.boundary.text_safety import printable
 from pytest_l402.evidence.causes import Cause, causes
-from pytest_l402.evidence.check import CheckResult, RunbookLine, Violation
+from pytest_l402.evidence.check import AtFault, CheckResult, RunbookLine, Violation
 from pytest_l402.evidence.request_names import RequestName, renamed
 
 _TEXT: Final = 12
@@ -76,7 +76,8 @@ def _headline(found: Sequence[Cause], blind: Sequence[CheckResult]) -> str:
 def _cause(cause: Cause, lines: Mapping[str, RunbookLine]) -> Iterator[str]:
     """The first violation in four parts, then what follows from the same cause, by line of the runbook."""
     first, *others = cause.violations
-    yield from _wrapped(f"{first.check} is violated", "")
+    ends = "cannot be trusted" if first.at_fault is AtFault.CHECK else "is violated"
+    yield from _wrapped(f"{first.check} {ends}", "")
     yield from _part("expected", first.expected)
     yield from _continued(_source(first.line, lines))
     yield from _part("seen", first.seen)

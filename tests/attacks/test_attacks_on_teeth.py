@@ -18,6 +18,7 @@ from plugin_project import Project
 from pytest_l402.evidence import Check, Evidence, Finding, Mutant, run_check
 from pytest_l402.evidence.check import CheckResult
 from pytest_l402.evidence.mutants import insert_row, remove_rows, set_value
+from pytest_l402.evidence.telling import tell_results
 
 pytest_plugins = ["pytester"]
 
@@ -166,7 +167,9 @@ def test_an_edit_is_told_in_four_parts() -> None:
         evidence.table("payments")[0]["status"] = "open, normalised"
         return []
 
-    (violation,) = run_check(nothing_paid(judge), books()).violations
+    result = run_check(nothing_paid(judge), books())
+    (violation,) = result.violations
+    assert "nothing_paid() cannot be trusted" in tell_results([result])
     assert "evidence as it was recorded" in violation.expected
     assert "payments" in violation.seen
     assert violation.where == "check nothing_paid()"
