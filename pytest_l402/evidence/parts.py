@@ -38,6 +38,7 @@ _SEPARATORS: Final = re.compile(r"[-_.]+")
 _MOST: Final = 50
 """How many objects one role is followed through: a wrapper can declare a new one for ever."""
 _LEADING_ON: Final = (type, ModuleType, FunctionType, MethodType)
+_NO_INSTANCE: Final = (type, ModuleType)
 _INSTALLED_IN: Final = ("site-packages", "dist-packages")
 
 
@@ -121,11 +122,24 @@ def _strangers_in(role: str, player: object, holder: str) -> Iterator[Part]:
             continue
         if name in methods:
             continue
-        found = _part(role, one.__self__ if isinstance(one, MethodType) else one, holder)
+        one = one.__self__ if isinstance(one, MethodType) else one
+        if _is_ours_unaltered(one):
+            continue
+        found = _part(role, one, holder)
         if found.ours or found.distribution == _PYTHON:
             continue
         if found.distribution is None or _normal(found.distribution) not in _required():
             yield found
+
+
+def _is_ours_unaltered(player: object) -> bool:
+    # What nearly every attribute is; to name each as a part would take most of the time of a look.
+    kind = type(player)
+    return (
+        kind.__module__.partition(".")[0] == pytest_l402.__name__
+        and not issubclass(kind, _NO_INSTANCE)
+        and next(_replaced_in(player, kind.__module__), None) is None
+    )
 
 
 def _part(role: str, player: object, holder: str | None) -> Part:
@@ -240,7 +254,7 @@ def _normal(name: str) -> str:
 def _distribution_of(package: str, file: str) -> Distribution | None:
     """Return the distribution that installed this very file: a local module may have a package's name."""
     path = Path(file).resolve()
-    for name in dict.fromkeys((*packages_distributions().get(package, ()), package)):
+    for name in _may_have_brought(package):
         try:
             candidate = distribution(name)
         except (PackageNotFoundError, ValueError):
@@ -250,9 +264,16 @@ def _distribution_of(package: str, file: str) -> Distribution | None:
             return candidate
         if not set(_INSTALLED_IN) & set(path.parts):
             continue
-        if any(Path(str(candidate.locate_file(each))).resolve() == path for each in candidate.files or ()):
+        alike = (each for each in candidate.files or () if each.name == path.name)
+        if any(Path(str(candidate.locate_file(each))).resolve() == path for each in alike):
             return candidate
     return None
+
+
+def _may_have_brought(package: str) -> Iterator[str]:
+    """Yield the names of distributions, its own first: who brings what is in the metadata of all of them."""
+    yield package
+    yield from packages_distributions().get(package, ())
 
 
 def _edited_in(installed: Distribution) -> Path | None:

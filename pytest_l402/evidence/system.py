@@ -41,7 +41,10 @@ class System(Protocol):
 
     @property
     def digest(self) -> str | None:
-        """What pins it: "sha256:…" of an image or a package, "git:…" of a commit; None is "not pinned"."""
+        """What pins it: "sha256:…" of an image or a package, "git:…" of a commit; None is "not pinned".
+
+        Asked after `parts()`, so that it can be about those.
+        """
 
     def parts(self) -> Sequence[Part]:
         """Return who plays which role now; `parts_of(role, player)` finds that out."""
@@ -127,13 +130,13 @@ class Attached:
 
     def described(self) -> AttachedSystem:
         """Return who it is and who its parts are, as of now; it is not asked what it is held to."""
-        digest = self._ask("digest", lambda: self._system.digest)
-        if digest is not None and not isinstance(digest, str):
-            self._refuse("digest to be a text or None", _kind(digest), 'name it "sha256:…" or "git:…"')
         parts = self._several("parts", self._system.parts, Part)
         for part in parts:
             for field in fields(part):
                 self._refuse_unless_fitting(field.name, getattr(part, field.name))
+        digest = self._ask("digest", lambda: self._system.digest)
+        if digest is not None and not isinstance(digest, str):
+            self._refuse("digest to be a text or None", _kind(digest), 'name it "sha256:…" or "git:…"')
         return AttachedSystem(name=self.name, version=self._text("version"), digest=digest, parts=parts)
 
     def _refuse_unless_fitting(self, field: str, value: object) -> None:

@@ -45,19 +45,22 @@ class StackSystem:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
+        self._played_by: tuple[Part, ...] | None = None
 
     @property
     def digest(self) -> str | None:
-        """What pins this package as it is installed; None while anybody else's part plays a role."""
-        return own_digest() if all(part.ours for part in self.parts()) else None
+        """What pins this package as it is installed; None if anybody else's part played when last asked."""
+        played_by = self.parts() if self._played_by is None else self._played_by
+        return own_digest() if all(part.ours for part in played_by) else None
 
     def parts(self) -> tuple[Part, ...]:
         """Return who plays which role now, and whoever `Stack.replace` has let play it before."""
         words = {name: name.replace("_", " ") for name in ROLES} | {"executor": "buyer"}
         players = [(name, player) for name in ROLES for player in self._stack.players(name)]
-        return tuple(
+        self._played_by = tuple(
             dict.fromkeys(part for name, player in players for part in parts_of(words[name], player))
         )
+        return self._played_by
 
     def tables(self) -> Mapping[str, Sequence[Row]]:
         """Return every table that has rows."""
