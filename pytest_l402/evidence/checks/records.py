@@ -161,13 +161,16 @@ def _some_record(name: str, fields: dict[str, Any]) -> Check:
         return [key for key, value in fields.items() if not holds(row, {key: value})]
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        if rows(evidence, "records", **fields):
+        found = rows(evidence, "records", **fields)
+        if found:
             return
         known = evidence.table("records")
         seen, where = f"none in {len(known)} records", at("records")
-        if len(fields) == 1:
+        if known and len(fields) == 1:
             (key,) = fields
-            seen += f", whose {key} is {listed(row.get(key) for row in known)}"
+            values = sorted({shown(row.get(key)) for row in known})
+            more = f" and {len(values) - 5} more" if len(values) > 5 else ""
+            seen += f", whose {key} is {' or '.join(values[:5])}{more}"
         elif known:
             index, closest = min(enumerate(known), key=lambda item: len(differing(item[1])))
             there = {key: closest.get(key) for key in differing(closest)}
@@ -175,7 +178,7 @@ def _some_record(name: str, fields: dict[str, Any]) -> Check:
         remedy = (
             "see which request was to leave it, and whether that plane was reached (its log, by oa_req=<id>)"
         )
-        yield Finding(f"a record with {_arguments(fields)}", seen, where, remedy)
+        yield Finding(f"a record with {_arguments(fields)}", seen, where, remedy, found.about())
 
     mutants = (remove_rows("records", fields), *others("records", fields))
     return Check(name, judge, mutants, ("records",), named=(Named("records", fields),))

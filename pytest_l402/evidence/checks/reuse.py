@@ -8,7 +8,13 @@ from typing import Any
 from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
 from pytest_l402.evidence.check import Check, Finding, Subject
 from pytest_l402.evidence.checks.payments import MOVED, payment_mutants, payments_of
-from pytest_l402.evidence.checks.presented import Presentation, presentation, story_of, what_to_do
+from pytest_l402.evidence.checks.presented import (
+    Presentation,
+    presentation,
+    refusal_of,
+    story_of,
+    what_to_do,
+)
 from pytest_l402.evidence.checks.selecting import (
     Bought,
     Found,
@@ -66,7 +72,7 @@ def cached_request(first: Bought, second: Bought) -> Check:
             for index, row in rows(evidence, table, requestId=two):
                 yield Finding(
                     f"no row of {table} for request {two}, which reuses a payment",
-                    f"one of {shown(row.get('amountMsats'))} msats, after {story_of(asked)}",
+                    f"one of {shown(row.get('amountMsats'))} msats{refusal_of(evidence, two)}",
                     at(table, index),
                     what_to_do(asked),
                     (Subject(table, "requestId", two, (index,)),),
@@ -301,10 +307,10 @@ def _undelivered(evidence: Evidence, request_id: str, delivered: Found) -> Itera
 
 def _instead_of_a_refusal(asked: Found) -> str:
     """What to do about a request that was to be refused for its credential, by how it was answered."""
-    made = {presentation(row) for _, row in asked}
-    if made & {Presentation.GARBLED, Presentation.REFUSED}:
+    first = presentation(asked[0][1]) if asked else None
+    if first in {Presentation.GARBLED, Presentation.REFUSED}:
         return "the gateway answers a refused credential with another status: see its profile"
-    if Presentation.ACCEPTED in made:
+    if first is Presentation.ACCEPTED:
         return "the gateway still takes the credential: see whether it was revoked"
     return what_to_do(asked)
 
