@@ -34,6 +34,7 @@ from pytest_l402.contract.local_artifact import (
 from pytest_l402.contract.parity import PARITY_KEYS, ParityReport, ParityState, parity
 from pytest_l402.contract.proof_reference import hosted_proof_reference, local_proof_reference, proof_join_key
 from pytest_l402.contract.record import (
+    DENY_REASONS,
     ENUM_VALUES,
     REQUIRED_KEYS,
     DesktopRuntimeStatus,
@@ -49,6 +50,7 @@ from pytest_l402.contract.task_graph import TRANSITIONS, UNFINISHED, TaskStatus,
 
 __all__ = [
     "CHECK_NAMES",
+    "DENY_REASONS",
     "ENUM_VALUES",
     "FLOW_STAGES",
     "PARITY_KEYS",

@@ -181,7 +181,7 @@ def _misfit(annotation: Any, value: Any) -> str | None:
     except PydanticUserError:  # what pydantic cannot read says nothing of a value
         return None
     try:
-        taken = adapter.validate_json(json.dumps(value), strict=True)
+        taken = adapter.validate_json(json.dumps(value), strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
         expected = (item.expected.removeprefix("Input should be ") for item in departures_of(error))
         return " or ".join(dict.fromkeys(expected))
@@ -262,6 +262,8 @@ def _made_up(annotation: Any) -> Any:
     for part in parts:
         if get_origin(part) in (list, tuple):
             return []
+        if part is dict or get_origin(part) is dict:
+            return {}
         if words := list(_words(part)):
             return words[0]
         if isinstance(part, type) and issubclass(part, BaseModel):

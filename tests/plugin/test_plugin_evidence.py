@@ -79,9 +79,11 @@ def test_rows_of_systems_come_first_and_are_asked_for_each_time(tmp_path: Path) 
     rows = [{"count": 1}]
     evidence = collector(tmp_path)
     evidence.attach(Counting(lambda: {"counts": rows}))
-    evidence.record("counts", {"count": 9})
+    evidence.record("own_counts", {"count": 9})
     rows.append({"count": 2})
-    assert [row["count"] for row in evidence.collect().table("counts")] == [1, 2, 9]
+    assert evidence.collect().names == ("counts", "own_counts")
+    assert [row["count"] for row in evidence.collect().table("counts")] == [1, 2]
+    assert evidence.own_rows == {"own_counts": 1}
 
 
 def test_a_row_is_taken_as_it_is_at_that_moment(tmp_path: Path) -> None:
