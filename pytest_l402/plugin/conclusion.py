@@ -13,14 +13,20 @@ import pytest
 from pytest_l402.boundary import write_whole
 from pytest_l402.plugin.node import ARTIFACTS
 from pytest_l402.plugin.origin import pin_of, used_files
-from pytest_l402.plugin.outlets import say, say_unwritten
+from pytest_l402.plugin.outlets import say, say_removed, say_unwritten
 from pytest_l402.plugin.preparation import move_previous_aside, prepare
-from pytest_l402.plugin.run import RUN
+from pytest_l402.plugin.run import RUN, Run
 from pytest_l402.plugin.signals import signals_held
 from pytest_l402.signoff import Verdict
 from pytest_l402.signoff.document import build_document
 from pytest_l402.signoff.document_model import DocumentKind, SignOffDocument
-from pytest_l402.signoff.files import find_evidence_faults, take_back, write_run
+from pytest_l402.signoff.files import (
+    find_evidence_faults,
+    inside,
+    remove_oldest,
+    take_back,
+    write_run,
+)
 from pytest_l402.signoff.judged import SignOff
 from pytest_l402.signoff.manifest import ManifestError, read_file
 from pytest_l402.signoff.results import RunFacts
@@ -112,6 +118,8 @@ def _conclude(session: pytest.Session, seen: Seen, exit_status: int, signalled: 
             continue
         # A terminal that is gone, or cannot show a character: file and exit code have said it.
         with contextlib.suppress(OSError, ValueError):
+            if document.kind is not DocumentKind.DRILL:
+                say_removed(config, _removed(run), run.settings.keep_previous)
             say(config, document, written)
         return
     if session.exitstatus == pytest.ExitCode.OK:
@@ -120,6 +128,12 @@ def _conclude(session: pytest.Session, seen: Seen, exit_status: int, signalled: 
         take_back(run.folder)
     with contextlib.suppress(OSError, ValueError):
         say_unwritten(config, run, troubles[-1], document)
+
+
+def _removed(run: Run) -> int:
+    with contextlib.suppress(OSError):
+        return len(remove_oldest(run.settings.signoff_dir, keep=run.settings.keep_previous))
+    return 0
 
 
 def _document(
@@ -152,14 +166,14 @@ def publish_artifacts(run_folder: Path, document: SignOffDocument, settings: Set
         for node in rehearsal.nodes:
             for entry in node.evidence:
                 path = PurePosixPath(entry.path)
-                if ARTIFACTS not in path.parts:
+                copied = inside(path, ARTIFACTS)
+                if copied is None:
                     continue
-                inside = PurePosixPath(*path.parts[path.parts.index(ARTIFACTS) + 1 :])
                 # A file at the top stands for itself; one in a folder belongs to the story of that folder.
-                story = inside if len(inside.parts) == 1 else inside.parent
+                story = copied if len(copied.parts) == 1 else copied.parent
                 if owners.setdefault(story, node.nodeid) != node.nodeid:
                     continue
-                target = settings.artifact_dir / inside
+                target = settings.artifact_dir / copied
                 if target.is_relative_to(settings.signoff_dir):
                     continue
                 write_whole(target, read_file(run_folder / path))

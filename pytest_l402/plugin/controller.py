@@ -41,10 +41,10 @@ class Controller:
     def pytest_sessionstart(self) -> None:
         """Move the previous sign-off out of the way once it is certain that this run replaces it."""
         if self._wants_everything():
-            from pytest_l402.plugin.preparation import move_previous_aside, prepare
+            from pytest_l402.plugin.preparation import make_way, prepare
 
             prepare(self._config)
-            move_previous_aside(self._run)
+            make_way(self._run)
 
     def pytest_collection_finish(self) -> None:
         """Do the same for a run whose rehearsals only collection has shown.
@@ -221,6 +221,6 @@ class Worker:
 def _make_way(config: pytest.Config) -> None:
     selection = config.stash.get(SELECTION, None)
     if selection is not None and not selection.narrowed_by:
-        from pytest_l402.plugin.preparation import move_previous_aside
+        from pytest_l402.plugin.preparation import make_way
 
-        move_previous_aside(config.stash[RUN])
+        make_way(config.stash[RUN])

@@ -154,9 +154,14 @@ class RehearsalNodes:
 
 def node_folder(item: pytest.Item, mark: RehearsalMark) -> Path:
     """Return where one rehearsal test keeps its evidence, below the run folder."""
-    from pytest_l402.boundary import folder_name
+    from pytest_l402.boundary import folder_name, plain_folder_name
 
-    return Path("evidence") / folder_name(mark.rehearsal) / folder_name(case_of(item))
+    case = case_of(item)
+    name = plain_folder_name(case)
+    if folder_name(case) != case:
+        # Two cases may differ only in what a folder name cannot hold, or a file system does not tell apart.
+        name = f"{name}-{hashlib.sha256(case.encode()).hexdigest()[:8]}"
+    return Path("evidence") / folder_name(mark.rehearsal) / name
 
 
 def case_of(item: pytest.Item) -> str:

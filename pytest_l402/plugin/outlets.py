@@ -60,6 +60,17 @@ def say(
             _warn(config, f"GITHUB_STEP_SUMMARY could not be written: {error}")
 
 
+def say_removed(config: pytest.Config, runs: int, kept: int) -> None:
+    """Say how many earlier runs were removed, if any were."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and runs:
+        noun = "run" if runs == 1 else "runs"
+        terminal.write_line(
+            f"{TITLE}: removed {runs} earlier {noun}; of those moved aside the last {kept} are kept, "
+            "and the last one that was signed off"
+        )
+
+
 def say_unwritten(
     config: pytest.Config,
     run: Run,

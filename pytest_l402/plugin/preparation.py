@@ -73,15 +73,35 @@ def check_families(run: Run) -> None:
     _load_catalogue(run)
 
 
-def move_previous_aside(run: Run) -> None:
-    """Move the folders of earlier runs away, so that an old sign-off is never taken for a new one.
+def make_way(run: Run) -> None:
+    """Move earlier runs aside before this one begins, and what others left where the full flow is looked for.
 
     Raises `pytest.UsageError` if they cannot be moved.
     """
-    from pytest_l402.signoff.files import move_aside
+    from pytest_l402.ops.earlier_artifacts import FULL_FLOW, move_earlier_aside
+
+    move_previous_aside(run)
+    folder = run.settings.artifact_dir
+    try:
+        move_earlier_aside(folder, FULL_FLOW)
+    except OSError as error:
+        raise pytest.UsageError(
+            f"{folder}: expected to move earlier artifacts aside, saw: {error}"
+        ) from error
+
+
+def move_previous_aside(run: Run) -> None:
+    """Move the folders of earlier runs away, so that an old sign-off is never taken for a new one; their
+    copies in the artifact folder go.
+
+    Raises `pytest.UsageError` if they cannot be moved.
+    """
+    from pytest_l402.plugin.node import ARTIFACTS
+    from pytest_l402.signoff.files import move_aside, withdraw_copies
 
     try:
-        move_aside(run.settings.signoff_dir, keep=run.run_id)
+        for moved in move_aside(run.settings.signoff_dir, keep=run.run_id):
+            withdraw_copies(moved, run.settings.artifact_dir, ARTIFACTS)
     except OSError as error:
         raise pytest.UsageError(
             f"{run.settings.signoff_dir}: expected to move earlier runs aside, saw: {error}"

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
+from pytest_l402.boundary.input_error import InputError
 from pytest_l402.boundary.whole_files import flush_folder, staged_whole
-from pytest_l402.signoff.document import document_bytes
+from pytest_l402.signoff.document import document_bytes, read_signoff
 from pytest_l402.signoff.document_model import DocumentKind, SignOffDocument
 from pytest_l402.signoff.manifest import (
     MANIFEST,
@@ -31,6 +34,8 @@ from pytest_l402.signoff.results import NodeResult
 
 PREVIOUS: Final = "previous"
 """The folder beside the run folders that holds the runs before the current one."""
+
+_RUN: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}(?:\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,57 @@ def move_aside(signoff_folder: Path, *, keep: str | None = None) -> tuple[Path, 
         flush_folder(previous)
         flush_folder(signoff_folder)
     return tuple(moved)
+
+
+def remove_oldest(signoff_folder: Path, *, keep: int) -> tuple[Path, ...]:
+    """Remove all runs of `output/signoff/previous/` but the last `keep`, and the last that was signed off;
+    return where they were.
+
+    Only what looks like a run that has ended is one: the name, and a document in it. One that cannot be
+    removed stays for the next time.
+    """
+    previous = signoff_folder / PREVIOUS
+    if not previous.is_dir():
+        return ()
+    runs = [
+        entry
+        for entry in sorted(previous.iterdir(), reverse=True)
+        if _RUN.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink() and _has_ended(entry)
+    ]
+    signed_off = [run for run in runs if (run / f"{DocumentKind.SIGNOFF}.json").is_file()]
+    removed = []
+    for run in runs[keep:]:
+        if run not in signed_off[:1]:
+            shutil.rmtree(run, ignore_errors=True)
+            removed.append(run)
+    return tuple(run for run in removed if not run.exists())
+
+
+def withdraw_copies(moved: Path, artifact_dir: Path, artifacts: str) -> None:
+    """Remove what a run that was moved aside had copied to the artifact folder, and nothing else: the same
+    bytes lie in its own folder.
+
+    `artifacts` is the name of the folders whose files were copied. Raises `OSError`.
+    """
+    try:
+        document = read_signoff(moved)
+    except InputError:
+        return
+    for entry in (
+        entry for rehearsal in document.rehearsals for node in rehearsal.nodes for entry in node.evidence
+    ):
+        copied = inside(PurePosixPath(entry.path), artifacts)
+        if copied is not None:
+            copy = artifact_dir / copied
+            if copy.is_file() and not copy.is_symlink() and file_digest(copy) == (entry.sha256, entry.bytes):
+                copy.unlink()
+
+
+def inside(path: PurePosixPath, artifacts: str) -> PurePosixPath | None:
+    """Return the path of an artifact below its folder of artifacts; None for other evidence."""
+    if artifacts not in path.parts:
+        return None
+    return PurePosixPath(*path.parts[path.parts.index(artifacts) + 1 :])
 
 
 def find_evidence_faults(run_folder: Path, nodes: Sequence[NodeResult]) -> tuple[str, ...]:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plugin_project import Project
 from signoff_samples import PROJECT, judge, node
 
 from pytest_l402.signoff.document import build_document, installed_versions
 from pytest_l402.signoff.document_model import SignOffDocument
-from pytest_l402.signoff.files import write_run
+from pytest_l402.signoff.files import remove_oldest, write_run
 from pytest_l402.signoff.folder import contradictions
 from pytest_l402.signoff.manifest import MANIFEST, file_digest, manifest_bytes
 from pytest_l402.signoff.results import NodeResult, RecordedFile
@@ -289,3 +290,173 @@ def test_the_folder_has_another_name(run: Path) -> None:
 
 def test_a_folder_that_was_moved_aside_is_itself_still(run: Path) -> None:
     assert contradictions(run.rename(run.parent / f"{RUN}.2")) == ()
+
+
+OLD = '{"ok": true, "requestId": "smoke:full-flow:1"}'
+REFUSED_COMMANDS = {
+    "an argument that does not exist": ("smoke:full-flow", "--allow-nothing"),
+    "an argument without its value": ("smoke:full-flow", "--local-artifact"),
+    "a mode that does not exist": ("smoke:full-flow", "--mode", "dry"),
+    "a live system that is not named": ("smoke:full-flow", "--mode", "live"),
+    "a fault that does not exist": ("smoke:full-flow", "--fault", "Rain"),
+    "a local artifact that cannot be read": ("smoke:full-flow", "--local-artifact", "old.json"),
+    "a security drill of no system": ("smoke:security", "--mode", "live"),
+    "books of no system": ("smoke:settlement", "--mode", "live"),
+    "a compilation for no system": ("smoke:compile", "--mode", "live"),
+    "a deploy to no system": ("reconcile", "--mode", "live"),
+    "a deploy to no system, by its other name": ("reconcile:convex",),
+    "a look at no system": ("smoke:observability", "--mode", "live"),
+    "a look at no deployment": ("smoke:staging", "--mode", "live"),
+}
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["in output", "in a named folder"])
+@pytest.mark.parametrize("way", REFUSED_COMMANDS)
+def test_a_command_that_is_refused_leaves_nothing_of_an_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, named: bool
+) -> None:
+    from pytest_l402.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    for variable in [name for name in os.environ if name.startswith("OA_")]:
+        monkeypatch.delenv(variable)
+    command, *others = REFUSED_COMMANDS[way]
+    output = Path("named" if named else "output")
+    kind = command.removeprefix("smoke:").removesuffix(":convex")
+    places = [output / "lightning-ops" / kind / "smoke_earlier" / "summary.json"]
+    if kind == "full-flow":
+        places.append(output / "l402-hosted-full-flow-summary.json")
+        places += [output / "summary.json"] if named else []
+    for place in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(OLD)
+    Path("old.json").write_text("no JSON")
+    arguments = [command, *(["--artifact-dir", "named"] if named else []), *others]
+    try:
+        code = main(arguments)
+    except SystemExit as end:
+        code = end.code  # type: ignore[assignment]
+
+    assert code == 2
+    assert [place for place in places if place.exists()] == []
+    kept = sorted(file.name for file in output.rglob("*.json"))
+    assert len(kept) == len(places)
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("smoke:full-flow", "--help"), ("smoke:full-flw",)])
+def test_who_only_asks_moves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    from pytest_l402.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    place = Path("output/l402-hosted-full-flow-summary.json")
+    place.parent.mkdir()
+    place.write_text(OLD)
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert place.read_text() == OLD
+
+
+OUTPUTS = (
+    "output/l402-hosted-full-flow-summary.json",
+    "output/lightning-ops/full-flow/smoke_full-flow_1/summary.json",
+)
+ENDS: dict[str, tuple[str, ...]] = {
+    "a required rehearsal fails": (),
+    "a module cannot be imported": (),
+    "nothing is collected": ("rehearsals", "-p", "no:python"),
+    "it stops before its first test": (),
+}
+
+
+@pytest.mark.parametrize("way", ENDS)
+def test_a_full_run_leaves_nothing_of_an_earlier_one(project: Project, way: str) -> None:
+    for output in OUTPUTS:
+        project.write(output, OLD)
+    if way == "a required rehearsal fails":
+        project.replace("rehearsals/test_alpha.py", "def test_alpha(l402_evidence):", "def test_alpha():")
+    if way == "a module cannot be imported":
+        project.replace("rehearsals/test_alpha.py", "import pytest\n", "import pytest, nothing\n")
+    if way == "it stops before its first test":
+        project.pytester.makeconftest("""
+            def pytest_collection_finish():
+                raise KeyboardInterrupt
+        """)
+    end = project.run("-m", "rehearsal", *ENDS[way])
+    assert end.exit != 0
+    assert [output for output in OUTPUTS if (project.root / output).exists()] == []
+    assert len(list((project.root / "output/lightning-ops/previous").rglob("*.json"))) == len(OUTPUTS)
+
+
+def test_what_an_earlier_run_left_in_the_artifact_folder_goes_with_it(project: Project) -> None:
+    project.replace(
+        "rehearsals/test_alpha.py",
+        'drill(l402_evidence, "1.free")',
+        'drill(l402_evidence, "1.free")\n    l402_evidence.artifact_dir.mkdir(parents=True)\n'
+        '    (l402_evidence.artifact_dir / "answer.json").write_text("{}")',
+    )
+    first = project.run("-m", "rehearsal")
+    assert first.verdict == "SIGNED_OFF"
+    assert (project.root / "output/answer.json").is_file()
+    project.write("output/mine.json", "{}")
+    project.replace("rehearsals/test_alpha.py", "import pytest\n", "import pytest, nothing\n")
+    project.pytester.runpytest_inprocess("-m", "rehearsal")
+
+    assert not (project.root / "output/answer.json").exists()
+    assert (project.root / "output/mine.json").is_file()
+    assert len(list((project.signoff / "previous").rglob("answer.json"))) == 1
+
+
+def test_a_file_that_was_altered_since_is_nobody_elses_to_remove(project: Project) -> None:
+    project.replace(
+        "rehearsals/test_alpha.py",
+        'drill(l402_evidence, "1.free")',
+        'drill(l402_evidence, "1.free")\n    l402_evidence.artifact_dir.mkdir(parents=True)\n'
+        '    (l402_evidence.artifact_dir / "answer.json").write_text("{}")',
+    )
+    assert project.run("-m", "rehearsal").verdict == "SIGNED_OFF"
+    project.write("output/answer.json", "mine now")
+    project.replace("rehearsals/test_alpha.py", "import pytest\n", "import pytest, nothing\n")
+    project.pytester.runpytest_inprocess("-m", "rehearsal")
+
+    assert (project.root / "output/answer.json").read_text() == "mine now"
+
+
+def ended(folder: Path, number: int, kind: str = "refusal") -> Path:
+    run = folder / f"202611{number:02}T120000Z-0123abcd"
+    run.mkdir(parents=True)
+    (run / f"{kind}.json").write_text("{}")
+    return run
+
+
+def test_of_earlier_runs_the_last_ones_are_kept_and_the_last_sign_off(tmp_path: Path) -> None:
+    previous = tmp_path / "previous"
+    signed_off = [ended(previous, number, "signoff") for number in (1, 2)]
+    refused = [ended(previous, number) for number in range(3, 20)]
+    for name in ("notes", "20261101T120000Z-0123abcd-mine", "20261101T120000Z-0000abcd"):
+        (previous / name).mkdir()
+    (previous / "20261102T120000Z-0000abcd").symlink_to(tmp_path)
+
+    assert set(remove_oldest(tmp_path, keep=10)) == {signed_off[0], *refused[:7]}
+    assert not any(run.exists() for run in (signed_off[0], *refused[:7]))
+    assert all(run.is_dir() for run in (signed_off[1], *refused[7:]))
+    assert len(list(previous.iterdir())) == 11 + 4
+    assert remove_oldest(tmp_path, keep=10) == ()
+
+
+def test_a_run_says_what_it_removed_and_only_then(project: Project) -> None:
+    first = project.run("-m", "rehearsal", "--l402-keep-previous=3")
+    assert "removed" not in first.output
+    for number in range(1, 6):
+        ended(project.signoff / "previous", number)
+    second = project.end_of_second(first, "-m", "rehearsal", "--l402-keep-previous=3")
+    assert second.exit == 0
+    assert "removed 2 earlier runs" in second.output
+
+
+@pytest.mark.parametrize("value", ["-1", "ten", "1.5", ""])
+def test_how_many_are_kept_is_a_whole_number(project: Project, value: str) -> None:
+    end = project.run("-m", "rehearsal", f"--l402-keep-previous={value}")
+    assert (end.exit, end.verdict) == (4, None)
+    assert "--l402-keep-previous: expected" in end.output
