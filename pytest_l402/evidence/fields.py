@@ -24,6 +24,9 @@ Form: TypeAlias = type[Any] | Mapping[str, Any]
 Declared: TypeAlias = Mapping[str, tuple[Form, ...]]
 """What attached systems say of their tables."""
 
+ANYTHING: Final[Declared] = {"": ()}
+"""What was said is no longer known, as of evidence that was kept: a check may name whatever it likes."""
+
 _KINDS: Final = {bool: "true or false", int: "an integer", float: "a number", str: "text", dict: "an object"}
 
 
@@ -181,7 +184,11 @@ def _misfit(annotation: Any, value: Any) -> str | None:
     except PydanticUserError:  # what pydantic cannot read says nothing of a value
         return None
     try:
-        taken = adapter.validate_json(json.dumps(value), strict=True, by_alias=True, by_name=False)
+        written = json.dumps(value)
+    except (TypeError, ValueError):
+        return "a value that JSON can write"
+    try:
+        taken = adapter.validate_json(written, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
         expected = (item.expected.removeprefix("Input should be ") for item in departures_of(error))
         return " or ".join(dict.fromkeys(expected))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from pytest_l402.boundary.text_safety import seen, suggestion
-from pytest_l402.evidence.fields import TableFields, alike
+from pytest_l402.evidence.fields import ANYTHING, TableFields, alike
 from pytest_l402.evidence.tables import TABLES, Evidence, Row
 
 _DECLARE: Final = "or let its system declare it (fields(), docs/rehearse-another-system.md)"
@@ -55,6 +55,8 @@ class Vocabulary:
 
     def misspelt(self, check: str, tables: Iterable[str], named: Iterable[Named]) -> Iterator[Misspelling]:
         """What a check of this name looks for although no evidence can have it."""
+        if self._evidence.declared is ANYTHING:
+            return
         # A table that is like no other is told to be empty: that is as true, and says more.
         read = (table for table in tables if table not in self.tables and suggestion(table, self.tables))
         wanted = [*map(Named, read), *named]
@@ -107,6 +109,8 @@ class Vocabulary:
 
     def unlike_evidence(self, altered: Evidence) -> str | None:
         """What a mutant is made of that no evidence can have: a table, a field or a value spelled wrongly."""
+        if self._evidence.declared is ANYTHING:
+            return None
         for table in altered.names:
             rows, before = altered.table(table), self._evidence.table(table)
             if rows is before or not rows:

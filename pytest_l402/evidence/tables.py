@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_l402.contract.rows import Row as Row
-from pytest_l402.evidence.fields import Declared
+from pytest_l402.evidence.fields import ANYTHING, Declared
 
 TABLES = (
     "records",
@@ -105,6 +105,12 @@ class Evidence:
         made = Evidence(declared=self.declared)
         made._tables = dict(tables)
         return made
+
+    def whatever_was_declared(self) -> Evidence:
+        """The same evidence, of which nobody knows any longer what its systems declared."""
+        told = Evidence(declared=ANYTHING)
+        told._tables = dict(self._tables)
+        return told
 
     def only(self, *names: str) -> Evidence:
         """The same evidence without every table that is not named."""

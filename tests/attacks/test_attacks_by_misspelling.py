@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 import pytest
 from evidence_records import make_record
+from plugin_project import Project
 
+from pytest_l402.cli import main
 from pytest_l402.evidence import (
     Check,
     Evidence,
@@ -36,6 +38,8 @@ from pytest_l402.evidence.mutants import drop_key, duplicate_row, insert_row, se
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.stack import ProjectionStale, SettlementLost, Stack
 from pytest_l402.stack.system import StackSystem
+
+pytest_plugins = ["pytester"]
 
 Story = SimpleNamespace
 """Evidence of a stack on which one purchase was paid and another one denied."""
@@ -498,3 +502,78 @@ def test_a_fault_that_showed_once_need_not_show_at_the_end(tmp_path: Path) -> No
 def test_a_fault_is_expected_of_a_request(nobody: object, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="expected a purchase"):
         collector(tmp_path).expect_fault(nobody)
+
+
+# --- What a person reads of it, and what can be judged again ---
+
+THEATRE = """\
+import pytest
+from pytest_l402.evidence import no_row, some_row
+
+pytestmark = pytest.mark.rehearsal("alpha", runbook="book", section="1")
+
+class Theatre:
+    name, version, digest = "theatre", "1", None
+
+    def parts(self):
+        return ()
+
+    def tables(self):
+        return {"bookings": [{"seat": "A1", "guest": "ann"}]}
+
+    def fields(self):
+        return {"refunds": {"seat": str, "cents": int}}
+
+    def steady_state(self, when):
+        return ()
+
+    def standing_checks(self):
+        return ()
+
+def test_alpha(l402_evidence):
+    l402_evidence.attach(Theatre())
+    l402_evidence.record("offers", {"seat": "B2"}, {"seat": "B3"})
+    l402_evidence.verify(
+        no_row("refunds", witness="bookings", cents=500).proves("1.free"),
+        some_row("offers", seat="B2"),
+    )
+"""
+
+
+@pytest.mark.slow
+def test_own_rows_are_told_and_a_declared_absence_is_judged_again(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.write("rehearsals/test_alpha.py", THEATRE)
+    end = project.run("-m", "rehearsal", "-k", "alpha")
+    assert end.folder is not None
+    (node,) = (node for entry in end.document["rehearsals"] for node in entry["nodes"])
+    assert node["own_rows"] == {"offers": 2}
+    assert "- recorded by the test itself: `offers` 2 rows" in (end.folder / "drill.md").read_text()
+    assert [check["state"] for check in node["checks"]] == ["HELD", "HELD"]
+    capsys.readouterr()
+    main(["verify", str(end.folder)])
+    assert "judging again says" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("cents=500", "cent=500", "did you mean 'cents'?"),
+        ('"refunds", witness', '"refund", witness', "did you mean 'refunds'?"),
+        ('record("offers"', 'record("bookings"', "own_bookings"),
+        ("some_row(", 'no_row("offers", witness="offers", seat="b2"), some_row(', "did you mean 'B2'?"),
+    ],
+    ids=["field", "table", "own-rows", "spelling"],
+)
+def test_a_run_with_a_misspelling_is_refused_and_says_why(
+    old: str, new: str, told: str, project: Project
+) -> None:
+    project.write("rehearsals/test_alpha.py", THEATRE)
+    project.replace("rehearsals/test_alpha.py", old, new)
+    end = project.run("-m", "rehearsal")
+    assert end.exit == 1
+    assert end.verdict == "NOT_SIGNED_OFF"
+    assert told in end.output
+    assert "Traceback" not in end.output
