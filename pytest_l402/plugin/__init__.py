@@ -11,6 +11,9 @@ import pytest
 
 import pytest_l402
 
+# Bound now: a conftest.py may have another clock in its place before anything asks for the time.
+import pytest_l402.plugin.clock
+
 __all__: list[str] = []
 
 _LAST_LOOK: Final[pytest.StashKey[Callable[[], None]]] = pytest.StashKey()

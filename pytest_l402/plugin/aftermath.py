@@ -15,10 +15,10 @@ from weakref import WeakKeyDictionary, WeakSet
 import pytest
 
 from pytest_l402.plugin.marker import MARK
-from pytest_l402.plugin.run import AFTERMATH as NAME
+from pytest_l402.plugin.run import AFTERMATH
 from pytest_l402.plugin.witness import told
 
-AFTERMATH: Final[pytest.StashKey[Aftermath]] = pytest.StashKey()
+HEARD: Final[pytest.StashKey[Aftermath]] = pytest.StashKey()
 """On the config: what came to light after the rehearsals; there once a rehearsal was selected."""
 
 _PATIENCE_SECONDS: Final = 1.0
@@ -41,16 +41,16 @@ class Aftermath(logging.Handler):
         self._of_file: dict[str, str] = {}
         self._thread_hook = threading.excepthook
         self._finaliser_hook = sys.unraisablehook
+        self._hooks = self._in_thread, self._in_finaliser
 
     @classmethod
     def watch(cls, config: pytest.Config) -> None:
         """Listen from now on, until pytest is configured no more."""
-        if AFTERMATH in config.stash:
+        if HEARD in config.stash:
             return
-        listener = config.stash[AFTERMATH] = cls()
-        config.pluginmanager.register(listener, NAME)
-        threading.excepthook = listener._in_thread
-        sys.unraisablehook = listener._in_finaliser
+        listener = config.stash[HEARD] = cls()
+        config.pluginmanager.register(listener, AFTERMATH)
+        threading.excepthook, sys.unraisablehook = listener._hooks
         # A task that fails and that nobody awaits is told to this logger alone.
         logging.getLogger("asyncio").addHandler(listener)
         config.add_cleanup(listener._stop)
@@ -76,6 +76,20 @@ class Aftermath(logging.Handler):
                 if thread not in self._of_others:
                     self._started.setdefault(thread, item.nodeid)
             self._running = None
+
+    def objection(self, item: pytest.Item) -> BaseException | None:
+        """Return a failure if the test has put other hooks where stray exceptions are told; None if not."""
+        there = threading.excepthook, sys.unraisablehook
+        if there == self._hooks:
+            return None
+        return pytest.fail.Exception(
+            "what nobody caught would not have been seen\n"
+            "  expected  threading.excepthook and sys.unraisablehook as they were before the test\n"
+            f"  seen      {' and '.join(map(repr, there))}\n"
+            f"  where     {item.nodeid}\n"
+            "  do        leave both alone in a rehearsal",
+            pytrace=False,
+        )
 
     def finish(self) -> None:
         """Collect what is left, and wait a little for threads of rehearsals; name those that still run."""
@@ -138,6 +152,5 @@ def _said(kind: type[BaseException], error: BaseException | None) -> str:
 
 
 def _is_of_a_pool(thread: threading.Thread) -> bool:
-    """Whether it is idle in a pool: what fails there goes to whom asked for it, and never to a hook."""
-    pools = sys.modules.get("concurrent.futures.thread")
-    return pools is not None and thread in getattr(pools, "_threads_queues", ())
+    """Whether it works for a pool: what fails there goes to whom asked for it, and never to a hook."""
+    return getattr(getattr(thread, "_target", None), "__module__", None) == "concurrent.futures.thread"

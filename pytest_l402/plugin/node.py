@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pytest_l402.plugin.aftermath import Aftermath
+from pytest_l402.plugin.aftermath import HEARD, Aftermath
 from pytest_l402.plugin.marker import MARK
 from pytest_l402.plugin.preparation import WATCHERS
 from pytest_l402.plugin.run import AFTERMATH, INNERMOST, NODES, RUN, Run, missing_parts
@@ -25,7 +26,7 @@ RESULT_PROPERTY: Final = "l402_result"
 """The report property that names the node's result file, below the run folder, and its SHA-256."""
 
 RAISED_PROPERTY: Final = "l402_raised"
-"""The report property that names a phase that raised."""
+"""The report property that names a setup or a teardown that raised: anybody can rewrite an outcome."""
 
 ARTIFACTS: Final = "artifacts"
 """The folder of a node's artifacts; its inside mirrors the artifact folder (`output/`)."""
@@ -73,9 +74,10 @@ class RehearsalNodes:
             ]
             _unhandled_exceptions_are_errors()
             _fail_if(missing_parts(item.config, INNERMOST, AFTERMATH, *WATCHERS))
-        result = yield
-        if MARK in item.stash:
-            _fail_if(swallowed(item, "setup"))
+        with _kept_in_mind(item, "setup"):
+            result = yield
+            if MARK in item.stash:
+                _fail_if(swallowed(item, "setup"))
         return result
 
     @pytest.hookimpl(wrapper=True)
@@ -97,6 +99,7 @@ class RehearsalNodes:
         if witness is not None:
             attempts.repeats = max(attempts.repeats, witness.calls - 1)
             failure = failure or witness.objection(item)
+        failure = failure or item.config.stash[HEARD].objection(item)
         if failure is not None:
             attempts.failure = str(failure) or type(failure).__name__
         # The test itself may have asked for it.
@@ -117,17 +120,10 @@ class RehearsalNodes:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
+        self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Say what raised, innermost of all hooks; let a waived rehearsal fail as expected.
-
-        A setup or a teardown that raised says so in a property as well: anybody can rewrite an outcome. What
-        the call raised is in the node's result.
-        """
+        """Say what raised, innermost of all hooks; let a waived rehearsal fail as expected."""
         report = yield
-        if MARK in item.stash and call.excinfo is not None and call.when != "call":
-            for properties in (item.user_properties, report.user_properties):
-                properties.append((RAISED_PROPERTY, call.when))
         if MARK in item.stash or COLLECTOR in item.stash:
             _say_first_what_failed(report)
         if report.failed and MARK in item.stash:
@@ -147,8 +143,9 @@ class RehearsalNodes:
             Exception
         ) as error:  # a fixture's teardown must run even when its system can no longer be asked
             problem = f"{item.nodeid}: the evidence could not be kept: {type(error).__name__}: {error}"
-        result = yield
-        _fail_if(problem or swallowed(item, "teardown"))
+        with _kept_in_mind(item, "teardown"):
+            result = yield
+            _fail_if(problem or swallowed(item, "teardown"))
         return result
 
 
@@ -251,6 +248,16 @@ def _expect_waived_failure(report: pytest.TestReport, item: pytest.Item) -> None
         first = next((line.strip() for line in message.splitlines() if line.strip()), "no message")
         report.outcome = "skipped"
         report.wasxfail = f"waived by {waiver.owner} until {waiver.until}; in {report.when}: {first}"
+
+
+@contextmanager
+def _kept_in_mind(item: pytest.Item, phase: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if MARK in item.stash:
+            item.user_properties.append((RAISED_PROPERTY, phase))
+        raise
 
 
 def _fail_if(problem: str | None) -> None:

@@ -45,7 +45,7 @@ class Seen:
         """Whether this process ran rehearsals itself, and no worker did."""
         from pytest_l402.plugin import aftermath
 
-        return aftermath.AFTERMATH in self._config.stash
+        return aftermath.HEARD in self._config.stash
 
     def listen_to_the_end(self) -> None:
         """Take in what the rehearsals of this process have left behind them."""
@@ -103,6 +103,6 @@ def told_in_the_end(config: pytest.Config) -> dict[str, str]:
         return {}
     from pytest_l402.plugin import aftermath
 
-    listener = config.stash[aftermath.AFTERMATH]
+    listener = config.stash[aftermath.HEARD]
     listener.finish()
     return dict(listener.told)

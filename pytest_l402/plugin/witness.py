@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
-from types import CellType
+from types import FunctionType
 from typing import Any, Final
 
 import pytest
@@ -77,22 +77,18 @@ def watched(item: pytest.Item) -> Iterator[Witness | None]:
     function = item.obj
     layers = _layers(function)
     defined = _plain(getattr(item.parent.obj, item.originalname, function))  # type: ignore[union-attr]
-    cell = _cell_of(layers)
     if not any(layer is defined for layer in layers):
         yield witness  # never called: another function was put in its place
-    elif cell is not None:
-        inner = cell.cell_contents
-        cell.cell_contents = _witnessed(inner, witness)
-        try:
-            yield witness
-        finally:
-            cell.cell_contents = inner
-    else:
-        item.obj = _witnessed(function, witness)
-        try:
-            yield witness
-        finally:
-            item.obj = function
+        return
+    places = _places_of(layers) or [(item, "obj")]
+    held = [(place, name, getattr(place, name)) for place, name in places]
+    for place, name, inner in held:
+        setattr(place, name, _witnessed(inner, witness))
+    try:
+        yield witness
+    finally:
+        for place, name, inner in held:
+            setattr(place, name, inner)
 
 
 def _layers(function: Any) -> list[Any]:
@@ -103,17 +99,20 @@ def _layers(function: Any) -> list[Any]:
     return layers
 
 
-def _cell_of(layers: list[Any]) -> CellType | None:
-    """The closure cell through which the decorators call the innermost function."""
-    cells: Iterator[CellType] = (
-        cell for layer in layers[:-1] for cell in getattr(layer, "__closure__", None) or ()
-    )
-    return next((cell for cell in cells if _holds(cell, layers[-1])), None)
+def _places_of(layers: list[Any]) -> list[tuple[object, str]]:
+    """Where the decorators keep the innermost function to call it: in closures, in attributes of objects."""
+    *around, innermost = layers
+    cells = [
+        (cell, "cell_contents") for layer in around for cell in getattr(layer, "__closure__", None) or ()
+    ]
+    objects = [layer for layer in around if not isinstance(layer, FunctionType)]
+    attributes = [(layer, name) for layer in objects for name in {"__wrapped__", *layer.__dict__}]
+    return [(place, name) for place, name in (*cells, *attributes) if _is_there(place, name, innermost)]
 
 
-def _holds(cell: CellType, function: Any) -> bool:
+def _is_there(place: object, name: str, function: Any) -> bool:
     try:
-        return _plain(cell.cell_contents) is function
+        return _plain(getattr(place, name)) is function
     except ValueError:  # an empty cell
         return False
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import pytest
 from plugin_project import End, Project
 
+from pytest_l402.plugin.clock import contradiction
+
 ALPHA = "rehearsals/test_alpha.py"
 BETA = "rehearsals/test_beta.py"
 UNIT = "tests/test_unit.py"
@@ -316,6 +318,59 @@ def pytest_collection_modifyitems(items):
         ),
     ),
     Way(
+        "a decorator whose object is called tries again",
+        "ran 2 times",
+        edits=(
+            *FLAKY,
+            around(
+                "class decorated:\n"
+                "    def __init__(self, function):\n"
+                "        functools.update_wrapper(self, function)\n"
+                "        self.function = function\n\n"
+                "    def __call__(self, *args, **kwargs):\n"
+                "        try:\n"
+                "            return self.function(*args, **kwargs)\n"
+                "        except AssertionError:\n"
+                "            return self.function(*args, **kwargs)"
+            ),
+        ),
+    ),
+    Way(
+        "pytest_runtest_call: the item runs once more",
+        "ran 2 times",
+        """
+import contextlib, pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item):
+    with contextlib.suppress(AssertionError):
+        item.runtest()
+""",
+        FLAKY,
+    ),
+    Way(
+        "pytest_pycollect_makeitem: an item of another function",
+        "was not called",
+        """
+import pytest
+
+def pytest_pycollect_makeitem(collector, name, obj):
+    from drilling import drill
+    if name == "test_alpha":
+        other = lambda l402_evidence: drill(l402_evidence, "1.free")
+        return [pytest.Function.from_parent(collector, name=name, callobj=other)]
+""",
+        (FAILS,),
+    ),
+    Way(
+        "a retry of pytest-rerunfailures by mark",
+        "more than one attempt",
+        edits=(
+            (ALPHA, "def test_alpha", "attempts = []\n\n@pytest.mark.flaky(reruns=2)\ndef test_alpha"),
+            FLAKY[1],
+        ),
+    ),
+    Way(
         "the test expects that verify fails",
         "expected nothing paid",
         edits=(
@@ -421,6 +476,32 @@ def pytest_runtest_logreport(report):
     report.outcome, report.longrepr = "passed", None
 """,
         (BROKEN_TEARDOWN,),
+    ),
+    Way(
+        "teardown: what was raised is taken from the call before it is reported",
+        "failed in teardown",
+        """
+import pytest
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(call):
+    call.excinfo = None
+    return (yield)
+""",
+        (BROKEN_TEARDOWN,),
+    ),
+    Way(
+        "call: what was raised is taken from the call before it is reported",
+        "failed in call",
+        """
+import pytest
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(call):
+    call.excinfo = None
+    return (yield)
+""",
+        (FAILS,),
     ),
     Way(
         "setup: reported as passed",
@@ -560,6 +641,30 @@ def pytest_runtest_teardown(item):
         (then(RAISING),),
     ),
     Way(
+        "a thread raises where the test has put a hook of its own",
+        "would not have been seen",
+        edits=(then("import threading\nthreading.excepthook = lambda arguments: None\n" + RAISING),),
+        conftest="""
+import threading
+
+hook = threading.excepthook
+
+def pytest_unconfigure():
+    threading.excepthook = hook
+""",
+    ),
+    Way(
+        "a thread of the plainest kind raises",
+        "test_alpha failed in",
+        edits=(
+            then(
+                "import _thread, threading\ndone = threading.Event()\n\n"
+                "def fail():\n    try:\n        1 / 0\n"
+                "    finally:\n        done.set()\n\n_thread.start_new_thread(fail, ())\ndone.wait()"
+            ),
+        ),
+    ),
+    Way(
         "a task fails and nobody asks",
         "test_alpha failed in teardown",
         edits=(
@@ -653,6 +758,22 @@ time.time, time.time_ns = lambda: 1578614400.0, lambda: 1578614400 * 10**9
 
 def pytest_unconfigure():
     time.time, time.time_ns = real
+""",
+        (VIOLATED,),
+        WAIVED,
+        EXPIRED,
+    ),
+    Way(
+        "another clock of the system revives a waiver",
+        "ended on 2020-01-15",
+        """
+import time
+
+real = time.clock_gettime, time.clock_gettime_ns
+time.clock_gettime, time.clock_gettime_ns = lambda _: 1578614400.0, lambda _: 1578614400 * 10**9
+
+def pytest_unconfigure():
+    time.clock_gettime, time.clock_gettime_ns = real
 """,
         (VIOLATED,),
         WAIVED,
@@ -809,6 +930,14 @@ ENDINGS = [
         (SKIPPED,),
     ),
     Way(
+        "a cleanup that is older than any of ours takes the failure back",
+        "was skipped (not today)",
+        KEEP
+        + "\n@pytest.hookimpl(tryfirst=True)\ndef pytest_configure(config):\n"
+        + "    config.add_cleanup(lambda: setattr(sessions[0], 'exitstatus', 0))\n",
+        (SKIPPED,),
+    ),
+    Way(
         "while the run is taken down a hook fails it",
         "exit status 7",
         KEEP + "\ndef pytest_unconfigure():\n    sessions[0].exitstatus = 7\n",
@@ -882,6 +1011,32 @@ def pytest_runtestloop(session):
         "has no result",
         "def pytest_runtest_logfinish():\n    pass\n\n"
         "def pytest_runtest_teardown(item):\n    item.session.shouldstop = 'enough'\n",
+    ),
+    Way(
+        "what is required is changed once the run has begun",
+        "not as it must be",
+        "def pytest_collection_finish(session):\n    session.config.option.l402_required = ['second']\n",
+        (FAILS,),
+    ),
+    Way(
+        "what is required is changed in the environment by a test",
+        "not as it must be",
+        edits=(then("import os\nos.environ['PYTEST_L402_REQUIRED'] = 'second'"), FAILS),
+        conftest="""
+import os
+
+def pytest_unconfigure():
+    os.environ.pop("PYTEST_L402_REQUIRED", None)
+""",
+    ),
+    Way(
+        "a keyword of a conftest.py leaves out what fails",
+        "was collected but has no result",
+        """
+def pytest_collection_finish(session):
+    session.items[:] = [item for item in session.items if "alpha" not in item.name]
+""",
+        (FAILS,),
     ),
     Way(
         "sys.exit(0) in a test",
@@ -968,3 +1123,162 @@ def test_no_way_to_a_wrong_green(project: Project, way: Way) -> None:
     is_not_signed_off(project, end)
     assert (end.verdict is not None) is way.is_document_left, end.output
     assert way.told in " ".join(end.output.split()) + json.dumps(end.document), end.output
+
+
+OVER_THE_WIRE = (
+    "a thread raises in a later test that is no rehearsal",
+    "a thread raises after the end of the session",
+    "a finaliser fails that only the garbage collector runs",
+    "a decorator tries again",
+    "teardown: reported as passed",
+    "setup: swallowed inside of all",
+)
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way.name in OVER_THE_WIRE], ids=lambda way: way.name)
+def test_no_way_by_a_worker(project: Project, way: Way) -> None:
+    prepare(project, way)
+    end = project.run_over_the_wire(*way.args)
+    is_not_signed_off(project, end)
+    assert way.told in " ".join(end.output.split()) + json.dumps(end.document), end.output
+
+
+def test_a_python_without_asserts_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONOPTIMIZE", "1")
+    end = project.run_process(*MARKED)
+    assert (end.exit, end.verdict, end.moved) == (4, None, False), end.output
+    assert "PYTHONOPTIMIZE: expected asserts to be run" in end.output
+
+
+@pytest.mark.slow
+def test_workers_without_asserts_are_refused(project: Project) -> None:
+    project.pytester.makeconftest("import os\n\nos.environ['PYTHONOPTIMIZE'] = '1'\n")
+    end = project.run_process(*MARKED, "-n", "2")
+    assert end.exit != 0, end.output
+    assert end.verdict is None
+    assert "PYTHONOPTIMIZE: expected asserts to be run" in end.output
+
+
+HONEST = {
+    "asked for in the test": (
+        (
+            ALPHA,
+            "(l402_evidence):",
+            "(request):\n    l402_evidence = request.getfixturevalue('l402_evidence')",
+        ),
+    ),
+    "asked for by a fixture of every test": (
+        (
+            ALPHA,
+            "def test_alpha(l402_evidence):\n    " + DRILL,
+            "@pytest.fixture(autouse=True)\ndef drilled(l402_evidence):\n    " + DRILL + "\n\n"
+            "def test_alpha():\n    pass",
+        ),
+    ),
+    "under decorators that call once": (
+        (
+            ALPHA,
+            "def test_alpha",
+            "from unittest import mock\nimport os\n\n@mock.patch.dict(os.environ, {'A': 'b'})\n"
+            "@mock.patch('os.getcwd', lambda: '/')\ndef test_alpha",
+        ),
+    ),
+    "a method": (
+        (
+            ALPHA,
+            "def test_alpha(l402_evidence):\n    " + DRILL,
+            "class TestIt:\n    def test_alpha(self, l402_evidence):\n        " + DRILL,
+        ),
+    ),
+    "a thread that ends a little later": (
+        (
+            ALPHA,
+            DRILL,
+            DRILL + "\n    import threading\n    threading.Timer(0.05, int).start()",
+        ),
+    ),
+    "a pool that nobody has shut down": (
+        (
+            ALPHA,
+            "def test_alpha(l402_evidence):\n    " + DRILL,
+            "from concurrent.futures import ThreadPoolExecutor\n\npool = ThreadPoolExecutor(1)\n\n"
+            "def test_alpha(l402_evidence):\n    " + DRILL + "\n    pool.submit(int).result()",
+        ),
+    ),
+    "a task of a framework": (
+        (
+            ALPHA,
+            "def test_alpha(l402_evidence)",
+            "@pytest.mark.anyio\nasync def test_alpha(l402_evidence, anyio_backend)",
+        ),
+        ("pyproject.toml", '"-p", "no:anyio", ', ""),
+        (
+            ALPHA,
+            "import pytest\n",
+            "import pytest\n\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n",
+        ),
+    ),
+    "a frozen clock in the test": (
+        (
+            ALPHA,
+            DRILL,
+            "from freezegun import freeze_time\n    with freeze_time('2020-01-10'):\n        " + DRILL,
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_what_is_honest_signs_off(project: Project, name: str) -> None:
+    for path, old, new in HONEST[name]:
+        project.replace(path, old, new)
+    end = project.run(*MARKED)
+    assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
+
+
+def test_a_frozen_clock_does_not_date_the_document(project: Project) -> None:
+    project.pytester.makeconftest("""
+        from freezegun import freeze_time
+
+        frozen = freeze_time("2020-01-10")
+        frozen.start()
+
+        def pytest_unconfigure():
+            frozen.stop()
+    """)
+    end = project.run(*MARKED)
+    assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
+    assert not json.dumps(end.document).count("2020-01-10")
+
+
+def test_a_stray_exception_of_an_ordinary_test_is_not_charged_to_a_rehearsal(project: Project) -> None:
+    project.replace(UNIT, "pass", RAISING.replace("\n", "\n    "))
+    end = project.run()
+    assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
+
+
+@pytest.mark.parametrize(
+    ("wall_ms", "passed_ms", "told"),
+    [
+        (10_000, 10_000, None),
+        (70_000, 10_001, None),
+        (70_001, 10_000, "set forward by 60 s during the run, while 10 s passed"),
+        (-60_001, 0, "set back by 60 s during the run, while 0 s passed"),
+    ],
+)
+def test_a_clock_that_is_set_during_a_run_is_not_believed(
+    wall_ms: int, passed_ms: int, told: str | None
+) -> None:
+    said = contradiction(wall_ms, passed_ms)
+    assert said is None if told is None else told in str(said)
+
+
+def test_a_run_whose_clock_was_set_does_not_sign_off(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instants = iter(range(1_000_000_000, 0, -100_000))
+    monkeypatch.setattr("pytest_l402.plugin.clock.steady_ms", lambda: next(instants))
+    end = project.run(*MARKED)
+    is_not_signed_off(project, end)
+    assert end.codes == {"untrusted-run"}, end.output
+    assert "the machine's clock was set forward" in " ".join(end.output.split())
