@@ -9,15 +9,12 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from pytest_l402.boundary.invisible import INVISIBLE
 from pytest_l402.boundary.redaction import redact_text
 
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _OUTSIDE_FOLDER_ALPHABET = re.compile(r"[^A-Za-z0-9._-]+")
-# Controls but for tab and line breaks, C1, soft hyphen, what is invisible, what turns the direction, tags.
-_STEERING = re.compile(
-    "[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f"
-    "\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]|\r(?!\n)"
-)
+_STEERING = re.compile(rf"[{INVISIBLE}]|\r(?!\n)")
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 _FOLDER_LIMIT = 120
 _FOLDER = re.compile(r"[a-z0-9_-][a-z0-9._-]*")

@@ -47,12 +47,11 @@ class TextGuard:
 
         from pytest_l402.boundary import redact_text
 
-        cleaned = redact_text(item.nodeid)
-        if cleaned != item.nodeid:
+        if redact_text(item.nodeid) != item.nodeid:
             # Two cases may differ in what is redacted alone.
             suffix = hashlib.sha256(item.nodeid.encode("utf-8", "replace")).hexdigest()[:8]
-            item.name = f"{redact_text(item.name)}-{suffix}"
-            item._nodeid = f"{cleaned}-{suffix}"
+            own = f"{redact_text(item.name).removesuffix(']')}-{suffix}]"
+            _rename(item, own, redact_text(item.nodeid.removesuffix(item.name)) + own)
 
     def pytest_collection_finish(self) -> None:
         """Let go of a run that turned out to have no rehearsals."""
@@ -206,6 +205,15 @@ def _cleaning_write(original: Callable[[str], object]) -> Callable[[str], object
         return original(redact_text(text))
 
     return write_clean
+
+
+def _rename(item: Any, name: str, nodeid: str) -> None:
+    item.name = name
+    known = getattr(item, "_id", None)
+    if known is None:
+        item._nodeid = nodeid
+    else:
+        item._id = type(known).parse(nodeid)
 
 
 def _clean_exception(error: BaseException) -> None:
