@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,15 +57,18 @@ def ask(check: Check, evidence: Evidence, enough: Callable[[Finding], bool] | No
     return Answer(tuple(findings))
 
 
-def concerns(finding: Finding, altered: Iterable[Altered]) -> bool:
+def concerns(finding: Finding, altered: Collection[Altered], compared: Collection[str]) -> bool:
     """Whether a finding is about something that was altered.
 
     By what it says it is `about`: a table and, if it names one, a field or what is in that field. One that
-    does not say is about each table that its `where` names as a word.
+    does not say is about each table that its `where` names as a word; if that is one of the tables that its
+    check `compared`, then about all of these, since what is wrong in one may show in another.
     """
     if finding.about:
         return any(_is_of(subject, table, key) for subject in finding.about for table, key in altered)
-    return any(re.search(rf"(?<![\w-]){table}(?![\w-])", finding.where) for table, _ in altered)
+    tables = {table for table, _ in altered}
+    related = compared if tables.intersection(compared) else ()
+    return any(_names(finding.where, table) for table in (*tables, *related))
 
 
 def told_about(finding: Finding) -> str:
@@ -74,6 +77,10 @@ def told_about(finding: Finding) -> str:
         return f"where it says {finding.where!r}"
     names = (each.table if each.field is None else f"{each.table}.{each.field}" for each in finding.about)
     return ", ".join(dict.fromkeys(names))
+
+
+def _names(text: str, table: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(table)}(?![\w-])", text) is not None
 
 
 def _is_of(subject: Subject, table: str, key: str | None) -> bool:

@@ -63,7 +63,7 @@ class Trial:
         return MutantVerdict.SURVIVED, "survived: the check found nothing wrong with it"
 
     def _kills(self, finding: Finding) -> bool:
-        return concerns(finding, (*self._altered, *self._mutant.follows))
+        return concerns(finding, (*self._altered, *self._mutant.follows), self._check.tables)
 
 
 def noise_canary(check: Check, evidence: Evidence, read: Collection[str]) -> Canary:

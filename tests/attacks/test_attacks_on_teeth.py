@@ -8,6 +8,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from itertools import count
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from plugin_project import Project
 
-from pytest_l402.evidence import Check, Evidence, Finding, Mutant, run_check
+from pytest_l402.evidence import Check, Evidence, Finding, Mutant, Subject, run_check
 from pytest_l402.evidence.check import CheckResult
 from pytest_l402.evidence.mutants import insert_row, remove_rows, set_value
 from pytest_l402.evidence.telling import tell_results
@@ -456,7 +457,8 @@ def _elsewhere(evidence: Evidence) -> Iterator[Finding]:
 def _about(*concerns: str) -> Judge:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         for finding in honest(evidence):
-            yield Finding(finding.expected, finding.seen, finding.where, finding.remedy, concerns)
+            pairs = (concern.partition(".") for concern in concerns)
+            yield replace(finding, about=tuple(Subject(table, field or None) for table, _, field in pairs))
 
     return judge
 
@@ -488,6 +490,12 @@ def _at(where: str) -> Judge:
 
 REASONS: dict[str, Check] = {
     "a finding about another table": nothing_paid(_elsewhere),
+    "a finding about another table, of two that are compared": replace(
+        nothing_paid(_about("settlements.amountMsats")), tables=("payments", "settlements")
+    ),
+    "a finding about a third table, of two that are compared": replace(
+        nothing_paid(_at("refunds.jsonl line 1")), tables=("payments", "settlements")
+    ),
     "a finding about nothing": nothing_paid(_at("")),
     "a finding about the check": nothing_paid(_at("check nothing_paid()")),
     "a table whose name only begins alike": nothing_paid(_at("payments_archive.jsonl line 1")),
@@ -509,6 +517,28 @@ REASONS: dict[str, Check] = {
     "no table": Check("nothing_paid()", honest, (PAID,), ()),
     "a table that is empty": Check("nothing_paid()", honest, (PAID,), ("payments", "refunds")),
 }
+
+
+HONEST_REASONS: dict[str, Check] = {
+    "the table": nothing_paid(_about("payments")),
+    "the field": nothing_paid(_about("payments.status")),
+    "one of several": nothing_paid(_about("settlements", "payments.status")),
+    "where, as a file": nothing_paid(_at("payments.jsonl line 1")),
+    "where, as a word": nothing_paid(_at("row 1 of payments")),
+    "where, with an index": nothing_paid(_at("payments[0]")),
+    "where, of two that are compared": replace(
+        nothing_paid(_at("settlements.jsonl line 1")), tables=("payments", "settlements")
+    ),
+    "a consequence that the mutant declares": nothing_paid(_elsewhere, PAID.concerning("settlements")),
+    "a field as a consequence": nothing_paid(
+        _about("settlements.amountMsats"), PAID.concerning("settlements.amountMsats")
+    ),
+}
+
+
+@pytest.mark.parametrize("way", HONEST_REASONS)
+def test_a_mutant_killed_for_what_it_alters_is_killed(way: str) -> None:
+    assert trusted(run_check(HONEST_REASONS[way], books()))
 
 
 @pytest.mark.parametrize("way", REASONS)
