@@ -17,6 +17,7 @@ from pytest_l402.boundary.cleaning import clean_text
 _OURS: Final = "pytest_l402.evidence."
 _PURCHASE: Final = "purchase"
 _OF_A_PURCHASE: Final = ("request_id", "payment_hash", "kind")
+_ONE_OF: Final = ("request_id", "payment_hash")
 _LONGEST: Final = 10_000
 
 P = ParamSpec("P")
@@ -53,8 +54,8 @@ T = TypeVar("T", bound=_Describable)
 def described(factory: Callable[P, T]) -> Callable[P, T]:
     """Let each check that a factory returns tell how it was built; for functions at the top of a module.
 
-    A check given something that is not plain JSON, nor a purchase or another object with a `request_id`, or
-    given what may be a secret, tells nothing and cannot be judged again.
+    A check given something that is not plain JSON, nor a purchase or another object with a `request_id` or a
+    `payment_hash`, or given what may be a secret, tells nothing and cannot be judged again.
     """
     name = factory.__qualname__
     ours = factory.__module__.startswith(_OURS)
@@ -138,7 +139,7 @@ def _told(value: object) -> JsonValue:
             raise _NotPlainError
         return _told_by_name(value)
     known = {name: getattr(value, name, None) for name in _OF_A_PURCHASE}
-    if not isinstance(known["request_id"], str):
+    if not any(isinstance(known[name], str) for name in _ONE_OF):
         raise _NotPlainError
     return {_PURCHASE: {name: _told(str(each)) for name, each in known.items() if each is not None}}
 
@@ -167,6 +168,11 @@ def _given(value: JsonValue) -> Any:
     if set(value) != {_PURCHASE}:
         return {key: _given(each) for key, each in value.items()}
     purchase = value[_PURCHASE]
-    if not isinstance(purchase, dict) or not {"request_id"} <= set(purchase) <= set(_OF_A_PURCHASE):
+    if (
+        not isinstance(purchase, dict)
+        or not set(purchase) <= set(_OF_A_PURCHASE)
+        or not set(purchase) & set(_ONE_OF)
+        or not all(isinstance(each, str) for each in purchase.values())
+    ):
         raise RecipeError(f"expected a purchase with {', '.join(_OF_A_PURCHASE)}")
     return SimpleNamespace(**purchase)

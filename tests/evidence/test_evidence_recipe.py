@@ -67,6 +67,7 @@ def test_a_purchase_is_told_by_its_references_alone() -> None:
     [
         some_record(cacheHit=True, denyReason=None),
         forgeries_refused(PURCHASE, "req-2", PURCHASE),
+        paid_exactly_once(SimpleNamespace(payment_hash="c" * 64)),
         paid_exactly_once(PURCHASE),
         triaged_as(PURCHASE, "settlement", field="paymentProofRef", step_contains="replay"),
         ours_alone(7),
@@ -126,7 +127,8 @@ def test_a_check_that_was_altered_does_not_tell_what_it_was() -> None:
         (Recipe("some_record"), "some_record does not take that"),
         (Recipe("some_record", (), {"cacheHti": True}), "some_record does not take that: ValueError"),
         (Recipe("triaged_as", ("req-1",)), "TypeError"),
-        (Recipe("paid_exactly_once", ({"purchase": {"payment_hash": "x"}},)), "expected a purchase"),
+        (Recipe("paid_exactly_once", ({"purchase": {"kind": "x"}},)), "expected a purchase"),
+        (Recipe("same_value", ("taskId", {"purchase": {"request_id": 7}})), "expected a purchase"),
         (Recipe("paid_exactly_once", ({"purchase": {"request_id": "r", "preimage": "x"}},)), "a purchase"),
     ],
     ids=lambda value: f"{value.factory}{len(value.arguments)}" if isinstance(value, Recipe) else None,
