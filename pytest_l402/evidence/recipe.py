@@ -13,6 +13,7 @@ from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar
 from pydantic import JsonValue
 
 from pytest_l402.boundary.cleaning import clean_text
+from pytest_l402.evidence.arguments import expect_arguments
 
 _OURS: Final = "pytest_l402.evidence."
 _PURCHASE: Final = "purchase"
@@ -62,6 +63,9 @@ def described(factory: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(factory)
     def describing(*args: P.args, **kwargs: P.kwargs) -> T:
+        __tracebackhide__ = True
+        if ours:
+            expect_arguments(factory, args, kwargs)
         made = factory(*args, **kwargs)
         try:
             told = tuple(map(_told, args))

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from inspect import isfunction
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -282,7 +283,8 @@ class EvidenceCollector:
         """
         if not checks:
             raise ValueError("verify() takes at least one check; without one nothing is proven")
-        for check in checks:
+        for place, check in enumerate(checks, start=1):
+            self._refuse_unless_check(place, check)
             self._refuse_unknown_line(check)
         self._look_at_caller(sys._getframe(1))
         try:
@@ -386,15 +388,30 @@ class EvidenceCollector:
             # What it came from is told in it; told once more, it would look like a failure of this package.
             raise failure from None
 
+    def _refuse_unless_check(self, place: int, given: object) -> None:
+        if isinstance(given, Check) and given.name.strip():
+            return
+        if isinstance(given, Check):
+            saw, remedy = "one without a name", 'name it by what it is called with: Check("paid_once(…)", …)'
+        elif isfunction(given):
+            saw, remedy = f"the function {given.__name__}", f"call it: {given.__name__}(…)"
+        elif isinstance(given, list | tuple):
+            saw, remedy = f"a {type(given).__name__}", "give its members one by one: verify(*checks)"
+        else:
+            saw, remedy = (
+                f"an object of {type(given).__name__}",
+                "give what a check of pytest_l402.evidence returns",
+            )
+        self._fail(f"{self._title}: verify, argument {place}: expected a check, saw {saw}; {remedy}")
+
     def _refuse_unknown_line(self, check: Check) -> None:
         if self._lines is None or check.line is None or check.line in self._lines:
             return
         from pytest_l402.boundary.text_safety import suggestion
 
-        pytest.fail(
+        self._fail(
             f"{self._title}: {check.name} is to prove {check.line!r}, which is no line of the runbook"
-            f"{suggestion(check.line, list(self._lines))}",
-            pytrace=False,
+            f"{suggestion(check.line, list(self._lines))}"
         )
 
 

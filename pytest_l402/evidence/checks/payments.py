@@ -35,7 +35,7 @@ _NAMED_BY = {"payments": "paymentHash", "logs": "line"}
 
 
 @described
-def paid_exactly_once(purchase: Bought) -> Check:
+def paid_exactly_once(purchase: Bought | None) -> Check:
     """The wallet paid this payment hash (or this purchase's) once, and the store settled it at most once."""
     payment_hash = payment_hash_of(purchase)
     name = f"paid_exactly_once({short(payment_hash or 'nothing')})"

@@ -184,9 +184,9 @@ def no_second_payment(first: Bought, second: Bought) -> Check:
 
 
 @described
-def idempotent_replay(purchase: Bought) -> Check:
+def idempotent_replay(purchase: Bought | None) -> Check:
     """A purchase's (or payment hash's) settlement was observed again, and none added (section 3)."""
-    payment_hash = payment_hash_of(purchase) or ""
+    payment_hash = payment_hash_of(purchase) or "nothing"
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         stored = rows(evidence, "settlements", paymentHash=payment_hash)
