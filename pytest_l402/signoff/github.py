@@ -12,7 +12,7 @@ from pytest_l402.boundary.cleaning import flat
 from pytest_l402.signoff.document_model import RehearsalEntry, SignOffDocument
 from pytest_l402.signoff.judged import Verdict
 from pytest_l402.signoff.markdown import render_markdown
-from pytest_l402.signoff.wording import VERDICT_WORDS, sentence, told_of_the_run
+from pytest_l402.signoff.wording import VERDICT_WORDS, narrowed_elsewhere, sentence, told_of_the_run
 
 MAX_ANNOTATIONS: Final = 10
 """GitHub shows ten errors per step and drops the rest without a word."""
@@ -32,7 +32,9 @@ def annotation_lines(document: SignOffDocument) -> tuple[str, ...]:
         last = error_line(f"and {left_out} more, see the sign-off report")
         errors = [*errors[: MAX_ANNOTATIONS - 1], last]
     if document.verdict is Verdict.DRILL:
-        return (_command("notice", sentence(document), title=VERDICT_WORDS[document.verdict]), *errors)
+        # Who asked for everything, and got less, is to see it.
+        kind = "warning" if narrowed_elsewhere(document) else "notice"
+        return (_command(kind, sentence(document), title=VERDICT_WORDS[document.verdict]), *errors)
     return tuple(errors)
 
 

@@ -18,6 +18,7 @@ from pytest_l402.signoff.files import write_run
 from pytest_l402.signoff.folder import contradictions
 
 ALPHA = "rehearsals/test_alpha.py"
+BETA = "rehearsals/test_beta.py"
 DRILL = 'drill(l402_evidence, "1.free")'
 MARKED = ("-m", "rehearsal")
 
@@ -274,3 +275,57 @@ def test_no_file_may_be_larger(project: Project, size: int) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, hard))
     """)
     agree(project.run_process(*MARKED), project.signoff)
+
+
+NARROWED_ELSEWHERE = {
+    "PYTEST_ADDOPTS with -k": ("-k alpha", "", "-k alpha (from PYTEST_ADDOPTS)"),
+    "PYTEST_ADDOPTS with -kexpression": ("-kalpha", "", "-k alpha (from PYTEST_ADDOPTS)"),
+    "PYTEST_ADDOPTS with quotes": ("-k 'alpha or none'", "", "-k alpha or none (from PYTEST_ADDOPTS)"),
+    "PYTEST_ADDOPTS with --deselect": (
+        f"--deselect={ALPHA}",
+        "",
+        f"--deselect {ALPHA} (from PYTEST_ADDOPTS)",
+    ),
+    "PYTEST_ADDOPTS with a path": (ALPHA, "", f"{ALPHA} (from PYTEST_ADDOPTS)"),
+    "PYTEST_ADDOPTS with --ignore": (f"--ignore={ALPHA}", "", f"--ignore {ALPHA} (from PYTEST_ADDOPTS)"),
+    "addopts with -k": ("", '"-k", "alpha",', "-k alpha (from addopts of pyproject.toml)"),
+    "addopts with --deselect": (
+        "",
+        f'"--deselect={ALPHA}",',
+        f"--deselect {ALPHA} (from addopts of pyproject.toml)",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", NARROWED_ELSEWHERE)
+def test_a_full_run_that_is_narrowed_elsewhere_says_by_what(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str
+) -> None:
+    variable, addopts, words = NARROWED_ELSEWHERE[way]
+    if variable:
+        monkeypatch.setenv("PYTEST_ADDOPTS", variable)
+    project.replace("pyproject.toml", '"-p", "no:respx"', f'{addopts} "-p", "no:respx"')
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    end = project.run("-m", "rehearsal", "-q")
+    where = words.partition("(from ")[2].removesuffix(")")
+
+    assert (end.exit, end.verdict) == (0, "DRILL"), end.output
+    assert words in end.document["run"]["narrowed_by"]
+    assert words in end.document["reasons"][0]["text"]
+    assert f"It was narrowed by {where}, not by its command line." in " ".join(end.output.split())
+    (warning,) = [line for line in end.output.splitlines() if line.startswith("::warning")]
+    assert where in warning
+    assert f"It was narrowed by {where}" in summary.read_text()
+
+
+def test_a_drill_that_was_asked_for_is_none_of_this(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("PYTEST_ADDOPTS", f"--deselect={BETA}::test_beta[one]")
+    end = project.run("-m", "rehearsal", "-k", "alpha")
+    assert end.document["run"]["narrowed_by"][0] == "-k alpha"
+    assert "It was narrowed by" not in end.output
+    assert "::notice" in end.output
