@@ -91,9 +91,9 @@ def plain_folder_name(text: str) -> str:
     """Return a folder name made of a text, as the original tools make one; two texts may share it.
 
     Runs of characters outside `[A-Za-z0-9._-]` become one `_`, at most 120 characters are kept, and a leading
-    dot becomes `_`, so that no text names the folder itself, its parent or a hidden one.
+    dot becomes `_`, so that no text names the folder itself, its parent or a hidden one. No secret is in it.
     """
-    name = _OUTSIDE_FOLDER_ALPHABET.sub("_", text)[:_FOLDER_LIMIT]
+    name = _OUTSIDE_FOLDER_ALPHABET.sub("_", redact_text(text))[:_FOLDER_LIMIT]
     if not name:
         return "_"
     return "_" + name[1:] if name.startswith(".") else name

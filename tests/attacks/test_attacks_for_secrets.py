@@ -6,12 +6,17 @@ Every way leaks a value of its own, so that one run tries many and each is told 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from plugin_project import Project
+
+from pytest_l402.cli import main
 
 LEAKING = """\
 import base64, hashlib, json, urllib.parse
@@ -42,10 +47,6 @@ def failing_teardown(request):
 
 @pytest.fixture(params=[told("parameter of a fixture")])
 def shown_by_setup(request):
-    return 1
-
-@pytest.fixture
-def preimage_shown_by_setup(request):
     return 1
 
 def pytest_report_header(config):
@@ -220,10 +221,6 @@ def test_subtests(subtests):
 def test_setup_shown(shown_by_setup):
     pass
 
-@pytest.mark.parametrize("preimage_shown_by_setup", [hexed("parameter by the name")], indirect=True, ids=["one"])
-def test_setup_named(preimage_shown_by_setup):
-    pass
-
 def test_teardown_error():
     pass
 
@@ -329,8 +326,9 @@ ENDS = {
 
 TALKATIVE = (
     "-vv", "-l", "-rA", "--setup-show", "--durations=0", "--durations-min=0", "--debug=debug.log",
-    "--junitxml=junit.xml", "-o", "junit_logging=all", "--json-report", "--json-report-file=report.json",
-    "--log-level=DEBUG", "--log-file=run.log", "-o", "log_cli=true",
+    "--junitxml=junit.xml", "-o", "junit_logging=all", "-o", "junit_family=xunit1",
+    "--json-report", "--json-report-file=report.json", "--log-level=DEBUG", "--log-file=run.log",
+    "-o", "log_cli=true",
 )  # fmt: skip
 
 
@@ -414,7 +412,8 @@ def test_form(project: Project, way: str) -> None:
     assert f"test_{len(FORMS) - 1}" in output
 
 
-@pytest.mark.parametrize("style", ["short", "line", "native", "long"])
+@pytest.mark.slow
+@pytest.mark.parametrize("style", ["short", "line", "native", "auto"])
 def test_style_of_traceback(project: Project, style: str) -> None:
     found, _ = run_once(
         project, style, {"conftest.py": CONFTEST, "tests/test_outlets.py": OUTLETS}, f"--tb={style}"
@@ -433,6 +432,7 @@ def test_end(project: Project, kind: str, way: str) -> None:
     assert "[redacted]" in output
 
 
+@pytest.mark.slow
 def test_the_search_finds_every_way_when_nothing_is_held(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -450,3 +450,65 @@ def test_steering_characters_do_not_reach_the_terminal(project: Project) -> None
     _, output = run_once(project, "outlets", {"conftest.py": CONFTEST, "tests/test_outlets.py": OUTLETS})
     assert not {char for char in output if not char.isprintable()} - {"\n"}
     assert Path("x").name in "x"
+
+
+HEX = hashlib.sha256(b"of a command").hexdigest()
+COMMANDS = {
+    "unknown command": (f"preimage={HEX}",),
+    "unknown option": ("triage", "x", f"--token={HEX}"),
+    "option with a blank": ("smoke:compile", "--token", HEX),
+    "request id": ("smoke:staging", "--request-id", f"preimage={HEX}"),
+    "request id of triage": ("triage", "records.jsonl", "--request-id", f"preimage={HEX}"),
+    "file": ("triage", f"preimage={HEX}.jsonl"),
+    "mode": ("smoke:compile", "--mode", f"secret={HEX}"),
+    "fault": ("smoke:compile", "--fault", f"token={HEX}"),
+    "folder": ("smoke:compile", "--artifact-dir", f"records.jsonl/preimage={HEX}"),
+    "image": ("smoke:staging", "--image-digest", f"Bearer {HEX}"),
+    "seconds": ("smoke:staging", "--wait", f"secret={HEX}"),
+    "folder to verify": ("verify", f"preimage={HEX}"),
+    "raw proof": ("triage", "records.jsonl"),
+}
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+@pytest.mark.parametrize("way", COMMANDS)
+def test_command(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    way: str,
+    as_json: bool,
+) -> None:
+    record = {
+        "requestId": "r",
+        "plane": "gateway",
+        "executor": "gateway",
+        "paymentProofRef": HEX,
+        "cacheHit": 1,
+    }
+    (tmp_path / "records.jsonl").write_text(json.dumps(record) + "\n")
+    monkeypatch.chdir(tmp_path)
+    with contextlib.suppress(SystemExit):
+        main([*COMMANDS[way], *(["--json"] if as_json else [])])
+    told = "".join(capsys.readouterr())
+    assert told
+    assert HEX[:20] not in told.lower()
+    assert HEX[-20:] not in told.lower()
+
+
+@pytest.mark.parametrize("name", ["OA_LIGHTNING_OPS_KHALA_URL", "OA_LIGHTNING_OPS_GATEWAY_BASE_URL"])
+@pytest.mark.parametrize(
+    "url", [f"https://user:{HEX}@host:x/", f"https://host:x/?token={HEX}", f"preimage={HEX}"]
+)
+def test_variable_with_a_url(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, url: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for variable in [variable for variable in os.environ if variable.startswith("OA_LIGHTNING")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv(name, url)
+    with contextlib.suppress(SystemExit):
+        main(["smoke:compile", "--mode", "live"])
+    told = "".join(capsys.readouterr())
+    assert name in told
+    assert HEX[:20] not in told
