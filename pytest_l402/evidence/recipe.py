@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from importlib import import_module
+from pkgutil import iter_modules
 from types import SimpleNamespace
 from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar
 
@@ -106,6 +107,8 @@ def _factory(name: str, importable: Collection[str]) -> Callable[..., Any]:
     module, colon, function = name.partition(":")
     if not colon:
         if name not in _FACTORIES:
+            _import_all_of_ours()
+        if name not in _FACTORIES:
             raise RecipeError(f"pytest_l402.evidence has no factory {name!r}")
         return _FACTORIES[name]
     if module not in importable:
@@ -120,6 +123,13 @@ def _factory(name: str, importable: Collection[str]) -> Callable[..., Any]:
     if getattr(found, "__dict__", {}).get("describes") is not found or not callable(found):
         raise RecipeError(f"{module} has no described factory {function!r}")
     return found  # type: ignore[no-any-return]
+
+
+def _import_all_of_ours() -> None:
+    # A check that the plugin or a system brings may be in a module that nobody has imported yet.
+    room = import_module(f"{_OURS}checks")
+    for module in iter_modules(room.__path__):
+        import_module(f"{room.__name__}.{module.name}")
 
 
 def _told(value: object) -> JsonValue:

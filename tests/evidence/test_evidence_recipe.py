@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 import math
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +22,7 @@ from pytest_l402.evidence import (
     some_record,
     triaged_as,
 )
+from pytest_l402.evidence import recipe as recipe_module
 from pytest_l402.evidence.recipe import NotPermittedError, Recipe, RecipeError, build
 
 PURCHASE = SimpleNamespace(
@@ -141,6 +143,13 @@ def test_a_recipe_that_builds_nothing_says_why(recipe: Recipe, error: str) -> No
 def test_no_module_is_imported_that_was_not_permitted() -> None:
     with pytest.raises(NotPermittedError):
         build(Recipe("antigravity:fly"))
+
+
+def test_a_factory_is_found_that_nobody_has_imported_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipe_module, "_FACTORIES", {})
+    for name in [name for name in sys.modules if name.startswith("pytest_l402.evidence.checks")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert build(Recipe("some_record", (), {"cacheHit": True})).name == "some_record(cacheHit=true)"
 
 
 def test_every_factory_of_the_room_is_described() -> None:
