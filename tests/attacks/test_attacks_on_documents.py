@@ -250,7 +250,7 @@ def with_socket(folder: Path) -> None:
 
 def as_link(path: str) -> Callable[[Path], None]:
     def alter(folder: Path) -> None:
-        elsewhere = folder.parent / f"elsewhere-{path.replace('/', '-')}"
+        elsewhere = folder.parent / f".elsewhere-{path.replace('/', '-')}"
         (folder / path).rename(elsewhere)
         (folder / path).symlink_to(elsewhere)
 
