@@ -159,6 +159,11 @@ def alike(value: str, word: str) -> bool:
         return True
     if min(len(value), len(word)) < 7 or any(char.isdigit() for char in value + word):
         return False
+    return nearly(value, word)
+
+
+def nearly(value: str, word: str) -> bool:
+    """Whether two texts are the same but for a slip of one or two letters."""
     if abs(len(value) - len(word)) > 2:
         return False
     matcher = SequenceMatcher(None, value, word)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from pytest_l402.boundary.text_safety import seen, suggestion
-from pytest_l402.evidence.fields import ANYTHING, TableFields, alike
+from pytest_l402.evidence.fields import ANYTHING, TableFields, alike, nearly
 from pytest_l402.evidence.tables import TABLES, Evidence, Row
 
 _DECLARE: Final = "or let its system declare it (fields(), docs/rehearse-another-system.md)"
@@ -69,6 +69,15 @@ class Vocabulary:
                 continue
             for path in (*each.values, *each.keys):
                 yield from self._misspelt_field(each, path, check)
+
+    def misread(self, check: str, asked: Iterable[str]) -> Iterator[Misspelling]:
+        """What a check asked for that there is not, but very nearly; any other table may just be empty."""
+        if self._evidence.declared is ANYTHING:
+            return
+        for table in sorted(name for name in map(str, asked) if name not in self.tables):
+            near = [name for name in self.tables if nearly(table, name)]
+            if near:
+                yield _unknown("table", table, near, f"check {check}")
 
     def _misspelt_field(self, named: Named, path: str, check: str) -> Iterator[Misspelling]:
         fields, where = self.fields_of(named.table), f"check {check}"
