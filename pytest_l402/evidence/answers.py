@@ -19,10 +19,14 @@ _PARTS: Final = ("expected", "seen", "where", "remedy")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a judge said of one evidence; `fault` says why it cannot be taken for an answer, if it cannot."""
+    """What a judge said of one evidence; `fault` says why it cannot be taken for an answer, if it cannot.
+
+    With `decided` the last finding was enough.
+    """
 
     findings: tuple[Finding, ...] = ()
     fault: Finding | None = None
+    decided: bool = False
 
 
 def ask(check: Check, evidence: Evidence, enough: Callable[[Finding], bool] | None = None) -> Answer:
@@ -45,7 +49,7 @@ def ask(check: Check, evidence: Evidence, enough: Callable[[Finding], bool] | No
                 )
             findings.append(finding)
             if enough is not None and enough(finding):
-                break
+                return Answer(tuple(findings), decided=True)
             if len(findings) > MOST_FINDINGS:
                 seen = f"more than {MOST_FINDINGS} findings"
                 return Answer(tuple(findings[:10]), _fault(check, seen, "let it end: nobody reads them"))

@@ -26,33 +26,38 @@ def run_check(check: Check, evidence: Evidence, teeth: bool = True) -> CheckResu
     sealed = evidence.sealed()
     base = sealed.base
     rows = sum(len(base.table(table)) for table in check.tables)
-    misspelt = vocabulary_of(base).misspelt(check.name, check.tables, check.named)
+    vocabulary = vocabulary_of(base)
+    misspelt = vocabulary.misspelt(check.name, check.tables, check.named)
     findings = [Finding(*each) for each in misspelt] or _emptiness(check, base)
     if findings or not check.tables:
         return _result(check, rows, findings, [] if check.tables else [_no_table(check)])
     if not teeth:
         shown = sealed.opened()
         answer = ask(check, shown)
-        return _result(check, rows, answer.findings, _distrust(answer, check, sealed.changed_in(shown)))
+        misread = (Finding(*each) for each in vocabulary.misread(check.name, shown.missed))
+        distrust = [*_distrust(answer, check, sealed.changed_in(shown)), *misread]
+        return _result(check, rows, answer.findings, distrust)
 
     # A judge that takes whatever it sees first for right is shown a mutant first.
     trials = [Trial(check, mutant, base) for mutant in check.mutants]
     early = trials[0].ask() if trials else Answer()
     shown, again = sealed.opened(), sealed.opened()
     answer = ask(check, shown)
-    changed = sealed.changed_in(shown, base)
-    if answer.findings or answer.fault or changed:
+    if answer.findings or answer.fault:
+        changed = sealed.changed_in(shown, base)
         return _result(check, rows, answer.findings, _distrust(answer, check, changed))
 
+    emptied = evidence.with_shared({**sealed.rows, check.tables[0]: ()})
     canaries = (
-        noise_canary(check, base, sealed.read_in(shown)),
-        emptied_canary(check, bool(_emptiness(check, base.with_table(check.tables[0], ())))),
+        noise_canary(check, evidence, sealed.rows, sealed.read_in(shown)),
+        emptied_canary(check, bool(_emptiness(check, emptied))),
     )
     answers = [trial.ask() for trial in trials]
     mutants = tuple(trial.result(each) for trial, each in zip(trials, answers, strict=True))
     pairs = [(answer, ask(check, again)), *zip([early], answers[:1], strict=False)]
     distrust = [
         *_distrust(answer, check, sealed.changed_in(shown, again, base)),
+        *(Finding(*each) for each in vocabulary.misread(check.name, shown.missed)),
         *(_another_answer(check, *pair) for pair in pairs if pair[0] != pair[1]),
         *(_canary_fault(check, canary) for canary in canaries if canary.seen is not canary.due),
     ]
