@@ -28,9 +28,6 @@ RESULT_PROPERTY: Final = "l402_result"
 RAISED_PROPERTY: Final = "l402_raised"
 """The report property that names a setup or a teardown that raised: anybody can rewrite an outcome."""
 
-ARTIFACTS: Final = "artifacts"
-"""The folder of a node's artifacts; its inside mirrors the artifact folder (`output/`)."""
-
 
 @dataclass
 class Attempts:
