@@ -17,9 +17,11 @@ from pytest_l402.evidence import Check, Evidence, EvidenceError, Row, System, re
 from pytest_l402.evidence.check import CheckResult
 from pytest_l402.evidence.checks.expected_faults import fault_shown, faults_shown
 from pytest_l402.evidence.checks.planes import EXPECTED_FAULTS
+from pytest_l402.evidence.checks.secrets import no_secrets
 from pytest_l402.evidence.checks.selecting import request_id_of
 from pytest_l402.evidence.kept import STANDING, verification
 from pytest_l402.evidence.request_names import called_by, request_names
+from pytest_l402.evidence.secret_scan import SECRET_SCAN, SecretScan
 from pytest_l402.evidence.system import Attached, AttachedSystem, UnusableSystemError
 from pytest_l402.evidence.tables import write_evidence
 from pytest_l402.evidence.telling import tell_results
@@ -81,6 +83,7 @@ class EvidenceCollector:
         self._standing: tuple[CheckResult, ...] = ()
         self._final: Evidence | None = None
         self._refusal: BaseException | None = None
+        self._scan = SecretScan()
 
     def __repr__(self) -> str:
         return f"<evidence of {self._title}: {len(self._checks)} checks>"
@@ -222,8 +225,15 @@ class EvidenceCollector:
         if self._local_artifacts:
             artifacts = [_read_local_artifact(path) for path in self._local_artifacts]
             tables.setdefault(LOCAL_ARTIFACT, []).extend(artifacts)
-        evidence = Evidence(tables, declared)
+        evidence = Evidence(self._scan.clean(tables, self._secret_digests()), declared)
         return self._with_expected_faults(evidence) if self._expected else evidence
+
+    def withhold_artifacts(self) -> None:
+        """Put a note in the place of each artifact that holds a secret: it is kept, and copied, as it is."""
+        self._scan.withhold(self._artifact_dir, self._secret_digests())
+
+    def _secret_digests(self) -> list[bytes]:
+        return [digest for system in self._systems for digest in system.secret_digests()]
 
     def _with_expected_faults(self, evidence: Evidence) -> Evidence:
         for request_id, shown in self._expected.items():
@@ -240,7 +250,7 @@ class EvidenceCollector:
         return declared
 
     def _refuse_unless_own(self, table: str, filled: Collection[str]) -> None:
-        if table in (EXPECTED_FAULTS, SHORTFALLS, *self._results) or table in filled:
+        if table in (EXPECTED_FAULTS, SECRET_SCAN, SHORTFALLS, *self._results) or table in filled:
             self._refuse_own(table)
 
     def _refuse_own(self, table: str) -> NoReturn:
@@ -312,7 +322,7 @@ class EvidenceCollector:
         """
         brought = {system.name: system.standing_checks() for system in self._systems}
         checks = self._standing_checks(brought)
-        if not checks:
+        if not (checks or self._systems or self._recorded or self._results):
             return ()
         # Probed, although few standing checks look at the steady state: this is what is kept.
         evidence = self.collect()
@@ -320,8 +330,11 @@ class EvidenceCollector:
         waived = bool(self._checks) and all(not each.passed and self._waived(each) for each in self._checks)
         if waived and not any(judged.table(table) for check in checks for table in check.tables):
             return ()
-        self._final = evidence
-        self._standing = self._judge(checks, judged, STANDING)
+        self.withhold_artifacts()
+        scanned = self._scan.rows()
+        self._final = evidence.with_table(SECRET_SCAN, scanned)
+        judged = judged.with_table(SECRET_SCAN, scanned)
+        self._standing = self._judge((*checks, no_secrets()), judged, STANDING)
         self._held_to = {name: tuple(check.name for check in own) for name, own in brought.items()}
         return self._standing
 

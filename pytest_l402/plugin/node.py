@@ -175,6 +175,8 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     relative = node_folder(item, mark)
     folder = run.folder / relative
     collector = item.stash.get(COLLECTOR, None)
+    if collector is not None:
+        collector.withhold_artifacts()
     evidence = Evidence() if collector is None else collector.final()
     kept, moments = keep(evidence, {} if collector is None else collector.moments, folder)
     digests = {file.path: (file.sha256, file.bytes, file.rows) for file in kept}
