@@ -7,12 +7,16 @@ it answers is no answer, or its canaries do not end as they must.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from pytest_l402.evidence.answers import Answer, ask
 from pytest_l402.evidence.check import AtFault, Canary, Check, CheckResult, Finding, MutantResult, Violation
 from pytest_l402.evidence.spelling import vocabulary_of
 from pytest_l402.evidence.tables import Evidence
 from pytest_l402.evidence.teeth import Trial, emptied_canary, noise_canary
+
+_ROUNDS: Final = {1: 4, 2: 2}
+"""How often the mutants are judged, and the evidence again, by their number: chance is right twice."""
 
 
 def run_check(check: Check, evidence: Evidence, teeth: bool = True) -> CheckResult:
@@ -41,7 +45,7 @@ def run_check(check: Check, evidence: Evidence, teeth: bool = True) -> CheckResu
     # A judge that takes whatever it sees first for right is shown a mutant first.
     trials = [Trial(check, mutant, base) for mutant in check.mutants]
     early = trials[0].ask() if trials else Answer()
-    shown, again = sealed.opened(), sealed.opened()
+    shown = sealed.opened()
     answer = ask(check, shown)
     if answer.findings or answer.fault:
         changed = sealed.changed_in(shown, base)
@@ -54,11 +58,16 @@ def run_check(check: Check, evidence: Evidence, teeth: bool = True) -> CheckResu
     )
     answers = [trial.ask() for trial in trials]
     mutants = tuple(trial.result(each) for trial, each in zip(trials, answers, strict=True))
-    pairs = [(answer, ask(check, again)), *zip([early], answers[:1], strict=False)]
+    opened, asked_again = [shown], list(zip([early], answers[:1], strict=False))
+    for extra in range(_ROUNDS.get(len(trials), 1)):
+        if extra:
+            asked_again += zip(answers, [trial.ask() for trial in trials], strict=True)
+        opened.append(sealed.opened())
+        asked_again.append((answer, ask(check, opened[-1])))
     distrust = [
-        *_distrust(answer, check, sealed.changed_in(shown, again, base)),
+        *_distrust(answer, check, sealed.changed_in(*opened, base)),
         *(Finding(*each) for each in vocabulary.misread(check.name, shown.missed)),
-        *(_another_answer(check, *pair) for pair in pairs if pair[0] != pair[1]),
+        *[_another_answer(check, *pair) for pair in asked_again if pair[0] != pair[1]][:1],
         *(_canary_fault(check, canary) for canary in canaries if canary.seen is not canary.due),
     ]
     if not check.mutants:

@@ -153,7 +153,7 @@ def test_a_judge_that_edits_only_when_it_finds_something_hides_nothing(way: str)
                 try:
                     yield wrong()
                 finally:
-                    with contextlib.suppress(KeyError):  # what was taken away is not there to be taken again
+                    with contextlib.suppress(LookupError):  # what was taken away is not there to be taken again
                         EDITS[way](evidence)
 
     evidence = books()
@@ -308,9 +308,12 @@ def _clock() -> Check:
     return nothing_paid(lambda evidence: [wrong()] if next(clock) - started > 1_000 else [])
 
 
-def _randomness() -> Check:
-    dice = random.Random(3)
-    return nothing_paid(lambda evidence: [wrong()] if dice.random() < 0.5 else [])
+def _randomness(seed: int, often: float) -> Callable[[], Check]:
+    def make() -> Check:
+        dice = random.Random(seed)
+        return nothing_paid(lambda evidence: [wrong()] if dice.random() < often else [])
+
+    return make
 
 
 def _cached() -> Check:
@@ -359,7 +362,7 @@ MEMORIES: dict[str, Callable[[], Check]] = {
     "findings of all calls": _accumulates,
     "one generator for all calls": _one_generator,
     "a clock": _clock,
-    "randomness": _randomness,
+    **{f"chance {seed}, {often}": _randomness(seed, often) for seed in range(8) for often in (0.3, 0.5, 0.7)},
     "a cache": _cached,
     "the environment": _environment,
     "another text each time": _other_text_each_time,
