@@ -113,7 +113,10 @@ class Evidence:
     @property
     def missed(self) -> frozenset[str]:
         """The tables that a reader of this evidence has asked for, and that nobody recorded."""
-        return frozenset(self._missed)
+        try:
+            return frozenset(self._missed)
+        except Exception:  # whatever was put in its place
+            return frozenset()
 
     def whatever_was_declared(self) -> Evidence:
         """The same evidence, of which nobody knows any longer what its systems declared."""

@@ -113,6 +113,7 @@ EDITS: dict[str, Callable[[Evidence], Any]] = {
     "all tables taken away": lambda e: setattr(e, "_tables", None),
     "all tables replaced through object": lambda e: object.__setattr__(e, "_tables", {}),
     "all emptied": lambda e: e._tables.clear(),
+    "all tables deleted": lambda e: delattr(e, "_tables"),
     "something unwritable put in": lambda e: _first(e).update(status=object()),
     "itself put in": lambda e: _first(e).update(status=_first(e)),
 }
@@ -153,7 +154,9 @@ def test_a_judge_that_edits_only_when_it_finds_something_hides_nothing(way: str)
                 try:
                     yield wrong()
                 finally:
-                    with contextlib.suppress(LookupError):  # what was taken away is not there to be taken again
+                    with contextlib.suppress(
+                        LookupError
+                    ):  # what was taken away is not there to be taken again
                         EDITS[way](evidence)
 
     evidence = books()
@@ -161,6 +164,22 @@ def test_a_judge_that_edits_only_when_it_finds_something_hides_nothing(way: str)
     assert evidence == books()
     assert trusted(run_check(nothing_paid(), evidence))
     assert not run_check(nothing_paid(), paid_books()).passed
+
+
+@pytest.mark.parametrize("slot", Evidence.__slots__)
+@pytest.mark.parametrize("way", [setattr, lambda evidence, slot, _: delattr(evidence, slot)])
+def test_a_judge_that_breaks_what_it_was_shown_breaks_nothing_else(
+    way: Callable[..., None], slot: str
+) -> None:
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        yield from honest(evidence)
+        way(evidence, slot, None)
+
+    assert not run_check(nothing_paid(judge), paid_books()).passed
+    evidence = books()
+    run_check(nothing_paid(judge), evidence)
+    assert evidence == books()
+    assert trusted(run_check(nothing_paid(), evidence))
 
 
 def test_an_edit_is_told_in_four_parts() -> None:
