@@ -189,7 +189,8 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
         case=case_of(item),
         phases={"call": "passed"} if attempts.passed else {},
         reran=max(attempts.setups - 1, attempts.calls - 1, attempts.repeats, 0),
-        failure=attempts.failure,
+        # What it names of this run alone would make the bytes of each run others.
+        failure=attempts.failure and attempts.failure.replace(run.folder.name, "<run>"),
         checks=() if collector is None else collector.checks,
         standing=() if collector is None else collector.standing,
         systems=() if collector is None else collector.described_systems(),
