@@ -250,7 +250,8 @@ class EvidenceCollector:
         return declared
 
     def _refuse_unless_own(self, table: str, filled: Collection[str]) -> None:
-        if table in (EXPECTED_FAULTS, SECRET_SCAN, SHORTFALLS, *self._results) or table in filled:
+        probed = (STEADY_STATE,) if self._systems else ()
+        if table in (EXPECTED_FAULTS, SECRET_SCAN, SHORTFALLS, *self._results, *probed, *filled):
             self._refuse_own(table)
 
     def _refuse_own(self, table: str) -> NoReturn:

@@ -162,6 +162,10 @@ MISSPELT: dict[str, tuple[Callable[[Story], Check], str]] = {
         lambda told: no_row("credential_roles", witness="records", role="gatway_invoice"),
         "did you mean 'gateway_invoice'?",
     ),
+    "code-of-a-failure": (
+        lambda told: reconcile_reported("staging:one", failureCode="deploy-apply-failed"),
+        "did you mean 'deploy_apply_failed'?",
+    ),
     "plane-where-the-proof-is-absent": (lambda told: proof_absent(told.paid, "setlement"), "'settlement'?"),
     "plane-of-one-value": (lambda told: same_value("taskId", told.paid, plane="gatway"), "'gateway'?"),
     "spelled-as-no-log-is": (lambda told: found_in_logs(told.paid, "Gateway"), "'gateway'?"),
@@ -412,6 +416,7 @@ MIXED: dict[str, Callable[[EvidenceCollector, Any], None]] = {
     "a-result-of-a-fixture": _a_result_of_a_fixture,
     "before-the-fixture": _before_a_fixture,
     "an-expected-fault": _into("expected_faults", {"requestId": "r", "shownAs": "settlement"}),
+    "the-steady-state": _into("steady_state", {"when": "after", "probe": "p", "ok": True, "detail": "ok"}),
     "a-shortfall": _into("shortfalls", {"line": "1"}),
 }
 
@@ -425,7 +430,9 @@ def test_no_row_of_a_test_is_taken_for_a_systems(way: str, tmp_path: Path) -> No
     assert not any(evidence.collect().table(name) for name in ("bookings", "refunds", "expected_faults"))
 
 
-@pytest.mark.parametrize("table", ["records", "payments", "settlements", "exchanges", "deployments", "logs"])
+@pytest.mark.parametrize(
+    "table", ["records", "payments", "exchanges", "deployments", "logs", "reconcile_summary", "inspection"]
+)
 def test_no_row_of_a_test_is_taken_for_the_stacks(table: str, tmp_path: Path) -> None:
     with Stack(1) as stack:
         evidence = collector(tmp_path, StackSystem(stack))
