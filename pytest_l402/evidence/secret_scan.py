@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pytest_l402.boundary.known_secrets import ISSUED, KnownSecrets
 from pytest_l402.boundary.named_secrets import REDACTED, is_reference, names_secret
-from pytest_l402.boundary.redaction import redact_text, secret_spans
+from pytest_l402.boundary.redaction import redact_text
 from pytest_l402.boundary.whole_files import write_whole
 from pytest_l402.contract.rows import Row
 
@@ -60,7 +60,7 @@ class SecretScan:
             name = f"artifacts/{path.relative_to(folder).as_posix()}"
             self._texts[name] = 1
             text = path.read_bytes().decode("utf-8", "replace")
-            if secret_spans(text, known):
+            if redact_text(text, known) != text:
                 self._note(name, "the file")
                 write_whole(path, b"withheld by pytest-l402: a secret was in this file\n")
 
@@ -84,21 +84,27 @@ class SecretScan:
         self._texts[table] = max(self._texts.get(table, 0), at + 1)
         if not isinstance(row, Mapping):
             return row
-        changed = {}
+        changed = False
+        cleaned = {}
         for key, value in row.items():
-            cleaned = self._value(value, key, known)
-            if cleaned is not value:
-                changed[key] = cleaned
-                self._note(table, f"row {at + 1}, {redact_text(str(key))}")
-        return {**row, **changed} if changed else row
+            name = redact_text(key, _NONE) if isinstance(key, str) and _is_shaped(key) else key
+            cleaned[name] = self._value(value, key, known)
+            if cleaned[name] is not value or name is not key:
+                changed = True
+                self._note(table, f"row {at + 1}, {name}")
+        return cleaned if changed else row
 
     def _value(self, value: Any, key: object, known: KnownSecrets) -> Any:
         kind = type(value)
         if kind is str:
             return _clean_text(value, known) if not _names_secret(key) or is_reference(value) else REDACTED
         if kind is dict or isinstance(value, Mapping):
-            cleaned = {name: self._value(item, _either(key, name), known) for name, item in value.items()}
-            return value if all(cleaned[name] is item for name, item in value.items()) else cleaned
+            cleaned = {
+                _clean_text(name, _NONE): self._value(item, _either(key, name), known)
+                for name, item in value.items()
+            }
+            same = all(new is old for old, new in zip(value.values(), cleaned.values(), strict=False))
+            return value if same and cleaned.keys() == value.keys() else cleaned
         if isinstance(value, list | tuple):
             items = [self._value(item, key, known) for item in value]
             return value if all(new is old for new, old in zip(items, value, strict=True)) else items
@@ -114,7 +120,7 @@ def _either(key: object, name: object) -> object:
 
 
 def _clean_text(text: str, known: KnownSecrets) -> str:
-    if _is_shaped(text) if len(text) <= _LONGEST_REMEMBERED else secret_spans(text, _NONE):
+    if len(text) > _LONGEST_REMEMBERED or _is_shaped(text):
         return redact_text(text, known)
     if len(text) >= _SHORTEST_KNOWN and next(known.spans(text), None) is not None:
         return redact_text(text, known)
@@ -124,7 +130,7 @@ def _clean_text(text: str, known: KnownSecrets) -> str:
 @lru_cache(maxsize=20_000)
 def _is_shaped(text: str) -> bool:
     """Whether a text holds a secret by its form; most texts of rows come many times."""
-    return bool(secret_spans(text, _NONE))
+    return redact_text(text, _NONE) != text
 
 
 @lru_cache(maxsize=5_000)

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -378,7 +379,7 @@ SEEN: dict[str, tuple[dict[str, list[str]], str]] = {}
 
 
 def run_once(
-    project: Project, kind: str, tests: dict[str, str], *args: str
+    project: Project, kind: str, tests: dict[str, str], *args: str, ways: tuple[str, ...] = tuple(FORMS)
 ) -> tuple[dict[str, list[str]], str]:
     """What came through of one run that tries many ways; the first test that asks pays for it."""
     if kind not in SEEN:
@@ -386,11 +387,12 @@ def run_once(
         project.replace("pyproject.toml", '"-p", "no:cacheprovider",', "")
         for path, text in tests.items():
             project.write(path, text)
-        ways = tuple(way for text in tests.values() for way in ways_in(text)) + tuple(FORMS)
+        ways += tuple(way for text in tests.values() for way in ways_in(text))
         end = project.run(*TALKATIVE, *args)
         for name in ("junit.xml", "report.json", "run.log", "debug.log"):
             assert (project.root / name).is_file(), end.output
-        SEEN[kind] = leaked(project, end.output, ways), end.output
+        scans = [path.read_text() for path in project.root.rglob("secret_scan.jsonl")]
+        SEEN[kind] = leaked(project, end.output, ways), "\n".join([end.output, *scans])
     return SEEN[kind]
 
 
@@ -450,6 +452,90 @@ def test_steering_characters_do_not_reach_the_terminal(project: Project) -> None
     _, output = run_once(project, "outlets", {"conftest.py": CONFTEST, "tests/test_outlets.py": OUTLETS})
     assert not {char for char in output if not char.isprintable()} - {"\n"}
     assert Path("x").name in "x"
+
+
+# A secret that nothing names: only its digest is known. `digest` is that of the way's value, in hex.
+BARE = {
+    "known in hex": "[{'paymentHash': digest, 'amountMsats': 1}, {'note': hexed(way)}]",
+    "known in upper hex": "[{'paymentHash': digest}, {'note': 'saw ' + hexed(way).upper() + ' there'}]",
+    "known in base64": "[{'paymentHash': digest, 'note': base64.b64encode(value(way)).decode()}]",
+    "known in base64url": "[{'paymentHash': digest, 'x': [base64.urlsafe_b64encode(value(way)).decode()]}]",
+    "known in a URL": "[{'paymentHash': digest, 'note': f'https://host/x/{hexed(way)}/y'}]",
+    "issued by a system": "[{'deep': {'er': [{'note': hexed(way)}]}}]",
+    "named by its key": "[{'preimage': hexed(way)}]",
+    "below the key of a secret": "[{'secret': {'of': ['x', hexed(way)]}}]",
+    "in a key": "[{'preimage=' + hexed(way): 1}]",
+}
+ROWS = FORMS | BARE
+
+RECORDING = """\
+import base64, hashlib, json, urllib.parse
+import pytest
+from drilling import drill
+from leaking import *
+
+pytestmark = pytest.mark.rehearsal("alpha", runbook="book", section="1")
+FORMS = {forms!r}
+BARE = {bare!r}
+
+class Issuer:
+    name, version, digest = "issuer", "1", None
+
+    def parts(self):
+        return ()
+
+    def tables(self):
+        return {{}}
+
+    def steady_state(self, when):
+        return ()
+
+    def standing_checks(self):
+        return ()
+
+    def secret_digests(self):
+        return [hashlib.sha256(value("issued by a system")).digest()]
+
+def made(way, source):
+    digest = hashlib.sha256(value(way)).hexdigest()
+    return eval(source, {{**globals(), "way": way, "digest": digest}})
+
+def test_rows(l402_evidence):
+    l402_evidence.attach(Issuer())
+    folder = l402_evidence.artifact_dir / "own"
+    folder.mkdir(parents=True)
+    for place, (way, source) in enumerate([*FORMS.items(), *BARE.items()]):
+        rows = made(way, source)
+        if isinstance(rows, str):
+            (folder / f"{{place}}.txt").write_text("before\\n" + rows + "\\nafter")
+            rows = [{{"line": rows}}]
+        l402_evidence.record(f"own_{{place}}", *rows)
+    drill(l402_evidence, "1.free")
+"""
+
+
+@pytest.mark.parametrize("way", ROWS)
+def test_row_and_artifact(project: Project, way: str) -> None:
+    tests = {"rehearsals/test_alpha.py": RECORDING.format(forms=FORMS, bare=BARE)}
+    found, output = run_once(project, "rows", tests, "-m", "rehearsal", ways=tuple(ROWS))
+    assert way not in found, found[way]
+    place = [*ROWS].index(way)
+    assert re.search(rf'"place":"own_{place}","searched":\d,"secrets":1,', output)
+    wrote = rf'"place":"artifacts/own/{place}.txt","searched":1,"secrets":1,'
+    assert place >= len(FORMS) or re.search(wrote, output)
+
+
+def test_a_run_whose_rows_held_a_secret_says_where(project: Project) -> None:
+    project.write("leaking.py", LEAKING)
+    told = '{"line": "x", "held": {"header": "Authorization: Bearer " + hexed("x")}}'
+    drilled = f'l402_evidence.record("own_log", {{"line": "y"}}, {told})\n    drill(l402_evidence'
+    project.replace("rehearsals/test_alpha.py", "drill(l402_evidence", drilled)
+    project.replace("rehearsals/test_alpha.py", "import pytest", "import pytest\nfrom leaking import hexed")
+    end = project.run("-m", "rehearsal")
+    assert (end.exit, end.verdict) == (1, "NOT_SIGNED_OFF")
+    assert "no secret in own_log" in end.output
+    assert "row 2, held" in end.output
+    assert leaked(project, end.output, ("x",)) == {}
 
 
 HEX = hashlib.sha256(b"of a command").hexdigest()
