@@ -4,6 +4,7 @@ never dropped.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -45,7 +46,9 @@ def error_line(text: str) -> str:
 
 def append_step_summary(path: Path, document: SignOffDocument) -> None:
     """Append the Markdown report, capped, to the file that `$GITHUB_STEP_SUMMARY` names; raises `OSError`."""
-    with path.open("a", encoding="utf-8", newline="\n") as stream:
+    # Not blocking: nobody may read from what is no file.
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o644)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
         stream.write(render_markdown(document, limit=SUMMARY_LIMIT))
 
 

@@ -84,6 +84,10 @@ def test_a_test_leaves_what_nobody_could_verify(project: Project, way: str) -> N
     end = project.run(*MARKED)
     assert end.exit != 0
     agree(end, project.signoff)
+    if end.verdict is not None and "in place of" not in way:
+        # A refusal that is true holds, whatever it was that could not be kept.
+        assert end.folder is not None
+        assert contradictions(end.folder) == ()
 
 
 NAMES = {
@@ -329,3 +333,51 @@ def test_a_drill_that_was_asked_for_is_none_of_this(
     assert end.document["run"]["narrowed_by"][0] == "-k alpha"
     assert "It was narrowed by" not in end.output
     assert "::notice" in end.output
+
+
+SUMMARIES = {
+    "a pipe that nobody reads": lambda place: os.mkfifo(place),
+    "a folder": lambda place: place.mkdir(),
+    "in a folder that is not there": lambda place: None,
+}
+
+
+@pytest.mark.parametrize("way", SUMMARIES)
+def test_a_step_summary_that_cannot_be_written_changes_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str
+) -> None:
+    place = tmp_path / ("none/summary" if "not there" in way else "summary")
+    SUMMARIES[way](place)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(place))
+    end = project.run(*MARKED)
+    assert "GITHUB_STEP_SUMMARY could not be written" in end.output
+    agree(end, project.signoff)
+
+
+TERMINALS = {
+    "is gone": 'raise BrokenPipeError(32, "Broken pipe")',
+    "is closed": 'raise ValueError("I/O operation on closed file")',
+    "cannot show a character": 'raise UnicodeEncodeError("ascii", "\u00e9", 0, 1, "ordinal not in range")',
+}
+
+
+@pytest.mark.parametrize("way", TERMINALS)
+def test_a_terminal_that_cannot_be_written_to_changes_no_verdict(project: Project, way: str) -> None:
+    project.pytester.makeconftest(f"""
+        import pytest
+
+        def pytest_sessionfinish(session):
+            terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+            write_sep = terminal.write_sep
+
+            def broken(sep, title=None, **markup):
+                if title == "l402 sign-off":
+                    {TERMINALS[way]}
+                write_sep(sep, title, **markup)
+
+            terminal.write_sep = broken
+    """)
+    end = project.run(*MARKED)
+    assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
+    assert end.folder is not None
+    assert contradictions(end.folder) == ()
