@@ -31,7 +31,9 @@ class System(Protocol):
     It may also have `fields()`, which returns {table: a class with the fields of a row}: then a check is
     refused that names a field or a value which no row of that table can have. And it may have
     `secret_digests()`, which returns the SHA-256 (32 bytes) of each secret that it issued so far: a row that
-    holds one is a violation, also where nothing says that it is one.
+    holds one is a violation, also where nothing says that it is one. And `injected_faults()`, which returns a
+    name and a request id, None for all requests, of each fault that was ever injected into it: the sign-off
+    tells it beside the faults that a drill expected.
     """
 
     @property
@@ -127,6 +129,14 @@ class Attached:
                     "secret_digests() to return digests of 32 bytes", _kind(digest), "return SHA-256"
                 )
         return digests
+
+    def injected_faults(self, request_id: str) -> list[str] | None:
+        """Return the names of the faults that were injected for a request; None if it cannot say."""
+        ask = getattr(self._system, "injected_faults", None)
+        if ask is None:
+            return None
+        faults = self._ask("injected_faults()", lambda: [(str(name), of) for name, of in ask()])
+        return list(dict.fromkeys(name for name, of in faults if of in (None, request_id)))
 
     def steady_state(self, when: When) -> list[Row]:
         """Return the rows of its probes, the same of them before and after; empty if it has none."""

@@ -177,8 +177,19 @@ class EvidenceCollector:
 
     @property
     def expected_faults(self) -> Mapping[str, str | None]:
-        """For each request that was declared to meet a fault how that showed: None if it never did."""
-        return self._expected
+        """For each request that was declared to meet a fault how that showed: None if it never did.
+
+        And what was injected for it into the systems that can tell.
+        """
+        return {
+            request_id: shown and f"{shown}; {_told_injected(self._injected(request_id))}"
+            for request_id, shown in self._expected.items()
+        }
+
+    def _injected(self, request_id: str) -> list[str] | None:
+        told = [system.injected_faults(request_id) for system in self._systems]
+        known = [names for names in told if names is not None]
+        return [name for names in known for name in names] if known else None
 
     def add_local_artifact(self, path: Path) -> None:
         """Read a local-node artifact from `path` whenever evidence is collected: it may grow.
@@ -239,7 +250,10 @@ class EvidenceCollector:
         for request_id, shown in self._expected.items():
             if shown is None:
                 self._expected[request_id] = fault_shown(evidence, request_id, self._expected)
-        rows = [{"requestId": request, "shownAs": shown} for request, shown in self._expected.items()]
+        rows = [
+            {"requestId": request, "shownAs": shown, "injected": self._injected(request)}
+            for request, shown in self._expected.items()
+        ]
         return evidence.with_table(EXPECTED_FAULTS, rows)
 
     def _declared(self) -> dict[str, tuple[Form, ...]]:
@@ -427,6 +441,12 @@ class EvidenceCollector:
             f"{self._title}: {check.name} is to prove {check.line!r}, which is no line of the runbook"
             f"{suggestion(check.line, list(self._lines))}"
         )
+
+
+def _told_injected(names: list[str] | None) -> str:
+    if names is None:
+        return "no system says what was injected"
+    return f"injected: {', '.join(names)}" if names else "nothing was injected for it"
 
 
 def _from_here(path: Path) -> str:

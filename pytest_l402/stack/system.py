@@ -70,6 +70,10 @@ class StackSystem:
         """Return what the rows of its tables are: those of the contract, and those of operations."""
         return {**ROW_FORMS, **RECONCILE_FORMS, **_ROLES}
 
+    def injected_faults(self) -> list[tuple[str, str | None]]:
+        """Return each fault that was ever injected, and the request that it was meant for, None for all."""
+        return [(entry.fault.name, entry.request_id) for entry in self._stack.faults.history()]
+
     def steady_state(self, when: When) -> Sequence[Row]:
         """Return one row per probe; no money moves."""
         return self._stack.steady_state(when)

@@ -508,18 +508,32 @@ def test_a_fault_that_shows_is_told_with_its_request(fault: Any, shown: str, tmp
         results = {result.name: result for result in evidence.judge_standing()}
     assert results["faults_shown()"].passed
     assert results["faults_shown()"].has_teeth
-    assert evidence.expected_faults == {failing.request_id: shown}
-    assert evidence.final().table("expected_faults") == ({"requestId": failing.request_id, "shownAs": shown},)
+    name = type(fault).__name__
+    assert evidence.expected_faults == {failing.request_id: f"{shown}; injected: {name}"}
+    row = {"requestId": failing.request_id, "shownAs": shown, "injected": [name]}
+    assert evidence.final().table("expected_faults") == (row,)
+
+
+def test_a_fault_that_nobody_injected_is_told_as_such(tmp_path: Path) -> None:
+    with Stack(3) as stack, stack.online():
+        evidence = collector(tmp_path, StackSystem(stack))
+        with stack.faults.inject(SettlementLost(), "request-of-nobody"):
+            denied = stack.executor.buy("/premium-expensive")
+        evidence.expect_fault(denied)
+        evidence.judge_standing()
+        told = evidence.expected_faults[denied.request_id]
+    assert told == "policy; nothing was injected for it"
 
 
 def test_a_fault_that_showed_once_need_not_show_at_the_end(tmp_path: Path) -> None:
     evidence = collector(tmp_path)
     evidence.record("records", make_record(denyReason="gateway_challenge_failed", plane="gateway"))
     evidence.expect_fault("req-1")
-    assert evidence.collect().table("expected_faults") == ({"requestId": "req-1", "shownAs": "gateway"},)
+    shown = {"requestId": "req-1", "shownAs": "gateway", "injected": None}
+    assert evidence.collect().table("expected_faults") == (shown,)
     evidence._recorded["records"].clear()
     evidence.record("records", make_record())
-    assert evidence.collect().table("expected_faults") == ({"requestId": "req-1", "shownAs": "gateway"},)
+    assert evidence.collect().table("expected_faults") == (shown,)
 
 
 @pytest.mark.parametrize("nobody", [None, 7, b"req", "", object()])
