@@ -10,6 +10,7 @@ from pytest_l402.evidence.checks.selecting import (
     Bought,
     Found,
     at,
+    counted,
     derived,
     either,
     is_of_platform,
@@ -86,7 +87,7 @@ def found_in_logs(purchase: Bought, plane: str | None = None) -> Check:
         return matching(evidence, "logs", here).expect_some(
             f"a log line with oa_req={request_id}" + (f" of plane {plane}" if plane else ""),
             "take the id from x-oa-request-id of the answer; is it right, that plane did not see or log it",
-            f"none in {len(evidence.table('logs'))} lines",
+            f"none in {counted(evidence, 'logs', 'line')}",
         )
 
     mutants = (
