@@ -13,7 +13,7 @@ import pytest
 from pytest_l402.boundary import write_whole
 from pytest_l402.plugin.origin import pin_of, used_files
 from pytest_l402.plugin.outlets import say, say_removed, say_unwritten
-from pytest_l402.plugin.preparation import move_previous_aside, prepare
+from pytest_l402.plugin.preparation import make_way, prepare
 from pytest_l402.plugin.run import ARTIFACTS, RUN, Run
 from pytest_l402.plugin.signals import signals_held
 from pytest_l402.signoff import Verdict
@@ -105,7 +105,7 @@ def _conclude(session: pytest.Session, seen: Seen, exit_status: int, signalled: 
         try:
             document = _document(session, seen, exit_status, troubles)
             if document.kind is not DocumentKind.DRILL:
-                move_previous_aside(run)
+                make_way(config)
             if not troubles:
                 publish_artifacts(run.folder, document, run.settings)
             if signalled() and not seen.interrupted:

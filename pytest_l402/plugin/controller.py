@@ -44,7 +44,7 @@ class Controller:
             from pytest_l402.plugin.preparation import make_way, prepare
 
             prepare(self._config)
-            make_way(self._run)
+            make_way(self._config)
 
     def pytest_collection_finish(self) -> None:
         """Do the same for a run whose rehearsals only collection has shown.
@@ -223,4 +223,4 @@ def _make_way(config: pytest.Config) -> None:
     if selection is not None and not selection.narrowed_by:
         from pytest_l402.plugin.preparation import make_way
 
-        make_way(config.stash[RUN])
+        make_way(config)

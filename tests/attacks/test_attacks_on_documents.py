@@ -379,6 +379,7 @@ ENDS: dict[str, tuple[str, ...]] = {
     "a module cannot be imported": (),
     "nothing is collected": ("rehearsals", "-p", "no:python"),
     "it stops before its first test": (),
+    "a module cannot be imported, and nobody asked for rehearsals": ("-m", ""),
 }
 
 
@@ -388,7 +389,7 @@ def test_a_full_run_leaves_nothing_of_an_earlier_one(project: Project, way: str)
         project.write(output, OLD)
     if way == "a required rehearsal fails":
         project.replace("rehearsals/test_alpha.py", "def test_alpha(l402_evidence):", "def test_alpha():")
-    if way == "a module cannot be imported":
+    if way.startswith("a module cannot be imported"):
         project.replace("rehearsals/test_alpha.py", "import pytest\n", "import pytest, nothing\n")
     if way == "it stops before its first test":
         project.pytester.makeconftest("""
