@@ -154,7 +154,7 @@ def test_a_check_without_teeth_does_not_hold(tmp_path: Path) -> None:
     [
         (at_most, "saw the function at_most; call it: at_most(…)"),
         ([at_most(5)], "saw a list; give its members one by one: verify(*checks)"),
-        (True, "saw an object of bool; give what a check's function returns"),
+        (True, "saw an object of bool; give what a check"),
         (replace(at_most(5), name=" "), "saw one without a name; name it by what it is called with"),
     ],
     ids=["function", "list", "flag", "nameless"],

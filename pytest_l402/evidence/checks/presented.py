@@ -20,6 +20,8 @@ class Presentation(StrEnum):
     ACCEPTED = "accepted"
     NOT_LOOKED_AT = "not looked at"
     """The gateway answered before it read any credential; whether one was sent is not known."""
+    UNKNOWN = "unknown"
+    """The row does not say."""
 
 
 _UNREADABLE: Final = frozenset({*CredentialReason, "identifier_malformed"}) - {CredentialReason.ABSENT}
@@ -59,6 +61,8 @@ def presentation(row: Row) -> Presentation:
         return Presentation.ACCEPTED
     if standing == "refused":
         return Presentation.GARBLED if reason in _UNREADABLE else Presentation.REFUSED
+    if standing != "absent":
+        return Presentation.UNKNOWN
     looked = row.get("challenge") == "issued" or reason in _AFTER_READING or row.get("status") == 401
     return Presentation.NOTHING if looked else Presentation.NOT_LOOKED_AT
 
@@ -73,6 +77,7 @@ def told_of(row: Row) -> str:
         Presentation.REFUSED: "a credential refused" + ("" if why else ", no reason given"),
         Presentation.ACCEPTED: "a credential accepted",
         Presentation.NOT_LOOKED_AT: "no credential asked for",
+        Presentation.UNKNOWN: "no word of a credential",
     }
     forwarded = row.get("upstreamStatus")
     failed = forwarded is not None and not is_success(forwarded)
@@ -101,6 +106,8 @@ def what_to_do(found: Sequence[tuple[int, Row]]) -> str:
                 return _REFUSED.get(
                     reason, "see the caveats of the macaroon, and the gateway's log by oa_req=<id>"
                 )
+            case Presentation.UNKNOWN:
+                return "see in the gateway's log by oa_req=<id> what was presented: its rows do not say"
             case Presentation.NOT_LOOKED_AT if not is_success(row.get("status")):
                 return f"the gateway turned the request away before that: look up {shown(reason)}"
             case _ if not is_success(row.get("status")):
