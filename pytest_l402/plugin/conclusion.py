@@ -104,9 +104,9 @@ def _conclude(session: pytest.Session, seen: Seen, exit_status: int, signalled: 
         seen.interrupted = seen.interrupted or signalled()
         try:
             document = _document(session, seen, exit_status, troubles)
-            if document.kind is not DocumentKind.DRILL:
-                make_way(config)
             if not troubles:
+                if document.kind is not DocumentKind.DRILL:
+                    make_way(config)
                 publish_artifacts(run.folder, document, run.settings)
             if signalled() and not seen.interrupted:
                 raise KeyboardInterrupt

@@ -384,3 +384,25 @@ def test_a_terminal_that_cannot_be_written_to_changes_no_verdict(project: Projec
     assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
     assert end.folder is not None
     assert contradictions(end.folder) == ()
+
+
+def test_an_earlier_run_that_cannot_be_moved_at_the_end_is_a_reason(project: Project) -> None:
+    project.pytester.makeconftest("""
+        import os, pathlib
+
+        rename = pathlib.Path.rename
+
+        def pytest_sessionfinish(session):
+            late = session.config.rootpath / "output/signoff/20200102T000000Z-00000000"
+            late.mkdir()
+            (late / "drill.json").write_text("{}")
+            pathlib.Path.rename = lambda self, target: os.rename("/none", "/none")
+
+        def pytest_unconfigure():
+            pathlib.Path.rename = rename
+    """)
+    project.pytester.runpytest_inprocess(*MARKED, no_reraise_ctrlc=True)
+    (folder,) = [place for place in project.run_folders() if not place.name.startswith("2020")]
+    document = project.document(folder)
+    assert (document["verdict"], document["run"]["exit_status"]) == ("NOT_SIGNED_OFF", 1)
+    assert "expected to move earlier runs aside" in document["reasons"][0]["text"]
