@@ -1,0 +1,1 @@
+"""A billing service whose log is the truth, in processes of its own."""

@@ -1,0 +1,155 @@
+"""Decides who may append: whoever made the newest segment, and only as long as there is none newer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Self
+
+from pytest_l402.billing.faults import BillingFault
+from pytest_l402.billing.log.frames import MAGIC, frame
+from pytest_l402.billing.log.reader import chain_of, records_of
+from pytest_l402.billing.log.store import Disk
+
+__all__ = ["Fenced", "LogFull", "LogStopped", "LogWriter"]
+
+
+class LogStopped(RuntimeError):  # noqa: N818 - the name of the condition
+    """Nothing can be appended by this writer any more; whether the last record is kept, only a replay says."""
+
+
+class Fenced(LogStopped):
+    """Another writer has begun a newer epoch: what was just written does not count."""
+
+
+class LogFull(RuntimeError):  # noqa: N818 - the name of the condition
+    """The record did not fit on the disk and was taken back; a later one may fit."""
+
+
+class LogWriter:
+    """Appends records to a log as the writer of a new epoch; made, it has read the whole log.
+
+    `append` returns when the record is on the disk and no newer epoch was begun: only then may it be
+    answered for. `writer` is written into the header. One thread at a time. `faults` break it on purpose.
+
+    Raises:
+        LogDamaged: the log holds what no crash leaves; no segment was made.
+        OSError: the folder cannot be written.
+    """
+
+    def __init__(self, disk: Disk, writer: str, faults: Collection[BillingFault] = ()) -> None:
+        self._disk, self._writer, self._faults = disk, writer, frozenset(faults)
+        self._stopped: str | None = None
+        # Read before anything is made: a damaged log gets no segment more.
+        chain, sequence, end = self._measured(None)
+        if BillingFault.MEASURES_BEFORE_IT_CREATES not in self._faults:
+            self.epoch = self._created()
+            # Read again: what was acknowledged before the new segment was there has to be in.
+            chain, sequence, end = self._measured(self.epoch)
+        else:
+            self.epoch = self._created()
+        prev = chain[-1] if chain else 0
+        header = {"writer": writer, "prev": prev, "prev_end": end}
+        self._size = 0
+        self.sequence = 0 if BillingFault.SEQUENCE_STARTS_OVER in self._faults else sequence
+        self._put(MAGIC + frame(self.sequence, self.epoch, json.dumps(header).encode()))
+        self.sequence += 1
+
+    def append(self, body: bytes) -> int:
+        """Append one record and return its sequence number, which is counted over all epochs.
+
+        Raises:
+            Fenced: a newer epoch was begun; the record does not count.
+            LogFull: there is no room; the record was taken back.
+            LogStopped: the disk failed, now or before; whether the record is kept, only a replay says.
+            ValueError: the body is too long.
+        """
+        if self._stopped is not None:
+            raise LogStopped(self._stopped)
+        self._put(frame(self.sequence, self.epoch, body))
+        sequence, self.sequence = self.sequence, self.sequence + 1
+        # After the write and before the answer: whoever comes later has to find the record.
+        if BillingFault.DOES_NOT_LOOK not in self._faults and self._disk.has(self.epoch + 1):
+            self._stopped = (
+                f"log: expected epoch {self.epoch} to be the newest [runbook 5 section 6, SW5], saw a newer "
+                f"one; {self._writer} is no writer any more, stop it"
+            )
+            raise Fenced(self._stopped)
+        return sequence
+
+    def close(self) -> None:
+        """Let go of the segment."""
+        self._stopped = self._stopped or "log: this writer was closed; make a new one"
+        self._disk.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _measured(self, below: int | None) -> tuple[list[int], int, int]:
+        """The epochs that count, the next sequence number, and where the last of them ends."""
+        store = self._disk if below is None else _Below(self._disk, below)
+        chain = chain_of(store)
+        if not chain.segments:
+            return [], 0, 0
+        last = chain.segments[-1]
+        sequence, end = last.first_sequence, last.begin
+        for sequence, epoch, _, at in records_of(store, chain):
+            end = at if epoch == last.epoch else end
+        return [segment.epoch for segment in chain.segments], max(sequence, last.first_sequence) + 1, end
+
+    def _created(self) -> int:
+        while True:
+            epoch = max(self._disk.epochs(), default=0) + 1
+            try:
+                self._descriptor = self._disk.create(epoch)
+            except FileExistsError:
+                continue
+            self._disk.sync_folder()
+            return epoch
+
+    def _put(self, data: bytes) -> None:
+        try:
+            written = self._disk.write(self._descriptor, data)
+        except OSError as error:
+            # Nothing was taken, or some of it: the next record must not come after half of this one.
+            self._take_back(str(error.strerror))
+        if written != len(data):
+            self._take_back(f"{written} of {len(data)} bytes written")
+        try:
+            if BillingFault.NO_FDATASYNC not in self._faults:
+                self._disk.sync(self._descriptor)
+        except OSError as error:
+            # What the system holds of it is unknown from now on, and another sync would succeed falsely.
+            if BillingFault.FSYNC_RESULT_IGNORED not in self._faults:
+                self._stopped = (
+                    f"log: expected fdatasync to succeed [runbook 5 section 5, RF8], saw {error.strerror} in "
+                    f"epoch {self.epoch}; start the service anew on a disk that works"
+                )
+                raise LogStopped(self._stopped) from error
+        self._size += len(data)
+
+    def _take_back(self, why: str) -> None:
+        try:
+            self._disk.cut(self._descriptor, self._size)
+        except OSError as error:
+            self._stopped = f"log: {why}, and the rest could not be taken back ({error.strerror}); start anew"
+            raise LogStopped(self._stopped) from error
+        raise LogFull(
+            f"log: expected room for a record [runbook 5 section 5, RF8], saw {why}; it was taken back: "
+            f"make room, then ask again"
+        )
+
+
+class _Below:
+    """The segments before an epoch."""
+
+    def __init__(self, disk: Disk, epoch: int) -> None:
+        self._disk, self._epoch = disk, epoch
+        self.open = disk.open
+
+    def epochs(self) -> list[int]:
+        """The epochs below it."""
+        return [epoch for epoch in self._disk.epochs() if epoch < self._epoch]
