@@ -19,7 +19,7 @@ class BillingFault(StrEnum):
     ALARM_AT_FIFTY = "alarm-at-fifty"  # D7
     GUARD_NEVER_RETRIES = "guard-never-retries"  # D8
     GUARD_GAUGE_GONE = "guard-gauge-gone"  # D9
-    BYPASS_AT_RUN_TIME = "bypass-at-run-time"  # D10
+    BYPASS_DISABLES_ALL = "bypass-disables-all"  # D10
     CACHE_LOSS_IS_500 = "cache-loss-is-500"  # D11
     REBUILD_FROM_MINTS_ALONE = "rebuild-from-mints-alone"  # D12
     SEQUENCE_STARTS_OVER = "sequence-starts-over"  # D13

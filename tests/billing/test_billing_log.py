@@ -86,7 +86,7 @@ def test_a_writer_that_measures_first_loses_what_a_live_holder_acknowledged_mean
 
 def test_every_byte_cut_replays_to_a_prefix_and_the_next_append_survives_a_further_replay() -> None:
     disk = SimulatedDisk()
-    told = written(disk, 6)
+    told = written(disk, 2)
     whole = bytes(disk.image().open(1).read())
     for cut in range(len(whole) + 1):
         for fill in (b"", b"\0" * 40, b"\x07garbage" * 5):

@@ -22,6 +22,7 @@ Frame: TypeAlias = tuple[int, int, bytes, int]
 _HEAD: Final = struct.Struct("<IIQI")
 _CRC_BYTES: Final = 4
 _SIZE: Final = _HEAD.size
+_TOLD: Final = _SIZE - _CRC_BYTES
 
 
 def frame(sequence: int, epoch: int, body: bytes) -> bytes:
@@ -37,15 +38,16 @@ def frames_in(data: bytes, at: int = 0, shift: int = 0) -> tuple[list[Frame], in
 
     The frames are told where they end in a file of which the data begins `shift` bytes after its begin.
     """
-    size, crc32, head, view = len(data), zlib.crc32, _HEAD.unpack_from, memoryview(data)
+    size, crc32, head = len(data), zlib.crc32, _HEAD.unpack_from
     found: list[Frame] = []
     keep = found.append
     while at + _SIZE <= size:
         crc, length, sequence, epoch = head(data, at)
         end = at + _SIZE + length
-        if end > size or length > MOST_BODY_BYTES or crc32(view[at + _CRC_BYTES : end]) != crc:
+        told = data[at + _CRC_BYTES : end]
+        if end > size or crc32(told) != crc:
             break
-        keep((sequence, epoch, data[at + _SIZE : end], end + shift))
+        keep((sequence, epoch, told[_TOLD:], end + shift))
         at = end
     return found, at
 

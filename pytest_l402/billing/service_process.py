@@ -1,0 +1,106 @@
+"""Decides how an instance of the service runs and is asked: a process of its own, reached only by HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from pytest_l402.billing.settings import ServiceSettings
+from pytest_l402.harness.child_process import ChildProcess
+from pytest_l402.harness.deadline import now_s
+
+__all__ = ["ADMIN_TOKEN", "VIEWER_TOKEN", "Answer", "ServiceProcess"]
+
+Row = dict[str, Any]
+
+# Of a service that lives as long as a drill and is reached from this machine alone.
+ADMIN_TOKEN = "drill-admin"  # noqa: S105
+VIEWER_TOKEN = "drill-viewer"  # noqa: S105
+
+
+class Answer:
+    """What a request was answered: the status, 0 if there was none, and the document."""
+
+    def __init__(self, status: int, document: Row, text: str, elapsed_ms: float) -> None:
+        self.status, self.document, self.text, self.elapsed_ms = status, document, text, elapsed_ms
+
+    @property
+    def code(self) -> str | None:
+        """The code of an error."""
+        code = self.document.get("error")
+        return code if isinstance(code, str) else None
+
+
+class ServiceProcess:
+    """One instance; `told` hears of each request and its answer."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        treasury: str,
+        told: Callable[[str, str, str, Answer], None],
+        *,
+        treasury_elsewhere: str | None = None,
+    ) -> None:
+        self.settings, self._told = settings, told
+        environment = {
+            "TREASURY_ADDRESS": treasury,
+            "FINN_TREASURY_ADDRESS": treasury_elsewhere or treasury,
+            "ADMIN_TOKEN": ADMIN_TOKEN,
+            "VIEWER_TOKEN": VIEWER_TOKEN,
+            "PATH": os.defpath,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        command = (sys.executable, "-m", "pytest_l402.billing.service.main", settings.written())
+        self.process = ChildProcess(command, env=environment, name=f"billing {settings.instance}")
+
+    @property
+    def instance(self) -> str:
+        """What this instance is called."""
+        return self.settings.instance
+
+    def start(self, wait_s: float = 20.0) -> Self:
+        """Start it; returns when it answers. Raises `ChildProcessFailed`."""
+        self.process.start()
+        self.url = str(self.process.ready(wait_s)["url"])
+        return self
+
+    def get(self, path: str, *, token: str | None = ADMIN_TOKEN) -> Answer:
+        """Ask by GET."""
+        return self._ask("GET", path, None, token)
+
+    def post(self, path: str, document: Mapping[str, Any] | None = None, *, token: str | None = ADMIN_TOKEN) -> Answer:
+        """Ask by POST."""
+        return self._ask("POST", path, document or {}, token)
+
+    def _ask(self, method: str, path: str, document: Mapping[str, Any] | None, token: str | None) -> Answer:
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10.0)
+        headers = {"Content-Type": "application/json"}
+        if token is not None and "/admin/" in path:
+            headers["Authorization"] = f"Bearer {token}"
+        begun = now_s()
+        status, text = 0, ""
+        try:
+            connection.request(method, path, None if document is None else json.dumps(document), headers)
+            response = connection.getresponse()
+            status, text = response.status, response.read().decode()
+        except (OSError, http.client.HTTPException):
+            text = ""
+        finally:
+            connection.close()
+        answer = Answer(status, _document(text), text, (now_s() - begun) * 1000)
+        self._told(self.instance, method, path, answer)
+        return answer
+
+
+def _document(text: str) -> Row:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
