@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final, Literal, Self
 
 from pytest_l402.harness.deadline import Deadline, now_s
@@ -53,48 +51,35 @@ class BackendStub:
         with self._changed:
             return [dict(row) for row in self._book]
 
-    @contextmanager
-    def mood(self, mood: Mood) -> Iterator[None]:
-        """Behave so while the block runs."""
-        before, self._mood = self._mood, mood
-        try:
-            yield
-        finally:
-            self._mood = before
-
     def set_mood(self, mood: Mood) -> None:
         """Behave so from now on."""
         self._mood = mood
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Do what is asked, and answer only when the block has ended: the moment between effect and ack."""
+    def hold(self) -> None:
+        """Do what is asked, and answer only after `let_go`: the moment between effect and ack."""
         self._held = True
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._held = False
-                self._changed.notify_all()
 
-    def until_done(self, name: str, wait_s: float = 10.0) -> None:
-        """Wait until an id was done. Raises `TimeoutError`."""
+    def let_go(self) -> None:
+        """Answer whoever waits, and all others at once."""
+        with self._changed:
+            self._held = False
+            self._changed.notify_all()
+
+    def until_effects(self, count: int, wait_s: float = 10.0) -> None:
+        """Wait until so many ids were done. Raises `TimeoutError`."""
         deadline = Deadline(wait_s)
         with self._changed:
-            while name not in self._done:
+            while len(self._done) < count:
                 if deadline.over:
-                    raise TimeoutError(f"backend: expected {name} done within {wait_s:g} s, saw {len(self._book)} calls")
+                    raise TimeoutError(f"backend: expected {count} effects within {wait_s:g} s, saw {len(self._done)}")
                 self._changed.wait(deadline.remaining_s)
-
-    def forget(self, name: str) -> None:
-        """Have no record of an id, as after a loss on its side."""
-        with self._changed:
-            self._done.pop(name, None)
 
     def do_unheard(self, name: str) -> None:
         """Have done an id although nobody was told."""
         with self._changed:
             self._done[name] = 1
+            row = {"id": name, "kind": "unheard", "status": 0, "effect": True, "atMs": now_s() * 1000}
+            self._book.append({**row, "wallMs": time.time_ns() // 1_000_000})
             self._changed.notify_all()
 
     def __enter__(self) -> Self:

@@ -65,6 +65,11 @@ class CacheServer:
         return self._port
 
     @property
+    def kind(self) -> str:
+        """What kind of server it is: `valkey-server`, or `redis-server`."""
+        return self._binary.name
+
+    @property
     def version(self) -> str:
         """Which server it is, and which release."""
         told = dict(line.partition(":")[::2] for line in str(self("INFO", "server")).splitlines())

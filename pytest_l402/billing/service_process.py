@@ -14,14 +14,9 @@ from pytest_l402.billing.settings import ServiceSettings
 from pytest_l402.harness.child_process import ChildProcess
 from pytest_l402.harness.deadline import now_s
 
-__all__ = ["ADMIN_TOKEN", "VIEWER_TOKEN", "Answer", "ServiceProcess"]
+__all__ = ["Answer", "ServiceProcess"]
 
 Row = dict[str, Any]
-
-# Of a service that lives as long as a drill and is reached from this machine alone.
-ADMIN_TOKEN = "drill-admin"  # noqa: S105
-VIEWER_TOKEN = "drill-viewer"  # noqa: S105
-
 
 class Answer:
     """What a request was answered: the status, 0 if there was none, and the document."""
@@ -37,22 +32,22 @@ class Answer:
 
 
 class ServiceProcess:
-    """One instance; `told` hears of each request and its answer."""
+    """One instance; `secrets` are its admin tokens by name, `told` hears of each request and its answer."""
 
     def __init__(
         self,
         settings: ServiceSettings,
         treasury: str,
+        secrets: Mapping[str, str],
         told: Callable[[str, str, str, Answer], None],
         *,
         treasury_elsewhere: str | None = None,
     ) -> None:
-        self.settings, self._told = settings, told
+        self.settings, self._secrets, self._told = settings, secrets, told
         environment = {
             "TREASURY_ADDRESS": treasury,
             "FINN_TREASURY_ADDRESS": treasury_elsewhere or treasury,
-            "ADMIN_TOKEN": ADMIN_TOKEN,
-            "VIEWER_TOKEN": VIEWER_TOKEN,
+            **secrets,
             "PATH": os.defpath,
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
@@ -70,11 +65,11 @@ class ServiceProcess:
         self.url = str(self.process.ready(wait_s)["url"])
         return self
 
-    def get(self, path: str, *, token: str | None = ADMIN_TOKEN) -> Answer:
+    def get(self, path: str, *, token: str | None = "ADMIN_TOKEN") -> Answer:
         """Ask by GET."""
         return self._ask("GET", path, None, token)
 
-    def post(self, path: str, document: Mapping[str, Any] | None = None, *, token: str | None = ADMIN_TOKEN) -> Answer:
+    def post(self, path: str, document: Mapping[str, Any] | None = None, *, token: str | None = "ADMIN_TOKEN") -> Answer:
         """Ask by POST."""
         return self._ask("POST", path, document or {}, token)
 
@@ -82,7 +77,7 @@ class ServiceProcess:
         connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10.0)
         headers = {"Content-Type": "application/json"}
         if token is not None and "/admin/" in path:
-            headers["Authorization"] = f"Bearer {token}"
+            headers["Authorization"] = f"Bearer {self._secrets.get(token, token)}"
         begun = now_s()
         status, text = 0, ""
         try:

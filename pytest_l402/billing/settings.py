@@ -50,6 +50,11 @@ class Periods:
         return 3_000 * self.scale
 
     @property
+    def late_ms(self) -> float:
+        """What a loaded machine may add to each of them: 400 ms, whatever the scale."""
+        return 400.0
+
+    @property
     def poll_ms(self) -> float:
         """How often the cache is looked at, and the lock is asked for: 5 s."""
         return 5_000 * self.scale

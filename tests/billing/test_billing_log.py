@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from pytest_l402.billing.faults import BillingFault
-from pytest_l402.billing.log.crash_states import SimulatedDisk, lost_in, prefix_of
+from pytest_l402.billing.log.crash_states import Killed, SimulatedDisk, lost_in, prefix_of
 from pytest_l402.billing.log.frames import MAGIC, frame
 from pytest_l402.billing.log.law import broken_laws
 from pytest_l402.billing.log.reader import LogDamaged, chain_of, records_of
+from pytest_l402.billing.log.schedules import crashes, over_a_frozen_holder, over_a_live_holder
 from pytest_l402.billing.log.store import Folder, Images, segment_name
 from pytest_l402.billing.log.writer import Fenced, LogFull, LogStopped, LogWriter
 
@@ -221,3 +222,37 @@ def test_a_long_tail_of_garbage_is_read_in_bounded_pieces() -> None:
     assert replayed(Images({1: whole + tail})) == told
     with pytest.raises(LogDamaged, match="bytes after it"):
         replayed(Images({1: whole + tail + frame(4, 1, b"late") + tail}))
+
+
+@pytest.mark.parametrize("killed_at", range(1, 8))
+def test_what_the_next_writer_vouches_for_outlives_a_crash(killed_at: int) -> None:
+    disk = SimulatedDisk(killed_at_sync=killed_at)
+    with pytest.raises(Killed):
+        written(disk, 10)
+    LogWriter(disk, "next").append(b"later")
+    disk.acknowledge(b"later")
+    assert [lost for state in disk.states() if (lost := lost_in(state))] == []
+
+
+def found(faults: tuple[BillingFault, ...]) -> tuple[bool, bool, bool]:
+    live, frozen = over_a_live_holder(faults), over_a_frozen_holder(faults)
+    return live["broken"] == 0, frozen["broken"] == 0, crashes(faults)["lost"] == 0
+
+
+@pytest.mark.parametrize(
+    ("faults", "holds"),
+    [
+        ((), (True, True, True)),
+        ((BillingFault.NO_FDATASYNC,), (True, True, False)),
+        ((BillingFault.FSYNC_RESULT_IGNORED,), (True, True, False)),
+        # It survives a frozen holder, and dies with a live one: so there are two schedules.
+        ((BillingFault.MEASURES_BEFORE_IT_CREATES,), (False, True, True)),
+        ((BillingFault.DOES_NOT_LOOK,), (False, False, True)),
+        ((BillingFault.SEQUENCE_STARTS_OVER,), (False, False, False)),
+    ],
+    ids=str,
+)
+def test_each_fault_of_durability_is_found_by_its_schedule(
+    faults: tuple[BillingFault, ...], holds: tuple[bool, bool, bool]
+) -> None:
+    assert found(faults) == holds

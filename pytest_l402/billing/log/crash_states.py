@@ -11,7 +11,7 @@ from pytest_l402.billing.log.frames import MAGIC, frames_in, later_frame
 from pytest_l402.billing.log.reader import LogDamaged, records_of
 from pytest_l402.billing.log.store import Images
 
-__all__ = ["CrashState", "SimulatedDisk", "lost_in", "prefix_of"]
+__all__ = ["CrashState", "Killed", "SimulatedDisk", "lost_in", "prefix_of"]
 
 _FILLS: Final = (b"", b"\0" * 64, bytes(range(7, 255, 4)))
 
@@ -25,15 +25,21 @@ class CrashState:
     moment: str
 
 
+class Killed(BaseException):
+    """The writer is no more; the system still has what it wrote."""
+
+
 @dataclass
 class SimulatedDisk:
     """A disk in memory on which every write, sync and acknowledgement is a moment at which power can fail.
 
-    `sync_fails` says of the n-th sync, from 0, whether it raises EIO; `room` bytes fit at most.
+    `sync_fails` says of the n-th sync, from 0, whether it raises EIO; `room` bytes fit at most; the writer is
+    killed in the sync `killed_at_sync`, which raises `Killed`.
     """
 
     sync_fails: Callable[[int], bool] = lambda number: False
     room: int = 1 << 40
+    killed_at_sync: int = -1
     _now: dict[int, bytearray] = field(default_factory=dict)
     _synced: dict[int, int] = field(default_factory=dict)
     _named: set[int] = field(default_factory=set)
@@ -52,6 +58,7 @@ class SimulatedDisk:
         for moment, files, acknowledged in self._moments:
             known = tuple(self._acknowledged[:acknowledged])
             last = max(files, default=0)
+            # Of what was never synced in an older one nothing may be left: the worst is tried.
             whole = {epoch: data[:synced] for epoch, (data, synced) in files.items() if epoch != last}
             if not last:
                 continue
@@ -96,10 +103,17 @@ class SimulatedDisk:
     def sync(self, descriptor: int) -> None:
         """Return when what was written is on the disk."""
         number, self._syncs = self._syncs, self._syncs + 1
+        if number == self.killed_at_sync:
+            raise Killed
         if self.sync_fails(number):
             raise OSError(errno.EIO, "Input/output error")
         self._synced[descriptor] = len(self._now[descriptor])
         self._moment("synced")
+
+    def sync_epoch(self, epoch: int) -> None:
+        """Return when all of another writer's segment is on the disk."""
+        self._synced[epoch] = len(self._now[epoch])
+        self._moment("older synced")
 
     def cut(self, descriptor: int, size: int) -> None:
         """Take away what lies beyond a size."""
@@ -131,13 +145,14 @@ class SimulatedDisk:
 def lost_in(state: CrashState) -> str | None:
     """What a replay of the state does not keep of the law, if anything: each acknowledged record, in order.
 
-    A record that was not acknowledged may be there, as the last one.
+    Records that were not acknowledged may be among them, as when a writer was killed before it could answer.
     """
     try:
         found = prefix_of(state.images)
     except LogDamaged as damage:
         return f"{state.moment}: the replay refuses it: {damage}"
-    if found[: len(state.acknowledged)] == list(state.acknowledged):
+    left = iter(found)
+    if all(body in left for body in state.acknowledged):
         return None
     return f"{state.moment}: {len(state.acknowledged)} acknowledged, {len(found)} replayed"
 

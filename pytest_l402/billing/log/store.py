@@ -42,6 +42,9 @@ class Disk(Segments, Protocol):
     def sync(self, descriptor: int) -> None:
         """Return when what was written is on the disk."""
 
+    def sync_epoch(self, epoch: int) -> None:
+        """Return when all of another writer's segment is on the disk."""
+
     def cut(self, descriptor: int, size: int) -> None:
         """Take away what lies beyond a size."""
 
@@ -81,6 +84,11 @@ class Folder:
     def sync(self, descriptor: int) -> None:
         """Return when what was written is on the disk."""
         os.fdatasync(descriptor)
+
+    def sync_epoch(self, epoch: int) -> None:
+        """Return when all of another writer's segment is on the disk."""
+        with self.open(epoch) as file:
+            os.fdatasync(file.fileno())
 
     def cut(self, descriptor: int, size: int) -> None:
         """Take away what lies beyond a size."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection
 from typing import Self
@@ -49,6 +50,9 @@ class LogWriter:
         else:
             self.epoch = self._created()
         prev = chain[-1] if chain else 0
+        if prev:
+            # Its writer may have died before it could: what this header vouches for must outlive a crash.
+            disk.sync_epoch(prev)
         header = {"writer": writer, "prev": prev, "prev_end": end}
         self._size = 0
         self.sequence = 0 if BillingFault.SEQUENCE_STARTS_OVER in self._faults else sequence
@@ -69,13 +73,18 @@ class LogWriter:
         self._put(frame(self.sequence, self.epoch, body))
         sequence, self.sequence = self.sequence, self.sequence + 1
         # After the write and before the answer: whoever comes later has to find the record.
-        if BillingFault.DOES_NOT_LOOK not in self._faults and self._disk.has(self.epoch + 1):
+        if self.is_overtaken:
             self._stopped = (
                 f"log: expected epoch {self.epoch} to be the newest [runbook 5 section 6, SW5], saw a newer "
                 f"one; {self._writer} is no writer any more, stop it"
             )
             raise Fenced(self._stopped)
         return sequence
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether a newer epoch was begun."""
+        return BillingFault.DOES_NOT_LOOK not in self._faults and self._disk.has(self.epoch + 1)
 
     def close(self) -> None:
         """Let go of the segment."""
@@ -124,6 +133,9 @@ class LogWriter:
         except OSError as error:
             # What the system holds of it is unknown from now on, and another sync would succeed falsely.
             if BillingFault.FSYNC_RESULT_IGNORED not in self._faults:
+                # Nor may the next writer take it for kept: it was not, and a crash would show it.
+                with contextlib.suppress(OSError):
+                    self._disk.cut(self._descriptor, self._size)
                 self._stopped = (
                     f"log: expected fdatasync to succeed [runbook 5 section 5, RF8], saw {error.strerror} in "
                     f"epoch {self.epoch}; start the service anew on a disk that works"

@@ -182,6 +182,11 @@ class Core:
         """Rebuild the cache from the log where it is not what the ledger says, or may not be."""
         if self.writer is None or self.refusal not in (None, "REBUILDING"):
             return
+        if self.writer.is_overtaken:
+            # Or an instance that thaws would rebuild what is another's by now.
+            self.refusal = "NOT_WRITER"
+            self.tell("CRITICAL: fenced", why="a newer epoch was begun")
+            return
         try:
             if self.ask_cache(("GET", _CURSOR))[0] != self._cursor or self.refusal is not None:
                 self.refusal = "REBUILDING"
