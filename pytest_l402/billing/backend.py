@@ -71,7 +71,9 @@ class BackendStub:
         with self._changed:
             while len(self._done) < count:
                 if deadline.over:
-                    raise TimeoutError(f"backend: expected {count} effects within {wait_s:g} s, saw {len(self._done)}")
+                    raise TimeoutError(
+                        f"backend: expected {count} effects within {wait_s:g} s, saw {len(self._done)}"
+                    )
                 self._changed.wait(deadline.remaining_s)
 
     def do_unheard(self, name: str) -> None:
@@ -97,7 +99,9 @@ class BackendStub:
         name, mood = call.fields.text(key), self._mood
         row: Row = {"id": name, "kind": key, "atMs": now_s() * 1000, "wallMs": time.time_ns() // 1_000_000}
         with self._changed:
-            status = {"works": 200, "fails": 500, "rejects": 422, "times out": 0, "loses the answer": 500}[mood]
+            status = {"works": 200, "fails": 500, "rejects": 422, "times out": 0, "loses the answer": 500}[
+                mood
+            ]
             done = mood in ("works", "loses the answer") and name not in self._done
             if mood == "works" and name in self._done:
                 status = 409

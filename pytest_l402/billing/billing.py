@@ -68,7 +68,9 @@ class Billing:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as unless_ready:
-            self.folder = Path(unless_ready.enter_context(tempfile.TemporaryDirectory(prefix="l402-billing-")))
+            self.folder = Path(
+                unless_ready.enter_context(tempfile.TemporaryDirectory(prefix="l402-billing-"))
+            )
             (self.folder / "log").mkdir()
             self.constrain(CONSTRAINTS)
             unless_ready.enter_context(self.backend)
@@ -141,7 +143,12 @@ class Billing:
 
     def purchase(self, transfer: str, msats: object = 1000, recipient: str | None = None) -> Answer:
         """Buy credit for `ann`."""
-        told = {"account": "ann", "transfer": transfer, "amountMsats": msats, "recipient": recipient or self.treasury}
+        told = {
+            "account": "ann",
+            "transfer": transfer,
+            "amountMsats": msats,
+            "recipient": recipient or self.treasury,
+        }
         return self.service.post(f"{API}/credits/purchase", told)
 
     def reserve(self, entry: str, msats: object = 100) -> Answer:
@@ -165,7 +172,9 @@ class Billing:
     def pay(self, nonce: str, to: str | None = None, msats: int = 10) -> Answer:
         """Pay for the resource `r`; the same nonce is the same payment."""
         told = {"resource": "r", "account": "ann", "from": "0xB", "to": to or self.treasury, "nonce": nonce}
-        return self.service.post(f"{API}/x402/pay", {**told, "amountMsats": msats, "validBeforeMs": 4_000_000_000_000})
+        return self.service.post(
+            f"{API}/x402/pay", {**told, "amountMsats": msats, "validBeforeMs": 4_000_000_000_000}
+        )
 
     def resolve(self, entry: str) -> Answer:
         """Decide about a poisoned entry."""
@@ -191,14 +200,18 @@ class Billing:
     def metrics(self, process: ServiceProcess | None = None) -> dict[str, int]:
         """The metrics of an instance now."""
         lines = (process or self.service).get("/metrics").text.splitlines()
-        return {name: int(value) for name, _, value in (line.partition(" ") for line in lines) if value.isdigit()}
+        return {
+            name: int(value) for name, _, value in (line.partition(" ") for line in lines) if value.isdigit()
+        }
 
     def until(self, what: str, reached: Callable[[], T], wait_s: float = 10.0) -> T:
         """Ask again and again until something holds, and return it. Raises `NotSoInTime`, which names it."""
         deadline = Deadline(wait_s)
         while not (found := reached()):
             if deadline.over:
-                raise NotSoInTime(f"billing drill: expected {what} within {wait_s:g} s, saw it not so; see service_events")
+                raise NotSoInTime(
+                    f"billing drill: expected {what} within {wait_s:g} s, saw it not so; see service_events"
+                )
             time.sleep(_POLL_S)
         return found
 
@@ -207,10 +220,17 @@ class Billing:
         """Measure how long the block takes, against what is declared."""
         begun = now_s()
         yield
-        row = {"procedure": procedure, "what": what, "elapsedMs": (now_s() - begun) * 1000, "declaredMs": declared_ms}
+        row = {
+            "procedure": procedure,
+            "what": what,
+            "elapsedMs": (now_s() - begun) * 1000,
+            "declaredMs": declared_ms,
+        }
         self._rows["times"].append(row)
 
-    def timed_until(self, procedure: str, what: str, declared_ms: float, reached: Callable[[], object]) -> None:
+    def timed_until(
+        self, procedure: str, what: str, declared_ms: float, reached: Callable[[], object]
+    ) -> None:
         """Measure how long it takes until something holds; after three times what is declared it is given up."""
         with self.timed(procedure, what, declared_ms), contextlib.suppress(NotSoInTime):
             self.until(what, reached, declared_ms * 3 / 1000)
@@ -244,7 +264,9 @@ class Billing:
     def poisoned(self, count: int) -> None:
         """Wait until so many entries are poisoned, or until that takes far too long."""
         with contextlib.suppress(NotSoInTime):
-            self.until(f"{count} poisoned", lambda: self.metrics().get("billing_dead_letter_poison") == count, 5.0)
+            self.until(
+                f"{count} poisoned", lambda: self.metrics().get("billing_dead_letter_poison") == count, 5.0
+            )
 
     @contextlib.contextmanager
     def using(self, process: ServiceProcess) -> Iterator[None]:
@@ -315,5 +337,10 @@ class Billing:
         row = {"step": self._step, "instance": instance, "method": method, "path": path.partition("?")[0]}
         with self._told:
             self._rows["calls"].append(
-                {**row, "status": answer.status, "code": answer.code, "elapsedMs": round(answer.elapsed_ms, 3)}
+                {
+                    **row,
+                    "status": answer.status,
+                    "code": answer.code,
+                    "elapsedMs": round(answer.elapsed_ms, 3),
+                }
             )

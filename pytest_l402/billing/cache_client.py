@@ -45,7 +45,9 @@ class CacheClient:
             answers = [self._answer() for _ in commands]
         except (OSError, ValueError) as error:
             self.close()
-            raise CacheUnavailable(f"cache: expected an answer within {self._timeout_s:g} s, saw {error!r}") from None
+            raise CacheUnavailable(
+                f"cache: expected an answer within {self._timeout_s:g} s, saw {error!r}"
+            ) from None
         for answer in answers:
             if isinstance(answer, CacheRefused):
                 raise answer

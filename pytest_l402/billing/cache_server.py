@@ -105,11 +105,31 @@ class CacheServer:
 
     def start(self) -> None:
         """Start it, with what its file holds; returns when it answers. Raises `ChildProcessFailed`."""
-        places = ("--port", str(self._port), "--bind", "127.0.0.1", "--unixsocket", self.socket, "--dir", self._folder)
-        keeps = ("--save", "", "--appendonly", "yes", "--appendfsync", "always", "--logfile", self._folder / "log")
+        places = (
+            "--port",
+            str(self._port),
+            "--bind",
+            "127.0.0.1",
+            "--unixsocket",
+            self.socket,
+            "--dir",
+            self._folder,
+        )
+        keeps = (
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--logfile",
+            self._folder / "log",
+        )
         quick = ("--repl-diskless-sync-delay", "0", "--repl-timeout", "5")
         command = (self._binary, *places, *keeps, *quick)
-        self._process = ChildProcess(command, env={"PATH": os.defpath}, cwd=self._folder, name="cache").start()
+        self._process = ChildProcess(
+            command, env={"PATH": os.defpath}, cwd=self._folder, name="cache"
+        ).start()
         self._until("PONG", "PING")
 
     def kill(self) -> Row:
@@ -130,9 +150,10 @@ class CacheServer:
         """Take all that it holds away."""
         self("FLUSHALL")
 
-    def restart_empty(self) -> None:
-        """Kill it and start it without what it held."""
-        self.kill()
+    def restart_empty(self, *, is_down: bool = False) -> None:
+        """Kill it, unless it is down already, and start it without what it held."""
+        if not is_down:
+            self.kill()
         for path in self._folder.iterdir():
             if path.name.startswith("appendonly"):
                 shutil.rmtree(path)
@@ -144,7 +165,9 @@ class CacheServer:
         deadline = Deadline(wait_s)
         while self("ROLE")[3] != "connected":
             if deadline.over:
-                raise TimeoutError(f"cache: expected a replica in sync within {wait_s:g} s, saw {self('ROLE')}")
+                raise TimeoutError(
+                    f"cache: expected a replica in sync within {wait_s:g} s, saw {self('ROLE')}"
+                )
             # It tells nobody when it is in sync; it can only be asked.
             time.sleep(0.02)
 
@@ -161,7 +184,9 @@ class CacheServer:
             if deadline.over or self._process.ended is not None:
                 log = self._folder / "log"
                 told = log.read_text()[-300:] if log.exists() else ""
-                raise RuntimeError(f"cache: expected {answer} within {_WAIT_S:g} s, saw {self._process.ended}: {told}")
+                raise RuntimeError(
+                    f"cache: expected {answer} within {_WAIT_S:g} s, saw {self._process.ended}: {told}"
+                )
             time.sleep(0.005)
 
     def _end(self) -> None:

@@ -29,7 +29,9 @@ _READ: Final = "read the calls of this step in order, and what the instance told
 
 
 @described
-def answered(step: str, status: int, code: str | None = None, times: int | None = None, path: str = "") -> Check:
+def answered(
+    step: str, status: int, code: str | None = None, times: int | None = None, path: str = ""
+) -> Check:
     """Each call of a step, or of a step and path, has this status and code; there are so many of them, or some."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
@@ -66,12 +68,14 @@ def counted(table: str, times: int, **fields: Any) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         found = rows(evidence, table, **fields)
         if len(found) != times:
-            yield Finding(f"{times} rows with {wanted}", f"{len(found)}", found.where, f"read {table} around them")
+            yield Finding(
+                f"{times} rows with {wanted}", f"{len(found)}", found.where, f"read {table} around them"
+            )
 
     more = insert_row(table, lambda evidence: a_row(evidence, table, **fields), "one more of them")
     mutants: tuple[Mutant, ...] = (more, remove_rows(table, fields)) if times else (more,)
     name = f"counted({table}: {times} {', '.join(map(shown, fields.values()))})"
-    return Check(name, judge, mutants, (table,) if times else ("calls", table))
+    return Check(name, judge, mutants, (table if times else "calls",))
 
 
 def logged(times: int, type: str, **fields: Any) -> Check:
@@ -90,7 +94,10 @@ def agrees(table: str, expected: str, seen: str, times: int) -> Check:
         for index, row in found:
             if row.get(seen) != row.get(expected) or expected not in row:
                 yield Finding(
-                    f"{seen} {shown(row.get(expected))}", shown(row.get(seen)), at(table, index), "run the case alone"
+                    f"{seen} {shown(row.get(expected))}",
+                    shown(row.get(seen)),
+                    at(table, index),
+                    "run the case alone",
                 )
 
     mutants = (set_value(table, seen, "other"), set_value(table, expected, "other"), remove_rows(table))
@@ -113,7 +120,9 @@ def only_refusals(*codes: str) -> Check:
 
     mutants = (
         set_value("calls", "status", 500),
-        insert_row("calls", lambda evidence: a_row(evidence, "calls", status=503, code="OTHER"), "another refusal"),
+        insert_row(
+            "calls", lambda evidence: a_row(evidence, "calls", status=503, code="OTHER"), "another refusal"
+        ),
     )
     return Check(f"only_refusals({', '.join(codes)})", judge, mutants, ("calls",))
 
@@ -152,7 +161,10 @@ def tokens_once() -> Check:
             if len(found) > 1:
                 told = ", ".join(name for name, _ in sorted(found))
                 yield Finding(
-                    f"token {token} given once", f"given to {told}", at("readiness"), "take the token from the log"
+                    f"token {token} given once",
+                    f"given to {told}",
+                    at("readiness"),
+                    "take the token from the log",
                 )
 
     def the_same(evidence: Evidence) -> Evidence:
@@ -199,7 +211,9 @@ def cache_is_log() -> Check:
     mutants = (
         set_value("balances", "cacheMsats", -5),
         set_value("balances", "logMsats", -5),
-        insert_row("balances", {"account": "x", "logMsats": None, "cacheMsats": 7}, "an account of the cache alone"),
+        insert_row(
+            "balances", {"account": "x", "logMsats": None, "cacheMsats": 7}, "an account of the cache alone"
+        ),
     )
     return Check("cache_is_log()", judge, mutants, ("balances",))
 
@@ -263,7 +277,9 @@ def finalized_in_time(entry: str, calls: int, gaps_ms: list[float], late_ms: flo
     def judge(evidence: Evidence) -> Iterator[Finding]:
         found = rows(evidence, "backend_calls", id=entry)
         if len(found) != calls:
-            yield Finding(f"{calls} calls for id {entry}", f"{len(found)}", found.where, "see the dead-letter queue")
+            yield Finding(
+                f"{calls} calls for id {entry}", f"{len(found)}", found.where, "see the dead-letter queue"
+            )
         times = [row["atMs"] for _, row in found]
         for number, (wait, before, after) in enumerate(zip(gaps_ms, times, times[1:], strict=False), start=1):
             if not 0.8 * wait <= after - before <= 1.2 * wait + late_ms:
@@ -276,7 +292,9 @@ def finalized_in_time(entry: str, calls: int, gaps_ms: list[float], late_ms: flo
 
     mine = {"id": entry}
     mutants = (
-        insert_row("backend_calls", lambda evidence: a_row(evidence, "backend_calls", **mine), "one call more"),
+        insert_row(
+            "backend_calls", lambda evidence: a_row(evidence, "backend_calls", **mine), "one call more"
+        ),
         set_value("backend_calls", "atMs", 0.0, mine),
         remove_rows("backend_calls", mine),
     )

@@ -51,7 +51,8 @@ def log_tables(folder: Path, cached: dict[str, int]) -> dict[str, list[Row]]:
         "log_segments": segments,
         "log": [{"records": len(records), "problem": problem}],
         "balances": [
-            {"account": name, "logMsats": ledger.balances.get(name), "cacheMsats": cached.get(name)} for name in accounts
+            {"account": name, "logMsats": ledger.balances.get(name), "cacheMsats": cached.get(name)}
+            for name in accounts
         ],
         "entries": [
             {

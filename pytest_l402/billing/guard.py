@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pytest_l402.billing.expressions import NoExpression, compiled
 
-__all__ = ["CONSTRAINTS", "GuardState", "Guard", "Outcome", "Verdict", "effective"]
+__all__ = ["CONSTRAINTS", "Guard", "GuardState", "Outcome", "Verdict", "effective"]
 
 Values = Mapping[str, Any]
 
@@ -113,7 +113,9 @@ class Guard:
             texts = json.loads(self._file.read_text(encoding="utf-8"))
             found = {name: compiled(texts[name]) for name in CONSTRAINTS}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            self.problem = str(error) if isinstance(error, NoExpression) else f"{type(error).__name__}: {error}"
+            self.problem = (
+                str(error) if isinstance(error, NoExpression) else f"{type(error).__name__}: {error}"
+            )
             self.state = GuardState.DEGRADED
         else:
             self._compiled, self.state, self.problem = found, GuardState.READY, ""

@@ -106,7 +106,12 @@ class Ledger:
         elif kind in _STEPS and record["entry"] in self.entries:
             entry = self.entries[record["entry"]]
             entry.state = _STEPS[kind][1]
-            for key, name in (("costMsats", "cost"), ("attempt", "attempt"), ("dueMs", "due_ms"), ("reason", "reason")):
+            for key, name in (
+                ("costMsats", "cost"),
+                ("attempt", "attempt"),
+                ("dueMs", "due_ms"),
+                ("reason", "reason"),
+            ):
                 if key in record:
                     setattr(entry, name, record[key])
         elif kind == "feature_flag_toggle":
@@ -142,7 +147,9 @@ class Ledger:
         return "sha256:" + hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
-def replayed(records: Iterable[tuple[int, int, bytes, int]], counts: Callable[[Record], bool] = lambda _: True) -> Ledger:
+def replayed(
+    records: Iterable[tuple[int, int, bytes, int]], counts: Callable[[Record], bool] = lambda _: True
+) -> Ledger:
     """The ledger after the records of a log; `counts` says of each whether it is taken in."""
     ledger = Ledger()
     for sequence, _, body, _ in records:

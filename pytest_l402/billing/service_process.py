@@ -18,6 +18,7 @@ __all__ = ["Answer", "ServiceProcess"]
 
 Row = dict[str, Any]
 
+
 class Answer:
     """What a request was answered: the status, 0 if there was none, and the document."""
 
@@ -69,7 +70,9 @@ class ServiceProcess:
         """Ask by GET."""
         return self._ask("GET", path, None, token)
 
-    def post(self, path: str, document: Mapping[str, Any] | None = None, *, token: str | None = "ADMIN_TOKEN") -> Answer:
+    def post(
+        self, path: str, document: Mapping[str, Any] | None = None, *, token: str | None = "ADMIN_TOKEN"
+    ) -> Answer:
         """Ask by POST."""
         return self._ask("POST", path, document or {}, token)
 

@@ -88,7 +88,9 @@ class ServiceSettings:
 
     def written(self) -> str:
         """The settings as one JSON object."""
-        return json.dumps({key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()})
+        return json.dumps(
+            {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+        )
 
     @classmethod
     def read(cls, text: str) -> Self:

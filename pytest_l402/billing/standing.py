@@ -40,7 +40,10 @@ def zero_sum() -> Check:
         for index, row in enumerate(evidence.table("log_records")):
             if row["sumMsats"] != 0:
                 yield Finding(
-                    "sumMsats 0", shown(row["sumMsats"]), at("log_records", index), f"{_FREEZE}: {row['type']}"
+                    "sumMsats 0",
+                    shown(row["sumMsats"]),
+                    at("log_records", index),
+                    f"{_FREEZE}: {row['type']}",
                 )
 
     mutants = (_more("log_records", "a record that mints", type="credit_mint", sumMsats=-4_999_500),)
@@ -57,7 +60,9 @@ def nobody_in_the_red() -> Check:
             if kind in ("available", "held") and isinstance(amount, int) and amount < 0:
                 yield Finding("logMsats from 0", shown(amount), at("balances", index), _FREEZE)
 
-    mutants = (_more("balances", "an account in the red", account="available:bob", logMsats=-1, cacheMsats=-1),)
+    mutants = (
+        _more("balances", "an account in the red", account="available:bob", logMsats=-1, cacheMsats=-1),
+    )
     return Check("nobody_in_the_red()", judge, mutants, (_MAIN,))
 
 
@@ -66,7 +71,11 @@ def nothing_twice() -> Check:
     """Each transfer is minted, each payment settled, each entry reserved and each effect had at most once."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        for kind, key in (("credit_mint", "transfer"), ("x402_settled", "payment"), ("billing_reserve", "entry")):
+        for kind, key in (
+            ("credit_mint", "transfer"),
+            ("x402_settled", "payment"),
+            ("billing_reserve", "entry"),
+        ):
             found = rows(evidence, "log_records", type=kind)
             for name, count in Counter(row[key] for _, row in found).items():
                 if count > 1:
@@ -95,7 +104,9 @@ def one_writer_an_epoch() -> Check:
         writers = Counter(row["epoch"] for row in evidence.table("log_segments"))
         for epoch, count in writers.items():
             if count > 1:
-                yield Finding(f"one writer of epoch {epoch}", f"{count}", at("log_segments"), "stop all but one")
+                yield Finding(
+                    f"one writer of epoch {epoch}", f"{count}", at("log_segments"), "stop all but one"
+                )
         last = (-1, 0)
         for index, row in enumerate(evidence.table("log_records")):
             if row["sequence"] <= last[0] or row["epoch"] < last[1] or row["epoch"] not in writers:
@@ -122,7 +133,9 @@ def log_is_whole() -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         for index, row in enumerate(evidence.table("log")):
             if row["problem"] is not None:
-                yield Finding("problem null", shown(row["problem"]), at("log", index), "start no writer on it")
+                yield Finding(
+                    "problem null", shown(row["problem"]), at("log", index), "start no writer on it"
+                )
 
     mutants = (_more("log", "a damaged log", records=0, problem="record 3 is damaged"),)
     return Check("log_is_whole()", judge, mutants, (_MAIN,))

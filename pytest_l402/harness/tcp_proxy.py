@@ -316,7 +316,8 @@ class _Connection:
         """Let the closing of each socket send RST."""
         self.end = how
         for way in self._ways:
-            if way.sink.family != socket.AF_UNIX:
+            # One that its own side has closed meanwhile has no family and takes no option: it is gone already.
+            if way.sink.fileno() >= 0 and way.sink.family != socket.AF_UNIX:
                 way.sink.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
 
     def _close(self, _: object) -> None:

@@ -48,7 +48,11 @@ def test_every_epoch_goes_on_where_the_one_before_ended(tmp_path: Path) -> None:
     assert broken_laws(Folder(tmp_path), told) == []
     assert replayed(Folder(tmp_path)) == told
     chain = chain_of(Folder(tmp_path))
-    assert [(segment.epoch, segment.writer) for segment in chain.segments] == [(1, "w0"), (2, "w1"), (3, "w2")]
+    assert [(segment.epoch, segment.writer) for segment in chain.segments] == [
+        (1, "w0"),
+        (2, "w1"),
+        (3, "w2"),
+    ]
     sequences = [record[0] for record in records_of(Folder(tmp_path))]
     assert sequences == [1, 2, 3, 5, 6, 7, 9, 10, 11]
 
@@ -185,7 +189,9 @@ def test_what_is_no_log_is_refused(tmp_path: Path, data: bytes, seen: str) -> No
         LogWriter(Folder(tmp_path), "a")
 
 
-@pytest.mark.parametrize("data", [b"", MAGIC[:3], MAGIC, MAGIC + frame(3, 2, b'{"writ')[:-2], b"\0" * 9999, b"torn" * 20])
+@pytest.mark.parametrize(
+    "data", [b"", MAGIC[:3], MAGIC, MAGIC + frame(3, 2, b'{"writ')[:-2], b"\0" * 9999, b"torn" * 20]
+)
 def test_a_writer_that_died_before_its_header_is_passed_over(tmp_path: Path, data: bytes) -> None:
     with LogWriter(Folder(tmp_path), "a") as writer:
         writer.append(b"one")

@@ -69,7 +69,9 @@ class SimulatedDisk:
                     if key not in seen:
                         seen.add(key)
                         images = {**whole, last: data[:cut] + fill}
-                        yield CrashState(images, known, f"{moment}, cut at {cut} with {len(fill)} bytes after")
+                        yield CrashState(
+                            images, known, f"{moment}, cut at {cut} with {len(fill)} bytes after"
+                        )
 
     def image(self) -> Images:
         """The segments as they are now."""

@@ -125,7 +125,9 @@ def _frames(file: BinaryIO, segment: Segment) -> Iterator[list[Frame]]:
     while held:
         # A tail that a crash tore holds no whole frame; one that does was damaged later.
         if (later := later_frame(held, 0, segment.epoch)) is not None:
-            seen = f"one that its CRC does not bear out, and a whole one {begin + later - offset} bytes after it"
+            seen = (
+                f"one that its CRC does not bear out, and a whole one {begin + later - offset} bytes after it"
+            )
             raise LogDamaged("a whole record", seen, segment.epoch, offset)
         data = file.read(min(_CHUNK, end - begin - len(held)))
         begin += max(len(held) - _MOST_FRAME_BYTES, 0)

@@ -60,10 +60,17 @@ def crashes(faults: Collection[BillingFault] = (), records: int = 20) -> Row:
     """Every state that a crash can leave of a log: also when a sync fails, the disk is full, the writer is killed."""
     states, lost = 0, []
     half = records // 2
-    for sync_fails, room, killed_at in ((None, _ROOM, -1), (half, _ROOM, -1), (None, 900, -1), (None, _ROOM, half)):
+    for sync_fails, room, killed_at in (
+        (None, _ROOM, -1),
+        (half, _ROOM, -1),
+        (None, 900, -1),
+        (None, _ROOM, half),
+    ):
         disk = SimulatedDisk(lambda number, at=sync_fails: number == at, room, killed_at)  # type: ignore[misc]
         with contextlib.suppress(Killed):
-            _append(disk, LogWriter(disk, "first", faults), [f"first-{number}" for number in range(records)], [])
+            _append(
+                disk, LogWriter(disk, "first", faults), [f"first-{number}" for number in range(records)], []
+            )
         disk.room = _ROOM
         with contextlib.suppress(LogDamaged):
             _append(disk, LogWriter(disk, "second", faults), ["second"], [])

@@ -52,7 +52,12 @@ class Core:
 
     def tell(self, event: str, **fields: Any) -> None:
         """Write one line into the events of this instance."""
-        row = {"event": event, "instance": self.settings.instance, "atMs": time.time_ns() // 1_000_000, **fields}
+        row = {
+            "event": event,
+            "instance": self.settings.instance,
+            "atMs": time.time_ns() // 1_000_000,
+            **fields,
+        }
         os.write(self._events, json.dumps(row).encode() + b"\n")
 
     def has(self, fault: BillingFault) -> bool:
@@ -98,7 +103,8 @@ class Core:
         """Make the ledger anew from the log."""
         alone = self.has(BillingFault.REBUILD_FROM_MINTS_ALONE)
         self.ledger = replayed(
-            records_of(self._folder), (lambda record: record["type"] == "credit_mint") if alone else lambda _: True
+            records_of(self._folder),
+            (lambda record: record["type"] == "credit_mint") if alone else lambda _: True,
         )
 
     def expect_open(self, flag: str | None) -> None:
@@ -225,7 +231,9 @@ class Core:
         commands: list[tuple[str | int, ...]] = [("MULTI",), ("SET", _CURSOR, self._cursor)]
         commands += [("HSET", "balance", name, self.ledger.balances[name]) for name in touched]
         if "payment" in record:
-            commands.append(("HSET", "x402:payments", record["payment"], self.ledger.payments[record["payment"]]))
+            commands.append(
+                ("HSET", "x402:payments", record["payment"], self.ledger.payments[record["payment"]])
+            )
         if record["type"] == "feature_flag_toggle":
             commands.append(("SET", f"feature:{record['flag']}:enabled", int(record["new"])))
         self.ask_cache(*commands, ("EXEC",))

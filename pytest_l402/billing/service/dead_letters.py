@@ -105,7 +105,9 @@ class DeadLetters:
         for name in core.ledger.in_state(EntryState.PENDING):
             entry = core.ledger.entries[name]
             # A due time is this process's own: after a restart every entry waits for its turn anew.
-            due = self._due_ms.setdefault(f"{name}/{entry.attempt}", now + core.periods.retry_ms[entry.attempt])
+            due = self._due_ms.setdefault(
+                f"{name}/{entry.attempt}", now + core.periods.retry_ms[entry.attempt]
+            )
             if due <= now and len(found) < 10:
                 found.append((name, entry.attempt + 1, {"entry": name, "amountMsats": entry.cost}))
         return found
@@ -124,7 +126,9 @@ class DeadLetters:
             if self.breaker.failed(core.now_ms()):
                 core.tell("circuit=open", reason=reason)
             if attempt < len(core.periods.retry_ms):
-                core.record({"type": "billing_finalize_fail", "entry": name, "attempt": attempt, "reason": reason})
+                core.record(
+                    {"type": "billing_finalize_fail", "entry": name, "attempt": attempt, "reason": reason}
+                )
             else:
                 core.record({"type": "billing_poison", "entry": name, "attempt": attempt, "reason": reason})
                 core.tell("billing_finalize_poison", entry=name, reason=reason)

@@ -88,7 +88,9 @@ class Health:
         }
         if not core.has(BillingFault.GUARD_GAUGE_GONE):
             gauges["conservation_guard_state"] = int(guard_state(core, letters) == GuardState.READY)
-        lines = [line for name, value in gauges.items() for line in (f"# TYPE {name} gauge", f"{name} {value}")]
+        lines = [
+            line for name, value in gauges.items() for line in (f"# TYPE {name} gauge", f"{name} {value}")
+        ]
         counter = "conservation_guard_hard_fail"
         lines += [f"# TYPE {counter} counter", f"{counter}_total {core.hard_fails}", "# EOF", ""]
         return "\n".join(lines)

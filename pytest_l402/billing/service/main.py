@@ -15,6 +15,7 @@ from pytest_l402.billing.ledger import FLAGS
 from pytest_l402.billing.log.reader import records_of
 from pytest_l402.billing.log.store import Folder
 from pytest_l402.billing.service.backend_client import BackendClient
+from pytest_l402.billing.service.conversations import Conversations
 from pytest_l402.billing.service.core import Core
 from pytest_l402.billing.service.dead_letters import DeadLetters
 from pytest_l402.billing.service.health import Health, Presence, guard_state
@@ -44,6 +45,7 @@ class Service:
         self._money = Money(self.core, self.dead_letters, treasury)
         self._payments = Payments(self.core, backend, treasury)
         self._health = Health(self.core, self.dead_letters, Presence(settings.log, settings.instance))
+        self._conversations = Conversations(self.core, settings.log)
         self._backend = backend
         self._app = JsonApp(self._routes(), guard=self._expect_admin, refused=self._told)
 
@@ -74,9 +76,15 @@ class Service:
             Route("POST", f"{_API}/billing/callbacks", self._callback),
             Route("GET", f"{_API}/billing/entries/{{entry}}", money.shown),
             Route("GET", f"{_API}/balances/{{account}}", money.balance),
+            Route("POST", f"{_API}/conversations/{{name}}", self._conversations.say),
+            Route("GET", f"{_API}/conversations/{{name}}", self._conversations.shown),
             Route("POST", f"{_API}/nft/issue", lambda call: money.feature("nft")),
             Route("POST", f"{_API}/onboarding/start", lambda call: money.feature("onboarding")),
-            Route("POST", f"{_ADMIN}/dead-letters/{{entry}}/resolve", lambda call, name: self.dead_letters.resolve(name)),
+            Route(
+                "POST",
+                f"{_ADMIN}/dead-letters/{{entry}}/resolve",
+                lambda call, name: self.dead_letters.resolve(name),
+            ),
             Route("GET", f"{_ADMIN}/dead-letters", self._cause),
             Route("GET", f"{_ADMIN}/mints", self._mints),
             Route("POST", f"{_ADMIN}/reconcile", self._reconcile),
@@ -131,8 +139,14 @@ class Service:
     def _cause(self, call: Call) -> dict[str, Any]:
         core = self.core
         reasons, healthy = self.dead_letters.reasons(), self._backend.is_healthy()
-        cause = "none" if not reasons else "payload" if set(reasons) <= {"status 422"} and healthy else "backend"
-        return {"cause": "cache" if core.refusal == "REBUILDING" else cause, "reasons": reasons, "backend": healthy}
+        cause = (
+            "none" if not reasons else "payload" if set(reasons) <= {"status 422"} and healthy else "backend"
+        )
+        return {
+            "cause": "cache" if core.refusal == "REBUILDING" else cause,
+            "reasons": reasons,
+            "backend": healthy,
+        }
 
     def _mints(self, call: Call) -> dict[str, Any]:
         span = dict(part.partition("=")[::2] for part in call.request.query.split("&"))

@@ -66,7 +66,11 @@ class Money:
         core.expect_open("billing")
         core.expect_guard()
         self._dead_letters.expect_closed()
-        name, account, amount = text_of(call, "entry"), text_of(call, "account"), amount_of(call, "amountMsats")
+        name, account, amount = (
+            text_of(call, "entry"),
+            text_of(call, "account"),
+            amount_of(call, "amountMsats"),
+        )
         known = core.ledger.entries.get(name)
         if known is None:
             available = core.ledger.available(account)
@@ -91,14 +95,20 @@ class Money:
         if type(cost) is not int or abs(cost) > _MOST_MSATS:
             raise Refused(400, f"{_CALLER}COSTMSATS")
         rate = call.body.get("rate", core.settings.rate)
-        if entry.state is not EntryState.HELD and entry.cost == cost and entry.state is not EntryState.RELEASED:
+        if (
+            entry.state is not EntryState.HELD
+            and entry.cost == cost
+            and entry.state is not EntryState.RELEASED
+        ):
             return self.shown(call, name)
         core.hold("cost_non_negative", cost=cost)
         core.hold("budget_conservation", limit=entry.reserved, spent=cost)
         core.hold("rate_consistency", commit_rate=rate, reserve_rate=entry.rate)
         held, back = f"held:{entry.account}", entry.reserved - cost
         postings = [(held, -entry.reserved), (REVENUE, cost), (f"available:{entry.account}", back)]
-        core.record({"type": "billing_commit", "entry": name, "costMsats": cost, "attempt": 0, "postings": postings})
+        core.record(
+            {"type": "billing_commit", "entry": name, "costMsats": cost, "attempt": 0, "postings": postings}
+        )
         return self.shown(call, name)
 
     def release(self, call: Call) -> dict[str, Any]:

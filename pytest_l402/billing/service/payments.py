@@ -41,15 +41,24 @@ class Payments:
         paid, recipient = amount_of(call, "amountMsats"), text_of(call, "to")
         if recipient != self._treasury:
             raise Refused(402, "INVALID_RECIPIENT")
-        quote = self._cached(resource)
-        if quote is None:
-            raise Refused(402, "QUOTE_EXPIRED")
-        core.hold("x402_payment_conservation", payment=paid, cost=quote["amountMsats"])
         valid_before = amount_of(call, "validBeforeMs")
-        if valid_before <= time.time_ns() // 1_000_000:
-            raise Refused(402, "PAYMENT_EXPIRED")
-        told = (_CHAIN, text_of(call, "from").lower(), recipient.lower(), text_of(call, "nonce"), paid, valid_before)
+        told = (
+            _CHAIN,
+            text_of(call, "from").lower(),
+            recipient.lower(),
+            text_of(call, "nonce"),
+            paid,
+            valid_before,
+        )
         payment = "pid_" + hashlib.sha256(":".join(map(str, told)).encode()).hexdigest()[:32]
+        # What was claimed is a payment that somebody made: a quote that expired meanwhile takes nothing away.
+        if payment not in core.ledger.payments:
+            quote = self._cached(resource)
+            if quote is None:
+                raise Refused(402, "QUOTE_EXPIRED")
+            core.hold("x402_payment_conservation", payment=paid, cost=quote["amountMsats"])
+            if valid_before <= time.time_ns() // 1_000_000:
+                raise Refused(402, "PAYMENT_EXPIRED")
         self._settle(payment, account, paid, recipient)
         return {"payment": payment, "availableMsats": core.ledger.available(account)}
 
@@ -73,7 +82,9 @@ class Payments:
             return
         if self._backend.reason_against("/settle", {"payment": payment, "amountMsats": paid}) is not None:
             raise Refused(503, "SETTLEMENT_UNAVAILABLE")
-        core.record({"type": "x402_settled", **told, "postings": moved(paid, TREASURY, f"available:{account}")})
+        core.record(
+            {"type": "x402_settled", **told, "postings": moved(paid, TREASURY, f"available:{account}")}
+        )
 
     def _cached(self, resource: str) -> dict[str, Any] | None:
         text = self._core.ask_cache(("GET", f"quote:{resource}"))[0]
@@ -86,7 +97,12 @@ class Payments:
     def _new_quote(self, resource: str, amount: int) -> dict[str, Any]:
         life = int(self._core.periods.quote_ms * (5 if self._outlives else 1))
         expires = time.time_ns() // 1_000_000 + life
-        quote = {"resource": resource, "amountMsats": amount, "treasury": self._treasury, "expiresAtMs": expires}
+        quote = {
+            "resource": resource,
+            "amountMsats": amount,
+            "treasury": self._treasury,
+            "expiresAtMs": expires,
+        }
         self._core.ask_cache(("SET", f"quote:{resource}", json.dumps(quote), "PX", life))
         return quote
 

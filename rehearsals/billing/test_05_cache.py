@@ -1,0 +1,235 @@
+"""Runbook section 5: the cache fails, is lost, or is another one; the log is the truth and rebuilds it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from pytest_l402.billing import (
+    Billing,
+    CacheServer,
+    answered,
+    answered_within,
+    balance,
+    cache_is_log,
+    crashes,
+    logged,
+    measured,
+    only_refusals,
+    same_state,
+    served_only_settled,
+)
+from pytest_l402.evidence import result_shows, some_row
+from pytest_l402.harness.tcp_proxy import TcpProxy
+from pytest_l402.plugin.evidence_fixture import EvidenceCollector
+
+pytestmark = pytest.mark.rehearsal("cache-failure", runbook="billing", section="5")
+
+
+def faults(billing: Billing) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
+    """Each way in which a cache fails, and how that ends."""
+    proxy, cache = billing.proxy, billing.cache
+    return {
+        "refused": (proxy.refuse, proxy.pass_through),
+        "reset": (proxy.reset, proxy.pass_through),
+        "black hole": (proxy.black_hole, proxy.pass_through),
+        "latency": (lambda: proxy.latency(0.5), proxy.pass_through),
+        "cut": (lambda: proxy.cut_after(3, "to_client"), proxy.pass_through),
+        "frozen": (cache.freeze, cache.thaw),
+        "emptied": (cache.kill, lambda: cache.restart_empty(is_down=True)),
+        "killed": (cache.kill, cache.start),
+    }
+
+
+def test_each_fault(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
+    service, periods = l402_billing.open(), l402_billing.periods
+    for name, (begin, end) in faults(l402_billing).items():
+        begin()
+        with l402_billing.step(name):
+            l402_billing.purchase(name)
+            l402_billing.pay(name)
+            l402_billing.reserve(name)
+        l402_billing.observe(name)
+        end()
+        declared = periods.open_ms + periods.poll_ms + periods.late_ms
+        l402_billing.timed_until(
+            name, "recover", declared, lambda: service.get("/health/ready").status == 200
+        )
+    with l402_billing.step("alive"):
+        service.get("/health/live")
+    names = list(faults(l402_billing))
+    l402_evidence.verify(
+        *(answered(name, 503, "CACHE_UNAVAILABLE", 3).proves("RF1") for name in names),
+        *(answered_within(name, 750.0 + periods.late_ms).proves("RF2") for name in names),
+        *(some_row("readiness", when=name, status=503, refusal="REBUILDING").proves("RF2") for name in names),
+        only_refusals("CACHE_UNAVAILABLE").proves("RF2"),
+        answered("alive", 200).proves("RF2"),
+        logged(1, "credit_mint").proves("RF2"),
+        logged(0, "billing_reserve").proves("RF2"),
+        *(measured(name, "recover").proves("RF4") for name in names),
+    )
+
+
+def test_unknown_outcome(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
+    service, backend = l402_billing.open(), l402_billing.backend
+    l402_billing.quote()
+    backend.hold()
+    with l402_billing.step("lost"), l402_billing.in_background(lambda: l402_billing.pay("n1")):
+        backend.until_effects(1)
+        l402_billing.proxy.refuse()
+        backend.let_go()
+    l402_billing.proxy.pass_through()
+    l402_billing.until("the cache to be back", lambda: service.get("/health/ready").status == 200)
+    with l402_billing.step("again"):
+        l402_billing.pay("n1")
+    l402_evidence.verify(
+        answered("lost", 503, "CACHE_UNAVAILABLE", 1).proves("RF3"),
+        answered("again", 402, "PAYMENT_REPLAYED", 1).proves("RF3"),
+        logged(1, "x402_settled").proves("RF3"),
+        balance("available:ann", 1_000_010).proves("RF3"),
+    )
+
+
+def test_rebuilt(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
+    service, proxy = l402_billing.open(), l402_billing.proxy
+    l402_billing.quote()
+    l402_billing.pay("n1")
+    for entry in ("e1", "e2", "e3"):
+        l402_billing.reserve(entry)
+    l402_billing.commit("e1", 60)
+    l402_billing.release("e2")
+    shown = "/api/v1/billing/entries/e1"
+    l402_billing.until("e1 acked", lambda: service.get(shown).document.get("state") == "FINALIZE_ACKED")
+    l402_billing.observe("before")
+    l402_billing.kill(service)
+    l402_billing.cache.restart_empty()
+    proxy.refuse()
+    service = l402_billing.start("one", wait_ready=False)
+    l402_billing.observe("not yet")
+    with l402_billing.step("not yet"):
+        l402_billing.pay("n1")
+    proxy.pass_through()
+    declared = l402_billing.periods.open_ms + l402_billing.periods.poll_ms + l402_billing.periods.late_ms
+    l402_billing.timed_until(
+        "rebuild", "recover", declared, lambda: service.get("/health/ready").status == 200
+    )
+    l402_billing.observe("rebuilt")
+    l402_billing.cache("DEL", "billing:cursor")
+    with l402_billing.step("used"):
+        l402_billing.until("rebuilt again", lambda: l402_billing.quote().status == 200)
+    l402_billing.observe("cursor lost")
+    l402_billing.kill(l402_billing.start("two", wait_ready=False))
+    l402_billing.restart(service)
+    l402_billing.observe("replayed again")
+    with l402_billing.step("used id"):
+        l402_billing.pay("n1")
+    l402_billing.quote()
+    with l402_billing.step("new id"):
+        l402_billing.pay("n2")
+    l402_evidence.verify(
+        some_row("readiness", when="not yet", status=503, refusal="REBUILDING").proves("RF5"),
+        measured("rebuild", "recover").proves("RF5"),
+        same_state("before", "rebuilt").proves("RF5"),
+        balance("available:ann", 999_860).proves("RF5"),
+        balance("held:ann", 100).proves("RF5"),
+        same_state("before", "cursor lost", "replayed again").proves("RF6"),
+        answered("not yet", 503, "CACHE_UNAVAILABLE").proves("RF7"),
+        answered("used id", 402, "PAYMENT_REPLAYED").proves("RF7"),
+        answered("new id", 200).proves("RF7"),
+    )
+
+
+def test_claimed_and_not_settled(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
+    l402_billing.open()
+    l402_billing.quote()
+    l402_billing.backend.set_mood("fails")
+    with l402_billing.step("not settled"):
+        l402_billing.pay("n1")
+    with l402_billing.step("still not"):
+        l402_billing.pay("n1")
+    l402_billing.backend.set_mood("works")
+    with l402_billing.step("settled"):
+        l402_billing.pay("n1")
+    l402_evidence.verify(
+        answered("not settled", 503, "SETTLEMENT_UNAVAILABLE").proves("RF7"),
+        answered("still not", 503, "SETTLEMENT_UNAVAILABLE").proves("RF7"),
+        answered("settled", 200).proves("RF7"),
+        served_only_settled().proves("RF7"),
+        logged(1, "x402_claimed").proves("RF7"),
+    )
+
+
+def test_damage_and_crashes(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
+    service = l402_billing.open()
+    l402_evidence.record("crash_states", crashes(l402_billing.faults))
+    l402_billing.kill(service)
+    segment = sorted((l402_billing.folder / "log").glob("*.log"))[0]
+    whole = segment.read_bytes()
+    segment.write_bytes(whole.replace(b'"flag":"credits"', b'"flag":"creditz"', 1))
+    l402_billing.start("two", wait_ready=False)
+    l402_billing.observe("damaged")
+    with l402_billing.step("damaged"):
+        l402_billing.purchase("late")
+    segment.write_bytes(whole)
+    l402_billing.until("the log restored", lambda: l402_billing.service.get("/health/ready").status == 200)
+    l402_evidence.verify(
+        result_shows("crash_states", lost=0).proves("RF8"),
+        some_row("readiness", when="damaged", refusal="LOG_DAMAGED", status=503).proves("RF8"),
+        answered("damaged", 503, "LOG_DAMAGED").proves("RF8"),
+        some_row("service_events", event="log refused", instance="two").proves("RF8"),
+        some_row("log", problem=None).proves("RF8"),
+    )
+
+
+def test_reconciled(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
+    service, cache = l402_billing.open(), l402_billing.cache
+    cache("HSET", "balance", "available:ann", 1)
+    cache("HSET", "balance", "available:ghost", 5)
+    told = service.post("/api/v1/admin/reconcile").document["differences"]
+    l402_evidence.record("reconciled", {"accounts": [each["account"] for each in told]})
+    l402_evidence.verify(
+        result_shows("reconciled", accounts=["available:ann", "available:ghost"]).proves("RF9"),
+        logged(1, "billing_reconciliation").proves("RF9"),
+        cache_is_log().proves("RF9"),
+    )
+
+
+def test_conversations(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
+    service = l402_billing.open()
+    said = [service.post("/api/v1/conversations/c1", {"text": f"m{n}"}).status for n in range(7)]
+    l402_billing.kill(service)
+    l402_billing.cache.restart_empty()
+    kept = l402_billing.start("one").get("/api/v1/conversations/c1").document
+    l402_evidence.record(
+        "conversation", {"said": len(said), "kept": kept["kept"], "lost": len(said) - kept["kept"]}
+    )
+    l402_evidence.verify(result_shows("conversation", said=7, kept=5, lost=2).proves("RF10"))
+
+
+def test_failover_by_link_loss(
+    l402_billing: Billing,
+    l402_cache: CacheServer,
+    l402_proxy: Callable[[tuple[str, int]], TcpProxy],
+    l402_evidence: EvidenceCollector,
+) -> None:
+    service, primary = l402_billing.open(), l402_billing.cache
+    link = l402_proxy(("127.0.0.1", primary.port))
+    l402_cache.replicate(link.port)
+    link.black_hole()
+    l402_billing.purchase("while the link is lost")
+    # It waits for what this connection has written.
+    primary("SET", "l402:written", 1)
+    l402_evidence.record("link", {"acknowledgedBy": primary("WAIT", 1, 100)})
+    l402_billing.kill(service)
+    primary.kill()
+    l402_cache.promote()
+    l402_billing.cache = l402_cache
+    l402_billing.start("two", cache=l402_cache.port)
+    with l402_billing.step("again"):
+        l402_billing.purchase("while the link is lost")
+    l402_evidence.verify(
+        result_shows("link", acknowledgedBy=0).proves("RF11"),
+        answered("again", 200, None, 1).proves("RF11"),
+        logged(2, "credit_mint").proves("RF11"),
+        balance("available:ann", 1_001_000).proves("RF11"),
+        cache_is_log().proves("RF11"),
+    )
