@@ -93,9 +93,10 @@ class Evidence:
         if rows is None:
             self._missed.add(name)
             return ()
-        if isinstance(rows, bytes):
-            rows = self._tables[name] = tuple(marshal.loads(rows))  # noqa: S302 - sealed in this process
-        return rows
+        if not isinstance(rows, bytes):
+            return rows
+        opened = self._tables[name] = tuple(marshal.loads(rows))  # noqa: S302 - sealed in this process
+        return opened
 
     def with_table(self, name: str, rows: Iterable[Row]) -> Evidence:
         """The same evidence with one table replaced."""
@@ -293,6 +294,8 @@ def _same_rows(some: tuple[Row, ...], others: tuple[Row, ...]) -> bool:
 
 
 _PLAIN = frozenset({int, bool, type(None)})
+_FLAT = _PLAIN | {str}
+_TEXT = frozenset({str})
 
 _TO_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -325,8 +328,21 @@ def _plain_rows(
             raise EvidenceError(
                 f"{table}[{index}]: expected a row, saw {type(row).__name__}; record a mapping"
             )
-        plain.append({_text(key, table, index): _plain(value, table, index) for key, value in row.items()})
+        plain.append(_plain_object(row, table, index))
     return tuple(plain)
+
+
+def _plain_object(value: Mapping[Any, Any], table: str, index: int) -> dict[str, Any]:
+    # Nearly every row is plain as it stands; its values one by one would take most of the time of a run.
+    if type(value) is dict and _is_flat(value):
+        return value.copy()
+    return {_text(key, table, index): _plain(item, table, index) for key, item in value.items()}
+
+
+def _is_flat(value: dict[Any, Any]) -> bool:
+    if not (_TEXT.issuperset(map(type, value)) and _FLAT.issuperset(map(type, value.values()))):
+        return False
+    return "".join([*value, *[item for item in value.values() if type(item) is str]]).isascii()
 
 
 def _plain(value: Any, table: str, index: int) -> Any:
@@ -343,7 +359,7 @@ def _plain(value: Any, table: str, index: int) -> Any:
     if isinstance(value, float) and math.isfinite(value):
         return float(value)
     if kind is dict or isinstance(value, Mapping):
-        return {_text(key, table, index): _plain(item, table, index) for key, item in value.items()}
+        return _plain_object(value, table, index)
     if isinstance(value, list | tuple):
         return [_plain(item, table, index) for item in value]
     # The value itself stays out of the message: it was never checked for secrets.
