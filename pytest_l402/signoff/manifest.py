@@ -35,7 +35,7 @@ class Contents(NamedTuple):
     strangers: tuple[str, ...]
 
 
-def file_digest(path: Path) -> tuple[str, int]:
+def file_digest(path: str | Path) -> tuple[str, int]:
     """Return the SHA-256 (lower hex) and the size in bytes of a file; raises `OSError`."""
     digest, size = hashlib.sha256(), 0
     with _opened(path) as stream:
@@ -51,14 +51,14 @@ def read_file(path: Path) -> bytes:
         return stream.read()
 
 
-def _opened(path: Path) -> FileIO:
+def _opened(path: str | Path) -> FileIO:
     # Not blocking: a pipe that was put in a file's place has nobody at its other end. Unbuffered: the files
     # of a run are many and small, and each is read in one piece.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     stream = open(descriptor, "rb", buffering=0)  # noqa: PTH123, SIM115
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         stream.close()
-        raise OSError(f"what lies there is no file: {printable(path.name)}")
+        raise OSError(f"what lies there is no file: {printable(Path(path).name)}")
     return stream
 
 
@@ -177,7 +177,7 @@ def _listable(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _digest(run_folder: Path, name: str) -> str:
     try:
-        return file_digest(run_folder / name)[0]
+        return file_digest(f"{os.fspath(run_folder)}/{name}")[0]
     except OSError as error:
         raise ManifestError(
             f"{shown_path(name)}: expected a readable file, saw: {error.strerror or error}"
