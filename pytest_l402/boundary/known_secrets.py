@@ -7,6 +7,7 @@ by its own, whatever form it is written in.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ from typing import Final
 _CANDIDATE: Final = re.compile(r"[\w+/=-]{22,}")
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _SIGN: Final = re.compile(r"[=+/_-]")
+_URL_SAFE: Final = str.maketrans("-_", "+/")
 _PATH_LIMIT: Final = 1000
 _HEX_OF_32: Final = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])")
 
@@ -70,13 +72,15 @@ def places(text: str) -> tuple[tuple[int, int, bytes], ...]:
 
 
 def _searched(text: str) -> Iterator[tuple[int, int, bytes]]:
-    for token in _CANDIDATE.finditer(text):
-        start = token.start()
-        yield from _digests(token[0], start)
-        for part in _HEX_OF_32.finditer(token[0]):
-            yield from _digests(part[0], start + part.start())
-        if 43 < len(token[0]) <= _PATH_LIMIT:
-            yield from _parts(token[0], start)
+    for found in _CANDIDATE.finditer(text):
+        token, start = found[0], found.start()
+        yield from _read(token, start)
+        if _HEX.fullmatch(token) is not None:
+            continue
+        for part in _HEX_OF_32.finditer(token):
+            yield from _read(part[0], start + part.start())
+        if 43 < len(token) <= _PATH_LIMIT:
+            yield from _parts(token, start)
 
 
 def _parts(token: str, offset: int) -> Iterator[tuple[int, int, bytes]]:
@@ -84,30 +88,24 @@ def _parts(token: str, offset: int) -> Iterator[tuple[int, int, bytes]]:
     for start in (0, *(sign.end() for sign in _SIGN.finditer(token))):
         if len(token) - start >= 43:
             padded = token[start + 43 : start + 44] == "="
-            for _, end, digest in _digests(token[start : start + 43], offset + start):
+            for _, end, digest in _read(token[start : start + 43], offset + start):
                 yield offset + start, end + padded, digest
             if start:
-                yield from _digests(token[start:], offset + start)
+                yield from _read(token[start:], offset + start)
 
 
-def _digests(token: str, start: int) -> Iterator[tuple[int, int, bytes]]:
-    for value in forms_of(token):
-        yield start, start + len(token), hashlib.sha256(value).digest()
-
-
-def forms_of(token: str) -> Iterator[bytes]:
-    """Yield the bytes that a token may stand for: itself, and what it is in hex and in base64."""
-    yield token.encode("utf-8", "surrogatepass")
+def _read(token: str, start: int) -> Iterator[tuple[int, int, bytes]]:
+    """Yield the digest of each value that a token may stand for: itself, what it is in hex or in base64."""
+    end = start + len(token)
+    yield start, end, hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
     if _HEX.fullmatch(token) is not None:
-        yield bytes.fromhex(token)
-    if not token.isascii():
-        return
-    bare = token.rstrip("=").replace("-", "+").replace("_", "/")
-    if len(bare) % 4 != 1:
-        try:
-            yield base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
-        except ValueError:
-            return
+        yield start, end, hashlib.sha256(bytes.fromhex(token)).digest()
+    else:
+        bare = token.rstrip("=").translate(_URL_SAFE)
+        if token.isascii() and len(bare) % 4 != 1:
+            with contextlib.suppress(ValueError):
+                value = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+                yield start, end, hashlib.sha256(value).digest()
 
 
 ISSUED: Final = KnownSecrets()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from operator import is_
 from pathlib import Path
 from typing import Any, Final
 
@@ -90,7 +91,7 @@ class SecretScan:
 
     def _row(self, table: str, number: int, row: Any) -> Any:
         self._searched[table] = max(self._searched.get(table, 0), number)
-        if not isinstance(row, Mapping):
+        if not isinstance(row, dict) and not isinstance(row, Mapping):
             return row
         changes = self._changes(row)
         for name, _ in changes.values():
@@ -102,15 +103,12 @@ class SecretScan:
         changes = {}
         for key, value in row.items():
             kind = type(value)
-            if (
-                key in self._names
-                and not named
-                and (
-                    kind in _WITHOUT_TEXT
-                    or (kind is str and (value in self._harmless or value in self._texts))
-                )
-            ):
-                continue
+            if key in self._names and not named:
+                # So it is with nearly all that rows hold.
+                if kind in _WITHOUT_TEXT:
+                    continue
+                if kind is str and (value in self._harmless or value in self._texts):
+                    continue
             secret = named or (isinstance(key, str) and names_secret(key))
             name = self._text(key) if isinstance(key, str) else key
             cleaned = self._value(value, secret)
@@ -123,11 +121,11 @@ class SecretScan:
     def _value(self, value: Any, secret: bool) -> Any:
         if isinstance(value, str):
             return REDACTED if secret and not is_reference(value) else self._text(value)
-        if isinstance(value, Mapping):
-            return _changed(value, self._changes(value, named=secret))
         if isinstance(value, list | tuple):
             items = [self._value(item, secret) for item in value]
-            return value if all(new is old for new, old in zip(items, value, strict=True)) else items
+            return value if all(map(is_, items, value)) else items
+        if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101 - the second is slow
+            return _changed(value, self._changes(value, named=secret))
         return value
 
     def _text(self, text: str) -> str:
