@@ -70,9 +70,11 @@ class TableFields:
             self._paths = {path for row in self._rows for path in _paths(row)}
         return path in self._paths
 
-    def unknown_in(self, row: Row) -> str | None:
-        """The first path of a row that no other row and no form has."""
-        return next((path for path in _paths(row) if not self.has(path)), None)
+    def unknown_in(self, key: str, value: Any) -> str | None:
+        """The first path of an item of a row that no other row and no form has."""
+        if self.has(key) and not isinstance(value, dict | list):
+            return None
+        return next((path for path in _paths({key: value}) if not self.has(path)), None)
 
     def misfit(self, path: str, value: Any) -> str | None:
         """What the field can hold, if that is not the value."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
@@ -36,17 +36,31 @@ class Mutant:
         return replace(self, follows=(*self.follows, *((table, key or None) for table, _, key in pairs)))
 
 
-def alterations(before: Evidence, after: Evidence) -> tuple[Altered, ...]:
-    """What is not the same in two evidences: each table with its fields, or the table alone."""
-    found: dict[Altered, None] = {}
+def changed_rows(before: Evidence, after: Evidence) -> Iterator[tuple[str, Row | None, Row | None]]:
+    """Each row that is not the same in two evidences: its table, as it was and as it is.
+
+    Where rows came or went, each that came as it is alone, and once neither.
+    """
     for table in before.replaced_in(after):
         old, new = before.table(table), after.table(table)
-        if len(old) != len(new):
+        if len(old) == len(new):
+            yield from [(table, was, row) for was, row in zip(old, new, strict=True) if was is not row]
+        else:
+            known = set(map(id, old))
+            yield table, None, None
+            yield from [
+                (table, None, row) for row, key in zip(new, map(id, new), strict=True) if key not in known
+            ]
+
+
+def alterations(changed: Iterable[tuple[str, Row | None, Row | None]]) -> tuple[Altered, ...]:
+    """What is not the same in two evidences: each table with its fields, or the table alone."""
+    found: dict[Altered, None] = {}
+    for table, was, row in changed:
+        if was is None or row is None:
             found[table, None] = None
-            continue
-        for was, row in zip(old, new, strict=True):
-            if was is not row:
-                found.update(((table, path), None) for path in _apart(was, row))
+        else:
+            found |= dict.fromkeys([(table, path) for path in _apart(was, row)])
     return tuple(found)
 
 
