@@ -86,12 +86,15 @@ def _searched(text: str) -> Iterator[tuple[int, int, bytes]]:
 def _parts(token: str, offset: int) -> Iterator[tuple[int, int, bytes]]:
     """`name=value` and `path/value`: what stands between signs that base64 has as well."""
     for start in (0, *(sign.end() for sign in _SIGN.finditer(token))):
-        if len(token) - start >= 43:
+        if len(token) - start < 43:
+            return
+        if start:
+            yield from _read(token[start:], offset + start)
+        window = token[start : start + 43]
+        if not window.islower():
             padded = token[start + 43 : start + 44] == "="
-            for _, end, digest in _read(token[start : start + 43], offset + start):
+            for _, end, digest in _read(window, offset + start):
                 yield offset + start, end + padded, digest
-            if start:
-                yield from _read(token[start:], offset + start)
 
 
 def _read(token: str, start: int) -> Iterator[tuple[int, int, bytes]]:
@@ -100,9 +103,10 @@ def _read(token: str, start: int) -> Iterator[tuple[int, int, bytes]]:
     yield start, end, hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
     if _HEX.fullmatch(token) is not None:
         yield start, end, hashlib.sha256(bytes.fromhex(token)).digest()
-    else:
+    elif token.isascii() and not token.islower():
+        # The base64 of 32 bytes has a capital, but for one in billions; names and paths have none.
         bare = token.rstrip("=").translate(_URL_SAFE)
-        if token.isascii() and len(bare) % 4 != 1:
+        if len(bare) % 4 != 1:
             with contextlib.suppress(ValueError):
                 value = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
                 yield start, end, hashlib.sha256(value).digest()

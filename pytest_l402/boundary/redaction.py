@@ -84,7 +84,7 @@ def redact_text(text: str, known: KnownSecrets = ISSUED) -> str:
     (`preimage:` and 16 hex digits, `lightning_preimage:` and 24), payment hashes and invoices stay: evidence
     joins on them. Applying it twice changes nothing more.
     """
-    if len(text) <= SHORT and _is_plain(text) and not known.spans(text):
+    if len(text) <= SHORT and _is_plain(text) and not (places(text) and known.spans(text)):
         return text
     spans = secret_spans(text, known)
     redacted = _without(text, spans) if spans else text
@@ -121,18 +121,20 @@ def redact_values(value: Any, known: KnownSecrets = ISSUED) -> Any:
     """Return `value` with every text in it redacted, and what a key such as `preimage` names."""
     if isinstance(value, str):
         return redact_text(value, known)
-    if isinstance(value, Mapping):
+    if isinstance(value, list | tuple):
+        if len(value) == 2 and isinstance(value[0], str) and names_secret(value[0]):
+            # A name and its value, as headers and properties are told.
+            return [value[0], _all_of(value[1])]
+        return [redact_values(item, known) for item in value]
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, dict | Mapping):
         return {
             redact_text(key, known) if isinstance(key, str) else key: _all_of(item)
             if isinstance(key, str) and names_secret(key)
             else redact_values(item, known)
             for key, item in value.items()
         }
-    if isinstance(value, list | tuple):
-        if len(value) == 2 and isinstance(value[0], str) and names_secret(value[0]):
-            # A name and its value, as headers and properties are told.
-            return [value[0], _all_of(value[1])]
-        return [redact_values(item, known) for item in value]
     return value
 
 
