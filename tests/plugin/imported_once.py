@@ -1,4 +1,4 @@
-"""Imports the whole package: pytester forgets what a run in process is the first to import, and the next one pays."""
+"""Imports the whole package: pytester forgets what a run in process was the first to import."""
 
 from __future__ import annotations
 
