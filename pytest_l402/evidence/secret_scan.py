@@ -52,6 +52,8 @@ class SecretScan:
         """
         rows = {name: list(of_table) for name, of_table in tables.items()}
         self._know((*issued, *_payment_hashes(rows)))
+        for name, of_table in rows.items():
+            self._searched[name] = max(self._searched.get(name, 0), len(of_table))
         return {name: [self._row(name, at, row) for at, row in enumerate(of_table, start=1)]
                 for name, of_table in rows.items()}  # fmt: skip
 
@@ -90,13 +92,12 @@ class SecretScan:
         ]  # fmt: skip
 
     def _row(self, table: str, number: int, row: Any) -> Any:
-        self._searched[table] = max(self._searched.get(table, 0), number)
         if not isinstance(row, dict) and not isinstance(row, Mapping):
             return row
         changes = self._changes(row)
         for name, _ in changes.values():
             self._note(table, f"row {number}, {name}")
-        return _changed(row, changes)
+        return _changed(row, changes) if changes else row
 
     def _changes(self, row: Mapping[Any, Any], *, named: bool = False) -> dict[object, tuple[object, Any]]:
         """Return what has to stand in the place of an item, by its key; all that is `named` is secret."""
@@ -125,7 +126,8 @@ class SecretScan:
             items = [self._value(item, secret) for item in value]
             return value if all(map(is_, items, value)) else items
         if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101 - the second is slow
-            return _changed(value, self._changes(value, named=secret))
+            changes = self._changes(value, named=secret)
+            return _changed(value, changes) if changes else value
         return value
 
     def _text(self, text: str) -> str:
@@ -145,7 +147,7 @@ class SecretScan:
 
 
 def _changed(row: Mapping[Any, Any], changes: Mapping[object, tuple[object, Any]]) -> Any:
-    return dict(changes.get(key, (key, value)) for key, value in row.items()) if changes else row
+    return dict(changes.get(key, (key, value)) for key, value in row.items())
 
 
 def _payment_hashes(tables: Mapping[str, Iterable[Row]]) -> Iterator[bytes]:
