@@ -19,7 +19,7 @@ from pytest_l402.evidence.checks.expected_faults import fault_shown, faults_show
 from pytest_l402.evidence.checks.planes import EXPECTED_FAULTS
 from pytest_l402.evidence.checks.secrets import no_secrets
 from pytest_l402.evidence.checks.selecting import request_id_of
-from pytest_l402.evidence.kept import STANDING, keep, verification
+from pytest_l402.evidence.kept import STANDING, folders_of, keep, verification
 from pytest_l402.evidence.request_names import called_by, request_names
 from pytest_l402.evidence.secret_scan import SECRET_SCAN, SecretScan
 from pytest_l402.evidence.system import Attached, AttachedSystem, UnusableSystemError
@@ -79,6 +79,7 @@ class EvidenceCollector:
         self._called: dict[str, str] = {}
         self._verified_at = ("", 0)
         self._told: list[CheckResult] = []
+        self._said = ""
         self._standing: tuple[CheckResult, ...] = ()
         self._final: Evidence | None = None
         self._refusal: BaseException | None = None
@@ -377,8 +378,8 @@ class EvidenceCollector:
 
     @property
     def told(self) -> bool:
-        """Whether `describe` has told what is wrong already; it tells that again, with what is new."""
-        return bool(self._told)
+        """Whether the refusal is what `describe` has told; it tells that again, with what is new."""
+        return self._refusal is not None and str(self._refusal) == self._said
 
     def describe(self, results: Iterable[CheckResult]) -> str:
         """Return, for people, what is wrong and not waived; empty if nothing is in these results.
@@ -386,18 +387,21 @@ class EvidenceCollector:
         What an earlier call told is told as well, since it may have the same cause.
         """
         wrong = [result for result in results if not result.passed and not self._waived(result)]
-        if not wrong:
-            return ""
         self._told.extend(wrong)
-        evidence = self._moments[wrong[-1].moment]
+        return self.tell_again() if wrong else ""
+
+    def tell_again(self) -> str:
+        """Return what `describe` has told; after the standing checks, with the folders that are kept."""
+        evidence = self._moments[self._told[-1].moment]
         file, line = self._verified_at
-        return tell_results(
+        self._said = tell_results(
             self._told,
             title=self._title,
             lines=self._lines,
             names=request_names(evidence, self._called),
             places={"verify": f"{_from_here(Path(file))}:{line}", "evidence": self._kept_in(evidence)},
         )
+        return self._said
 
     def _kept_in(self, evidence: Evidence) -> str:
         folder = self._artifact_dir.parent
@@ -405,8 +409,12 @@ class EvidenceCollector:
             # No rehearsal: nobody else keeps its evidence, and what is said of it names files.
             keep(evidence, {}, folder)
             return f"{_from_here(folder)}/"
-        moments = " and ".join(f"{moment}/" for moment in dict.fromkeys(each.moment for each in self._told))
-        return f"{_from_here(folder)}/\nwhat has changed since is in {moments} as it was"
+        told = f"{_from_here(folder)}/"
+        if self._final is None:  # nobody knows yet what will have changed
+            return told
+        apart = folders_of(self._final, self._moments, (each.moment for each in self._told))
+        moments = " and ".join(f"{name}/" for name in apart)
+        return f"{told}\nwhat has changed since is in {moments} as it was" if moments else told
 
     def _fail(self, problem: str) -> NoReturn:
         try:
