@@ -386,6 +386,40 @@ def test_what_a_system_declares_can_be_absent(check: Check, tmp_path: Path) -> N
     assert result.has_teeth
 
 
+NESTED = {"seat": "A1", "meta": {"guest": "ann", "notes": [{"by": "bob"}, {"by": "cid"}]}}
+
+REACHED: dict[str, tuple[Check, bool]] = {
+    "absent-though-it-is-there": (no_row("deals", witness="deals", **{"meta.guest": "ann"}), False),
+    "absent-in-a-list": (no_row("deals", witness="deals", **{"meta.notes.by": "cid"}), False),
+    "absent-and-it-is": (no_row("deals", witness="deals", **{"meta.guest": "zed"}), True),
+    "absent-in-a-list-and-it-is": (no_row("deals", witness="deals", **{"meta.notes.by": "ann"}), True),
+    "there": (some_row("deals", **{"meta.guest": "ann"}), True),
+    "there-in-a-list": (some_row("deals", **{"meta.notes.by": "cid"}), True),
+    "not-there": (some_row("deals", **{"meta.guest": "zed"}), False),
+    "misspelt": (no_row("deals", witness="deals", **{"meta.gest": "ann"}), False),
+    "another-type": (no_row("deals", witness="deals", **{"meta.guest": 5}), False),
+}
+
+
+class Nesting(Theatre):
+    def fields(self) -> dict[str, Any]:
+        return {"deals": {"seat": str, "meta": dict}}
+
+
+@pytest.mark.parametrize("system", [Theatre, Nesting], ids=["undeclared", "declared-as-an-object"])
+@pytest.mark.parametrize("way", REACHED)
+def test_a_path_reaches_into_rows_wherever_it_is_taken(way: str, system: Any, tmp_path: Path) -> None:
+    check, holds = REACHED[way]
+    evidence = collector(tmp_path, system(deals=[NESTED]))
+    if holds:
+        (result,) = evidence.verify(check)
+        assert result.passed
+        assert result.has_teeth
+    else:
+        with pytest.raises(pytest.fail.Exception):
+            evidence.verify(check)
+
+
 # --- Rows of the test's own where a system's are expected ---
 
 
