@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from operator import is_
 from pathlib import Path
 from typing import Any, Final
@@ -42,7 +43,6 @@ class SecretScan:
         self._known = KnownSecrets()
         # Rows come again each time that evidence is collected, and with them their texts.
         self._harmless: set[str] = set()
-        self._names: set[object] = set()
         self._texts: set[str] = set()
 
     def clean(self, tables: Mapping[str, Iterable[Row]], issued: Iterable[bytes]) -> dict[str, list[Row]]:
@@ -104,19 +104,19 @@ class SecretScan:
         changes = {}
         for key, value in row.items():
             kind = type(value)
-            if key in self._names and not named:
+            if _is_harmless_name(key) and not named:
                 # So it is with nearly all that rows hold.
                 if kind in _WITHOUT_TEXT:
                     continue
                 if kind is str and (value in self._harmless or value in self._texts):
                     continue
-            secret = named or (isinstance(key, str) and names_secret(key))
-            name = self._text(key) if isinstance(key, str) else key
+                name, secret = key, False
+            else:
+                name = self._text(key) if isinstance(key, str) else key
+                secret = named or (isinstance(key, str) and names_secret(key))
             cleaned = self._value(value, secret)
             if name is not key or cleaned is not value:
                 changes[key] = name, cleaned
-            elif not secret and key in self._harmless:
-                self._names.add(key)
         return changes
 
     def _value(self, value: Any, secret: bool) -> Any:
@@ -148,6 +148,11 @@ class SecretScan:
 
 def _changed(row: Mapping[Any, Any], changes: Mapping[object, tuple[object, Any]]) -> Any:
     return dict(changes.get(key, (key, value)) for key, value in row.items())
+
+
+@lru_cache(maxsize=5_000)
+def _is_harmless_name(key: object) -> bool:
+    return isinstance(key, str) and is_harmless(key) and not names_secret(key)
 
 
 def _payment_hashes(tables: Mapping[str, Iterable[Row]]) -> Iterator[bytes]:
