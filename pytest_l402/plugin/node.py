@@ -204,6 +204,7 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
         folder=relative.as_posix(),
         moments=moments,
         own_rows={} if collector is None else collector.own_rows,
+        causes=() if collector is None else collector.causes,
         expected_faults={} if collector is None else collector.expected_faults,
     )
     content = result.to_json().encode() + b"\n"

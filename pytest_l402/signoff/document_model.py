@@ -192,6 +192,7 @@ class NodeEntry(_Part):
     `moments` is the evidence of each moment at which checks were run: the files below `folder`, one a table.
     `own_rows` counts the rows that the test itself recorded, by table; all others are those of systems. For
     each request that was declared to meet a fault `expected_faults` has how that showed; null: it did not.
+    `causes` has what its failure says, one line for each cause.
     """
 
     nodeid: CleanText
@@ -207,6 +208,7 @@ class NodeEntry(_Part):
     moments: dict[CleanText, tuple[InsidePath, ...]] = {}
     own_rows: dict[CleanText, Count] = {}
     expected_faults: dict[CleanText, CleanText | None] = {}
+    causes: tuple[CleanText, ...] = ()
     evidence: tuple[FileEntry, ...]
 
 
