@@ -255,8 +255,7 @@ class EvidenceCollector:
         shared = []
         filled = [(system, system.tables()) for system in self._systems]
         for system, own in filled:
-            for table in (*own, *system.fields()):
-                # A form alone may be of rows that a fixture leaves.
+            for table in (*own, *(system.fields() if len(filled) > 1 else ())):
                 owners.setdefault(table, system.name)
             for table, rows in own.items():
                 if owners[table] == system.name or not rows:
@@ -270,7 +269,7 @@ class EvidenceCollector:
                 self._kept_apart.update(shared)
                 raise UnusableSystemError(
                     f"system {name!r}: expected tables of its own, saw rows in {table!r}, which is of "
-                    f"{owners[table]}; name its table otherwise, such as {name.split()[0].lower()}_{table}"
+                    f"{owners[table]}; name its table otherwise, such as own_{table}"
                 )
         return tables
 

@@ -35,6 +35,7 @@ from pytest_l402.evidence import (
     success_despite,
 )
 from pytest_l402.evidence.mutants import drop_key, duplicate_row, insert_row, remove_rows, set_value
+from pytest_l402.evidence.system import UnusableSystemError
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.stack import ProjectionStale, SettlementLost, Stack
 from pytest_l402.stack.system import StackSystem
@@ -441,13 +442,13 @@ def _once_the_system_has_it(evidence: EvidenceCollector, system: Any) -> None:
 
 
 def _a_result_of_a_fixture(evidence: EvidenceCollector, system: System) -> None:
-    evidence.record_result("reconcile_summary", {"requestId": "staging:one"})
+    evidence._record_result("reconcile_summary", {"requestId": "staging:one"})
     evidence.record("reconcile_summary", {"requestId": "staging:two"})
 
 
 def _before_a_fixture(evidence: EvidenceCollector, system: System) -> None:
     evidence.record("reconcile_summary", {"requestId": "staging:two"})
-    evidence.record_result("reconcile_summary", {"requestId": "staging:one"})
+    evidence._record_result("reconcile_summary", {"requestId": "staging:one"})
 
 
 MIXED: dict[str, Callable[[EvidenceCollector, Any], None]] = {
@@ -460,6 +461,8 @@ MIXED: dict[str, Callable[[EvidenceCollector, Any], None]] = {
     "an-expected-fault": _into("expected_faults", {"requestId": "r", "shownAs": "settlement"}),
     "the-steady-state": _into("steady_state", {"when": "after", "probe": "p", "ok": True, "detail": "ok"}),
     "a-shortfall": _into("shortfalls", {"line": "1"}),
+    "as-a-result-of-a-fixture": lambda evidence, system: evidence._record_result("bookings", SOLD),
+    "as-a-result-into-a-table-of-nobody": lambda evidence, system: evidence._record_result("refunds", SOLD),
 }
 
 
@@ -480,6 +483,50 @@ def test_no_row_of_a_test_is_taken_for_the_stacks(table: str, tmp_path: Path) ->
         evidence = collector(tmp_path, StackSystem(stack))
         with pytest.raises(EvidenceError, match=f"own_{table}"):
             evidence.record(table, make_record())
+
+
+class Another(Theatre):
+    name = "notes"
+
+
+class Promising(Theatre):
+    def fields(self) -> dict[str, Any]:
+        return {"bookings": Booking}
+
+
+TWO_SYSTEMS: dict[str, tuple[System, System]] = {
+    "both-have-rows": (Theatre(bookings=[SOLD]), Another(bookings=[SOLD])),
+    "the-first-has-none-yet": (Theatre(bookings=[]), Another(bookings=[SOLD])),
+    "the-first-only-declares-it": (Promising(), Another(bookings=[SOLD])),
+    "the-other-way-round": (Another(bookings=[SOLD]), Theatre(bookings=[SOLD])),
+}
+
+
+@pytest.mark.parametrize("way", TWO_SYSTEMS)
+def test_a_table_is_of_one_system(way: str, tmp_path: Path) -> None:
+    first, second = TWO_SYSTEMS[way]
+    evidence = collector(tmp_path, first, second)
+    with pytest.raises(pytest.fail.Exception, match="expected tables of its own") as failure:
+        evidence.verify(some_row("bookings", guest="ann"))
+    assert f"which is of {first.name}" in str(failure.value)
+    assert evidence.refusal is not None
+    assert evidence.collect().table("own_bookings") == (SOLD,)
+
+
+def test_a_system_cannot_fill_the_table_of_a_fixture(tmp_path: Path) -> None:
+    evidence = collector(tmp_path, Theatre(reconcile_summary=[{"requestId": "staging:one"}]))
+    evidence._record_result("reconcile_summary", {"requestId": "staging:one"})
+    with pytest.raises(UnusableSystemError, match="which is of a fixture of this package"):
+        evidence.collect()
+
+
+def test_two_systems_with_tables_of_their_own_stand_side_by_side(tmp_path: Path) -> None:
+    evidence = collector(tmp_path, Theatre(bookings=[SOLD], refunds=[]), Another(refunds=[], notes=[SOLD]))
+    evidence.verify(some_row("bookings", guest="ann"), some_row("notes", guest="ann"))
+
+
+def test_no_row_of_a_result_has_a_public_way_in(tmp_path: Path) -> None:
+    assert [name for name in dir(collector(tmp_path)) if "result" in name and name[0] != "_"] == []
 
 
 def test_what_was_mixed_is_kept_apart_and_proves_nothing(tmp_path: Path) -> None:
