@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from pytest_l402.boundary.cleaning import flat
-from pytest_l402.signoff.document_model import CheckState, NodeEntry, RehearsalEntry, SignOffDocument
+from pytest_l402.signoff.document_entries import CheckState, NodeEntry, RehearsalEntry
+from pytest_l402.signoff.document_model import SignOffDocument
 from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
 from pytest_l402.signoff.wording import (
     VERDICT_WORDS,
