@@ -16,7 +16,7 @@ from pytest_l402.plugin.aftermath import HEARD, Aftermath
 from pytest_l402.plugin.marker import MARK
 from pytest_l402.plugin.preparation import WATCHERS
 from pytest_l402.plugin.run import AFTERMATH, INNERMOST, NODES, RUN, Run, missing_parts
-from pytest_l402.plugin.witness import InnermostHooks, swallowed, watched
+from pytest_l402.plugin.witness import InnermostHooks, four_parts, swallowed, watched
 
 if TYPE_CHECKING:
     from pytest_l402.plugin.evidence_fixture import EvidenceCollector
@@ -273,12 +273,12 @@ def _raise(failure: BaseException | None) -> None:
 
 
 def _nothing_verified(item: pytest.Item, mark: RehearsalMark) -> str:
-    return (
-        f"rehearsal {mark.rehearsal} proves nothing\n"
-        f"  expected  at least one check ({mark.runbook} section {mark.section})\n"
-        "  seen      the test passed without l402_evidence.verify(...)\n"
-        f"  where     {item.nodeid}\n"
-        '  do        ask for l402_evidence and verify one check for each "Verify" line'
+    return four_parts(
+        f"rehearsal {mark.rehearsal} proves nothing",
+        f"at least one check ({mark.runbook} section {mark.section})",
+        "the test passed without l402_evidence.verify(...)",
+        item.nodeid,
+        'ask for l402_evidence and verify one check for each "Verify" line',
     )
 
 
