@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 REDACTED: Final = "[redacted]"
@@ -101,6 +102,7 @@ def looks_secret(word: str) -> bool:
     return len(word) >= (6 if mixed else 16)
 
 
+@lru_cache(maxsize=500)
 def names_secret(name: str) -> bool:
     """Return whether a key of an object, such as `preimageHex` or `OPS_SECRET`, holds a secret."""
     lowered = name.lower()
@@ -143,14 +145,8 @@ def _value(text: str, name: str, after: re.Match[str]) -> Iterator[Span]:
     elif sign in _SETS or (sign == ":" and close):
         yield from _word(text, start)
     elif name.startswith(("preimage", "payment")):
-        if (proof := _PROOF.match(text, start)) is not None and sign in (
-            "",
-            ":",
-            "is",
-            "was",
-            "hex",
-            "value",
-        ):
+        proof = _PROOF.match(text, start)
+        if proof is not None and (sign in _TELLING or sign.startswith("(")):
             yield from _word_from(text, start, proof.end())
     elif sign in (":", "%3a", "->", "=>"):
         word = _WORD.match(text, start)
@@ -166,7 +162,7 @@ def _sign_of(told: str) -> str:
 
 
 _SETS: Final = frozenset({"=", ":=", "==", "!=", "%3d"})
-_TELLING: Final = frozenset({"", ":", "is", "was", "hex", "value", "("})
+_TELLING: Final = frozenset({"", ":", "is", "was", "hex", "value"})
 _ASSIGNS: Final = _SETS | {":", "%3a", "=>", "->", "["}
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pytest_l402.evidence.tables import Evidence, Row
 
@@ -36,17 +36,31 @@ class Mutant:
         return replace(self, follows=(*self.follows, *((table, key or None) for table, _, key in pairs)))
 
 
-def alterations(before: Evidence, after: Evidence) -> tuple[Altered, ...]:
-    """What is not the same in two evidences: each table with its fields, or the table alone."""
-    found: dict[Altered, None] = {}
+def changed_rows(before: Evidence, after: Evidence) -> Iterator[tuple[str, Row | None, Row | None]]:
+    """Each row that is not the same in two evidences: its table, as it was and as it is.
+
+    Where rows came or went, each that came as it is alone, and once neither.
+    """
     for table in before.replaced_in(after):
         old, new = before.table(table), after.table(table)
-        if len(old) != len(new):
+        if len(old) == len(new):
+            yield from [(table, was, row) for was, row in zip(old, new, strict=True) if was is not row]
+        else:
+            known = set(map(id, old))
+            yield table, None, None
+            yield from [
+                (table, None, row) for row, key in zip(new, map(id, new), strict=True) if key not in known
+            ]
+
+
+def alterations(changed: Iterable[tuple[str, Row | None, Row | None]]) -> tuple[Altered, ...]:
+    """What is not the same in two evidences: each table with its fields, or the table alone."""
+    found: dict[Altered, None] = {}
+    for table, was, row in changed:
+        if was is None or row is None:
             found[table, None] = None
-            continue
-        for was, row in zip(old, new, strict=True):
-            if was is not row:
-                found.update(((table, path), None) for path in _apart(was, row))
+        else:
+            found |= dict.fromkeys([(table, path) for path in _apart(was, row)])
     return tuple(found)
 
 
@@ -70,10 +84,12 @@ def _apart(old: Any, new: Any, path: str = "") -> Iterator[str]:
 def drop_key(table: str, key: str, where: Where = None, *, every: bool = False) -> Mutant:
     """The key is missing from the first matching row (or from every one). Dotted keys reach into a row."""
 
-    def change(row: dict[str, Any]) -> None:
-        holder, last = _holder(row, key)
-        if isinstance(holder, dict):
-            holder.pop(last, None)
+    def change(row: Row) -> Row:
+        copy, holders, last = _copied(row, key)
+        for holder in holders:
+            if isinstance(holder, dict):
+                holder.pop(last, None)
+        return copy
 
     return _rewriting(f"{table}: {key} is missing{_of(where)}", table, where, every, change)
 
@@ -81,8 +97,15 @@ def drop_key(table: str, key: str, where: Where = None, *, every: bool = False) 
 def set_value(table: str, key: str, value: Any, where: Where = None, *, every: bool = False) -> Mutant:
     """The key holds another value in the first matching row; a callable value is given the row."""
 
-    def change(row: dict[str, Any]) -> None:
-        _put(row, key, value(row) if callable(value) else value)
+    def change(row: Row) -> Row:
+        copy, holders, last = _copied(row, key)
+        put = value(row) if callable(value) else value
+        for holder in holders:
+            if isinstance(holder, dict):
+                holder[last] = put
+            elif last.isdigit() and int(last) < len(holder):
+                holder[int(last)] = put
+        return copy
 
     shown = "another value" if callable(value) else repr(value)
     return _rewriting(f"{table}: {key} is {shown}{_of(where)}", table, where, every, change)
@@ -140,10 +163,47 @@ def change_proof(table: str = "records", where: Where = None, *, every: bool = F
 
 
 def holds(row: Row, fields: Row) -> bool:
-    """Whether a row has every one of these values, of the same type."""
-    return all(
-        key in row and type(row[key]) is type(value) and row[key] == value for key, value in fields.items()
-    )
+    """Whether a row has every one of these values, of the same type; dotted keys reach into it.
+
+    A list holds a value where one of its items does.
+    """
+    for key, value in fields.items():
+        seen = row.get(key, _ABSENT)
+        if seen is _ABSENT and "." in key:
+            if not any(type(each) is type(value) and each == value for each in _reached(row, key.split("."))):
+                return False
+        elif type(seen) is not type(value) or seen != value:
+            return False
+    return True
+
+
+_ABSENT: Final = object()
+
+
+def _reached(value: Any, steps: list[str]) -> Iterator[Any]:
+    if not steps:
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _reached(item, steps)
+    elif isinstance(value, Mapping) and steps[0] in value:
+        yield from _reached(value[steps[0]], steps[1:])
+
+
+def with_values(row: Row, fields: Row) -> Row:
+    """The row with these values instead of its own; dotted keys reach into it."""
+    for key, value in fields.items():
+        row = {**row, key: value} if key in row else _put(row, key.split("."), value)
+    return row
+
+
+def _put(value: Any, steps: list[str], new: Any) -> Any:
+    if not steps:
+        return new
+    if isinstance(value, list):
+        return [_put(value[0] if value else None, steps, new), *value[1:]]
+    held = value if isinstance(value, Mapping) else {}
+    return {**held, steps[0]: _put(held.get(steps[0]), steps[1:], new)}
 
 
 def other_proof(reference: str) -> str:
@@ -153,16 +213,13 @@ def other_proof(reference: str) -> str:
     return f"{form}{colon}{flipped}"
 
 
-def _rewriting(
-    name: str, table: str, where: Where, every: bool, change: Callable[[dict[str, Any]], None]
-) -> Mutant:
+def _rewriting(name: str, table: str, where: Where, every: bool, change: Callable[[Row], Row]) -> Mutant:
     def apply(evidence: Evidence) -> Evidence:
         rows: list[Row] = []
         done = False
         for row in evidence.table(table):
             if _matches(row, where) and (every or not done):
-                altered = _copy(row)
-                change(altered)
+                altered = change(row)
                 done = done or altered != row
                 rows.append(altered)
             else:
@@ -170,15 +227,6 @@ def _rewriting(
         return evidence.with_table(table, rows)
 
     return Mutant(name, apply)
-
-
-def _copy(value: Any) -> Any:
-    """Copy what JSON can say, which is all that a row holds; a fifth of what `copy.deepcopy` takes."""
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_copy(item) for item in value]
-    return value
 
 
 def _matches(row: Row, where: Where) -> bool:
@@ -195,19 +243,44 @@ def _of(where: Where) -> str:
     return ""
 
 
-def _holder(row: Any, key: str) -> tuple[Any, str]:
+def _copied(row: Row, key: str) -> tuple[Row, list[Any], str]:
+    """A copy of the row as far as a dotted key leads, what holds the last step there, and that step.
+
+    A step that is no number leads into every item of a list.
+    """
+    copy: Any = dict(row)
+    if key in row:
+        return copy, [copy], key
     *path, last = key.split(".")
+    holders: list[Any] = [copy]
     for step in path:
-        if isinstance(row, list):
-            row = row[int(step)] if step.isdigit() and int(step) < len(row) else None
-        elif isinstance(row, dict):
-            row = row.get(step)
-    return row, last
+        holders = [inner for holder in holders for inner in _copied_into(holder, step)]
+    if not last.isdigit():
+        holders = [item for holder in holders for item in _copied_items(holder)]
+    return copy, holders, last
 
 
-def _put(row: dict[str, Any], key: str, value: Any) -> None:
-    holder, last = _holder(row, key)
-    if isinstance(holder, dict):
-        holder[last] = value
-    elif isinstance(holder, list) and last.isdigit() and int(last) < len(holder):
-        holder[int(last)] = value
+def _copied_into(holder: Any, step: str) -> Iterator[Any]:
+    """What is at one step of a path, copied, as it is written to."""
+    if isinstance(holder, list) and not step.isdigit():
+        for item in _copied_items(holder):
+            yield from _copied_into(item, step)
+        return
+    place = int(step) if isinstance(holder, list) else step
+    try:
+        inner = holder[place]
+    except LookupError:
+        return
+    if isinstance(inner, dict | list):
+        holder[place] = inner.copy()
+        yield holder[place]
+
+
+def _copied_items(holder: Any) -> Iterator[Any]:
+    if not isinstance(holder, list):
+        yield holder
+        return
+    for place, item in enumerate(holder):
+        if isinstance(item, dict | list):
+            holder[place] = item.copy()
+            yield from _copied_items(holder[place])

@@ -16,7 +16,7 @@ from pytest_l402.plugin.aftermath import HEARD, Aftermath
 from pytest_l402.plugin.marker import MARK
 from pytest_l402.plugin.preparation import WATCHERS
 from pytest_l402.plugin.run import AFTERMATH, INNERMOST, NODES, RUN, Run, missing_parts
-from pytest_l402.plugin.witness import InnermostHooks, swallowed, watched
+from pytest_l402.plugin.witness import InnermostHooks, four_parts, swallowed, watched
 
 if TYPE_CHECKING:
     from pytest_l402.plugin.evidence_fixture import EvidenceCollector
@@ -106,11 +106,12 @@ class RehearsalNodes:
             pytest.fail(_nothing_verified(item, mark), pytrace=False)
         # Caught by the test, a refusal is one still: it is what the checks said.
         failure = failure or collector.refusal
+        anew = failure is None or collector.told
         standing = _judge_standing(collector, failure)
-        if standing and failure is collector.refusal:
+        if failure is collector.refusal and (standing or collector.told):
             # What the checks of the test said is told with what the standing ones say: it may be one cause.
-            alone = failure is None or collector.told
-            pytest.fail(standing if alone else f"{failure}\n\n{standing}", pytrace=False)
+            told = standing or collector.tell_again()
+            pytest.fail(told if anew else f"{failure}\n\n{told}", pytrace=False)
         _raise(failure)
         attempts.passed = True
         return result
@@ -203,6 +204,7 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
         folder=relative.as_posix(),
         moments=moments,
         own_rows={} if collector is None else collector.own_rows,
+        causes=() if collector is None else collector.causes,
         expected_faults={} if collector is None else collector.expected_faults,
     )
     content = result.to_json().encode() + b"\n"
@@ -271,12 +273,12 @@ def _raise(failure: BaseException | None) -> None:
 
 
 def _nothing_verified(item: pytest.Item, mark: RehearsalMark) -> str:
-    return (
-        f"rehearsal {mark.rehearsal} proves nothing\n"
-        f"  expected  at least one check ({mark.runbook} section {mark.section})\n"
-        "  seen      the test passed without l402_evidence.verify(...)\n"
-        f"  where     {item.nodeid}\n"
-        '  do        ask for l402_evidence and verify one check for each "Verify" line'
+    return four_parts(
+        f"rehearsal {mark.rehearsal} proves nothing",
+        f"at least one check ({mark.runbook} section {mark.section})",
+        "the test passed without l402_evidence.verify(...)",
+        item.nodeid,
+        'ask for l402_evidence and verify one check for each "Verify" line',
     )
 
 

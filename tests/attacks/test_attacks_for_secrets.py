@@ -368,11 +368,11 @@ def leaked(project: Project, output: str, ways: tuple[str, ...]) -> dict[str, li
         relative = path.relative_to(project.root)
         if path.is_file() and path.suffix not in (".py", ".pyc") and "__pycache__" not in relative.parts:
             places[str(relative)] = path.read_text(errors="replace")
-    return {
-        way: found
-        for way in ways
-        if (found := [place for place, text in places.items() if any(each in text for each in needles(way))])
-    }
+    found = {}
+    for way in ways:
+        shapes = needles(way)
+        found[way] = [place for place, text in places.items() if any(each in text for each in shapes)]
+    return {way: seen for way, seen in found.items() if seen}
 
 
 SEEN: dict[str, tuple[dict[str, list[str]], str]] = {}
@@ -452,6 +452,30 @@ def test_the_search_finds_every_way_when_nothing_is_held(
     tests = {"conftest.py": CONFTEST, "tests/test_outlets.py": OUTLETS, "tests/test_forms.py": FORM_TESTS}
     found, _ = run_once(project, "unheld", tests)
     assert {*OUTLET_WAYS, *FORMS} - {*found} == set()
+
+
+@pytest.mark.slow
+def test_a_run_in_a_process_of_its_own_with_the_debug_file(project: Project) -> None:
+    """There pytest rewrites modules that no test has imported before, and traces that."""
+    end = project.run_process("-m", "rehearsal", "--debug=debug.log")
+    assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
+    assert (project.root / "debug.log").stat().st_size > 0
+
+
+def test_to_write_the_debug_file_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pytest_l402.plugin.text_guard import _cleaning_write
+
+    written: list[str] = []
+    write = _cleaning_write(written.append)
+
+    def traced(name: str, *_: object) -> None:
+        write(f"find_module called for: {name}")
+        raise AssertionError(name)
+
+    with monkeypatch.context() as context:
+        context.setattr("builtins.__import__", traced)
+        write(f"preimage={HEX}")
+    assert written == ["preimage=[redacted]"]
 
 
 def test_steering_characters_do_not_reach_the_terminal(project: Project) -> None:
