@@ -1,4 +1,4 @@
-"""Decides what the backend of the billing service answers, and keeps the book of what it did: each effect once."""
+"""Decides what the backend of a billing service answers, and keeps the book of what it did, each id once."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _HOLDS_S: Final = 5.0
 class BackendStub:
     """A backend on a port of this machine: it finalizes entries and settles payments; a context manager.
 
-    In the mood `fails` it answers 500, `rejects` 422, and `times out` nothing for longer than anybody waits; none of
-    these has an effect. `loses the answer` does what was asked and then answers 500. An id that was done
+    In the mood `fails` it answers 500, `rejects` 422, `times out` nothing for longer than anybody waits; none
+    of these has an effect. `loses the answer` does what was asked and then answers 500. An id that was done
     before is 409. `book` has one row a call.
     """
 

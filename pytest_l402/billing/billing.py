@@ -231,7 +231,7 @@ class Billing:
     def timed_until(
         self, procedure: str, what: str, declared_ms: float, reached: Callable[[], object]
     ) -> None:
-        """Measure how long it takes until something holds; after three times what is declared it is given up."""
+        """Measure how long it takes until something holds; at three times what is declared it gives up."""
         with self.timed(procedure, what, declared_ms), contextlib.suppress(NotSoInTime):
             self.until(what, reached, declared_ms * 3 / 1000)
 

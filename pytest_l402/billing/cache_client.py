@@ -1,4 +1,4 @@
-"""Decides how the cache is asked: one connection, one answer a command, and a failure at once when there is none."""
+"""Decides how the cache is asked: one connection, one answer a command, a failure when there is none."""
 
 from __future__ import annotations
 

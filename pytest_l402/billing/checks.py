@@ -32,7 +32,7 @@ _READ: Final = "read the calls of this step in order, and what the instance told
 def answered(
     step: str, status: int, code: str | None = None, times: int | None = None, path: str = ""
 ) -> Check:
-    """Each call of a step, or of a step and path, has this status and code; there are so many of them, or some."""
+    """Each call of a step (and path) has this status and code, and there are so many of them, or some."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         found = rows(evidence, "calls", step=step).only(lambda row: path in str(row["path"]), "path")
@@ -62,7 +62,7 @@ def answered(
 
 @described
 def counted(table: str, times: int, **fields: Any) -> Check:
-    """A table has so many rows with these values, no more and no fewer; the calls show that something was done."""
+    """A table has so many rows with these values, no more and no fewer."""
     wanted = ", ".join(f"{key} {shown(value)}" for key, value in fields.items())
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
@@ -106,7 +106,7 @@ def agrees(table: str, expected: str, seen: str, times: int) -> Check:
 
 @described
 def only_refusals(*codes: str) -> Check:
-    """Each call that failed on the side of the service was answered 503 with one of these codes, never 5xx else."""
+    """Each 5xx was 503 with one of these codes: no call failed otherwise on the side of the service."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         for index, row in enumerate(evidence.table("calls")):
@@ -269,7 +269,7 @@ def measured(procedure: str, what: str) -> Check:
 
 @described
 def finalized_in_time(entry: str, calls: int, gaps_ms: list[float], late_ms: float) -> Check:
-    """The backend was called so often for an entry, each time after the declared wait, 20 % and `late_ms` at most.
+    """The backend was called so often for an entry, after the declared waits and at most 20 % and `late_ms`.
 
     `gaps_ms` are the waits between two calls; none may be shorter than 80 %.
     """

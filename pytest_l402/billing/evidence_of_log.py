@@ -1,4 +1,4 @@
-"""Decides what the files of a billing service say: records, epochs, entries, balances, and what it told of itself."""
+"""Decides what the files of a billing service say: records, epochs, entries, balances, events."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["events_in", "log_tables"]
 
 Row = dict[str, Any]
 _KEYS: Final = (
-    "entry", "account", "payment", "transfer", "recipient", "amountMsats", "attempt", "reason", "flag", "old", "new",
-    "actor",
+    "entry", "account", "payment", "transfer", "recipient", "amountMsats", "attempt", "reason", "flag", "old",
+    "new", "actor",
 )  # fmt: skip
 _EVENT_KEYS: Final = ("event", "instance", "atMs", "invariant", "entry")
 

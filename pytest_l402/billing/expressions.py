@@ -1,4 +1,4 @@
-"""Decides which expressions a constraint may be: whole numbers, comparisons, and nothing that can be called."""
+"""Decides which expressions a constraint may be: whole numbers and comparisons, and nothing to call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ __all__ = ["NoExpression", "compiled"]
 
 _ALLOWED: Final = (
     ast.Expression, ast.Compare, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.BinOp,
-    ast.Add, ast.Sub, ast.Mult, ast.Name, ast.Load, ast.Constant, ast.Gt, ast.GtE, ast.Lt, ast.LtE, ast.Eq, ast.NotEq,
+    ast.Add, ast.Sub, ast.Mult, ast.Name, ast.Load, ast.Constant, ast.Gt, ast.GtE, ast.Lt, ast.LtE, ast.Eq,
+    ast.NotEq,
 )  # fmt: skip
 _LONGEST: Final = 500
 

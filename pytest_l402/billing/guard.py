@@ -1,4 +1,4 @@
-"""Decides whether an amount may move: seven invariants, each seen by an evaluator and by a check of its own."""
+"""Decides whether an amount may move: seven invariants, each by an evaluator and by a check of its own."""
 
 from __future__ import annotations
 

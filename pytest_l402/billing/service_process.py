@@ -17,6 +17,7 @@ from pytest_l402.harness.deadline import now_s
 __all__ = ["Answer", "ServiceProcess"]
 
 Row = dict[str, Any]
+_ADMIN = "ADMIN_TOKEN"
 
 
 class Answer:
@@ -66,12 +67,12 @@ class ServiceProcess:
         self.url = str(self.process.ready(wait_s)["url"])
         return self
 
-    def get(self, path: str, *, token: str | None = "ADMIN_TOKEN") -> Answer:
+    def get(self, path: str, *, token: str | None = _ADMIN) -> Answer:
         """Ask by GET."""
         return self._ask("GET", path, None, token)
 
     def post(
-        self, path: str, document: Mapping[str, Any] | None = None, *, token: str | None = "ADMIN_TOKEN"
+        self, path: str, document: Mapping[str, Any] | None = None, *, token: str | None = _ADMIN
     ) -> Answer:
         """Ask by POST."""
         return self._ask("POST", path, document or {}, token)

@@ -206,7 +206,7 @@ def guard_not_bypassed() -> Check:
     """At no moment did the guard let evaluators out (CG6): a run with a bypass needs a waiver with a name."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        for index, row in rows(evidence, "readiness", guard="bypassed"):
+        for index, _ in rows(evidence, "readiness", guard="bypassed"):
             where = at("readiness", index)
             yield Finding("guard ready or degraded", "bypassed", where, "start it without EVALUATOR_BYPASS")
 

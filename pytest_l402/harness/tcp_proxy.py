@@ -316,7 +316,7 @@ class _Connection:
         """Let the closing of each socket send RST."""
         self.end = how
         for way in self._ways:
-            # One that its own side has closed meanwhile has no family and takes no option: it is gone already.
+            # One that was closed meanwhile takes no option, and needs none.
             if way.sink.fileno() >= 0 and way.sink.family != socket.AF_UNIX:
                 way.sink.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
 

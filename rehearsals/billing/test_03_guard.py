@@ -1,9 +1,9 @@
 """Runbook section 3: the conservation guard fails; nothing moves, and it recovers without a restart."""
 
 import pytest
-from guard_cases import CASES, LATTICE
 
 from pytest_l402.billing import CONSTRAINTS, Billing, agrees, answered, balance, counted, logged, measured
+from pytest_l402.billing.guard_cases import CASES, LATTICE
 from pytest_l402.evidence import result_shows, some_row
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 

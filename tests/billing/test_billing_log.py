@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
 
 import pytest
@@ -168,10 +167,10 @@ def test_a_flipped_bit_in_the_middle_is_named_and_no_segment_is_made(tmp_path: P
     data = bytearray(path.read_bytes())
     data[data.index(b"r-2")] ^= 1
     path.write_bytes(data)
-    before = os.listdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
     with pytest.raises(LogDamaged, match=r"RF8.*00000001\.log at byte \d+; start no writer"):
         LogWriter(Folder(tmp_path), "c")
-    assert os.listdir(tmp_path) == before
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize(

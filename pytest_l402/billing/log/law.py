@@ -1,4 +1,4 @@
-"""Decides whether what writers acknowledged and what a log holds are one story: nothing lost, twice or late."""
+"""Decides whether what writers acknowledged and what a log holds are one story: nothing lost, or twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decides which records of a log count: those up to the end that the next writer saw, in one chain of epochs."""
+"""Decides which records of a log count: those that the next writer saw, in one chain of epochs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decides what becomes of a log when one writer takes over from another at each moment between two disk calls."""
+"""Decides what becomes of a log when it is taken over, or power fails, between any two disk calls."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def over_a_frozen_holder(faults: Collection[BillingFault] = ()) -> Row:
 
 
 def crashes(faults: Collection[BillingFault] = (), records: int = 20) -> Row:
-    """Every state that a crash can leave of a log: also when a sync fails, the disk is full, the writer is killed."""
+    """Every state that a crash can leave: also when a sync fails, the disk is full, the writer is killed."""
     states, lost = 0, []
     half = records // 2
     for sync_fails, room, killed_at in (

@@ -66,11 +66,12 @@ class Folder:
 
     def epochs(self) -> list[int]:
         """The epochs that have a segment, in order."""
-        return sorted(int(match[1]) for name in os.listdir(self.path) if (match := _NAME.fullmatch(name)))
+        names = (path.name for path in self.path.iterdir())
+        return sorted(int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
 
     def open(self, epoch: int) -> BinaryIO:
         """A segment, to be read from its begin."""
-        return (self.path / segment_name(epoch)).open("rb", buffering=0)  # type: ignore[return-value]
+        return (self.path / segment_name(epoch)).open("rb", buffering=0)
 
     def create(self, epoch: int) -> int:
         """Make a segment that is not there yet."""

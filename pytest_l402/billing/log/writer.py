@@ -16,7 +16,7 @@ __all__ = ["Fenced", "LogFull", "LogStopped", "LogWriter"]
 
 
 class LogStopped(RuntimeError):  # noqa: N818 - the name of the condition
-    """Nothing can be appended by this writer any more; whether the last record is kept, only a replay says."""
+    """This writer can append no more; whether the last record is kept, only a replay says."""
 
 
 class Fenced(LogStopped):
@@ -105,8 +105,8 @@ class LogWriter:
             return [], 0, 0
         last = chain.segments[-1]
         sequence, end = last.first_sequence, last.begin
-        for sequence, epoch, _, at in records_of(store, chain):
-            end = at if epoch == last.epoch else end
+        for number, epoch, _, at in records_of(store, chain):
+            sequence, end = number, at if epoch == last.epoch else end
         return [segment.epoch for segment in chain.segments], max(sequence, last.first_sequence) + 1, end
 
     def _created(self) -> int:

@@ -1,4 +1,4 @@
-"""Decides what is left of a conversation: the cache has all of it, and a file what was said up to a snapshot."""
+"""Decides what is left of a conversation: the cache has all of it, a file what was said before a snapshot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decides in which order a record takes effect: cache there, log on the disk, ledger, cache; only then an answer."""
+"""Decides in which order a record takes effect: on the disk, in the ledger, in the cache; then an answer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CURSOR = "billing:cursor"
 
 
 class Core:
-    """What all of the service shares: the writer, the ledger, the cache, the guard; under one lock, `turn`."""
+    """What the whole service shares: writer, ledger, cache and guard, under one lock, `turn`."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings, self.periods, self.faults = settings, settings.periods, frozenset(settings.faults)
@@ -67,7 +67,7 @@ class Core:
     # The writer.
 
     def become_writer(self) -> bool:
-        """Take the lock and begin an epoch, if nobody holds it; return whether this instance is the writer."""
+        """Take the lock and begin an epoch, if nobody holds it; return whether it is the writer."""
         if self.writer is not None:
             return True
         if self.settings.takeover and self._conflict is None:

@@ -1,4 +1,4 @@
-"""Decides what becomes of a finalize that failed: tried again in time, poisoned after five, resolved by hand."""
+"""Decides what becomes of a finalize that failed: tried again, poisoned after five, resolved by hand."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class DeadLetters:
 
     def _due(self) -> list[tuple[str, int, dict[str, Any]]]:
         core, now = self._core, self._core.now_ms()
-        found = []
+        found: list[tuple[str, int, dict[str, Any]]] = []
         for name in core.ledger.in_state(EntryState.PENDING):
             entry = core.ledger.entries[name]
             # A due time is this process's own: after a restart every entry waits for its turn anew.

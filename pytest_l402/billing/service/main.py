@@ -1,4 +1,4 @@
-"""Decides how the service runs: its routes over HTTP, a clockwork beside them, and its end with its parent."""
+"""Decides how the service runs: its routes over HTTP, and a clockwork beside them until its input ends."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class Service:
 
     def _lattice(self, call: Call) -> dict[str, Any]:
         try:
-            evaluator, adhoc = Outcome(call.body.get("evaluator")), Outcome(call.body.get("adhoc"))
+            evaluator, adhoc = Outcome(str(call.body.get("evaluator"))), Outcome(str(call.body.get("adhoc")))
         except ValueError:
             raise Refused(400, "MALFORMED_OUTCOME") from None
         return {"effective": effective(evaluator, adhoc)}
@@ -195,7 +195,7 @@ class Service:
 
 
 class Clockwork:
-    """What happens without a request, on a thread of its own: retries, the cache looked at, the lock asked for."""
+    """What happens without a request, on one thread: retries, the cache looked at, the lock asked for."""
 
     def __init__(self, service: Service) -> None:
         self._service, self._core = service, service.core

@@ -1,4 +1,4 @@
-"""Decides whether a payment is taken: quoted, to the treasury of today, settled before it is served, and once."""
+"""Decides whether a payment is taken: quoted, to the treasury of today, settled before it is served, once."""
 
 from __future__ import annotations
 

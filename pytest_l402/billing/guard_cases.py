@@ -1,4 +1,4 @@
-"""The cases of the guard's table: an invariant, its values, and what follows; and its lattice of eight rows."""
+"""Decides what the guard is asked in a drill: 36 cases with what follows, and its lattice of eight rows."""
 
 from typing import Any
 

@@ -1,0 +1,89 @@
+"""A service that is broken in one way is found by the criterion that was made for it."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from drilled_billing import rehearsal, violated
+
+from pytest_l402.billing import BillingFault, CacheServer
+from pytest_l402.harness.tcp_proxy import TcpProxy
+
+
+@dataclass(frozen=True)
+class Case:
+    """Which fault, in which drill, must be told by which criterion (None is a standing check) and check."""
+
+    fault: BillingFault
+    module: str
+    drill: str
+    criterion: str | None
+    check: str
+    links: bool = False
+
+
+F = BillingFault
+CASES = [
+    Case(F.FLAGS_NOT_MOUNTED, "test_01_treasury", "test_frozen", "TC1", "answered(toggled: 200)"),
+    Case(F.FLAG_WITHOUT_CONSUMER, "test_04_gates", "test_rolled_back", "GR5",
+         "some_row(probes: gate 0, 200, 503, 503, 503, 503)"),
+    Case(F.QUOTE_OUTLIVES_TTL, "test_01_treasury", "test_rotated", "TC5", "measured(rotation: contain)"),
+    Case(F.TREASURY_FROM_OTHER_NAME, "test_01_treasury", "test_rotated", "TC5",
+         "result_shows(first_quote: treasury)"),
+    Case(F.MINT_UNBALANCED, "test_01_treasury", "test_mints_audited", "TC7", "zero_sum()"),
+    Case(F.DEAD_LETTERS_NOT_READ, "test_02_dead_letters", "test_overflow", "DQ3",
+         "finalized_in_time(e1: 5)"),
+    Case(F.ALARM_AT_FIFTY, "test_02_dead_letters", "test_overflow", "DQ1",
+         "some_row(metrics: overflow, billing_pending_reconciliation_alarm, 1)"),
+    Case(F.GUARD_NEVER_RETRIES, "test_03_guard", "test_syntax_error", "CG4", "measured(guard: recover)"),
+    Case(F.GUARD_GAUGE_GONE, "test_03_guard", "test_syntax_error", "CG3",
+         "some_row(metrics: degraded, conservation_guard_state, 0)"),
+    Case(F.BYPASS_DISABLES_ALL, "test_03_guard", "test_bypass", "CG6", "result_shows(bypassed: guard, adhoc)"),
+    Case(F.CACHE_LOSS_IS_500, "test_05_cache", "test_each_fault", "RF2", "only_refusals(CACHE_UNAVAILABLE)"),
+    Case(F.REBUILD_FROM_MINTS_ALONE, "test_05_cache", "test_rebuilt", "RF5", "same_state(before, rebuilt)"),
+    Case(F.SEQUENCE_STARTS_OVER, "test_05_cache", "test_damage_and_crashes", "RF8",
+         "result_shows(crash_states: lost)"),
+    Case(F.NO_LOCK, "test_06_single_writer", "test_second_instance", "SW1", "counted(log_segments: 0 two)"),
+    Case(F.TOKEN_FROM_CACHE, "test_06_single_writer", "test_token_after_failover", "SW6",
+         "tokens_once() [SW6]", links=True),
+    Case(F.ID_BURNED_BEFORE_SETTLEMENT, "test_05_cache", "test_claimed_and_not_settled", "RF7",
+         "served_only_settled() [RF7]"),
+    Case(F.NO_FDATASYNC, "test_05_cache", "test_damage_and_crashes", "RF8",
+         "result_shows(crash_states: lost)"),
+    Case(F.FSYNC_RESULT_IGNORED, "test_05_cache", "test_damage_and_crashes", "RF8",
+         "result_shows(crash_states: lost)"),
+    Case(F.MEASURES_BEFORE_IT_CREATES, "test_06_single_writer", "test_live_holder", "SW8",
+         "result_shows(schedules: broken)"),
+    Case(F.DOES_NOT_LOOK, "test_06_single_writer", "test_frozen_holder", "SW5",
+         "result_shows(schedules: broken)"),
+]  # fmt: skip
+
+
+def test_every_fault_has_a_case() -> None:
+    assert {case.fault for case in CASES} == {*BillingFault}
+
+
+# The fast tier has one that breaks the service, and one that breaks the log.
+FAST = (F.ID_BURNED_BEFORE_SETTLEMENT, F.NO_FDATASYNC)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=str(case.fault), marks=() if case.fault in FAST else pytest.mark.slow)
+        for case in CASES
+    ],
+)
+def test_found(case: Case, billings: Any) -> None:
+    drill = getattr(rehearsal(case.module), case.drill)
+    with billings(case.fault) as (billing, collector), contextlib.ExitStack() as opened:
+        links: dict[str, Any] = {}
+        if case.links:
+            links["l402_cache"] = opened.enter_context(CacheServer())
+            links["l402_proxy"] = lambda target: opened.enter_context(TcpProxy(target))
+        with contextlib.suppress(Exception, pytest.fail.Exception):
+            drill(l402_billing=billing, l402_evidence=collector, **links)
+        assert (case.criterion, case.check) in violated(collector)
