@@ -21,7 +21,7 @@ class BillingFault(StrEnum):
     GUARD_GAUGE_GONE = "guard-gauge-gone"  # D9
     BYPASS_DISABLES_ALL = "bypass-disables-all"  # D10
     CACHE_LOSS_IS_500 = "cache-loss-is-500"  # D11
-    REBUILD_FROM_MINTS_ALONE = "rebuild-from-mints-alone"  # D12
+    REBUILD_IGNORES_USE = "rebuild-ignores-use"  # D12
     SEQUENCE_STARTS_OVER = "sequence-starts-over"  # D13
     NO_LOCK = "no-lock"  # D14
     TOKEN_FROM_CACHE = "token-from-cache"  # noqa: S105 - D15, the name of a fault

@@ -158,9 +158,14 @@ def test_claimed_and_not_settled(l402_billing: Billing, l402_evidence: EvidenceC
     )
 
 
-def test_damage_and_crashes(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
-    service = l402_billing.open()
+def test_crashes(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
+    l402_billing.open()
     l402_evidence.record("crash_states", crashes(l402_billing.faults))
+    l402_evidence.verify(result_shows("crash_states", lost=0).proves("RF8"))
+
+
+def test_damaged(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
+    service = l402_billing.open()
     l402_billing.kill(service)
     segment = sorted((l402_billing.folder / "log").glob("*.log"))[0]
     whole = segment.read_bytes()
@@ -172,7 +177,6 @@ def test_damage_and_crashes(l402_billing: Billing, l402_evidence: EvidenceCollec
     segment.write_bytes(whole)
     l402_billing.until("the log restored", lambda: l402_billing.service.get("/health/ready").status == 200)
     l402_evidence.verify(
-        result_shows("crash_states", lost=0).proves("RF8"),
         some_row("readiness", when="damaged", refusal="LOG_DAMAGED", status=503).proves("RF8"),
         answered("damaged", 503, "LOG_DAMAGED").proves("RF8"),
         some_row("service_events", event="log refused", instance="two").proves("RF8"),

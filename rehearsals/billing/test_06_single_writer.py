@@ -66,8 +66,9 @@ def test_second_instance(l402_billing: Billing, l402_evidence: EvidenceCollector
 
 
 def test_frozen_holder(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
-    l402_evidence.record("schedules", over_a_frozen_holder(l402_billing.faults))
     stale = l402_billing.open()
+    l402_evidence.record("schedules", over_a_frozen_holder(l402_billing.faults))
+    l402_evidence.verify(result_shows("schedules", broken=0).proves("SW5"))
     stale.process.sigstop()
     fresh = l402_billing.start("two", takeover=True)
     with l402_billing.step("fresh"):
@@ -79,7 +80,6 @@ def test_frozen_holder(l402_billing: Billing, l402_evidence: EvidenceCollector) 
         for number in range(10):
             l402_billing.purchase(f"stale-{number}")
     l402_evidence.verify(
-        result_shows("schedules", broken=0).proves("SW5"),
         answered("fresh", 200, None, 100).proves("SW5"),
         answered("stale", 503, "NOT_WRITER", 10).proves("SW5"),
         some_row("service_events", event="CRITICAL: fenced", instance="one").proves("SW5"),
@@ -90,8 +90,9 @@ def test_frozen_holder(l402_billing: Billing, l402_evidence: EvidenceCollector) 
 
 
 def test_live_holder(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
-    l402_evidence.record("schedules", over_a_live_holder(l402_billing.faults))
     live = l402_billing.open()
+    l402_evidence.record("schedules", over_a_live_holder(l402_billing.faults))
+    l402_evidence.verify(result_shows("schedules", broken=0).proves("SW8"))
     with l402_billing.step("live"), l402_billing.using(live):
         for number in range(20):
             l402_billing.purchase(f"live-{number}")
@@ -102,7 +103,6 @@ def test_live_holder(l402_billing: Billing, l402_evidence: EvidenceCollector) ->
     with l402_billing.step("live after"), l402_billing.using(live):
         l402_billing.purchase("live after")
     l402_evidence.verify(
-        result_shows("schedules", broken=0).proves("SW8"),
         answered("live", 200, None, 20).proves("SW8"),
         answered("live after", 503, "NOT_WRITER").proves("SW8"),
         logged(21, "credit_mint").proves("SW8"),

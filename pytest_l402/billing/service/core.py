@@ -101,10 +101,12 @@ class Core:
 
     def replay(self) -> None:
         """Make the ledger anew from the log."""
-        alone = self.has(BillingFault.REBUILD_FROM_MINTS_ALONE)
+        ignores = self.has(BillingFault.REBUILD_IGNORES_USE)
         self.ledger = replayed(
             records_of(self._folder),
-            (lambda record: record["type"] == "credit_mint") if alone else lambda _: True,
+            (lambda record: not record["type"].startswith(("billing_", "x402_")))
+            if ignores
+            else lambda _: True,
         )
 
     def expect_open(self, flag: str | None) -> None:

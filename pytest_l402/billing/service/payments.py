@@ -95,7 +95,7 @@ class Payments:
         return quote if quote is not None and quote["treasury"] == self._treasury else None
 
     def _new_quote(self, resource: str, amount: int) -> dict[str, Any]:
-        life = int(self._core.periods.quote_ms * (5 if self._outlives else 1))
+        life = int(self._core.periods.quote_ms * (50 if self._outlives else 1))
         expires = time.time_ns() // 1_000_000 + life
         quote = {
             "resource": resource,
