@@ -1,0 +1,125 @@
+"""The service refuses what it cannot take, names it, loses nothing and mints nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_l402.billing import API, Billing
+from pytest_l402.billing.ledger import Ledger, OutOfOrder, Unbalanced, moved
+from pytest_l402.harness.deadline import Deadline
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Billing]:
+    with Billing() as billing:
+        billing.open()
+        billing.quote()
+        billing.reserve("held", 500)
+        yield billing
+
+
+BAD_AMOUNTS = [-1, 0, 1.5, 10**19, "100", None, True, [], float("1e400")]
+
+
+@pytest.mark.parametrize("amount", BAD_AMOUNTS, ids=str)
+def test_an_amount_that_is_none_is_refused_by_name(running: Billing, amount: Any) -> None:
+    records = running.tables()["log"]
+    for answer in (running.purchase("bad", amount), running.reserve("bad", amount)):
+        assert answer.status == 400
+        assert answer.code in ("MALFORMED_AMOUNTMSATS", "invalid_json")
+    assert running.tables()["log"] == records
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "status", "code"),
+    [
+        ("billing/reserve", {"entry": "e", "account": "nobody", "amountMsats": 1}, 404, "UNKNOWN_ACCOUNT"),
+        ("billing/reserve", {"entry": "held", "account": "ann", "amountMsats": 501}, 409, "ENTRY_DIFFERS"),
+        ("billing/reserve", {"entry": "a\nb", "account": "ann", "amountMsats": 1}, 400, "MALFORMED_ENTRY"),
+        ("billing/commit", {"entry": "never", "costMsats": 1}, 404, "ENTRY_UNKNOWN"),
+        ("billing/commit", {"entry": "held", "costMsats": 1.5}, 400, "MALFORMED_COSTMSATS"),
+        ("billing/commit", {"entry": "held", "costMsats": 501}, 422, "INVARIANT_BUDGET_CONSERVATION"),
+        ("billing/commit", {"entry": "held", "costMsats": 1, "rate": "1"}, 422, "INVARIANT_RATE_CONSISTENCY"),
+        ("billing/callbacks", {"entry": "held", "result": "maybe", "attempt": 1}, 400, "MALFORMED_CALLBACK"),
+        ("admin/feature-flags", {"flag": "unheard-of", "enabled": True}, 400, "INVALID_REQUEST"),
+        ("admin/feature-flags", {"flag": "x402", "enabled": 1}, 400, "INVALID_REQUEST"),
+        ("admin/guard/judge", {"invariant": "unheard-of", "values": {}}, 400, "MALFORMED_INVARIANT"),
+        ("admin/guard/lattice", {"evaluator": "maybe", "adhoc": "pass"}, 400, "MALFORMED_OUTCOME"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_by_name(
+    running: Billing, path: str, document: dict[str, Any], status: int, code: str
+) -> None:
+    records = running.tables()["log"]
+    answer = running.service.post(f"{API}/{path}", document)
+    assert (answer.status, answer.code) == (status, code)
+    assert running.tables()["log"] == records
+
+
+def test_the_same_again_is_answered_as_the_first_time(running: Billing) -> None:
+    first = running.reserve("twice", 10)
+    assert (first.status, running.reserve("twice", 10).document) == (200, first.document)
+    records = running.tables()["log"]
+    assert running.reserve("twice", 10).status == 200
+    assert running.purchase("transfer-0", 1_000_000).status == 200
+    assert running.purchase("transfer-0", 999).code == "TRANSFER_DIFFERS"
+    assert running.tables()["log"] == records
+
+
+def test_no_token_is_no_admin(running: Billing) -> None:
+    answer = running.service.post(
+        f"{API}/admin/feature-flags", {"flag": "x402", "enabled": False}, token=None
+    )
+    assert (answer.status, answer.code) == (401, "ADMIN_AUTH_REQUIRED")
+
+
+def test_an_account_whose_treasury_is_not_ours_gets_nothing(running: Billing) -> None:
+    assert running.purchase("elsewhere", 100, "0xOTHER").code == "INVALID_RECIPIENT"
+
+
+def test_a_ledger_takes_no_record_that_mints_or_does_not_follow() -> None:
+    ledger = Ledger()
+    mint = {"type": "credit_mint", "account": "ann", "transfer": "t", "amountMsats": 5}
+    with pytest.raises(Unbalanced, match="saw -4995"):
+        ledger.expect({**mint, "postings": [("treasury", -5000), ("available:ann", 5)]})
+    ledger.apply(1, {**mint, "postings": moved(5, "treasury", "available:ann")})
+    with pytest.raises(OutOfOrder, match="one that was minted"):
+        ledger.expect({**mint, "postings": []})
+    with pytest.raises(OutOfOrder, match="expected RESERVE_HELD, saw none"):
+        ledger.expect({"type": "billing_commit", "entry": "e"})
+    before = ledger.digest()
+    ledger.apply(1, {**mint, "postings": moved(5, "treasury", "available:ann")})
+    assert ledger.digest() == before
+
+
+def test_nothing_is_left_when_the_run_is_killed(tmp_path: Path) -> None:
+    program = """
+        import os, sys, time
+        from pytest_l402.billing import Billing
+        with Billing() as billing:
+            service = billing.open()
+            print(service.process.pid, billing.cache._process.pid, flush=True)
+            sys.stdin.read()
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as run:
+        assert run.stdout is not None
+        pids = [int(pid) for pid in run.stdout.readline().split()]
+        run.send_signal(signal.SIGKILL)
+    deadline = Deadline(10.0)
+    while alive := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
+        assert not deadline.over, f"still there 10 s after the run was killed: {alive}"
