@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import pytest_l402.billing as billing_room
 from pytest_l402.billing import API, Billing
 from pytest_l402.billing.ledger import Ledger, OutOfOrder, Unbalanced, moved
 from pytest_l402.harness.deadline import Deadline
@@ -123,3 +124,10 @@ def test_nothing_is_left_when_the_run_is_killed(tmp_path: Path) -> None:
     deadline = Deadline(10.0)
     while alive := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
         assert not deadline.over, f"still there 10 s after the run was killed: {alive}"
+
+
+def test_all_that_the_room_offers_is_there() -> None:
+    assert {name for name in billing_room.__all__ if not hasattr(billing_room, name)} == set()
+    assert {*billing_room.__all__} == {*billing_room._MODULES}
+    with pytest.raises(AttributeError, match="has no nothing"):
+        _ = billing_room.nothing
