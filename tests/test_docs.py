@@ -35,6 +35,7 @@ RUNBOOK_PAGES = {
     FAMILY: "runbook-1-observability.md",
     "staging-reconcile": "runbook-2-staging-reconcile.md",
     "lightning-ops": "runbook-3-lightning-ops.md",
+    "billing": "runbook-5-billing.md",
 }
 FULL_RUN = "pytest -m rehearsal"
 
@@ -45,7 +46,7 @@ filterwarnings = ["error"]
 """
 
 # Other people's plugins, which cost more to start than a run takes, and a cache that nobody reads.
-ADDOPTS = "-p no:cacheprovider -p no:respx -p no:anyio -p no:hypothesispytest -p no:benchmark"
+ADDOPTS = "-p no:cacheprovider -p no:respx -p no:anyio -p no:hypothesispytest -p no:benchmark -p no:valkey"
 
 # Where these are set, pytest and this plugin answer for somebody's build machine, in other words.
 OTHER_MACHINES = ("BUILD_NUMBER", "CI", "GITHUB_", "PYTEST_")
