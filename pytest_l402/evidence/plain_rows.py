@@ -44,7 +44,13 @@ def _plain_object(value: Mapping[Any, Any], table: str, index: int, depth: int =
             return value.copy()
     elif not isinstance(value, Mapping):
         raise EvidenceError(f"{table}[{index}]: expected a row, saw {type(value).__name__}; record a mapping")
-    return {_text(key, table, index): _plain(item, table, index, depth) for key, item in value.items()}
+    named = _TEXT.issuperset(map(type, value)) and "".join(value).isascii()
+    return {
+        key if named else _text(key, table, index): (
+            item if type(item) in _PLAIN else _plain(item, table, index, depth)
+        )
+        for key, item in value.items()
+    }
 
 
 def _is_flat(value: dict[Any, Any]) -> bool:
