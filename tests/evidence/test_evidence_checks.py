@@ -510,3 +510,17 @@ def test_a_payment_that_only_references_tell_apart_is_found(story):
     paid = [{**row, "proofReference": altered} for row in evidence.table("payments")]
     (violation,) = run_check(proof_join(first), evidence.with_table("payments", paid)).violations
     assert violation.where == "payments.jsonl line 1"
+
+
+def test_a_flow_that_failed_and_says_so_is_one_story_and_accuses_no_check(story):
+    evidence = story("flow").evidence
+    (summary,) = evidence.table("flow_summary")
+    events = [
+        {**row, "status": "failed" if row["stage"] == "gateway.reconcile" else row["status"]}
+        for row in evidence.table("flow_events")
+    ]
+    failed = evidence.with_table("flow_events", events)
+    failed = failed.with_table("flow_summary", [{**summary, "ok": False}])
+    result = run_check(one_story(), failed)
+    assert tell_results([result]) == ""
+    assert result.has_teeth
