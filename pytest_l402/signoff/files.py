@@ -120,9 +120,13 @@ def withdraw_copies(moved: Path, artifact_dir: Path, artifacts: str) -> None:
 
 
 def inside(path: str, artifacts: str) -> PurePosixPath | None:
-    """Return the path of an artifact below its folder of artifacts; None for other evidence."""
-    _, found, below = path.partition(f"/{artifacts}/")
-    return PurePosixPath(below.lstrip("/")) if found else None
+    """Return the path of an artifact below its folder of artifacts; None for other evidence.
+
+    A rehearsal and a test may have the name of that folder: it is the one in the folder of a test.
+    """
+    _, _, _, folder, *below = [*path.split("/"), *[""] * 4]
+    found = PurePosixPath(*below)
+    return found if folder == artifacts and found.parts else None
 
 
 def find_evidence_faults(run_folder: Path, nodes: Sequence[NodeResult]) -> tuple[str, ...]:
