@@ -169,9 +169,15 @@ class Billing:
         """Ask for the price of a resource."""
         return self.service.post(f"{API}/x402/quotes", {"resource": resource, "amountMsats": 10})
 
-    def pay(self, nonce: str, to: str | None = None, msats: int = 10) -> Answer:
-        """Pay for the resource `r`; the same nonce is the same payment."""
-        told = {"resource": "r", "account": "ann", "from": "0xB", "to": to or self.treasury, "nonce": nonce}
+    def pay(self, nonce: str, to: str | None = None, msats: int = 10, resource: str = "r") -> Answer:
+        """Pay for a resource; the same nonce is the same payment."""
+        told = {
+            "resource": resource,
+            "account": "ann",
+            "from": "0xB",
+            "to": to or self.treasury,
+            "nonce": nonce,
+        }
         return self.service.post(
             f"{API}/x402/pay", {**told, "amountMsats": msats, "validBeforeMs": 4_000_000_000_000}
         )

@@ -30,13 +30,13 @@ def test_tables(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None
 
 def test_each_invariant_broken_alone(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
     service = l402_billing.open()
-    l402_billing.quote()
     l402_billing.reserve("e1")
     with l402_billing.step("broken"):
         l402_billing.commit("e1", 101)
         l402_billing.commit("e1", -1)
         l402_billing.commit("e1", 100, rate=2)
         l402_billing.reserve("e2", 10_000_000)
+        l402_billing.quote()
         l402_billing.pay("n1", msats=9)
     service.post("/api/v1/admin/entitlements", {"account": "ann", "state": "CANCELLED"})
     with l402_billing.step("broken"):

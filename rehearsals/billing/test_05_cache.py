@@ -122,9 +122,9 @@ def test_rebuilt(l402_billing: Billing, l402_evidence: EvidenceCollector) -> Non
     l402_billing.observe("replayed again")
     with l402_billing.step("used id"):
         l402_billing.pay("n1")
-    l402_billing.quote()
+    l402_billing.quote("n2")
     with l402_billing.step("new id"):
-        l402_billing.pay("n2")
+        l402_billing.pay("n2", resource="n2")
     l402_evidence.verify(
         some_row("readiness", when="not yet", status=503, refusal="REBUILDING").proves("RF5"),
         measured("rebuild", "recover").proves("RF5"),
