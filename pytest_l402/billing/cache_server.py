@@ -95,7 +95,6 @@ class CacheServer:
             reserve.bind(("127.0.0.1", 0))
             self._port = int(reserve.getsockname()[1])
             unless_ready.callback(self._end)
-            reserve.close()
             self.start()
             self._kept = unless_ready.pop_all()
         return self

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from pytest_l402.billing.log.frames import MAGIC, frame
 from pytest_l402.billing.log.law import broken_laws
 from pytest_l402.billing.log.reader import LogDamaged, chain_of, records_of
 from pytest_l402.billing.log.schedules import crashes, over_a_frozen_holder, over_a_live_holder
+from pytest_l402.billing.log.soak import soak
 from pytest_l402.billing.log.store import Folder, Images, segment_name
 from pytest_l402.billing.log.writer import Fenced, LogFull, LogStopped, LogWriter
 
@@ -261,3 +265,32 @@ def test_each_fault_of_durability_is_found_by_its_schedule(
     faults: tuple[BillingFault, ...], holds: tuple[bool, bool, bool]
 ) -> None:
     assert found(faults) == holds
+
+
+def test_a_real_file_that_takes_half_a_record_is_cut_back(tmp_path: Path) -> None:
+    program = f"""
+        import pathlib, resource, signal
+        from pytest_l402.billing.log.store import Folder
+        from pytest_l402.billing.log.writer import LogFull, LogWriter
+        writer = LogWriter(Folder(pathlib.Path({str(tmp_path)!r})), "a")
+        writer.append(b"one")
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (writer._size + 9, hard))
+        try:
+            writer.append(b"two")
+        except LogFull as full:
+            print(full)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        writer.append(b"two")
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "9 of 23 bytes written" in done.stdout
+    assert replayed(Folder(tmp_path)) == [b"one", b"two"]
+
+
+def test_writers_that_are_overtaken_and_killed_keep_what_they_promised() -> None:
+    for kind, refused in (("takeovers", 4), ("kills", 0)):
+        found = soak(kind, 4)
+        assert (found["broken"], found["refused"]) == (0, refused), found["first"]

@@ -1,4 +1,4 @@
-"""Decides whether writers in processes of their own, killed and overtaken at random, keep what they acknowledged.
+"""Decides whether writers in processes of their own, killed or overtaken at random, keep what they promised.
 
 `python -m pytest_l402.billing.log.soak takeovers 1000` or `kills 1000`: prints one line of JSON.
 """
