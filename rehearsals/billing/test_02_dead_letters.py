@@ -59,26 +59,26 @@ def test_overflow(l402_billing: Billing, l402_evidence: EvidenceCollector) -> No
     )
 
 
-def test_resolved_and_recovered(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
-    overflowing(l402_billing)
-    with l402_billing.step("unreachable"):
-        l402_billing.resolve("e1")
-    l402_billing.backend.set_mood("works")
-    l402_billing.backend.do_unheard("e1")
-    periods = l402_billing.periods
-    declared = periods.open_ms + periods.poll_ms + periods.late_ms
-    l402_billing.timed_until(
-        "overflow", "recover", declared, lambda: l402_billing.metrics().get("billing_circuit_open") == 0
+def resolved(billing: Billing) -> None:
+    """The backend is back and has the first entry alone; each is resolved, some of them once more."""
+    overflowing(billing)
+    with billing.step("unreachable"):
+        billing.resolve("e1")
+    billing.backend.set_mood("works")
+    billing.backend.do_unheard("e1")
+    declared = billing.periods.open_ms + billing.periods.poll_ms + billing.periods.late_ms
+    billing.timed_until(
+        "overflow", "recover", declared, lambda: billing.metrics().get("billing_circuit_open") == 0
     )
-    with l402_billing.step("resolved"):
-        for entry in ("e1", "e2", "e3"):
-            l402_billing.resolve(entry)
-    with l402_billing.step("again"):
-        l402_billing.resolve("e1")
-        l402_billing.resolve("e2")
-    with l402_billing.step("ghost"):
-        l402_billing.resolve("ghost")
-    l402_billing.observe("recovered")
+    for step, entries in (("resolved", ("e1", "e2", "e3")), ("again", ("e1", "e2")), ("ghost", ("ghost",))):
+        with billing.step(step):
+            for entry in entries:
+                billing.resolve(entry)
+    billing.observe("recovered")
+
+
+def test_resolved_and_recovered(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
+    resolved(l402_billing)
     l402_evidence.verify(
         answered("unreachable", 503, "BACKEND_UNAVAILABLE").proves("DQ7"),
         answered("resolved", 200, None, 3).proves("DQ7"),

@@ -51,28 +51,33 @@ def test_each_invariant_broken_alone(l402_billing: Billing, l402_evidence: Evide
     )
 
 
-def test_syntax_error(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
-    l402_billing.open()
-    l402_billing.constrain({**CONSTRAINTS, "cost_non_negative": "cost >="})
-    l402_billing.kill(l402_billing.service)
-    service = l402_billing.start("one", wait_ready=False)
-    l402_billing.observe("degraded")
-    with l402_billing.step("gated"):
-        l402_billing.purchase("late")
-        l402_billing.reserve("late")
-        l402_billing.commit("late")
-        l402_billing.quote()
-        l402_billing.pay("late")
-    with l402_billing.step("alive"):
+def repaired(billing: Billing) -> None:
+    """Start with an expression that does not compile, ask for everything, and repair it."""
+    billing.open()
+    billing.constrain({**CONSTRAINTS, "cost_non_negative": "cost >="})
+    billing.kill(billing.service)
+    service = billing.start("one", wait_ready=False)
+    billing.observe("degraded")
+    with billing.step("gated"):
+        billing.purchase("late")
+        billing.reserve("late")
+        billing.commit("late")
+        billing.quote()
+        billing.pay("late")
+    with billing.step("alive"):
         service.get("/health/live")
-    l402_billing.constrain(CONSTRAINTS)
-    declared = l402_billing.periods.guard_ms * 1.1 + l402_billing.periods.late_ms
-    l402_billing.timed_until(
-        "guard", "recover", declared, lambda: l402_billing.metrics().get("conservation_guard_state")
+    billing.constrain(CONSTRAINTS)
+    declared = billing.periods.guard_ms * 1.1 + billing.periods.late_ms
+    billing.timed_until(
+        "guard", "recover", declared, lambda: billing.metrics().get("conservation_guard_state")
     )
-    l402_billing.observe("repaired")
-    with l402_billing.step("first"):
-        l402_billing.reserve("first")
+    billing.observe("repaired")
+    with billing.step("first"):
+        billing.reserve("first")
+
+
+def test_syntax_error(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
+    repaired(l402_billing)
     l402_evidence.verify(
         some_row("readiness", when="degraded", status=503, guard="degraded").proves("CG3"),
         some_row("metrics", when="degraded", name="conservation_guard_state", value=0).proves("CG3"),

@@ -10,6 +10,8 @@ pytestmark = pytest.mark.rehearsal("gate-rollback", runbook="billing", section="
 
 STEPS = {"gate 2": ("x402",), "gate 1": ("nft", "onboarding"), "gate 0": ("credits",), "off": ("billing",)}
 ALL = ("billing", "credits", "nft", "onboarding", "x402")
+ON, OFF = dict.fromkeys(ALL, 200), dict.fromkeys(ALL, 503)
+NO_FLAG = dict.fromkeys(ALL, False)
 
 
 def test_rolled_back(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
@@ -24,21 +26,17 @@ def test_rolled_back(l402_billing: Billing, l402_evidence: EvidenceCollector) ->
     for flag in ALL:
         l402_billing.toggle(flag, True)
     l402_billing.probe("gate 4 again")
-    everything = dict.fromkeys(ALL, 200)
-    off = dict.fromkeys(ALL, 503)
     l402_evidence.verify(
-        some_row("probes", when="gate 4", **everything).proves("GR1"),
-        some_row("probes", when="gate 2", **{**everything, "x402": 503}).proves("GR1"),
+        some_row("probes", when="gate 4", **ON).proves("GR1"),
+        some_row("probes", when="gate 2", **{**ON, "x402": 503}).proves("GR1"),
         measured("gate 2", "contain").proves("GR1"),
-        some_row(
-            "flags", when="gate 1", billing=True, credits=True, nft=False, onboarding=False, x402=False
-        ).proves("GR2"),
-        some_row("flags", when="off", **dict.fromkeys(ALL, False)).proves("GR2"),
+        some_row("flags", when="gate 1", **{**NO_FLAG, "billing": True, "credits": True}).proves("GR2"),
+        some_row("flags", when="off", **NO_FLAG).proves("GR2"),
         only_refusals("FEATURE_DISABLED").proves("GR4"),
-        some_row("probes", when="gate 1", **{**off, "billing": 200, "credits": 200}).proves("GR5"),
-        some_row("probes", when="gate 0", **{**off, "billing": 200}).proves("GR5"),
-        some_row("probes", when="off", **off).proves("GR5"),
-        some_row("probes", when="gate 4 again", **everything).proves("GR5"),
+        some_row("probes", when="gate 1", **{**OFF, "billing": 200, "credits": 200}).proves("GR5"),
+        some_row("probes", when="gate 0", **{**OFF, "billing": 200}).proves("GR5"),
+        some_row("probes", when="off", **OFF).proves("GR5"),
+        some_row("probes", when="gate 4 again", **ON).proves("GR5"),
     )
 
 

@@ -22,6 +22,8 @@ from pytest_l402.evidence import result_shows, some_row
 from pytest_l402.harness.tcp_proxy import TcpProxy
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 
+Links = Callable[[tuple[str, int]], TcpProxy]
+
 pytestmark = pytest.mark.rehearsal("cache-failure", runbook="billing", section="5")
 
 
@@ -40,26 +42,30 @@ def faults(billing: Billing) -> dict[str, tuple[Callable[[], object], Callable[[
     }
 
 
-def test_each_fault(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
-    service, periods = l402_billing.open(), l402_billing.periods
-    for name, (begin, end) in faults(l402_billing).items():
+def each_fault(billing: Billing) -> None:
+    """Ask for everything in each fault, and measure how long it takes to be ready after it."""
+    service, periods = billing.open(), billing.periods
+    declared = periods.open_ms + periods.poll_ms + periods.late_ms
+    for name, (begin, end) in faults(billing).items():
         begin()
-        with l402_billing.step(name):
-            l402_billing.purchase(name)
-            l402_billing.pay(name)
-            l402_billing.reserve(name)
-        l402_billing.observe(name)
+        with billing.step(name):
+            billing.purchase(name)
+            billing.pay(name)
+            billing.reserve(name)
+        billing.observe(name)
         end()
-        declared = periods.open_ms + periods.poll_ms + periods.late_ms
-        l402_billing.timed_until(
-            name, "recover", declared, lambda: service.get("/health/ready").status == 200
-        )
-    with l402_billing.step("alive"):
+        billing.timed_until(name, "recover", declared, lambda: service.get("/health/ready").status == 200)
+    with billing.step("alive"):
         service.get("/health/live")
+
+
+def test_each_fault(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
+    each_fault(l402_billing)
+    late_ms = l402_billing.periods.late_ms
     names = list(faults(l402_billing))
     l402_evidence.verify(
         *(answered(name, 503, "CACHE_UNAVAILABLE", 3).proves("RF1") for name in names),
-        *(answered_within(name, 750.0 + periods.late_ms).proves("RF2") for name in names),
+        *(answered_within(name, 750.0 + late_ms).proves("RF2") for name in names),
         *(some_row("readiness", when=name, status=503, refusal="REBUILDING").proves("RF2") for name in names),
         only_refusals("CACHE_UNAVAILABLE").proves("RF2"),
         answered("alive", 200).proves("RF2"),
@@ -89,42 +95,50 @@ def test_unknown_outcome(l402_billing: Billing, l402_evidence: EvidenceCollector
     )
 
 
-def test_rebuilt(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
-    service, proxy = l402_billing.open(), l402_billing.proxy
-    l402_billing.quote()
-    l402_billing.pay("n1")
+def rebuilt(billing: Billing) -> None:
+    """Leave something of each kind, lose service and cache, and start anew while the cache is away."""
+    service = billing.open()
+    billing.quote()
+    billing.pay("n1")
     for entry in ("e1", "e2", "e3"):
-        l402_billing.reserve(entry)
-    l402_billing.commit("e1", 60)
-    l402_billing.release("e2")
+        billing.reserve(entry)
+    billing.commit("e1", 60)
+    billing.release("e2")
     shown = "/api/v1/billing/entries/e1"
-    l402_billing.until("e1 acked", lambda: service.get(shown).document.get("state") == "FINALIZE_ACKED")
-    l402_billing.observe("before")
-    l402_billing.kill(service)
-    l402_billing.cache.restart_empty()
-    proxy.refuse()
-    service = l402_billing.start("one", wait_ready=False)
-    l402_billing.observe("not yet")
-    with l402_billing.step("not yet"):
-        l402_billing.pay("n1")
-    proxy.pass_through()
-    declared = l402_billing.periods.open_ms + l402_billing.periods.poll_ms + l402_billing.periods.late_ms
-    l402_billing.timed_until(
-        "rebuild", "recover", declared, lambda: service.get("/health/ready").status == 200
-    )
-    l402_billing.observe("rebuilt")
-    l402_billing.cache("DEL", "billing:cursor")
-    with l402_billing.step("used"):
-        l402_billing.until("rebuilt again", lambda: l402_billing.quote().status == 200)
-    l402_billing.observe("cursor lost")
-    l402_billing.kill(l402_billing.start("two", wait_ready=False))
-    l402_billing.restart(service)
-    l402_billing.observe("replayed again")
-    with l402_billing.step("used id"):
-        l402_billing.pay("n1")
-    l402_billing.quote("n2")
-    with l402_billing.step("new id"):
-        l402_billing.pay("n2", resource="n2")
+    billing.until("e1 acked", lambda: service.get(shown).document.get("state") == "FINALIZE_ACKED")
+    billing.observe("before")
+    billing.kill(service)
+    billing.cache.restart_empty()
+    billing.proxy.refuse()
+    service = billing.start("one", wait_ready=False)
+    billing.observe("not yet")
+    with billing.step("not yet"):
+        billing.pay("n1")
+    billing.proxy.pass_through()
+    declared = billing.periods.open_ms + billing.periods.poll_ms + billing.periods.late_ms
+    billing.timed_until("rebuild", "recover", declared, lambda: service.get("/health/ready").status == 200)
+    billing.observe("rebuilt")
+
+
+def replayed_again(billing: Billing) -> None:
+    """Lose the cursor, kill a replay, replay once more, and then pay with a used id and with a new one."""
+    service = billing.service
+    billing.cache("DEL", "billing:cursor")
+    billing.until("rebuilt again", lambda: billing.quote().status == 200)
+    billing.observe("cursor lost")
+    billing.kill(billing.start("two", wait_ready=False))
+    billing.restart(service)
+    billing.observe("replayed again")
+    with billing.step("used id"):
+        billing.pay("n1")
+    billing.quote("n2")
+    with billing.step("new id"):
+        billing.pay("n2", resource="n2")
+
+
+def test_rebuilt(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
+    rebuilt(l402_billing)
+    replayed_again(l402_billing)
     l402_evidence.verify(
         some_row("readiness", when="not yet", status=503, refusal="REBUILDING").proves("RF5"),
         measured("rebuild", "recover").proves("RF5"),
@@ -210,10 +224,7 @@ def test_conversations(l402_billing: Billing, l402_evidence: EvidenceCollector) 
 
 
 def test_failover_by_link_loss(
-    l402_billing: Billing,
-    l402_cache: CacheServer,
-    l402_proxy: Callable[[tuple[str, int]], TcpProxy],
-    l402_evidence: EvidenceCollector,
+    l402_billing: Billing, l402_cache: CacheServer, l402_proxy: Links, l402_evidence: EvidenceCollector
 ) -> None:
     service, primary = l402_billing.open(), l402_billing.cache
     link = l402_proxy(("127.0.0.1", primary.port))

@@ -21,7 +21,13 @@ def rehearsal(name: str) -> ModuleType:
     return module
 
 
-def violated(collector: EvidenceCollector) -> list[tuple[str | None, str]]:
-    """Line and name of every check that does not hold, of those asked for and of the standing ones."""
+def violated(collector: EvidenceCollector) -> dict[tuple[str | None, str], list[str]]:
+    """What each check that does not hold says, by its line and name; those asked for and the standing ones."""
     results = [*collector.checks, *collector.judge_standing()]
-    return [(result.line, result.name) for result in results if not result.passed]
+    return {
+        (result.line, result.name): [
+            f"expected {each.expected}, saw {each.seen}" for each in result.violations
+        ]
+        for result in results
+        if not result.passed
+    }

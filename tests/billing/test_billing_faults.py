@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from doc_pages import rows_of
 from drilled_billing import rehearsal, violated
 
 from pytest_l402.billing import BillingFault, CacheServer
@@ -26,6 +27,12 @@ class Case:
 
 
 F = BillingFault
+LISTED = {
+    BillingFault(row[0].strip("`")): (row[2], row[3])
+    for row in rows_of("runbook-5-billing.md", "## What each fault is found by")
+}
+"""Of each fault, as the page has it: its criterion, and how the message begins."""
+
 CASES = [
     Case(F.FLAGS_NOT_MOUNTED, "test_01_treasury", "test_frozen", "TC1", "answered(toggled: 200)"),
     Case(F.FLAG_WITHOUT_CONSUMER, "test_04_gates", "test_rolled_back", "GR5",
@@ -88,4 +95,12 @@ def test_found(case: Case, billings: Any) -> None:
             links["l402_proxy"] = lambda target: opened.enter_context(TcpProxy(target))
         with contextlib.suppress(Exception, pytest.fail.Exception):
             drill(l402_billing=billing, l402_evidence=collector, **links)
-        assert (case.criterion, case.check) in violated(collector)
+        found = violated(collector)
+    assert (case.criterion, case.check) in found
+    assert any(told.startswith(LISTED[case.fault][1]) for told in found[case.criterion, case.check])
+
+
+def test_the_page_lists_each_fault_and_its_criterion() -> None:
+    assert {fault: criterion for fault, (criterion, _) in LISTED.items()} == {
+        case.fault: case.criterion for case in CASES
+    }

@@ -34,7 +34,14 @@ def soak(kind: str, times: int, seed: int = 5) -> dict[str, Any]:
     Returns how many records were acknowledged, how many laws were broken, how many writers were refused.
     """
     draw = random.Random(seed)  # noqa: S311 - moments, not secrets
-    told = {"kind": kind, "times": times, "acknowledged": 0, "broken": 0, "refused": 0, "first": None}
+    told: dict[str, Any] = {
+        "kind": kind,
+        "times": times,
+        "acknowledged": 0,
+        "broken": 0,
+        "refused": 0,
+        "first": None,
+    }
     done = 0
     while done < times:
         with tempfile.TemporaryDirectory(prefix="l402-soak-") as name:
