@@ -22,7 +22,7 @@ def rehearsal(name: str) -> ModuleType:
 
 
 def violated(collector: EvidenceCollector) -> dict[tuple[str | None, str], list[str]]:
-    """What each check that does not hold says, by its line and name; those asked for and the standing ones."""
+    """What each check that does not hold says, by line and name; those asked for and the standing ones."""
     results = [*collector.checks, *collector.judge_standing()]
     return {
         (result.line, result.name): [
