@@ -1,0 +1,1 @@
+"""Durable workflows on a real engine, in processes of their own."""

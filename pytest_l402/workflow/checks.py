@@ -1,0 +1,3 @@
+"""placeholder"""
+def standing_checks():
+    return ()
