@@ -1,1 +1,39 @@
-"""Durable workflows on a real engine, in processes of their own."""
+"""Durable workflows on a real engine, in processes of their own: workers, a control API, what is outside of them."""
+
+from pytest_l402.workflow.checks import (
+    kept_by_fork,
+    none_paid_twice,
+    one_accepted,
+    paid_once,
+    ran,
+    traced,
+    woke_in_time,
+    zero_writes,
+)
+from pytest_l402.workflow.control_client import at_once
+from pytest_l402.workflow.durable_workflow import DurableWorkflow
+from pytest_l402.workflow.faults import EngineFault
+from pytest_l402.workflow.processes import EngineMissing, EngineProcess, EngineProcessFailed, Zygote
+from pytest_l402.workflow.soak import soak
+from pytest_l402.workflow.steps import Point, Step
+
+__all__ = [
+    "DurableWorkflow",
+    "EngineFault",
+    "EngineMissing",
+    "EngineProcess",
+    "EngineProcessFailed",
+    "Point",
+    "Step",
+    "Zygote",
+    "at_once",
+    "kept_by_fork",
+    "none_paid_twice",
+    "one_accepted",
+    "paid_once",
+    "ran",
+    "soak",
+    "traced",
+    "woke_in_time",
+    "zero_writes",
+]

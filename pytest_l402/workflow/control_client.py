@@ -61,9 +61,17 @@ class ControlClient:
         finally:
             connection.close()
         operation = path.partition("?")[0].rpartition("/")[2]
-        row = {"method": method, "path": path, "operation": operation, "status": answer.status, "code": answer.code}
+        row = {
+            "method": method,
+            "path": path,
+            "operation": operation,
+            "status": answer.status,
+            "code": answer.code,
+        }
         with self._lock:
-            self._answers.append({**row, "drift": [item["field"] for item in answer.document.get("drift", ())]})
+            self._answers.append(
+                {**row, "drift": [item["field"] for item in answer.document.get("drift", ())]}
+            )
         return answer
 
     def create_intent(self, goal: str = "demo") -> str:
@@ -77,7 +85,9 @@ class ControlClient:
 
     def approve(self, workflow_id: str, key: str = "approve-1", approved_by: str = "po") -> Answer:
         """Approve the plan of a run."""
-        return self.post(f"/api/runs/{workflow_id}/approve-plan", {"approvedBy": approved_by, "dedupeKey": key})
+        return self.post(
+            f"/api/runs/{workflow_id}/approve-plan", {"approvedBy": approved_by, "dedupeKey": key}
+        )
 
     def cancel(self, workflow_id: str) -> Answer:
         """Cancel a run."""

@@ -89,7 +89,9 @@ class Database:
             row["inline"] = json.loads(row["inline"])
         for row in tables["notifications"]:
             row["consumed"] = bool(row["consumed"])
-        tables["database"] = [{"kind": self._kind, "journal": self._journal(), "declaredJournal": self.journal}]
+        tables["database"] = [
+            {"kind": self._kind, "journal": self._journal(), "declaredJournal": self.journal}
+        ]
         return tables
 
     def counts(self) -> dict[str, int]:
@@ -110,7 +112,9 @@ class Database:
         deadline = Deadline(wait_s)
         while not (found := reached(self)):
             if deadline.over:
-                states = ", ".join(f"{row['workflowID']} {row['status']}" for row in self.rows(_QUERIES["workflows"]))
+                states = ", ".join(
+                    f"{row['workflowID']} {row['status']}" for row in self.rows(_QUERIES["workflows"])
+                )
                 raise NotSoInTime(
                     f"workflow database: expected {what} within {wait_s:g} s, saw {states or 'no workflow'}; see "
                     "whether a worker of its version runs"
@@ -133,7 +137,9 @@ class Database:
         return "sqlite" if self.dialect is SQLITE else "postgresql"
 
     def _journal(self) -> str | None:
-        return None if self.dialect is POSTGRESQL else str(self._read("PRAGMA journal_mode")[0]["journal_mode"])
+        return (
+            None if self.dialect is POSTGRESQL else str(self._read("PRAGMA journal_mode")[0]["journal_mode"])
+        )
 
     def _names(self) -> Sequence[str]:
         if self.dialect is SQLITE:
@@ -152,7 +158,9 @@ _LOOK_S: Final = 0.005
 def _open_sqlite(url: str, opened: contextlib.ExitStack) -> Reader:
     path = Path(url.removeprefix("sqlite:///"))
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
         opened.callback(connection.close)
         _refuse_foreign([row[0] for row in connection.execute("SELECT name FROM sqlite_master")], url)
     except sqlite3.Error as error:

@@ -6,18 +6,20 @@ import contextlib
 import itertools
 import shutil
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final, Self
 
 from pytest_l402.evidence import Check, Part, parts_of
 from pytest_l402.evidence.system import When
-from pytest_l402.workflow.checks import standing_checks
+from pytest_l402.harness.clock import SystemClock
 from pytest_l402.workflow.control_client import Answer, ControlClient
 from pytest_l402.workflow.database import Database
 from pytest_l402.workflow.faults import EngineFault
 from pytest_l402.workflow.outside import Outside
 from pytest_l402.workflow.processes import EngineProcess, Zygote
+from pytest_l402.workflow.standing import standing_checks
 
 Row = dict[str, Any]
 
@@ -46,6 +48,7 @@ class DurableWorkflow:
         self._zygote = zygote
         self._faults = tuple(faults)
         self._traces = traces
+        self.clock = SystemClock()
         self.outside = Outside(seed)
         self.database = Database(url or fresh_database(zygote), _JOURNAL if url is None else None)
         self._events: list[Row] = []
@@ -115,9 +118,54 @@ class DurableWorkflow:
         """Wait until a run has come to its end, and return its status; raises `NotSoInTime`."""
         return self.database.until_status(workflow_id, "SUCCESS", "ERROR", wait_s=wait_s)
 
+    def waiting(self, workflow_id: str, wait_s: float = 10.0) -> Row:
+        """Wait until a run waits for its approval, and return what the control API shows of it."""
+
+        def at_gate(_: Database) -> Row | None:
+            shown = self.control.get(f"/api/runs/{workflow_id}").document
+            return shown if shown.get("nextAction") else None
+
+        return self.database.until(f"{workflow_id} to wait for its approval", at_gate, wait_s)
+
+    def asleep_until(self, workflow_id: str, wait_s: float = 10.0) -> int:
+        """Wait until a run sleeps, and return when it is to wake, in milliseconds: the output of its sleep."""
+        sql = (
+            "SELECT output FROM {engine}operation_outputs WHERE function_name = 'DBOS.sleep'"
+            f" AND workflow_uuid = '{workflow_id}'"  # noqa: S608 - the drill's own id
+        )
+        [row] = self.database.until(f"{workflow_id} to sleep", lambda database: database.rows(sql), wait_s)
+        return int(float(row["output"]) * 1000)
+
+    def exported(self, workflow_id: str, step: str, wait_s: float = 10.0) -> Row:
+        """Wait until the collector has the span of a step of a run."""
+        wanted = {"workflowID": workflow_id, "step.functionID": step}
+
+        def find(_: Database) -> Row | None:
+            spans = self.outside.collector.spans
+            return next((span for span in spans if wanted.items() <= span["attributes"].items()), None)
+
+        return self.database.until(f"a span of {step} of {workflow_id}", find, wait_s)
+
+    @contextlib.contextmanager
+    def in_background(self, ask: Callable[[], object]) -> Iterator[None]:
+        """Ask something while the block runs; that nobody answers any more is no failure."""
+
+        def asking() -> None:
+            with contextlib.suppress(OSError):
+                ask()
+
+        thread = threading.Thread(target=asking)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+
     def count_rows(self, when: str) -> None:
         """Write down how many rows every table has now."""
-        self._counts += [{"when": when, "table": name, "rows": n} for name, n in self.database.counts().items()]
+        self._counts += [
+            {"when": when, "table": name, "rows": n} for name, n in self.database.counts().items()
+        ]
 
     def parts(self) -> Sequence[Part]:
         """Return who plays which role."""

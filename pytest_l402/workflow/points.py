@@ -30,7 +30,9 @@ class Hold:
 
     def takes(self, call: Row) -> bool:
         """Whether this call is one that it was made for."""
-        fits = call["point"] == self.point and all(call.get(key) == value for key, value in self.matches.items())
+        fits = call["point"] == self.point and all(
+            call.get(key) == value for key, value in self.matches.items()
+        )
         return fits and not self.released and len(self.held) < self.times
 
     def __str__(self) -> str:

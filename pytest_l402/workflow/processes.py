@@ -71,7 +71,12 @@ class Zygote:
         self._opened.close()
 
     def fork(
-        self, role: str, settings: Row, *, on_event: Callable[[Row], None] = lambda row: None, wait_s: float = READY_S
+        self,
+        role: str,
+        settings: Row,
+        *,
+        on_event: Callable[[Row], None] = lambda row: None,
+        wait_s: float = READY_S,
     ) -> EngineProcess:
         """Fork a process that plays `role`; return it once it is ready.
 
@@ -205,7 +210,9 @@ class EngineProcess:
         line, _, self._partial = self._partial.partition(b"\n")
         row = json.loads(line)
         if not isinstance(row, dict):
-            raise EngineProcessFailed(f"{self.role}: expected a JSON object, saw {type(row).__name__}; mend it")
+            raise EngineProcessFailed(
+                f"{self.role}: expected a JSON object, saw {type(row).__name__}; mend it"
+            )
         return row
 
     def _tell(self, event: str, **more: Any) -> Row:

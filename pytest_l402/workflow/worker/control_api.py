@@ -53,7 +53,9 @@ class Answered(Exception):  # noqa: N818 - an answer, not an error
 class ControlApi:
     """The split shim: it enqueues and steers, and runs nothing (runbook section 0, topology)."""
 
-    def __init__(self, client: DBOSClient, books: Books, outside: OutsideClient, settings: WorkerSettings) -> None:
+    def __init__(
+        self, client: DBOSClient, books: Books, outside: OutsideClient, settings: WorkerSettings
+    ) -> None:
         self._client = client
         self._books = books
         self._outside = outside
@@ -149,7 +151,9 @@ class ControlApi:
         )
 
     def _replayed(self, connection: sa.Connection, intent_id: str, body: Mapping[str, Any]) -> Document:
-        [known] = self._books.rows(connection, "SELECT * FROM {app}runs WHERE workflow_id = :id", id=intent_id)
+        [known] = self._books.rows(
+            connection, "SELECT * FROM {app}runs WHERE workflow_id = :id", id=intent_id
+        )
         drift = [
             {"field": field, "existing": known[column], "incoming": body[field]}
             for field, column in _DRIFT.items()
@@ -295,12 +299,16 @@ class ControlApi:
     def _resume(self, call: Call, wid: str) -> Document:
         action = body_of(call, _ACTION)
         faults = self._settings.faults
-        allowed = (*_RESUMABLE, "PENDING", "ENQUEUED") if EngineFault.RESUME_OF_RUNNING in faults else _RESUMABLE
+        allowed = (
+            (*_RESUMABLE, "PENDING", "ENQUEUED") if EngineFault.RESUME_OF_RUNNING in faults else _RESUMABLE
+        )
         with self._changing(wid, "resume", action, allowed) as engine:
             if EngineFault.RESUME_STARTS_OVER in faults:
                 with engine.engine.begin() as connection:
                     self._books.change(
-                        connection, "DELETE FROM {engine}operation_outputs WHERE workflow_uuid = :wid", wid=wid
+                        connection,
+                        "DELETE FROM {engine}operation_outputs WHERE workflow_uuid = :wid",
+                        wid=wid,
                     )
             # The engine's own default queue is looked at once a second only.
             engine.resume_workflows([wid], queue_name=QUEUE)
@@ -308,7 +316,9 @@ class ControlApi:
 
     def _fork(self, call: Call, wid: str) -> Document:
         """`stepN` is how many functions are kept; the engine counts from 1, so it starts again at the next."""
-        body = body_of(call, {"stepN": Field(int, least=1), "appVersion": Field(str, default=None), **_ACTION})
+        body = body_of(
+            call, {"stepN": Field(int, least=1), "appVersion": Field(str, default=None), **_ACTION}
+        )
         forked = f"fk_{uuid.uuid4().hex}"
         with self._changing(wid, "fork", body, _FORKABLE, forkedWorkflowID=forked) as engine:
             with engine.engine.begin() as connection:
@@ -329,7 +339,9 @@ class ControlApi:
                 if not kept:
                     raise Refused(409, "no_partition_to_fork_into")
                 [run] = self._books.rows(
-                    connection, "SELECT queue_partition_key AS key FROM {app}runs WHERE workflow_id = :wid", wid=wid
+                    connection,
+                    "SELECT queue_partition_key AS key FROM {app}runs WHERE workflow_id = :wid",
+                    wid=wid,
                 )
             engine.fork_workflow(
                 [wid],
@@ -346,7 +358,13 @@ class ControlApi:
         self, wid: str, op: str, action: Mapping[str, Any], allowed: tuple[str, ...], **more: Any
     ) -> Iterator[Any]:
         """Compare and set: one of several at once finds the status it needs, and its audit is part of it."""
-        audit = {"op": op, "actor": action["actor"], "reason": action["reason"], "targetWorkflowID": wid, **more}
+        audit = {
+            "op": op,
+            "actor": action["actor"],
+            "reason": action["reason"],
+            "targetWorkflowID": wid,
+            **more,
+        }
         outside = EngineFault.AUDIT_OUTSIDE in self._settings.faults
         with self._books.transaction() as connection:
             # A write first: it takes the row, and on SQLite the whole database, before anything is decided.

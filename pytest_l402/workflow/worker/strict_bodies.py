@@ -33,7 +33,7 @@ class Field:
             raise Refused(400, f"invalid_{name}")
         if self.one_of and value not in self.one_of:
             raise Refused(400, f"invalid_{name}")
-        if self.least is not None and value < self.least or self.most is not None and value > self.most:
+        if (self.least is not None and value < self.least) or (self.most is not None and value > self.most):
             raise Refused(400, f"invalid_{name}")
         return value
 

@@ -19,8 +19,6 @@ import struct
 import sys
 from typing import Any, NoReturn
 
-import dbos
-import dbos._sys_db_sqlite
 import sqlalchemy.dialects.sqlite  # noqa: F401 - what a worker needs is imported before the fork
 
 from pytest_l402.workflow.worker import roles
