@@ -5,11 +5,11 @@ A program of its own, run by `child_process` with the arguments CONTROL OWNER EN
     OWNER -- this watcher (session of its own) -- COMMAND (session of its own) -- whatever it starts
 
 It reads from the socket CONTROL as many bytes as the last three say: pairs, words with NUL between them, and
-the path of a folder, or none. It writes a line there whenever the state of the command changes: `failed ERRNO` or `pid N`,
-then `running`, `stopped`, `exit CODE`, `signal NUMBER`. When CONTROL or the process OWNER ends, it kills the
-command and all that came from it, and removes the folder. When it is killed itself, the command ends too, but not what that started;
-so its command line names neither this package nor the command, for who kills by such a name. It imports only
-what starts fast.
+the path of a folder, or none. It writes a line there whenever the state of the command changes: `failed
+ERRNO` or `pid N`, then `running`, `stopped`, `exit CODE`, `signal NUMBER`. When CONTROL or the process OWNER
+ends, it kills the command and all that came from it, and removes the folder. When it is killed itself, the
+command ends too, but not what that started; so its command line names neither this package nor the command,
+for who kills by such a name. It imports only what starts fast.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Deadline:
         return self.remaining_s <= 0.0
 
     def pause(self, step_s: float) -> None:
-        """Let `step_s` seconds pass, or what is left; between two looks at what tells nobody of its changes."""
+        """Let `step_s` seconds pass, or what is left, between two looks at what tells nobody of changes."""
         time.sleep(min(step_s, self.remaining_s))
 
 

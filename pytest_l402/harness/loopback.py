@@ -30,9 +30,7 @@ class LoopbackServer:
     an answer. Bodies above 1 MiB are refused with 413; header lines above 64 KiB, or more than 100, with 431.
     """
 
-    def __init__(
-        self, target: App | Network, *, host: str | None = None, one_at_a_time: bool = True
-    ) -> None:
+    def __init__(self, target: App | Network, *, host: str | None = None, one_at_a_time: bool = True) -> None:
         self._target = target
         self._host = host
         self._one_at_a_time = one_at_a_time

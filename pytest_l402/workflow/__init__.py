@@ -1,4 +1,4 @@
-"""Durable workflows on a real engine, in processes of their own: workers, a control API, what is outside of them."""
+"""Durable workflows on a real engine, in processes of their own: workers, control API, what is outside."""
 
 from pytest_l402.workflow.checks import (
     kept_by_fork,

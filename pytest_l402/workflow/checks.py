@@ -1,7 +1,7 @@
 """Decides whether the rows that a drill has left keep the resume contract: PC, EO, FD, CV, CO and RD.
 
-Prefix continuation, effect exactly once, fork determinism, checkpoint validity, consume once, recovery determinism
-(arXiv 2608.03836). Every check says in its findings which table and which field it looked at.
+Prefix continuation, effect exactly once, fork determinism, checkpoint validity, consume once, recovery
+determinism (arXiv 2608.03836). Every check says in its findings which table and which field it looked at.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def ran(workflow_id: str, step: str, times: int = 1) -> Check:
     mutants: list[Mutant] = [insert_row("calls", begun, "a body that ran once more")]
     if times:
         mutants.append(_without_first("calls", begun, "a body that did not run"))
-    return Check(f"ran({step}: {times})", judge, tuple(mutants), ("calls",))
+    return Check(f"ran({step}: {times}) [PC]", judge, tuple(mutants), ("calls",))
 
 
 def paid_once(workflow_id: str, calls: int = 1) -> Check:
@@ -65,7 +65,7 @@ def paid_once(workflow_id: str, calls: int = 1) -> Check:
         insert_row("wallet_calls", mine, "one call more"),
         remove_rows("wallet_calls"),
     )
-    return Check(f"paid_once({calls} calls)", judge, mutants, ("receipts", "wallet_calls", "workflows"))
+    return Check(f"paid_once({calls} calls) [EO]", judge, mutants, ("receipts", "wallet_calls", "workflows"))
 
 
 def kept_by_fork(source: str, forked: str, *steps: str) -> Check:
@@ -106,11 +106,11 @@ def kept_by_fork(source: str, forked: str, *steps: str) -> Check:
             "a cached body that ran",
         ),
     )
-    return Check(f"kept_by_fork({', '.join(names)})", judge, mutants, ("workflows", "workflow_steps"))
+    return Check(f"kept_by_fork({', '.join(names)}) [FD]", judge, mutants, ("workflows", "workflow_steps"))
 
 
 def one_accepted(operation: str, of: int, accepted: int = 202, refused: int = 409) -> Check:
-    """Of so many requests for an operation at once, one was accepted and all others were answered `refused` (CO)."""
+    """Of so many requests for an operation, one was accepted and all others were answered `refused` (CO)."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         found = rows(evidence, "control_answers", operation=operation)
@@ -130,7 +130,7 @@ def one_accepted(operation: str, of: int, accepted: int = 202, refused: int = 40
         set_value("control_answers", "status", 500, {**mine, "status": accepted}),
         remove_rows("control_answers", {**mine, "status": accepted}),
     )
-    return Check(f"one_accepted({operation} of {of})", judge, mutants, ("control_answers",))
+    return Check(f"one_accepted({operation} of {of}) [CO]", judge, mutants, ("control_answers",))
 
 
 def none_paid_twice(runs: int) -> Check:
@@ -155,7 +155,7 @@ def none_paid_twice(runs: int) -> Check:
         _without_first("receipts", {}, "a payment that is not there"),
         set_value("wallet_calls", "absorbed", True, {"absorbed": False}),
     )
-    return Check(f"none_paid_twice({runs})", judge, mutants, ("receipts", "wallet_calls"))
+    return Check(f"none_paid_twice({runs}) [EO]", judge, mutants, ("receipts", "wallet_calls"))
 
 
 def zero_writes() -> Check:
@@ -185,7 +185,7 @@ def zero_writes() -> Check:
         remove_rows("row_counts", {"when": "after"}),
         remove_rows("row_counts", {"when": "before"}),
     )
-    return Check("zero_writes()", judge, mutants, ("row_counts",))
+    return Check("zero_writes() [CV]", judge, mutants, ("row_counts",))
 
 
 def woke_in_time(workflow_id: str) -> Check:
@@ -215,11 +215,11 @@ def woke_in_time(workflow_id: str) -> Check:
         remove_rows("artifacts", mine),
         remove_rows("sleeps"),
     )
-    return Check(f"woke_in_time({workflow_id})", judge, mutants, ("artifacts", "sleeps"))
+    return Check(f"woke_in_time({workflow_id}) [RD]", judge, mutants, ("artifacts", "sleeps"))
 
 
 def traced(workflow_id: str, attempts: int = 1) -> Check:
-    """Every step has a span with workflowID, step.functionID and attempt, all of one trace, below another span.
+    """Every step has a span with workflowID, step.functionID and attempt, all of one trace, below others.
 
     `ExecuteST` has the attempts 1 to `attempts` (runbook section 5, walkthrough F).
     """
@@ -230,7 +230,7 @@ def traced(workflow_id: str, attempts: int = 1) -> Check:
             evidence, "spans", lambda row: row.get("attributes", {}).get("workflowID") == workflow_id
         )
         for step in Step:
-            found = mine.only(lambda row, step=step: row["attributes"].get("step.functionID") == step)
+            found = Found("spans", ((at_row, row) for at_row, row in mine if _step_of(row) == step))
             yield from found.expect_some(
                 f"a span with attributes workflowID and step.functionID {step}",
                 "see what the worker exported",
@@ -266,11 +266,15 @@ def traced(workflow_id: str, attempts: int = 1) -> Check:
         set_value("spans", "parentID", "f" * 16, is_mine),
         remove_rows("spans", is_mine),
     )
-    return Check(f"traced({attempts} attempts)", judge, mutants, ("spans",))
+    return Check(f"traced({attempts} attempts) [RD]", judge, mutants, ("spans",))
 
 
 def _begun(evidence: Evidence, workflow_id: str, step: str) -> Found:
     return rows(evidence, "calls", workflowID=workflow_id, step=step, point=Point.BEGIN.value)
+
+
+def _step_of(span: Row) -> object:
+    return span["attributes"].get("step.functionID")
 
 
 def _without_first(table: str, fields: Row, what: str) -> Mutant:

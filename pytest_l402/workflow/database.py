@@ -1,4 +1,4 @@
-"""Decides what a workflow database says, by read-only SQL: the truth source of every drill (runbook section 0)."""
+"""Decides what a workflow database says, by read-only SQL: the truth source of every drill (section 0)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ _QUERIES: Final = {
     "runs": """SELECT workflow_id AS "workflowID", intent_id AS "intentID", forked_from AS "forkedFrom",
         recipe_name AS "recipeName", queue_partition_key AS "queuePartitionKey" FROM {app}runs
         ORDER BY workflow_id""",
-    "artifacts": """SELECT workflow_id AS "workflowID", step_id AS "stepID", task_key AS "taskKey", idx, attempt,
-        kind, inline, sha256, at_ms AS "atMs" FROM {app}artifacts ORDER BY workflow_id, at_ms, step_id, task_key""",
+    "artifacts": """SELECT workflow_id AS "workflowID", step_id AS "stepID", task_key AS "taskKey", idx,
+        attempt, kind, inline, sha256, at_ms AS "atMs" FROM {app}artifacts
+        ORDER BY workflow_id, at_ms, step_id, task_key""",
     "replies": """SELECT workflow_id AS "workflowID", gate, dedupe_key AS "dedupeKey" FROM {app}replies
         ORDER BY workflow_id""",
     "notifications": """SELECT destination_uuid AS "workflowID", topic, consumed FROM {engine}notifications
         ORDER BY destination_uuid, created_at_epoch_ms""",
-    "queue_depth": 'SELECT queue_name AS "queueName", status, depth FROM {app}v_ops_queue_depth ORDER BY status',
-    "failures": 'SELECT workflow_uuid AS "workflowID", status FROM {app}v_ops_failures_24h ORDER BY workflow_uuid',
+    "queue_depth": """SELECT queue_name AS "queueName", status, depth FROM {app}v_ops_queue_depth
+        ORDER BY status""",
+    "failures": """SELECT workflow_uuid AS "workflowID", status FROM {app}v_ops_failures_24h
+        ORDER BY workflow_uuid""",
     "held_slots": """SELECT workflow_uuid AS "workflowID", queue_partition_key AS "queuePartitionKey",
         executor_id AS "executorID" FROM {app}v_ops_held_slots ORDER BY workflow_uuid""",
     "stranded": """SELECT workflow_uuid AS "workflowID", status, application_version AS "applicationVersion"
@@ -54,11 +57,12 @@ class NotSoInTime(TimeoutError):  # noqa: N818 - the name of the condition
 class Reader(Protocol):
     """A read-only connection: returns the rows of a query."""
 
-    def __call__(self, sql: str, /) -> list[Row]: ...
+    def __call__(self, sql: str, /) -> list[Row]:
+        """Run one query."""
 
 
 class Database:
-    """One workflow database, opened to be read; a context manager. `journal` is what it was declared to use."""
+    """One workflow database, opened to be read; a context manager. `journal` is what it is to use."""
 
     def __init__(self, url: str, journal: str | None = None) -> None:
         self.url = url
@@ -103,6 +107,14 @@ class Database:
         found = [row for row in self.rows(_QUERIES["workflows"]) if row["workflowID"] == workflow_id]
         return found[0]["status"] if found else None
 
+    def wakes_at_ms(self, workflow_id: str) -> int | None:
+        """Return when a sleeping run is to wake, in milliseconds: the recorded output of its sleep."""
+        found = self.rows(
+            "SELECT workflow_uuid, output FROM {engine}operation_outputs WHERE function_name = 'DBOS.sleep'"
+        )
+        outputs = [row["output"] for row in found if row["workflow_uuid"] == workflow_id]
+        return int(float(outputs[0]) * 1000) if outputs else None
+
     def until(self, what: str, reached: Callable[[Database], T | None], wait_s: float = 10.0) -> T:
         """Look until `reached` returns something, and return that.
 
@@ -116,8 +128,8 @@ class Database:
                     f"{row['workflowID']} {row['status']}" for row in self.rows(_QUERIES["workflows"])
                 )
                 raise NotSoInTime(
-                    f"workflow database: expected {what} within {wait_s:g} s, saw {states or 'no workflow'}; see "
-                    "whether a worker of its version runs"
+                    f"workflow database: expected {what} within {wait_s:g} s, saw "
+                    f"{states or 'no workflow'}; see whether a worker of its version runs"
                 )
             # A database tells nobody that it has changed.
             deadline.pause(_LOOK_S)
@@ -203,6 +215,6 @@ def _unreadable(url: str, seen: str) -> DatabaseUnreadable:
     # Without what may stand before the host: a password.
     shown = url.rpartition("@")[2] if "@" in url else Path(url).name
     return DatabaseUnreadable(
-        f"workflow database ({shown}): expected the tables of a durable workflow (runbook durable-workflow section "
-        f"0), saw {' '.join(seen.split())}; name the database of the workers"
+        f"workflow database ({shown}): expected the tables of a durable workflow (runbook durable-workflow "
+        f"section 0), saw {' '.join(seen.split())}; name the database of the workers"
     )

@@ -1,4 +1,4 @@
-"""How durable workflows on a real engine answer as the system under rehearsal, and what a drill does to them."""
+"""How durable workflows on a real engine are the system under rehearsal, and what a drill does to them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import shutil
 import signal
+import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -31,7 +32,7 @@ _numbers = itertools.count(1)
 class DurableWorkflow:
     """Workers, a control API, their database and what is outside of them; a context manager.
 
-    Nothing runs the workflows until `worker` is called. `url` is the database; without, a fresh one of SQLite.
+    Nothing runs the workflows until `worker` is called. `url` is the database; without, a fresh SQLite.
     """
 
     name: Final = "pytest-l402 durable workflow"
@@ -50,7 +51,11 @@ class DurableWorkflow:
         self._traces = traces
         self.clock = SystemClock()
         self.outside = Outside(seed)
-        self.database = Database(url or fresh_database(zygote), _JOURNAL if url is None else None)
+        if url is None:
+            other = EngineFault.OTHER_JOURNAL in self._faults
+            self.database = Database(fresh_database(zygote, "delete" if other else _JOURNAL), _JOURNAL)
+        else:
+            self.database = Database(url)
         self._events: list[Row] = []
         self._answers: list[Row] = []
         self._counts: list[Row] = []
@@ -88,7 +93,7 @@ class DurableWorkflow:
         concurrency: int = 50,
         traces: str | None = None,
     ) -> EngineProcess:
-        """Start a worker: it takes runs of its version from the queue, and recovers those of its executor id."""
+        """Start a worker: it takes runs of its version from the queue, recovers those of its executor id."""
         settings = self._settings(executor, version, traces)
         return self._start("worker", {**settings, "concurrency": concurrency})
 
@@ -128,21 +133,20 @@ class DurableWorkflow:
         return self.database.until(f"{workflow_id} to wait for its approval", at_gate, wait_s)
 
     def asleep_until(self, workflow_id: str, wait_s: float = 10.0) -> int:
-        """Wait until a run sleeps, and return when it is to wake, in milliseconds: the output of its sleep."""
-        sql = (
-            "SELECT output FROM {engine}operation_outputs WHERE function_name = 'DBOS.sleep'"
-            f" AND workflow_uuid = '{workflow_id}'"  # noqa: S608 - the drill's own id
+        """Wait until a run sleeps, and return when it is to wake, in milliseconds: the sleep's output."""
+        return self.database.until(
+            f"{workflow_id} to sleep", lambda database: database.wakes_at_ms(workflow_id), wait_s
         )
-        [row] = self.database.until(f"{workflow_id} to sleep", lambda database: database.rows(sql), wait_s)
-        return int(float(row["output"]) * 1000)
 
     def exported(self, workflow_id: str, step: str, wait_s: float = 10.0) -> Row:
-        """Wait until the collector has the span of a step of a run."""
+        """Wait until the collector has the span of a step of a run, and the engine's own span around it."""
         wanted = {"workflowID": workflow_id, "step.functionID": step}
 
         def find(_: Database) -> Row | None:
             spans = self.outside.collector.spans
-            return next((span for span in spans if wanted.items() <= span["attributes"].items()), None)
+            known = {span["spanID"] for span in spans}
+            mine = (span for span in spans if wanted.items() <= span["attributes"].items())
+            return next((span for span in mine if span["parentID"] in known), None)
 
         return self.database.until(f"a span of {step} of {workflow_id}", find, wait_s)
 
@@ -215,7 +219,7 @@ class DurableWorkflow:
         return process
 
 
-def fresh_database(zygote: Zygote) -> str:
+def fresh_database(zygote: Zygote, journal: str = _JOURNAL) -> str:
     """Return the URL of an empty SQLite database, copied from a template that is made once."""
     template = zygote.folder / "template.sqlite"
     if not template.exists():
@@ -225,6 +229,9 @@ def fresh_database(zygote: Zygote) -> str:
         unfinished.rename(template)
     copy = zygote.folder / f"workflow-{next(_numbers)}.sqlite"
     shutil.copyfile(template, copy)
+    if journal != _JOURNAL:
+        with contextlib.closing(sqlite3.connect(copy)) as database:
+            database.execute(f"PRAGMA journal_mode={journal}")
     return f"sqlite:///{copy}"
 
 

@@ -1,4 +1,4 @@
-"""The ways in which the engine, its bodies or its control API can be broken on purpose, to see the drills notice."""
+"""How engine, bodies and control API can be broken on purpose, to see whether the drills notice."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pytest_l402.evidence import Evidence, Row
 
 
@@ -10,7 +12,7 @@ def sources(evidence: Evidence) -> dict[str, Row]:
     return {row["workflowID"]: row for row in evidence.table("workflows")}
 
 
-def line_of(workflows: dict[str, Row], workflow_id: str) -> list[str]:
+def line_of(workflows: Mapping[str, Row], workflow_id: str) -> list[str]:
     """The run, what it was forked from, and so on to the root."""
     line = [workflow_id]
     while (source := workflows.get(line[-1], {}).get("forkedFrom")) and source not in line:
@@ -18,7 +20,7 @@ def line_of(workflows: dict[str, Row], workflow_id: str) -> list[str]:
     return line
 
 
-def root_of(workflows: dict[str, Row], workflow_id: str) -> str:
+def root_of(workflows: Mapping[str, Row], workflow_id: str) -> str:
     """Return the run that all of its line came from."""
     return line_of(workflows, workflow_id)[-1]
 

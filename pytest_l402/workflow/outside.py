@@ -1,4 +1,4 @@
-"""What workers meet outside of themselves, over HTTP: the seller, the wallet, the log of points, a collector."""
+"""What workers meet outside of themselves, over HTTP: seller, wallet, log of points, collector of spans."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Outside:
     """One loopback server for all that a worker's effects touch; a context manager.
 
     It runs in the process of the drill, so its books outlive every worker that is killed. Any worker, in any
-    language, that tells `POST /points` where it is can be held there: see `docs/runbook-4-durable-workflow.md`.
+    language, that tells `POST /points` where it is can be held there.
     """
 
     def __init__(self, seed: str) -> None:

@@ -114,8 +114,8 @@ class Points:
             while (found := find()) is None:
                 if deadline.over:
                     raise NotReached(
-                        f"{what}: expected a worker to come there within {wait_s:g} s, saw {len(self._calls)} "
-                        "calls at other points; see whether a worker runs and the run is enqueued"
+                        f"{what}: expected a worker to come there within {wait_s:g} s, saw "
+                        f"{len(self._calls)} calls at other points; see whether a worker runs"
                     )
                 self._changed.wait(deadline.remaining_s)
             return dict(found)

@@ -1,4 +1,4 @@
-"""Decides how the drill's process starts, kills and freezes the processes of the engine, with evidence of each."""
+"""Decides how a drill starts, kills and freezes the processes of the engine, with evidence of each."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class EngineProcessFailed(RuntimeError):  # noqa: N818 - the name of the conditi
 class Zygote:
     """The process that imports the engine once; each `fork` is a worker in 0.05 s. A context manager.
 
-    All that comes from it ends with it, and it ends with this process, also when that is killed; then `folder`
-    goes too.
+    All that comes from it ends with it, and it ends with this process, also when that is killed;
+    then `folder` goes too.
     """
 
     def __init__(self, module: str = ZYGOTE) -> None:
         if find_spec("dbos") is None:
             raise EngineMissing(
-                "durable-workflow drills: expected the engine dbos (runbook durable-workflow section 0), saw it not "
+                "durable-workflow drills: expected the engine dbos (runbook section 0), saw it not "
                 "installed; pip install 'pytest-l402[durable]'"
             )
         self.folder = Path(tempfile.mkdtemp(prefix="l402-workflow-"))
@@ -81,7 +81,7 @@ class Zygote:
         """Fork a process that plays `role`; return it once it is ready.
 
         Raises:
-            EngineProcessFailed: it said what kept it from being ready, or said nothing within `wait_s` seconds.
+            EngineProcessFailed: it said what kept it from being ready, or nothing within `wait_s` seconds.
         """
         connection = socket.socket(socket.AF_UNIX)
         try:
@@ -99,7 +99,7 @@ class Zygote:
 
 @dataclass(eq=False)
 class EngineProcess:
-    """One process of the engine, killed and frozen through its pidfd; what it says of itself is in `ready`."""
+    """One process of the engine, killed and frozen through its pidfd; `ready` is what it said at first."""
 
     role: str
     _connection: socket.socket = field(repr=False)
@@ -113,8 +113,8 @@ class EngineProcess:
         self.ready: Row = self._line(self.wait_s, "a ready line")
         if "failed" in self.ready:
             raise EngineProcessFailed(
-                f"{self.role}: expected it to become ready, saw {self.ready['failed'][:_MOST_SHOWN]}; mend that, "
-                "and start it again"
+                f"{self.role}: expected it to become ready, saw {self.ready['failed'][:_MOST_SHOWN]}; mend "
+                "that, and start it again"
             )
         self.pid: int = self.ready["pid"]
         # The zygote does not reap it while this connection is open: nobody else can have its pid.
@@ -124,7 +124,7 @@ class EngineProcess:
     @property
     def ended(self) -> bool:
         """Whether it has ended, as far as the zygote has told."""
-        return self._state["state"] == "ended"
+        return bool(self._state["state"] == "ended")
 
     def sigkill(self, wait_s: float = 5.0, number: signal.Signals = signal.SIGKILL) -> Row:
         """Kill it, and return the evidence: its pid, the signal, and the signal by which it ended.
@@ -173,8 +173,8 @@ class EngineProcess:
     def _send(self, number: signal.Signals) -> None:
         if self.ended:
             raise EngineProcessFailed(
-                f"{self.role} {self.pid}: expected it to be there when {number.name} is sent, saw it ended; send "
-                "it before the end"
+                f"{self.role} {self.pid}: expected it to be there when {number.name} is sent, saw it ended; "
+                "send it before the end"
             )
         signal.pidfd_send_signal(self._pidfd, number)
 
@@ -203,8 +203,8 @@ class EngineProcess:
             data = b"" if seen else self._connection.recv(1 << 16)
             if not data:
                 raise EngineProcessFailed(
-                    f"{self.role}: expected {what} within {wait_s:g} s, saw {seen or 'its connection closed'}; see "
-                    "what holds it up, or whether the zygote was killed"
+                    f"{self.role}: expected {what} within {wait_s:g} s, saw {seen or 'its end'}; "
+                    "see what holds it up, or whether the zygote was killed"
                 )
             self._partial += data
         line, _, self._partial = self._partial.partition(b"\n")
@@ -216,8 +216,10 @@ class EngineProcess:
         return row
 
     def _tell(self, event: str, **more: Any) -> Row:
-        named = {key: self.ready[key] for key in ("executorID", "applicationVersion") if key in self.ready}
-        row = {"event": event, "role": self.role, "pid": self.pid, **named, **more}
+        named: Row = {
+            key: self.ready[key] for key in ("executorID", "applicationVersion") if key in self.ready
+        }
+        row: Row = {"event": event, "role": self.role, "pid": self.pid, **named, **more}
         self._on_event(row)
         return row
 

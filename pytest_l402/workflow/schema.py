@@ -1,4 +1,4 @@
-"""What the application keeps beside the engine's own tables, in SQLite and in PostgreSQL: tables and views."""
+"""What the application keeps beside the engine's tables, in SQLite and PostgreSQL: tables and views."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ DDL: Final = (
         workflow_id TEXT NOT NULL, gate TEXT NOT NULL, dedupe_key TEXT NOT NULL, payload TEXT NOT NULL,
         PRIMARY KEY (workflow_id, gate))""",
     """CREATE TABLE {app}heartbeats (
-        executor_id TEXT NOT NULL, application_version TEXT NOT NULL, pid INTEGER NOT NULL, at_ms BIGINT NOT NULL,
-        PRIMARY KEY (executor_id, pid))""",
+        executor_id TEXT NOT NULL, application_version TEXT NOT NULL, pid INTEGER NOT NULL,
+        at_ms BIGINT NOT NULL, PRIMARY KEY (executor_id, pid))""",
     """CREATE VIEW {app}v_ops_queue_depth AS
         SELECT queue_name, status, count(*) AS depth, min(created_at) AS oldest, max(created_at) AS newest
         FROM {engine}workflow_status WHERE status IN ('ENQUEUED', 'PENDING') GROUP BY queue_name, status""",

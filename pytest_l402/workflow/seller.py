@@ -1,4 +1,4 @@
-"""Decides what the seller answers: 402 with a challenge, and 200 to the credential that proves its payment."""
+"""Decides what the seller answers: 402 with a challenge, and 200 to the credential that proves a payment."""
 
 from __future__ import annotations
 

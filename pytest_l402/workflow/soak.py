@@ -1,4 +1,4 @@
-"""Decides in which windows workers are killed, round by round: drawn from a seed, so that a soak can be repeated."""
+"""Decides in which window each worker of a soak is killed: drawn from a seed, so that it can be repeated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WINDOWS: Final = (Point.BEFORE_EFFECT, Point.AFTER_EFFECT, Point.AFTER_CHECKPOIN
 
 
 def soak(workflow: DurableWorkflow, rounds: int, seed: str) -> Row:
-    """Kill a worker in each of `rounds` runs and let another finish it; return what was done and what was paid.
+    """Kill a worker in each of `rounds` runs and let another finish it; return what was done and paid.
 
     Every window comes up in each three rounds, in an order that the seed decides. Raises `NotReached` or
     `NotSoInTime` when a run does not come to its window, or to its end.

@@ -57,7 +57,7 @@ def identity_law() -> Check:
             "runs", {"workflowID": "a", "intentID": "b", "forkedFrom": None}, "a run of another intent"
         ),
     )
-    return Check("identity_law()", judge, mutants, ("workflows",))
+    return Check("identity_law() [CO]", judge, mutants, ("workflows",))
 
 
 def receipts_unique() -> Check:
@@ -93,7 +93,7 @@ def receipts_unique() -> Check:
         Mutant("receipts: a payment is there twice", twice),
         insert_row("receipts", {"workflowID": "x", "amountMsats": 1}, "another price was paid"),
     )
-    return Check("receipts_unique()", judge, mutants, ("workflows",))
+    return Check("receipts_unique() [EO]", judge, mutants, ("workflows",))
 
 
 def steps_left_artifacts() -> Check:
@@ -127,7 +127,7 @@ def steps_left_artifacts() -> Check:
         set_value("artifacts", "kind", "other", is_of_step),
         duplicate_row("artifacts", is_of_step),
     )
-    return Check("steps_left_artifacts()", judge, mutants, ("workflow_steps", "artifacts"))
+    return Check("steps_left_artifacts() [CV]", judge, mutants, ("workflow_steps", "artifacts"))
 
 
 def no_orphan_notification() -> Check:
@@ -165,11 +165,11 @@ def no_orphan_notification() -> Check:
         insert_row("notifications", orphan, "a reply that nobody consumed"),
         Mutant("notifications: a reply was sent twice", twice),
     )
-    return Check("no_orphan_notification()", judge, mutants, ("workflows",))
+    return Check("no_orphan_notification() [CO]", judge, mutants, ("workflows",))
 
 
 def actions_audited() -> Check:
-    """Every accepted cancel, resume and fork has its own audit artifact, and no other has one (runbook section 4)."""
+    """Every accepted cancel, resume and fork has its own audit artifact, and no other has one (section 4)."""
     operations = ("cancel", "resume", "fork")
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
@@ -190,7 +190,8 @@ def actions_audited() -> Check:
             key = workflow_id, operation
             if accepted[key] != audited[key]:
                 yield Finding(
-                    f"{accepted[key]} artifacts with inline op {operation} of {workflow_id}, as status 202 was answered",
+                    f"{accepted[key]} artifacts with inline op {operation} of {workflow_id}, as there were "
+                    "answers of status 202",
                     f"{audited[key]}",
                     f"{at('artifacts')}, {at('control_answers')}",
                     "write the audit in the transaction of the change",
@@ -207,11 +208,11 @@ def actions_audited() -> Check:
             "artifacts", {"workflowID": "y", "stepID": "OPS", "inline": {}}, "an audit without an actor"
         ),
     )
-    return Check("actions_audited()", judge, mutants, ("control_answers",))
+    return Check("actions_audited() [CV]", judge, mutants, ("control_answers",))
 
 
 def kills_evidenced() -> Check:
-    """Every kill ended its process by SIGKILL; another signal, or none, is no kill (facts of runbook 4, A5)."""
+    """Every kill ended its process by SIGKILL; another signal, or none, is no kill."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         yield from rows(evidence, "process_events", event="killed").expect(
@@ -223,7 +224,7 @@ def kills_evidenced() -> Check:
         insert_row("process_events", {**killed, "exitSignal": "SIGTERM"}, "a kill that was a SIGTERM"),
         insert_row("process_events", {**killed, "exitSignal": None}, "a kill that did not happen"),
     )
-    return Check("kills_evidenced()", judge, mutants, ("process_events",))
+    return Check("kills_evidenced() [RD]", judge, mutants, ("process_events",))
 
 
 def journal_as_declared() -> Check:
@@ -243,4 +244,4 @@ def journal_as_declared() -> Check:
         set_value("database", "journal", "delete"),
         set_value("database", "declaredJournal", "truncate"),
     )
-    return Check("journal_as_declared()", judge, mutants, ("database",))
+    return Check("journal_as_declared() [RD]", judge, mutants, ("database",))

@@ -1,4 +1,4 @@
-"""What the rehearsed workflow consists of: its steps, the artifact that each declares, the points it passes."""
+"""What the rehearsed workflow consists of: its steps, the artifact of each, the points that it passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Section 3, walkthrough A: a worker is killed in every window, and the run ends on the same id, paid once."""
+"""Section 3, walkthrough A: a worker is killed in each window, and the run ends on the same id, paid once."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Section 3, walkthrough B: what policy or schema refuses writes nothing; the same body with a key is accepted."""
+"""Section 3, walkthrough B: what policy or schema refuses writes nothing; with a key it is accepted."""
 
 import pytest
 

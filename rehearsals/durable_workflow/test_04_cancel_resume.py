@@ -76,10 +76,10 @@ def test_what_cannot_be_done_is_refused(
 def test_killed_before_the_commit(l402_workflow: DurableWorkflow, l402_evidence: EvidenceCollector) -> None:
     points, control = l402_workflow.outside.points, l402_workflow.control
     run = l402_workflow.start()
-    with points.held(Point.BEFORE_COMMIT, op="cancel") as hold:
-        with l402_workflow.in_background(lambda: control.cancel(run)):
-            points.reached(hold)
-            l402_workflow.kill(l402_workflow.control_process)
+    cancelling = l402_workflow.in_background(lambda: control.cancel(run))
+    with points.held(Point.BEFORE_COMMIT, op="cancel") as hold, cancelling:
+        points.reached(hold)
+        l402_workflow.kill(l402_workflow.control_process)
     l402_evidence.record("halfway", {"status": l402_workflow.database.status_of(run)})
     l402_workflow.control = l402_workflow.new_control()
     l402_workflow.control.cancel(run)

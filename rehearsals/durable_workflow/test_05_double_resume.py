@@ -1,5 +1,7 @@
 """Section 4: eight resumes at once are one resume."""
 
+from functools import partial
+
 import pytest
 
 from pytest_l402.evidence import some_row
@@ -19,7 +21,7 @@ def test_eight_at_once(l402_workflow: DurableWorkflow, l402_evidence: EvidenceCo
         points.reached(hold)
         l402_workflow.control.cancel(run)
     points.seen(Point.LEFT, workflowID=run)
-    at_once([lambda control=control: control.resume(run) for control in controls * 4])
+    at_once([partial(control.resume, run) for control in controls * 4])
     l402_workflow.finished(run)
     l402_evidence.verify(
         one_accepted("resume", of=8).proves("4.resume-once"),

@@ -1,4 +1,4 @@
-"""Section 4, walkthrough D: a run that failed is forked after the fix; what was done is kept, and paid once."""
+"""Section 4, walkthrough D: a run that failed is forked after the fix; what was done is kept, paid once."""
 
 import pytest
 

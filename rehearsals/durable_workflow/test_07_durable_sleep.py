@@ -14,15 +14,15 @@ def test_killed_while_it_sleeps(
     late: bool, l402_workflow: DurableWorkflow, l402_evidence: EvidenceCollector
 ) -> None:
     worker, clock = l402_workflow.worker(), l402_workflow.clock
-    l402_workflow.control.post("/api/ops/sleep?wf=sleep_1&sleep=1000", {})
+    l402_workflow.control.post("/api/ops/sleep?wf=sleep_1&sleep=1500", {})
     deadline_ms = l402_workflow.asleep_until("sleep_1")
     l402_workflow.kill(worker)
     if late:
         clock.advance(max(0, deadline_ms + 100 - clock.now_ms()))
-    booted_ms = clock.now_ms()
     l402_workflow.worker()
+    booted_ms = clock.now_ms()
     l402_workflow.finished("sleep_1")
-    latest_ms = max(deadline_ms, booted_ms) + 2_000
+    latest_ms = max(deadline_ms, booted_ms) + 1_200
     l402_evidence.record(
         "sleeps", {"workflowID": "sleep_1", "deadlineMs": deadline_ms, "latestMs": latest_ms}
     )

@@ -1,4 +1,4 @@
-"""Section 5, walkthrough F: every attempt of every step has a span, and a kill does not break the trace in two."""
+"""Section 5, walkthrough F: every attempt of every step has a span, and a kill does not break the trace."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Section 3: a worker that froze between effect and checkpoint is overtaken, and thaws into a run that is done."""
+"""Section 3: a worker that froze after the effect is overtaken, and thaws into a run that is done."""
 
 import pytest
 

@@ -1,5 +1,7 @@
 """Section 2: starts and replies that come at once are one start and one reply."""
 
+from functools import partial
+
 import pytest
 
 from pytest_l402.evidence import some_row
@@ -16,9 +18,9 @@ def test_eight_starts_and_eight_replies(
     l402_workflow.worker("worker-1")
     l402_workflow.worker("worker-2")
     run = l402_workflow.control.create_intent()
-    at_once([lambda control=control: control.start(run) for control in controls * 4])
+    at_once([partial(control.start, run) for control in controls * 4])
     l402_workflow.waiting(run)
-    at_once([lambda control=control: control.approve(run) for control in controls * 4])
+    at_once([partial(control.approve, run) for control in controls * 4])
     l402_workflow.control.approve(run, approved_by="mallory")
     l402_workflow.finished(run)
     l402_evidence.verify(

@@ -130,8 +130,6 @@ def after_sleep() -> int:
 def sleep(sleep_ms: int) -> int:
     """Sleep durably between two steps (runbook section 5, walkthrough E)."""
     before_sleep()
-    if EngineFault.SLEEP_FROM_ZERO in HERE[0].faults:
-        time.sleep(sleep_ms / 1000)
     DBOS.sleep(sleep_ms / 1000)
     return after_sleep()
 

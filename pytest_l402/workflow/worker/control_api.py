@@ -1,7 +1,7 @@
 """Decides what operators and clients may do to a run: the laws that the engine itself does not enforce.
 
-Identity, strict bodies, the lattice 400/404/409/500, the partition law, and the six operations with their audit
-artifact in the same transaction as the change (runbook sections 0, 2, 3 and 4).
+Identity, strict bodies, the lattice 400/404/409/500, the partition law, and the six operations with their
+audit artifact in the same transaction as the change (runbook sections 0, 2, 3 and 4).
 """
 
 from __future__ import annotations
@@ -97,15 +97,13 @@ class ControlApi:
     def _create_intent(self, call: Call) -> Document:
         body = body_of(call, {"goal": _TEXT, "inputs": Field(dict), "constraints": Field(dict)})
         intent_id = f"it_{uuid.uuid4().hex}"
-        with self._books.transaction() as connection:
-            self._books.change(
-                connection,
-                "INSERT INTO {app}intents VALUES (:id, :goal, :body)",
-                id=intent_id,
-                goal=body["goal"],
-                body=json.dumps(body),
-            )
+        self._leave_intent(intent_id, body)
         raise Answered(201, {"intentId": intent_id})
+
+    def _leave_intent(self, intent_id: str, body: Mapping[str, Any]) -> None:
+        sql = "INSERT INTO {app}intents VALUES (:id, :goal, :body)"
+        with self._books.transaction() as connection:
+            self._books.change(connection, sql, id=intent_id, goal=body["goal"], body=json.dumps(body))
 
     def _start(self, call: Call) -> Document:
         """Schema, then intent, then partition, then the row and the enqueued run in one transaction."""
@@ -120,15 +118,14 @@ class ControlApi:
             },
         )
         intent_id = body["intentId"]
+        if EngineFault.ROWS_ON_400 in self._settings.faults:
+            self._leave_intent(f"it_{uuid.uuid4().hex}", {"goal": "left by a start"})
         with self._books.transaction() as connection:
             found = self._books.rows(
                 connection, "SELECT body FROM {app}intents WHERE intent_id = :id", id=intent_id
             )
             if not found:
                 raise Refused(404, "intent_not_found")
-            if EngineFault.ROWS_ON_400 in self._settings.faults:
-                self._leave_run(connection, intent_id, body)
-                connection.commit()
             if not (body["queuePartitionKey"] or "").strip():
                 raise Refused(400, "queue_partition_key_required")
             if body["budgetMsats"] < PRICE_MSATS:
@@ -143,7 +140,8 @@ class ControlApi:
     def _leave_run(self, connection: sa.Connection, intent_id: str, body: Mapping[str, Any]) -> int:
         return self._books.change(
             connection,
-            "INSERT INTO {app}runs VALUES (:id, :id, NULL, :recipe, :partition, :budget) ON CONFLICT DO NOTHING",
+            "INSERT INTO {app}runs VALUES (:id, :id, NULL, :recipe, :partition, :budget)"
+            " ON CONFLICT DO NOTHING",
             id=intent_id,
             recipe=body["recipeName"],
             partition=body["queuePartitionKey"] or "",
@@ -180,7 +178,8 @@ class ControlApi:
             status = self._known(connection, wid)["status"]
             decided = self._books.rows(
                 connection,
-                "SELECT 1 AS one FROM {engine}operation_outputs WHERE workflow_uuid = :wid AND function_name = :step",
+                "SELECT 1 AS one FROM {engine}operation_outputs WHERE workflow_uuid = :wid"
+                " AND function_name = :step",
                 wid=wid,
                 step=Step.DECIDE,
             )
@@ -315,7 +314,7 @@ class ControlApi:
         raise Answered(202, {"accepted": True, "workflowID": wid})
 
     def _fork(self, call: Call, wid: str) -> Document:
-        """`stepN` is how many functions are kept; the engine counts from 1, so it starts again at the next."""
+        """`stepN` is how many functions are kept; the engine counts from 1, and starts at the next."""
         body = body_of(
             call, {"stepN": Field(int, least=1), "appVersion": Field(str, default=None), **_ACTION}
         )
@@ -371,7 +370,7 @@ class ControlApi:
             names = ", ".join(f"'{status}'" for status in allowed)
             taken = self._books.change(
                 connection,
-                "UPDATE {engine}workflow_status SET updated_at = updated_at"
+                "UPDATE {engine}workflow_status SET updated_at = updated_at"  # noqa: S608 - our own words
                 f" WHERE workflow_uuid = :wid AND status IN ({names})",
                 wid=wid,
             )
@@ -405,7 +404,7 @@ class ControlApi:
 
 
 class _Joined:
-    """Stands where the engine has its database, and lets it work inside a transaction that is open already."""
+    """Stands where the engine has its database, and lets it work in a transaction that is open already."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection

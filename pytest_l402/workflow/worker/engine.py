@@ -1,4 +1,4 @@
-"""Decides how the engine is launched in this process: who it is, which database, what is broken on purpose."""
+"""Decides how the engine is launched here: who it is, which database, what is broken on purpose."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from typing import Any
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
 
-from pytest_l402.workflow.faults import EngineFault
 from pytest_l402.workflow.schema import BEAT_S, DDL, dialect_of
 from pytest_l402.workflow.steps import QUEUE
 from pytest_l402.workflow.worker import bodies
 from pytest_l402.workflow.worker.books import Books
 from pytest_l402.workflow.worker.broken import break_engine
 from pytest_l402.workflow.worker.outside_client import OutsideClient
-from pytest_l402.workflow.worker.settings import WorkerSettings
+from pytest_l402.workflow.worker.settings import DEFAULT_CONCURRENCY, WorkerSettings
 from pytest_l402.workflow.worker.tracing import turn_on
 
 APPLICATION = "pytest-l402-rehearsal"
@@ -29,8 +28,6 @@ def launch_worker(settings: WorkerSettings) -> None:
     """Launch the engine: from now on it takes runs from the queue, and recovers those of its executor id."""
     if settings.traces is not None:
         turn_on(settings.traces)
-    if EngineFault.OTHER_JOURNAL in settings.faults:
-        _set_journal(settings.database, "delete")
     _configure(settings)
     # An engine of SQLAlchemy of its own: bodies may run before the launch has returned.
     books = Books(open_database(settings.database))
@@ -41,7 +38,8 @@ def launch_worker(settings: WorkerSettings) -> None:
     break_engine(settings.faults)
     books.beat(settings.executor, settings.version, os.getpid())
     DBOS.launch()
-    _register_queue(settings.concurrency)
+    if settings.concurrency != DEFAULT_CONCURRENCY:
+        _register_queue(settings.concurrency)
     threading.Thread(target=_beat, args=(books, settings), daemon=True).start()
 
 
@@ -100,7 +98,7 @@ def _register_queue(concurrency: int) -> None:
 
 
 def open_database(url: str) -> sa.Engine:
-    """Return an engine of SQLAlchemy whose transactions take the write lock first, as those of the workflows do."""
+    """Return an engine of SQLAlchemy whose transactions take the write lock first, as the workflows' do."""
     engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:", 1))
     if engine.dialect.name == "sqlite":
 

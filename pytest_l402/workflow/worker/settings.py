@@ -1,4 +1,4 @@
-"""What a process forked from the zygote is told in one line of JSON: which database, who it is, what is outside."""
+"""What a forked process is told in one line of JSON: which database, who it is, what is outside."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any, Final
 from pytest_l402.workflow.faults import EngineFault
 
 DEFAULT_VERSION: Final = "v1"
+DEFAULT_CONCURRENCY: Final = 50
+"""How many runs of one partition may be at work at once, as the template of the database has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class WorkerSettings:
     outside: str
     executor: str = "worker-1"
     version: str = DEFAULT_VERSION
-    concurrency: int = 50
+    concurrency: int = DEFAULT_CONCURRENCY
     traces: str | None = None
     faults: tuple[EngineFault, ...] = ()
 

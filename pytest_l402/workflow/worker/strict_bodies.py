@@ -1,4 +1,4 @@
-"""Decides which bodies and queries are as a route wants them: every field known, of its kind, and none besides."""
+"""Decides which bodies and queries a route takes: every field known, of its kind, and none besides."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from urllib.parse import parse_qsl
 from pytest_l402.harness.json_app import Call, Refused
 
 _REQUIRED: Final = object()
+_MOST: Final = 2**53 - 1
+"""The largest number that every reader of JSON has exactly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """What a field must be; without a default it must be there."""
 
-    kind: type
+    kind: type[Any]
     default: Any = _REQUIRED
     one_of: tuple[Any, ...] = ()
-    least: int | None = None
-    most: int | None = None
+    least: int = 0
+    most: int = _MOST
 
     def read(self, name: str, value: Any) -> Any:
         """Return the value.
@@ -33,13 +35,13 @@ class Field:
             raise Refused(400, f"invalid_{name}")
         if self.one_of and value not in self.one_of:
             raise Refused(400, f"invalid_{name}")
-        if (self.least is not None and value < self.least) or (self.most is not None and value > self.most):
+        if self.kind is int and not self.least <= value <= self.most:
             raise Refused(400, f"invalid_{name}")
         return value
 
 
 def body_of(call: Call, fields: Mapping[str, Field]) -> dict[str, Any]:
-    """Return the fields of a body; raises `Refused` 400 for one that lacks, is of another kind, or is unknown."""
+    """Return the fields of a body; raises `Refused` 400 where one lacks, is of another kind, or unknown."""
     return _read(call.body, fields)
 
 

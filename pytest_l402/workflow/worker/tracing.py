@@ -1,4 +1,4 @@
-"""Decides what a span of a step says: whose workflow, which step, which attempt; nothing where tracing is off."""
+"""Decides what a span of a step says: whose workflow, which step, which attempt."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def turn_on(endpoint: str) -> None:
             _ON.append(True)
             return
     raise TracesUnreachable(
-        f"traces endpoint ({endpoint or 'empty'}): expected one that takes spans (runbook section 1), saw {seen}; "
-        "start the collector, or set DBOS_ENABLE_OTLP=false"
+        f"traces endpoint ({endpoint or 'empty'}): expected one that takes spans (runbook section 1), saw "
+        f"{seen}; start the collector, or set DBOS_ENABLE_OTLP=false"
     )
 
 

@@ -1,9 +1,10 @@
-"""Decides how a worker comes to be in a twentieth of a second: forked from a process that has imported the engine.
+"""Decides how a worker comes to be at once: forked from a process that has imported the engine.
 
-A program: `python -m pytest_l402.workflow.worker.zygote NAME` listens on the abstract unix socket NAME, prints a
-ready line, and ends with its stdin. Each connection becomes one process: a line of JSON in says as what
-(`worker`, `control`, `template`), a ready line comes out, and the end of the connection ends it. What becomes of
-the process is told on the same connection: `stopped`, `running`, `ended` with its exit code or signal.
+A program: `python -m pytest_l402.workflow.worker.zygote NAME` listens on the abstract unix socket NAME,
+prints a ready line, and ends with its stdin. Each connection becomes one process: a line of JSON in says as
+what (`worker`, `control`, `template`), a ready line comes out, and the end of the connection ends it. What
+becomes of the process is told on the same connection: `stopped`, `running`, `ended` with its exit code or
+signal.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def _tell(pid: int, connection: socket.socket) -> bool:
         connection.sendall(json.dumps({"pid": pid, **row}).encode() + b"\n")
     except OSError:
         pass
-    return row["state"] == "ended"
+    return bool(row["state"] == "ended")
 
 
 def _child_changes() -> tuple[socket.socket, socket.socket]:
