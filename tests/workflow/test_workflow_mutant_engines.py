@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from workflow.conftest import rehearsal, violated
+from drilled import rehearsal, violated
 
 from pytest_l402.workflow import EngineFault, Point
 
