@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = parse(arguments)
     except BadInput as error:
-        raise SystemExit(_refuse(error, as_json="--json" in arguments)) from None
+        raise SystemExit(_refuse(error, arguments)) from None
     try:
         code = int(given.run(given))
         if sys.stdout is not None:
@@ -40,7 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _refuse(error: BadInput, *, as_json: bool) -> int:
+def _refuse(error: BadInput, arguments: Sequence[str]) -> int:
+    from pytest_l402.commands.artifacts import make_way_for_refused
+    from pytest_l402.commands.bad_input import Failed
     from pytest_l402.commands.runner import deliver
 
-    return deliver("", refusal(error.code, str(error)), UNUSABLE, as_json=as_json)
+    # What cannot be moved is told by a run that begins; this one never did.
+    with contextlib.suppress(Failed):
+        make_way_for_refused(arguments)
+    return deliver("", refusal(error.code, str(error)), UNUSABLE, as_json="--json" in arguments)

@@ -4,77 +4,130 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import unquote
 
-REDACTED = "[redacted]"
+from pytest_l402.boundary.known_secrets import ISSUED, KnownSecrets
+from pytest_l402.boundary.named_secrets import (
+    REDACTED as REDACTED,
+)
+from pytest_l402.boundary.named_secrets import (
+    WORDS,
+    Span,
+    is_reference,
+    looks_secret,
+    named_spans,
+    names_secret,
+)
 
-_NOT_YET = r"(?!\\?[\"']?\[redacted\])"
-_WORDS = r"(?:macaroon|secret|token|passw(?:or)?d|(?:api|root|private)[_-]?key|mnemonic)"
-_NAMED_KEY = rf"\b[\w-]{{0,40}}{_WORDS}"
-# The second is the settlement event's own name for it.
-_PREIMAGE_KEY = r"\b[\w-]{0,40}(?:preimage(?:[_-]?hex)?|payment[_-]?proof[_-]?value)"
-# A quoted value, also one quoted inside quoted JSON, or one cut off before its closing quote.
-_QUOTED = r"(\\?[\"'])(?:(?!\2)(?:\\.|[^\n]))*(?:\2|(?=\n)|$)"
-_WORD = r"[^\s,;\"'&}\]]+"
-
-_NAMED = (
-    # `preimage=…` and `"preimage": …` hold the secret; `preimage:<16 hex>` bare is a proof reference.
-    rf"({_PREIMAGE_KEY}\\?[\"']?\s*[:=]\s*){_NOT_YET}{_QUOTED}",
-    rf"({_PREIMAGE_KEY}(?:\\?[\"']?\s*=|\\?[\"']\s*:)\s*)(){_NOT_YET}{_WORD}",
-    rf"({_PREIMAGE_KEY}(?:\s*:\s*|\s+))()(?:[0-9a-f]{{25,}}|[\w+/-]{{43}}=)",
-    rf"({_NAMED_KEY}\\?[\"']?\s*[:=]\s*){_NOT_YET}{_QUOTED}",
-    rf"({_NAMED_KEY}(?:\\?[\"']?\s*=|\\?[\"']\s*:)\s*)(){_NOT_YET}{_WORD}",
-    rf"({_NAMED_KEY}\s*:\s*)()[\w+/=.~-]{{16,}}",
-    # Authorization values: `L402 <macaroon>:<preimage>`, and the schemes that carry one token.
-    r"(\b(?:L402|LSAT)\s+)()[\w+/=.~,-]+:[0-9a-f]+",
-    r"(\b(?:Bearer|Basic)\s+)()[\w+/=.~-]{8,}",
-    r"(\bauthorization\\?[\"']?\s*[:=]\s*\\?[\"']?(?:L402|LSAT)\s+)()"
-    r"(?!\[redacted\]|macaroon|token)[^\s\"'\\]+",
-    r"(\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@]+:)()[^\s/@]+(?=@)",
+# Authorization values: `L402 <macaroon>:<preimage>`, and the schemes that carry one token.
+_CREDENTIAL = re.compile(r"\b(?:l402|lsat)(?:\s|%20|\+)+()([\w+/=.~,-]+(?::|%3a)[0-9a-f]+)")
+_SCHEMES = re.compile(
+    r"\b(?:basic(?:\s|%20)+(?![a-z]{8,23}\b(?![+/=.~-]))|bearer(?:\s|%20)+(?!auth|credential|challenge|scheme))"
+    r"()([\w+/=.~-]{8,})"
 )
-_BARE = (
-    # A macaroon with no name before it, and a preimage behind it: V2 begins 0x02 0x01, without a location
-    # 0x02 0x02, V1 with a packet length in hex digits.
-    r"(?<![\w+/-])(?-i:Ag[EIJ]|MDA)[\w+/-]{40,}={0,2}(?::[0-9a-f]{25,})?",
-    r"(?<![0-9a-z])020[12][0-9a-f]{80,}(?::[0-9a-f]{25,})?",
-    r"\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*",
+_USER_INFORMATION = re.compile(r"(?<=://)(?!\[redacted\])()([^\s/?#\"'<>]*)(?=@)")
+# A macaroon with no name before it, and a preimage behind it: V2 begins 0x02 0x01, without a location
+# 0x02 0x02, V1 with a packet length in hex digits. Lines that are all base64 belong to it.
+_MACAROON = re.compile(
+    r"(?<![\w+/-])(?:Ag[EIJ]|MDA)[\w+/-]{40,}"
+    r"(?:[ \t]*\n[ \t|>E]*[\w+/-]{20,}(?=={0,2}[ \t]*(?:\n|\Z|[:,;\"')\]}])))*"
+    r"={0,2}(?::[ \t]*[0-9a-fA-F]{25,})?"
 )
-_NAMED_PATTERNS = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _NAMED)
-_BARE_PATTERNS = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _BARE)
-# Most text holds no secret, and these looks, each for one literal first, cost a hundredth of the patterns.
-_HINTS: tuple[tuple[str, re.Pattern[str] | None], ...] = (
-    ("macaroon", None),
-    ("secret", None),
-    ("token", None),
-    ("passw", None),
-    ("key", None),
-    ("mnemonic", None),
-    ("eyj", None),
-    ("0201", None),
-    ("0202", None),
-    ("proof", re.compile(r"proof[_-]?value")),
-    ("preimage", re.compile(r"preimage(?!:[0-9a-f]{16,24}(?![\w+/-]))")),
-    ("l402", re.compile(r"l402\s")),
-    ("lsat", re.compile(r"lsat\s")),
-    ("bearer", re.compile(r"bearer\s")),
-    ("basic", re.compile(r"basic\s")),
-    ("://", re.compile(r"://[^\s/]*@")),
+_MACAROON_HEX = re.compile(r"(?<![0-9a-z])020[12][0-9a-f]{80,}(?::[0-9a-f]{25,})?")
+_JWT = re.compile(r"(?<![\w-])eyj[\w-]{10,}\.[\w-]{10,}\.[\w-]*")
+_PRIVATE_KEY = re.compile(
+    r"-----begin [a-z ]{0,30}private key-----[\w+/=\s\\:,-]*?(?=-----end|\Z|[^\w+/=\s\\:,-])"
 )
+_ISSUERS = re.compile(
+    r"(?<!\w)(?:[srp]k_(?:live|test)_\w{8,}|gh[pousr]_\w{20,}|xox[abprs]-[\w-]{10,}|akia[0-9a-z]{16})"
+)
+# Most text holds no secret, and these looks for a literal cost a hundredth of the patterns.
+_ANCHORS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
+    ("l402", _CREDENTIAL),
+    ("lsat", _CREDENTIAL),
+    ("bearer", _SCHEMES),
+    ("basic", _SCHEMES),
+    ("@", _USER_INFORMATION),
+    ("020", _MACAROON_HEX),
+    ("eyj", _JWT),
+    ("private key-----", _PRIVATE_KEY),
+    ("_live_", _ISSUERS),
+    ("_test_", _ISSUERS),
+    ("gh", _ISSUERS),
+    ("xox", _ISSUERS),
+    ("akia", _ISSUERS),
+)
+_MACAROON_STARTS: Final = ("AgE", "AgI", "AgJ", "MDA")
+_ENCODED = re.compile(r"(?<!\S)[^\s%]*+%[0-9a-fA-F]{2}\S*")
 _REFERENCE = re.compile(r"sha256:[0-9a-f]{16}")
 
 
-def redact_text(text: str) -> str:
+def redact_text(text: str, known: KnownSecrets = ISSUED) -> str:
     """Return `text` with preimages, macaroons, credentials, tokens and named secrets as `[redacted]`.
 
-    Proof references (`preimage:` and 16 hex digits, `lightning_preimage:` and 24), payment hashes and
-    invoices stay: evidence joins on them. Applying it twice changes nothing more.
+    So is every value of `known`, in any form: by default what was issued in this process. Proof references
+    (`preimage:` and 16 hex digits, `lightning_preimage:` and 24), payment hashes and invoices stay: evidence
+    joins on them. Applying it twice changes nothing more.
     """
-    if not _may_hold_secret(text):
-        return text
-    for pattern in _NAMED_PATTERNS:
-        text = pattern.sub(_keep_name, text)
-    for pattern in _BARE_PATTERNS:
-        text = pattern.sub(REDACTED, text)
-    return text
+    spans = secret_spans(text, known)
+    redacted = _without(text, spans) if spans else text
+    if "%" in redacted:
+        redacted = _ENCODED.sub(_decoded_if_secret, redacted)
+    return redacted
+
+
+def redact_after(before: str, text: str) -> str:
+    """Return `text` redacted as what follows `before`, which is shown already: it may name the value."""
+    joined = before + text
+    begin = len(before)
+    spans = [
+        (max(start - begin, 0), end - begin)
+        for start, end in secret_spans(joined)
+        if end > begin and not joined.startswith(REDACTED, start)
+    ]
+    redacted = _without(text, spans) if spans else text
+    return _ENCODED.sub(_decoded_if_secret, redacted) if "%" in redacted else redacted
+
+
+def redact_values(value: Any, known: KnownSecrets = ISSUED) -> Any:
+    """Return `value` with every text in it redacted, and what a key such as `preimage` names."""
+    if isinstance(value, str):
+        return redact_text(value, known)
+    if isinstance(value, Mapping):
+        return {
+            redact_text(key, known) if isinstance(key, str) else key: _all_of(item)
+            if isinstance(key, str) and names_secret(key)
+            else redact_values(item, known)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        if len(value) == 2 and isinstance(value[0], str) and names_secret(value[0]):
+            # A name and its value, as headers and properties are told.
+            return [value[0], _all_of(value[1])]
+        return [redact_values(item, known) for item in value]
+    return value
+
+
+def secret_spans(text: str, known: KnownSecrets = ISSUED) -> list[Span]:
+    """Return where in `text` secrets stand, in order; none of them touches another."""
+    lowered = _lower(text)
+    spans: list[Span] = []
+    for word in WORDS:
+        if word in lowered:
+            spans += named_spans(lowered)
+            break
+    for literal, pattern in _ANCHORS:
+        if literal in lowered:
+            spans += _found(pattern, lowered)
+    for start in _MACAROON_STARTS:
+        if start in text:
+            spans += (match.span() for match in _MACAROON.finditer(text))
+            break
+    if known:
+        spans += known.spans(text)
+    return _merged(spans) if spans else spans
 
 
 def digest_reference(value: bytes | str) -> str:
@@ -88,16 +141,55 @@ def is_digest_reference(value: str) -> bool:
     return _REFERENCE.fullmatch(value) is not None
 
 
-def _may_hold_secret(text: str) -> bool:
-    if "MDA" in text or "AgE" in text or "AgI" in text or "AgJ" in text:
-        return True
+def _lower(text: str) -> str:
     lowered = text.lower()
-    for word, pattern in _HINTS:
-        if word in lowered and (pattern is None or pattern.search(lowered) is not None):
-            return True
-    return False
+    # Of all characters only İ has two in lower case, and a place in one text must be that of the other.
+    return lowered if len(lowered) == len(text) else text.replace("İ", "I").lower()
 
 
-def _keep_name(match: re.Match[str]) -> str:
-    quote = match[2] or ""
-    return f"{match[1]}{quote}{REDACTED}{quote}"
+def _found(pattern: re.Pattern[str], lowered: str) -> Iterable[Span]:
+    for match in pattern.finditer(lowered):
+        if pattern is _USER_INFORMATION:
+            user, colon, _ = match[2].partition(":")
+            if colon or looks_secret(user):
+                yield match.span(2)
+        else:
+            yield match.span(2 if pattern in (_CREDENTIAL, _SCHEMES) else 0)
+
+
+def _merged(spans: list[Span]) -> list[Span]:
+    spans.sort()
+    merged = [spans[0]]
+    for start, end in spans[1:]:
+        last = merged[-1]
+        if start <= last[1]:
+            merged[-1] = last[0], max(last[1], end)
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _without(text: str, spans: Iterable[Span]) -> str:
+    pieces: list[str] = []
+    done = 0
+    for start, end in spans:
+        pieces += text[done:start], REDACTED
+        done = end
+    return "".join([*pieces, text[done:]])
+
+
+def _decoded_if_secret(match: re.Match[str]) -> str:
+    """A URL hides names and signs; where there is a secret behind them, it is shown decoded."""
+    decoded = unquote(match[0])
+    spans = secret_spans(decoded)
+    return _without(decoded, spans) if spans else match[0]
+
+
+def _all_of(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if is_reference(value) else REDACTED
+    if isinstance(value, Mapping):
+        return {key: _all_of(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_all_of(item) for item in value]
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,16 @@ from pytest_l402.boundary.redaction import redact_text
 
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _OUTSIDE_FOLDER_ALPHABET = re.compile(r"[^A-Za-z0-9._-]+")
+# Controls but for tab and line breaks, C1, soft hyphen, what is invisible, what turns the direction, tags.
+_STEERING = re.compile(
+    "[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]|\r(?!\n)"
+)
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 _FOLDER_LIMIT = 120
+_FOLDER = re.compile(r"[a-z0-9_-][a-z0-9._-]*")
+_ID_OF_A_COMMAND = re.compile(r"(?:smoke|reconcile|staging)(?::[a-z0-9-]+)+")
+_FOLDER_OF_A_COMMAND = re.compile(r"(?:smoke|reconcile|staging)(?:_[a-z0-9-]+)+")
 _HUGE_INTEGER = 10**40
 
 
@@ -27,6 +37,25 @@ def printable(value: object, limit: int = 200) -> str:
         return str(text)
     # Cut first, so that a gigabyte is never escaped to show two hundred characters.
     return _cut("".join(_escape(char) for char in text[: limit + 1]), limit)
+
+
+def steerless(text: str, *, colours: bool = False) -> str:
+    """Return `text` with what steers a terminal or deceives a reader escaped; tabs and line breaks stay.
+
+    With `colours`, so do the sequences that set a colour. Applying it twice changes nothing more.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    if not colours or "\x1b" not in text:
+        return _STEERING.sub(_shown_escaped, text)
+    pieces = _COLOUR.split(text)
+    pieces[::2] = [_STEERING.sub(_shown_escaped, piece) for piece in pieces[::2]]
+    return "".join(pieces)
+
+
+def colourless(text: str) -> str:
+    """Return `text` without the sequences that set a colour."""
+    return _COLOUR.sub("", text) if "\x1b" in text else text
 
 
 def quoted(value: object, limit: int = 80) -> str:
@@ -45,21 +74,43 @@ def tagless(text: str) -> str:
 
 
 def folder_name(request_id: str) -> str:
-    """Return the folder that holds the artifacts of a request, always a single harmless path segment.
+    """Return the folder of the artifacts of a request: one harmless path segment, and of no other request.
 
-    Runs of characters outside `[A-Za-z0-9._-]` become one `_`, at most 120 characters are kept, and a leading
-    dot becomes `_`, so that no id names the folder itself, its parent or a hidden one.
+    An id of small letters, digits and `._-` is its own name, and in an id such as `smoke:full-flow:1` each
+    `:` becomes `_`. Any other id keeps what it can in a name of at most 120 characters that ends in `~` and
+    16 hex digits of its SHA-256: so no two ids share a folder, also where case does not count.
     Source: runbook observability, Emission Surfaces (`output/lightning-ops/full-flow/<requestId>/`).
     """
-    name = _OUTSIDE_FOLDER_ALPHABET.sub("_", request_id)[:_FOLDER_LIMIT]
+    plain = plain_folder_name(request_id)
+    is_command = _ID_OF_A_COMMAND.fullmatch(request_id) is not None
+    is_itself = _FOLDER.fullmatch(request_id) is not None and not _FOLDER_OF_A_COMMAND.fullmatch(request_id)
+    if len(request_id) <= _FOLDER_LIMIT and (is_command or is_itself):
+        return plain
+    digest = hashlib.sha256(request_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{plain[: _FOLDER_LIMIT - 17]}~{digest}"
+
+
+def plain_folder_name(text: str) -> str:
+    """Return a folder name made of a text, as the original tools make one; two texts may share it.
+
+    Runs of characters outside `[A-Za-z0-9._-]` become one `_`, at most 120 characters are kept, and a leading
+    dot becomes `_`, so that no text names the folder itself, its parent or a hidden one.
+    """
+    name = _OUTSIDE_FOLDER_ALPHABET.sub("_", text)[:_FOLDER_LIMIT]
     if not name:
         return "_"
     return "_" + name[1:] if name.startswith(".") else name
 
 
+def _shown_escaped(match: re.Match[str]) -> str:
+    return _escaped(match[0])
+
+
 def _escape(char: str) -> str:
-    if char.isprintable():
-        return char
+    return char if char.isprintable() else _escaped(char)
+
+
+def _escaped(char: str) -> str:
     short = _SHORT_ESCAPES.get(char)
     if short is not None:
         return short

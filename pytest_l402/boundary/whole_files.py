@@ -6,18 +6,31 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write `data` to a temporary name in the same folder, flush, rename, flush the folder; makes the folder.
+class Staged:
+    """A file that is whole and on the disk, under a name that nobody looks for."""
 
-    Raises `OSError`, and then leaves what was there before, and no temporary file.
+    def __init__(self, temporary: Path, path: Path) -> None:
+        self._temporary = temporary
+        self._path = path
+
+    def name_it(self) -> None:
+        """Give the file its own name, in place of what had it before; raises `OSError`."""
+        self._temporary.replace(self._path)
+
+
+@contextlib.contextmanager
+def staged_whole(path: Path, data: bytes) -> Iterator[Staged]:
+    """Write `data` to a temporary name in the folder of `path`, which must be there, and flush it.
+
+    A file that was not named when the block ends is removed. Raises `OSError`, and leaves no temporary file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    # Not after the name of the file: that may be as long as a name can be.
+    descriptor, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream:
@@ -26,10 +39,19 @@ def write_whole(path: Path, data: bytes) -> None:
             os.fsync(stream.fileno())
         # mkstemp gives 0600; these files are there to be read by others.
         temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
+        yield Staged(temporary, path)
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write `data` to a temporary name in the same folder, flush, rename, flush the folder; makes the folder.
+
+    Raises `OSError`, and then leaves what was there before, and no temporary file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with staged_whole(path, data) as staged:
+        staged.name_it()
     flush_folder(path.parent)
 
 

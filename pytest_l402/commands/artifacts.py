@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from pytest_l402.boundary import folder_name
+from pytest_l402.commands.arguments import DEFAULT_FOLDER
 from pytest_l402.commands.bad_input import Failed, shown
+from pytest_l402.ops.earlier_artifacts import FOLDER, FULL_FLOW, SUMMARY, move_earlier_aside, remove_previous
 
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
-SUMMARY: Final = "summary.json"
+EVENTS: Final = "events.jsonl"
 
 
 class ArtifactFolder:
@@ -23,8 +27,9 @@ class ArtifactFolder:
     """
 
     def __init__(self, artifact_dir: Path, kind: str, request_id: str) -> None:
-        self.path = artifact_dir / "lightning-ops" / kind / folder_name(request_id)
+        self.path = artifact_dir / FOLDER / kind / folder_name(request_id)
         with writing(self.path):
+            remove_previous(artifact_dir, kind, self.path.name)
             for stale in self.path.glob("*") if self.path.is_dir() else ():
                 if stale.is_file():
                     stale.unlink()
@@ -50,6 +55,48 @@ class ArtifactFolder:
                     write_lines(self.path / name, content)
             write_document(self.path / SUMMARY, whole)
         return whole
+
+
+_KINDS: Final = {
+    "smoke:compile": "compile",
+    "smoke:security": "security",
+    "smoke:settlement": "settlement",
+    "smoke:staging": "staging",
+    "smoke:observability": "observability",
+    "smoke:full-flow": FULL_FLOW,
+    "reconcile": "reconcile",
+    "reconcile:convex": "reconcile",
+}
+
+
+def make_way(command: str, artifact_dir: str | None) -> None:
+    """Move the artifacts of earlier runs of a command aside, so that none is taken for those of this run.
+
+    It is done before anything is checked: a run that is refused leaves none. A folder that cannot be one has
+    none; why it cannot is told by who checks it.
+
+    Raises:
+        Failed: they could not be moved.
+    """
+    kind = _KINDS.get(command)
+    if kind is None or (artifact_dir is not None and (not artifact_dir.strip() or "\0" in artifact_dir)):
+        return
+    folder = DEFAULT_FOLDER if artifact_dir is None else Path(artifact_dir)
+    loose = (SUMMARY, EVENTS) if kind == FULL_FLOW and artifact_dir is not None else ()
+    with contextlib.suppress(RuntimeError):
+        folder = folder.expanduser()
+    if folder.is_dir():
+        with writing(folder):
+            move_earlier_aside(folder, kind, loose=loose)
+
+
+def make_way_for_refused(arguments: Sequence[str]) -> None:
+    """Do the same where arguments could not be read, as far as they name the command and its folder."""
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    named = [argument.partition("=")[2] for argument in arguments if argument.startswith("--artifact-dir=")]
+    named += [value for flag, value in pairwise(arguments) if flag == "--artifact-dir"]
+    for folder in named or [None]:
+        make_way(command, folder)
 
 
 @contextmanager

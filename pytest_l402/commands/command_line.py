@@ -52,6 +52,7 @@ class Command(NamedTuple):
 
 COMMANDS: Final = {
     "triage": Command("triage", "name the failing domain of each request in incident files"),
+    "verify": Command("verify", "judge the kept evidence of a run again, and compare with its document"),
     "smoke:compile": Command(
         "reconcile:compiled", "compile the paywalls to aperture.yaml and name it by its hash"
     ),
@@ -115,7 +116,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         )
         if key == name:
             command.prepare(sub)
-            if key != "triage":
+            if command.work not in ("triage", "verify"):
                 arguments = _without_npm_dashes(arguments)
                 if {"-h", "--help"} & {*arguments}:
                     # Only here, as the stack, which has the faults, takes long to import.

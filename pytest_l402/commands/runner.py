@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from pytest_l402.commands.arguments import Arguments, read_arguments
+from pytest_l402.commands.artifacts import make_way
 from pytest_l402.commands.bad_input import BadInput, Failed
 from pytest_l402.commands.outcome import FAILED, UNUSABLE, Outcome, complain, refusal, versioned
 from pytest_l402.commands.text import text_of
@@ -18,7 +19,11 @@ def running(work: Callable[[Arguments], Outcome]) -> Callable[[argparse.Namespac
     """Return what a command line runs: it checks what is asked, works, tells of it, returns the exit code."""
 
     def run(given: argparse.Namespace) -> int:
-        return carry_out(given.command, lambda: work(read_arguments(given)), as_json=given.json)
+        def begin() -> Outcome:
+            make_way(given.command, given.artifact_dir)
+            return work(read_arguments(given))
+
+        return carry_out(given.command, begin, as_json=given.json)
 
     return run
 

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_l402.commands.arguments import LOCAL_ARTIFACT, Arguments
-from pytest_l402.commands.artifacts import SUMMARY, ArtifactFolder, writing
+from pytest_l402.commands.artifacts import EVENTS, ArtifactFolder, writing
 from pytest_l402.commands.bad_input import BadInput, shown
 from pytest_l402.commands.outcome import Outcome
 from pytest_l402.commands.targets import opened
+from pytest_l402.ops.earlier_artifacts import FULL_FLOW, HOSTED_SUMMARY, SUMMARY
 
 if TYPE_CHECKING:
     from pytest_l402.contract import FlowEvent, FullFlowSummary
-
-EVENTS = "events.jsonl"
-HOSTED_SUMMARY = "l402-hosted-full-flow-summary.json"
 
 
 def full_flow(arguments: Arguments) -> Outcome:
@@ -60,18 +58,17 @@ def _local_artifact(arguments: Arguments) -> Path | None:
 def _published(arguments: Arguments, request_id: str) -> Iterator[Path]:
     """Give the folder of a run, and leave its summary also where runbook observability redirects it to.
 
-    What an earlier run left is removed first: one that is killed must leave nothing that could be mistaken
-    for its own. In a folder that was named by `--artifact-dir` both files are left directly, too.
+    What an earlier run left is out of the way by now: see `make_way`. In a folder that was named by
+    `--artifact-dir` both files are left directly, too.
 
     Raises:
         Failed: a file could not be written.
     """
     from pytest_l402.boundary.whole_files import write_text
 
-    folder = ArtifactFolder(arguments.artifact_dir, "full-flow", request_id).path
+    folder = ArtifactFolder(arguments.artifact_dir, FULL_FLOW, request_id).path
     hosted = arguments.artifact_dir / HOSTED_SUMMARY
     with writing(folder):
-        hosted.unlink(missing_ok=True)
         try:
             yield folder
         finally:

@@ -30,11 +30,11 @@ from pytest_l402.contract.local_artifact import (
     LocalFlowKind,
     LocalNodeArtifact,
     SellerCall,
-    redact_values,
 )
 from pytest_l402.contract.parity import PARITY_KEYS, ParityReport, ParityState, parity
 from pytest_l402.contract.proof_reference import hosted_proof_reference, local_proof_reference, proof_join_key
 from pytest_l402.contract.record import (
+    DENY_REASONS,
     ENUM_VALUES,
     REQUIRED_KEYS,
     DesktopRuntimeStatus,
@@ -50,6 +50,7 @@ from pytest_l402.contract.task_graph import TRANSITIONS, UNFINISHED, TaskStatus,
 
 __all__ = [
     "CHECK_NAMES",
+    "DENY_REASONS",
     "ENUM_VALUES",
     "FLOW_STAGES",
     "PARITY_KEYS",
@@ -98,6 +99,5 @@ __all__ = [
     "parity",
     "proof_join_key",
     "record_departures",
-    "redact_values",
     "stage_order_departures",
 ]

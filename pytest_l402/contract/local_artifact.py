@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_serializer
 
-from pytest_l402.boundary.redaction import digest_reference, is_digest_reference, redact_text
+from pytest_l402.boundary.redaction import digest_reference, is_digest_reference, redact_values
 from pytest_l402.contract.camel_document import CamelDocument
 from pytest_l402.contract.record import ObservabilityRecord
 from pytest_l402.contract.scalars import AnyText, Count, EpochMs, Text, member_of
@@ -85,14 +85,3 @@ class LocalNodeArtifact(CamelDocument):
         ]
         redacted: dict[str, Any] = redact_values(row)
         return redacted
-
-
-def redact_values(value: Any) -> Any:
-    """Return `value` with every text in it redacted; keys, order and numbers stay."""
-    if isinstance(value, str):
-        return redact_text(value)
-    if isinstance(value, dict):
-        return {key: redact_values(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [redact_values(item) for item in value]
-    return value

@@ -4,12 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Final, TypeAlias, get_args
 
 from pytest_l402.boundary.text_safety import seen
 from pytest_l402.contract.camel_document import CamelDocument, DocumentError
 from pytest_l402.contract.departures import Departure, DepartureKind
-from pytest_l402.contract.scalars import AnyText, EpochMs, Flag, Msats, Text, member_of
+from pytest_l402.contract.scalars import AnyText, EpochMs, Flag, Msats, Text, Words, member_of
+
+DENY_REASONS: Final = (
+    "amount_over_cap",
+    "access_denied",
+    "host_blocked",
+    "host_not_allowed",
+    "host_not_allowlisted",
+    "global_pause_active",
+    "owner_kill_switch_active",
+    "request_cap_exceeded",
+    "quoted_amount_exceeds_cap",
+    "window_cap_exceeded",
+    "BudgetExceededError",
+    "DomainNotAllowedError",
+    "Quoted invoice amount exceeds configured spend cap",
+    "The gateway denies access",
+    "desktop_executor_offline",
+    "desktop_executor_timeout",
+    "compile_validation_failed",
+    "active_lookup_failed",
+    "deploy_apply_failed",
+    "health_check_failed",
+    "challenge_check_failed",
+    "proxy_check_failed",
+    "rollback_failed",
+    "credential_refused",
+    "gateway_access",
+    "gateway_address_blocked",
+    "gateway_challenge_failed",
+    "gateway_credential_refused",
+    "gateway_no_service",
+    "gateway_probe_failed",
+    "gateway_rate_limited",
+    "gateway_unauthorized",
+    "gateway_unreachable",
+    "gateway_upstream_failed",
+    "settlement_conflict",
+    "invalid_preimage",
+    "payment_already_made",
+    "payment_error",
+    "payment_failed",
+    "payment_missing_preimage",
+    "payment_pending",
+    "wallet_locked",
+)
+"""Why a plane says that it denied or failed. Source: runbooks observability 4 and 5, staging-reconcile 4."""
+
+Denial: TypeAlias = Annotated[
+    AnyText,
+    Words(DENY_REASONS, r"gateway_status_[0-9]{3}|Host [^ ]+ is (blocked|not on the allowlist)"),
+]
+"""Any text, as the original decoder takes it; the words are those that planes use."""
 
 
 class Speaker(StrEnum):
@@ -83,7 +135,7 @@ class ObservabilityRecord(CamelDocument):
     paid_amount_msats: Msats | None
     payment_proof_ref: Text | None
     cache_hit: Flag | None
-    deny_reason: AnyText | None
+    deny_reason: Denial | None
     executor: Annotated[Speaker, member_of(Speaker)]
     plane: Annotated[Plane, member_of(Plane)]
     execution_path: Annotated[ExecutionPath, member_of(ExecutionPath)]

@@ -24,6 +24,14 @@ class Accepts:
         return core_schema.no_info_plain_validator_function(self.accept)
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Annotation of a text field: the words that it is known to hold, and a pattern of the others."""
+
+    words: tuple[str, ...]
+    pattern: str = "(?!)"
+
+
 def refused(kind: str, expected: str) -> PydanticCustomError:
     """Return the error to raise for a value that departs in this `kind` from what was expected."""
     return PydanticCustomError(kind, "{expected}", {"expected": expected})

@@ -1,6 +1,6 @@
 """Evidence and what is concluded from it: tables of rows, and checks with teeth."""
 
-from pytest_l402.evidence.check import Check, Finding, run_check
+from pytest_l402.evidence.check import Check, Finding, Subject
 from pytest_l402.evidence.checks.deployments import (
     deployment_persisted,
     events_persisted,
@@ -63,8 +63,10 @@ from pytest_l402.evidence.checks.reuse import (
     not_reused,
     settlement_conflict,
 )
+from pytest_l402.evidence.judging import run_check
 from pytest_l402.evidence.mutants import Mutant
 from pytest_l402.evidence.parts import Part, own_digest, parts_of
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.system import System
 from pytest_l402.evidence.tables import Evidence, EvidenceError, Row
 
@@ -76,6 +78,7 @@ __all__ = [
     "Mutant",
     "Part",
     "Row",
+    "Subject",
     "System",
     "artifact_lacks",
     "artifact_shows",
@@ -84,6 +87,7 @@ __all__ = [
     "denial_recorded",
     "denied_before_payment",
     "deployment_persisted",
+    "described",
     "events_persisted",
     "forgeries_refused",
     "found_in_logs",

@@ -1,14 +1,18 @@
-"""Decides when a check holds: evidence is there, nothing is found wrong with it, every mutant is noticed."""
+"""Decides what a check is, what a finding says, and what a result of a check holds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from itertools import islice
-from typing import TypeAlias
+from enum import StrEnum
+from typing import Annotated, TypeAlias
+
+from pydantic import AliasChoices, BeforeValidator, Field
 
 from pytest_l402.boundary.cleaning import CleanedWhenWritten
 from pytest_l402.evidence.mutants import Mutant
+from pytest_l402.evidence.recipe import Recipe
+from pytest_l402.evidence.spelling import Named
 from pytest_l402.evidence.tables import Evidence
 
 
@@ -26,16 +30,37 @@ class RunbookLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """What a finding is about: a table and, where it is about one, a field, a request, rows (from 0)."""
+
+    table: str
+    field: str | None = None
+    request: str | None = None
+    rows: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """What a judge saw that ought not to be: expected, seen, where in the evidence, what to do."""
+    """What a judge saw that ought not to be: expected, seen, where in the evidence, what to do.
+
+    `about` says the same of it in a form that can be compared; empty if the judge does not say.
+    """
 
     expected: str
     seen: str
     where: str
     remedy: str
+    about: tuple[Subject, ...] = ()
 
 
 Judge: TypeAlias = Callable[[Evidence], Iterable[Finding]]
+
+
+class AtFault(StrEnum):
+    """Whether a violation is about the evidence, or about the check, which then cannot be trusted."""
+
+    EVIDENCE = "evidence"
+    CHECK = "check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +73,60 @@ class Violation:
     seen: CleanedWhenWritten
     where: CleanedWhenWritten
     remedy: CleanedWhenWritten
+    about: tuple[Subject, ...] = ()
+    at_fault: AtFault = AtFault.EVIDENCE
 
-    def render(self, line: RunbookLine | None = None) -> str:
-        """Four parts, one a line: expected (and which line of the runbook says so), seen, where, do.
 
-        `line` is the catalogue's entry for `self.line`; without it only the id is shown.
-        """
-        source = line or (RunbookLine(self.line) if self.line else None)
-        expected = f"{self.expected}\n[{source}]" if source else self.expected
-        parts = [("expected", expected), ("seen", self.seen), ("where", self.where), ("do", self.remedy)]
-        body = [f"  {label:<9} {_hanging(text)}" for label, text in parts]
-        return "\n".join([f"{self.check} is violated", *body])
+class MutantVerdict(StrEnum):
+    """How a mutant ended: only one that was killed for what it altered shows that the check has teeth."""
+
+    KILLED = "KILLED"
+    WRONG_REASON = "WRONG_REASON"
+    SURVIVED = "SURVIVED"
+    NOT_APPLICABLE = "NOT_APPLICABLE"
+
+
+def _verdict(value: object) -> object:
+    # Results of before there were verdicts say whether it was killed.
+    return (
+        {True: MutantVerdict.KILLED, False: MutantVerdict.SURVIVED}[value]
+        if isinstance(value, bool)
+        else value
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class MutantResult:
-    """Whether a check noticed one mutant; `detail` says why not, or what it noticed."""
+    """What became of one mutant; `detail` says what the check noticed, or why it did not."""
 
     name: CleanedWhenWritten
-    killed: bool
+    verdict: Annotated[
+        MutantVerdict,
+        Field(validation_alias=AliasChoices("verdict", "killed")),
+        BeforeValidator(_verdict),
+    ]
+    detail: CleanedWhenWritten = ""
+
+    @property
+    def killed(self) -> bool:
+        """Whether the check noticed it, for what it altered."""
+        return self.verdict is MutantVerdict.KILLED
+
+
+class Fate(StrEnum):
+    """What becomes of a canary."""
+
+    SURVIVES = "survives"
+    DIES = "dies"
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """Evidence of which it is known what an honest check makes of it: what is due, what was seen."""
+
+    name: CleanedWhenWritten
+    due: Fate
+    seen: Fate
     detail: CleanedWhenWritten = ""
 
 
@@ -74,8 +134,10 @@ class MutantResult:
 class CheckResult:
     """What one check said about one run: the runbook line's id, the rows it looked at, violations, mutants.
 
-    `mutants` is empty when teeth were not asked for, and when the check was violated: a mutant of evidence
-    that is already wrong proves nothing.
+    `mutants` and `canaries` are empty when teeth were not asked for, and when the evidence violates the
+    check: a mutant of evidence that is already wrong proves nothing. `tables` are those whose rows were
+    counted, `moment` names the state of the evidence that was judged, and `recipe` says how to build the
+    check again, where it can be told.
     """
 
     name: CleanedWhenWritten
@@ -83,10 +145,14 @@ class CheckResult:
     rows: int
     violations: tuple[Violation, ...]
     mutants: tuple[MutantResult, ...]
+    tables: tuple[str, ...] = ()
+    recipe: Recipe | None = None
+    moment: str = ""
+    canaries: tuple[Canary, ...] = ()
 
     @property
     def survivors(self) -> tuple[MutantResult, ...]:
-        """The mutants that the check did not notice."""
+        """The mutants that the check did not notice, or not for what they alter."""
         return tuple(mutant for mutant in self.mutants if not mutant.killed)
 
     @property
@@ -99,121 +165,35 @@ class CheckResult:
         """At least one mutant was tried and every one was noticed."""
         return bool(self.mutants) and not self.survivors
 
-    def render(self, line: RunbookLine | None = None) -> str:
-        """Everything that is wrong with this result, for a terminal; empty when nothing is."""
-        survived = [
-            f"{self.name} cannot be trusted\n"
-            f"  expected  it notices this altered evidence: {mutant.name}\n"
-            f"  seen      {_hanging(mutant.detail)}\n"
-            f"  where     the mutants of {self.name}\n"
-            f"  do        give it evidence on which it can fail, or sharpen it"
-            for mutant in self.survivors
-        ]
-        return "\n\n".join([*(violation.render(line) for violation in self.violations), *survived])
-
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A pure function from evidence to findings, the mutants it must notice, the tables it needs."""
+    """A pure function from evidence to findings, the mutants it must notice, the tables it needs.
+
+    `named` is what it was told to look for; names and values that no evidence can have are refused. It may
+    look at every field of the tables `every_field_of`: a canary puts no noise into those.
+    """
 
     name: str
     judge: Judge = field(repr=False)
     mutants: tuple[Mutant, ...] = field(repr=False)
     tables: tuple[str, ...]
     line: str | None = None
+    described: tuple[Recipe, Check] | None = field(default=None, repr=False, compare=False)
+    named: tuple[Named, ...] = field(default=(), repr=False, compare=False)
+    every_field_of: tuple[str, ...] = ()
 
     def proves(self, line: str) -> Check:
         """The same check, tied to the runbook line with this id."""
         return replace(self, line=line)
 
+    def made_by(self, recipe: Recipe) -> Check:
+        """The same check, which can tell how it was built."""
+        return replace(self, described=(recipe, self))
 
-def run_check(check: Check, evidence: Evidence, teeth: bool = True) -> CheckResult:
-    """Judge the evidence, then every mutant of it.
-
-    A table of `check.tables` without rows is a violation, and so is a check that names no table or, when
-    teeth are asked for, no mutant. A judge that raises is a violation on the evidence and lets the mutant
-    survive; nothing is raised from here.
-    """
-    findings = _emptiness(check, evidence)
-    if not findings:
-        findings, crash = _judge(check, evidence)
-        if crash is not None:
-            findings = [*findings, crash]
-    if not findings and teeth and not check.mutants:
-        findings = [
-            Finding(
-                expected="at least one mutant that the check must notice",
-                seen="none: nothing shows that this check is able to fail",
-                where=f"check {check.name}",
-                remedy="give the check mutants (pytest_l402.evidence.mutants)",
-            )
-        ]
-    return CheckResult(
-        name=check.name,
-        line=check.line,
-        rows=sum(len(evidence.table(table)) for table in check.tables),
-        violations=tuple(
-            Violation(check.name, check.line, f.expected, f.seen, f.where, f.remedy) for f in findings
-        ),
-        mutants=tuple(_try(check, mutant, evidence) for mutant in check.mutants)
-        if teeth and not findings
-        else (),
-    )
-
-
-def _emptiness(check: Check, evidence: Evidence) -> list[Finding]:
-    if not check.tables:
-        return [
-            Finding(
-                expected="a check that says which tables it looks at",
-                seen="no table named",
-                where=f"check {check.name}",
-                remedy="name the tables that must hold evidence",
-            )
-        ]
-    return [
-        Finding(
-            expected=f"at least one row in table {table}",
-            seen="no evidence: the table is empty",
-            where=f"table {table}",
-            remedy="let the procedure reach the part that records it; nothing recorded proves nothing",
-        )
-        for table in check.tables
-        if not evidence.table(table)
-    ]
-
-
-def _judge(check: Check, evidence: Evidence, most: int | None = None) -> tuple[list[Finding], Finding | None]:
-    findings: list[Finding] = []
-    try:
-        # One at a time, so that what was found before a crash is kept, and a mutant costs one finding only.
-        for finding in islice(check.judge(evidence), most):
-            findings.append(finding)
-    except Exception as error:  # a judge is anybody's code, and its failure must not end the run
-        crash = Finding(
-            expected="a check that can read its evidence",
-            seen=f"it raised {type(error).__name__}: {error}",
-            where=f"check {check.name}",
-            remedy="mend the check, or the row it could not read",
-        )
-        return findings, crash
-    return findings, None
-
-
-def _try(check: Check, mutant: Mutant, evidence: Evidence) -> MutantResult:
-    try:
-        altered = mutant.apply(evidence)
-    except Exception as error:  # as above: a mutant that cannot be made is a survivor, not the end of the run
-        return MutantResult(mutant.name, False, f"the mutant raised {type(error).__name__}: {error}")
-    if altered == evidence:
-        return MutantResult(mutant.name, False, "not applicable: it did not change this evidence")
-    findings, crash = _judge(check, altered, most=1)
-    if findings:
-        return MutantResult(mutant.name, True, findings[0].seen)
-    if crash is not None:
-        return MutantResult(mutant.name, False, f"the check fell over instead of judging: {crash.seen}")
-    return MutantResult(mutant.name, False, "survived: the check found nothing wrong with it")
-
-
-def _hanging(text: str) -> str:
-    return text.replace("\n", "\n" + " " * 12)
+    @property
+    def recipe(self) -> Recipe | None:
+        """How it was built; None if that cannot be told, or if it was altered since."""
+        if self.described is None or replace(self.described[1], line=self.line) != self:
+            return None
+        return self.described[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -11,16 +11,60 @@ from pytest_l402.evidence.tables import Evidence, Row
 Where: TypeAlias = Callable[[Row], bool] | Mapping[str, Any] | None
 
 
+Altered: TypeAlias = tuple[str, str | None]
+"""A table and a dotted field of it; None stands for rows that came or went."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """Evidence altered in one declared way; `apply` returns equal evidence when there is nothing to alter."""
+    """Evidence altered in one declared way; `apply` returns equal evidence when there is nothing to alter.
+
+    A finding about it must concern what it alters, or something that follows from that: `follows`.
+    """
 
     name: str
     apply: Callable[[Evidence], Evidence] = field(repr=False)
+    follows: tuple[Altered, ...] = ()
 
     def named(self, name: str) -> Mutant:
         """The same alteration, told in other words."""
         return replace(self, name=name)
+
+    def concerning(self, *subjects: str) -> Mutant:
+        """The same alteration, which shows in these as well: "table", or "table.field"."""
+        pairs = (subject.partition(".") for subject in subjects)
+        return replace(self, follows=(*self.follows, *((table, key or None) for table, _, key in pairs)))
+
+
+def alterations(before: Evidence, after: Evidence) -> tuple[Altered, ...]:
+    """What is not the same in two evidences: each table with its fields, or the table alone."""
+    found: dict[Altered, None] = {}
+    for table in dict.fromkeys((*before.names, *after.names)):
+        old, new = before.table(table), after.table(table)
+        if len(old) != len(new):
+            found[table, None] = None
+            continue
+        for was, row in zip(old, new, strict=True) if old is not new else ():
+            if was is not row:
+                found.update(((table, path), None) for path in _apart(was, row))
+    return tuple(found)
+
+
+def _apart(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """The dotted paths at which two values differ; to Python True == 1 == 1.0, and here it is not."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in dict.fromkeys((*old, *new)):
+            here = f"{path}.{key}" if path else key
+            if key not in old or key not in new:
+                yield here
+            elif old[key] is not new[key]:
+                yield from _apart(old[key], new[key], here)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        # Of a list it is the whole that differs: which item it is depends on all those before it.
+        if any(True for pair in zip(old, new, strict=True) for _ in _apart(*pair, path)):
+            yield path
+    elif type(old) is not type(new) or old != new:
+        yield path
 
 
 def drop_key(table: str, key: str, where: Where = None, *, every: bool = False) -> Mutant:

@@ -34,9 +34,11 @@ _PYTHON: Final = "python"
 _BUILT: Final = "__pycache__"
 _UNCHECKED: Final = b"\1\0\0\0"
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+_SEPARATORS: Final = re.compile(r"[-_.]+")
 _MOST: Final = 50
 """How many objects one role is followed through: a wrapper can declare a new one for ever."""
 _LEADING_ON: Final = (type, ModuleType, FunctionType, MethodType)
+_NO_INSTANCE: Final = (type, ModuleType)
 _INSTALLED_IN: Final = ("site-packages", "dist-packages")
 
 
@@ -113,15 +115,31 @@ def _strangers_in(role: str, player: object, holder: str) -> Iterator[Part]:
     """What one of ours holds of anybody else's; what pytest-l402 itself requires is no stranger."""
     if _is(player, type) or _is(player, ModuleType):
         return
+    methods = _methods(cast("Hashable", type(player)))
     for name, one in _attributes(player).items():
         # What Python itself brings is no stranger; a method that was replaced is told as such.
         if type(one).__module__ == "builtins" and not isinstance(one, _LEADING_ON):
             continue
-        if callable(_class_attribute(_kind(player), name)):
+        if name in methods:
             continue
-        found = _part(role, one.__self__ if isinstance(one, MethodType) else one, holder)
-        if not found.ours and found.distribution not in (_PYTHON, *_required()):
+        one = one.__self__ if isinstance(one, MethodType) else one
+        if _is_ours_unaltered(one):
+            continue
+        found = _part(role, one, holder)
+        if found.ours or found.distribution == _PYTHON:
+            continue
+        if found.distribution is None or _normal(found.distribution) not in _required():
             yield found
+
+
+def _is_ours_unaltered(player: object) -> bool:
+    # What nearly every attribute is; to name each as a part would take most of the time of a look.
+    kind = type(player)
+    return (
+        kind.__module__.partition(".")[0] == pytest_l402.__name__
+        and not issubclass(kind, _NO_INSTANCE)
+        and next(_replaced_in(player, kind.__module__), None) is None
+    )
 
 
 def _part(role: str, player: object, holder: str | None) -> Part:
@@ -160,8 +178,10 @@ def _replaced_in(player: object, module: str) -> Iterator[str]:
     if _is(player, type) or _is(player, ModuleType) or isinstance(player, FunctionType):
         return
     package = module.partition(".")[0]
-    for name, value in _attributes(player).items():
-        if callable(value) and callable(_class_attribute(type(player), name)):
+    held = _attributes(player)
+    for name in held.keys() & _methods(cast("Hashable", type(player))):
+        value = held[name]
+        if callable(value):
             origin = str(getattr_static(value, "__module__", None)).partition(".")[0]
             if package == pytest_l402.__name__ or origin != package:
                 yield name
@@ -186,6 +206,14 @@ def _slots(kind: Hashable) -> tuple[tuple[str, MemberDescriptorType], ...]:
     assert isinstance(kind, type)
     members = ((name, member) for base in kind.__mro__ for name, member in vars(base).items())
     return tuple((name, member) for name, member in members if isinstance(member, MemberDescriptorType))
+
+
+@lru_cache(maxsize=512)
+def _methods(kind: Hashable) -> frozenset[str]:
+    """Return the names under which a class or one of its bases has something that can be called."""
+    assert isinstance(kind, type)
+    names = dict.fromkeys(name for base in kind.__mro__ for name in vars(base))
+    return frozenset(name for name in names if callable(_class_attribute(kind, name)))
 
 
 def _class_attribute(kind: type[Any], name: str) -> object:
@@ -213,15 +241,20 @@ def _came_with_python(module: str, file: str | None) -> bool:
 
 @cache
 def _required() -> frozenset[str]:
-    """The distributions that pytest-l402 cannot run without, by the names that their metadata have."""
+    """The distributions that pytest-l402 cannot run without, by their normal names."""
     needed = (text for text in requires(OURS) or () if "extra ==" not in text)
-    return frozenset(distribution(_NAME.findall(text)[0]).metadata["Name"] for text in needed)
+    return frozenset(_normal(_NAME.findall(text)[0]) for text in needed)
+
+
+def _normal(name: str) -> str:
+    """Return a distribution's name as PEP 503 compares it: a requirement may write it otherwise."""
+    return _SEPARATORS.sub("-", name).lower()
 
 
 def _distribution_of(package: str, file: str) -> Distribution | None:
     """Return the distribution that installed this very file: a local module may have a package's name."""
     path = Path(file).resolve()
-    for name in dict.fromkeys((*packages_distributions().get(package, ()), package)):
+    for name in _may_have_brought(package):
         try:
             candidate = distribution(name)
         except (PackageNotFoundError, ValueError):
@@ -231,9 +264,16 @@ def _distribution_of(package: str, file: str) -> Distribution | None:
             return candidate
         if not set(_INSTALLED_IN) & set(path.parts):
             continue
-        if any(Path(str(candidate.locate_file(each))).resolve() == path for each in candidate.files or ()):
+        alike = (each for each in candidate.files or () if each.name == path.name)
+        if any(Path(str(candidate.locate_file(each))).resolve() == path for each in alike):
             return candidate
     return None
+
+
+def _may_have_brought(package: str) -> Iterator[str]:
+    """Yield the names of distributions, its own first: who brings what is in the metadata of all of them."""
+    yield package
+    yield from packages_distributions().get(package, ())
 
 
 def _edited_in(installed: Distribution) -> Path | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from inspect import getattr_static
 from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias, TypeVar
 
 from pytest_l402.boundary.cleaning import CleanedWhenWritten
 from pytest_l402.contract.rows import Row
 from pytest_l402.evidence.check import Check
+from pytest_l402.evidence.fields import Form, annotations_of
 from pytest_l402.evidence.parts import Part
 
 T = TypeVar("T")
@@ -23,7 +25,11 @@ _FORM: Final = "name, version, digest, parts(), tables(), steady_state(when), st
 
 
 class System(Protocol):
-    """What is under rehearsal; anything that has these seven will do."""
+    """What is under rehearsal; anything that has these seven will do.
+
+    It may also have `fields()`, which returns {table: a class with the fields of a row}: then a check is
+    refused that names a field or a value which no row of that table can have.
+    """
 
     @property
     def name(self) -> str:
@@ -35,7 +41,10 @@ class System(Protocol):
 
     @property
     def digest(self) -> str | None:
-        """What pins it: "sha256:…" of an image or a package, "git:…" of a commit; None is "not pinned"."""
+        """What pins it: "sha256:…" of an image or a package, "git:…" of a commit; None is "not pinned".
+
+        Asked after `parts()`, so that it can be about those.
+        """
 
     def parts(self) -> Sequence[Part]:
         """Return who plays which role now; `parts_of(role, player)` finds that out."""
@@ -92,6 +101,19 @@ class Attached:
                 self._refuse("the name of a table", _kind(name), "return {table: rows}")
         return {name: self._rows(f"rows in table {name!r}", rows) for name, rows in tables.items()}
 
+    def fields(self) -> dict[str, Form]:
+        """Return what the rows of each table are, as far as it says so; it need not have `fields()`."""
+        ask = getattr(self._system, "fields", None)
+        forms = {} if ask is None else self._ask("fields()", ask)
+        expected = "fields() to return a class with the fields of a row for each table"
+        if not isinstance(forms, Mapping):
+            self._refuse(expected, _kind(forms), "return {table: class}")
+        for table, form in forms.items():
+            if not isinstance(table, str) or not isinstance(form, type | Mapping):
+                self._refuse(expected, _kind(form), "return {table: class}")
+            self._ask(f"fields() for table {table!r}", partial(annotations_of, form))
+        return dict(forms)
+
     def steady_state(self, when: When) -> list[Row]:
         """Return the rows of its probes, the same of them before and after; empty if it has none."""
         expected = f"steady_state({when!r}) to return rows"
@@ -108,13 +130,13 @@ class Attached:
 
     def described(self) -> AttachedSystem:
         """Return who it is and who its parts are, as of now; it is not asked what it is held to."""
-        digest = self._ask("digest", lambda: self._system.digest)
-        if digest is not None and not isinstance(digest, str):
-            self._refuse("digest to be a text or None", _kind(digest), 'name it "sha256:…" or "git:…"')
         parts = self._several("parts", self._system.parts, Part)
         for part in parts:
             for field in fields(part):
                 self._refuse_unless_fitting(field.name, getattr(part, field.name))
+        digest = self._ask("digest", lambda: self._system.digest)
+        if digest is not None and not isinstance(digest, str):
+            self._refuse("digest to be a text or None", _kind(digest), 'name it "sha256:…" or "git:…"')
         return AttachedSystem(name=self.name, version=self._text("version"), digest=digest, parts=parts)
 
     def _refuse_unless_fitting(self, field: str, value: object) -> None:
@@ -131,7 +153,7 @@ class Attached:
         self.name = type(system).__name__
         self.name = self._ask("name", lambda: getattr(system, "name", self.name))
         lacking = [
-            *(name for name in _NAMES if not self._ask(name, partial(hasattr, system, name))),
+            *(name for name in _NAMES if not self._ask(name, partial(_has, system, name))),
             *(name for name in _METHODS if not self._ask(name, partial(_has_method, system, name))),
         ]
         if not lacking:
@@ -180,6 +202,11 @@ class Attached:
         raise UnusableSystemError(
             f"system {self.name!r}: expected {expected}, saw {shown}; {remedy}"
         ) from None
+
+
+def _has(system: object, name: str) -> bool:
+    # A property is not asked for its value: to find out who plays may cost more than all the rest.
+    return getattr_static(system, name, None) is not None or hasattr(system, name)
 
 
 def _has_method(system: object, name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import marshal
 import math
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_l402.contract.rows import Row as Row
+from pytest_l402.evidence.fields import ANYTHING, Declared
 
 TABLES = (
     "records",
@@ -63,12 +65,18 @@ class Evidence:
 
     Rows are copied in and hold JSON values only, so a stack that goes on working cannot change what it left.
     Raises `EvidenceError` for a table name that could not be a file name and for a value that JSON lacks.
+    `declared` is what the attached systems say of their tables; it is no part of what was recorded.
     """
 
-    __slots__ = ("_tables",)
+    __slots__ = ("_sealed", "_tables", "declared")
 
-    def __init__(self, tables: Mapping[str, Iterable[Row]] | None = None) -> None:
-        self._tables: dict[str, tuple[dict[str, Any], ...]] = {}
+    def __init__(
+        self, tables: Mapping[str, Iterable[Row]] | None = None, declared: Declared | None = None
+    ) -> None:
+        self.declared: Declared = declared or {}
+        self._sealed: SealedEvidence | None = None
+        # A table of opened evidence is bytes until it is asked for.
+        self._tables: dict[str, tuple[dict[str, Any], ...] | bytes] = {}
         for name, rows in (tables or {}).items():
             self._tables[_table_name(name)] = _plain_rows(name, rows)
 
@@ -79,19 +87,34 @@ class Evidence:
 
     def table(self, name: str) -> tuple[dict[str, Any], ...]:
         """The rows of one table; a table that nobody recorded has none."""
-        return self._tables.get(name, ())
+        rows = self._tables.get(name, ())
+        if isinstance(rows, bytes):
+            rows = self._tables[name] = tuple(marshal.loads(rows))  # noqa: S302 - sealed in this process
+        return rows
 
     def with_table(self, name: str, rows: Iterable[Row]) -> Evidence:
         """The same evidence with one table replaced."""
-        altered = Evidence()
+        altered = Evidence(declared=self.declared)
         # Rows that are already evidence are shared: a mutant replaces one row of many.
         known = {id(row): row for row in self.table(name)}
         altered._tables = {**self._tables, _table_name(name): _plain_rows(name, rows, known)}
         return altered
 
+    def with_shared(self, tables: Mapping[str, tuple[dict[str, Any], ...]]) -> Evidence:
+        """Evidence of these tables alone; their rows are plain already and are not copied."""
+        made = Evidence(declared=self.declared)
+        made._tables = dict(tables)
+        return made
+
+    def whatever_was_declared(self) -> Evidence:
+        """The same evidence, of which nobody knows any longer what its systems declared."""
+        told = Evidence(declared=ANYTHING)
+        told._tables = dict(self._tables)
+        return told
+
     def only(self, *names: str) -> Evidence:
         """The same evidence without every table that is not named."""
-        chosen = Evidence()
+        chosen = Evidence(declared=self.declared)
         chosen._tables = {name: rows for name, rows in self._tables.items() if name in names}
         return chosen
 
@@ -107,15 +130,81 @@ class Evidence:
         if not isinstance(other, Evidence):
             return NotImplemented
         return self.names == other.names and all(
-            rows is other._tables[name] or _same_rows(rows, other._tables[name])
+            rows is other._tables[name] or _same_rows(self.table(name), other.table(name))
             for name, rows in self._tables.items()
         )
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{name}={len(rows)}" for name, rows in self._tables.items())
+        counts = ", ".join(f"{name}={len(self.table(name))}" for name in self._tables)
         return f"Evidence({counts})"
+
+    def sealed(self) -> SealedEvidence:
+        """What was recorded, out of reach of whoever gets rows to read."""
+        if self._sealed is None:
+            self._sealed = SealedEvidence(self)
+        return self._sealed
+
+
+class SealedEvidence:
+    """Evidence as bytes, so that every reader gets rows of its own and can take nothing from another one."""
+
+    __slots__ = ("_base", "_declared", "_tables")
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._declared = evidence.declared
+        self._tables = {name: _sealed_rows(evidence.table(name)) for name in evidence.names}
+        self._base: Evidence | None = None
+
+    def opened(self) -> Evidence:
+        """Rows for one reader alone; each table is unpacked when it is first asked for."""
+        opened = Evidence(declared=self._declared)
+        opened._tables = dict(self._tables)
+        return opened
+
+    @property
+    def base(self) -> Evidence:
+        """Rows for every mutant to start from; made anew after somebody was caught changing them."""
+        if self._base is None:
+            self._base = self.opened()
+            for name in self._tables:
+                self._base.table(name)
+        return self._base
+
+    def read_in(self, opened: Evidence) -> frozenset[str]:
+        """The tables that the reader of this opened evidence has asked for."""
+        return frozenset(self._tables) - self._unread(opened)
+
+    def _unread(self, opened: Evidence) -> frozenset[str]:
+        try:
+            return frozenset(name for name, rows in opened._tables.items() if isinstance(rows, bytes))
+        except Exception:  # whatever was put in its place
+            return frozenset()
+
+    def changed_in(self, *opened: Evidence) -> tuple[str, ...]:
+        """The tables that are not, in one of these, what was sealed, to the byte."""
+        changed = dict.fromkeys(name for each in opened for name in self._changed(each))
+        if changed:
+            self._base = None
+        return tuple(changed)
+
+    def _changed(self, opened: Evidence) -> Iterator[str]:
+        try:
+            there = dict(opened._tables)
+        except Exception:  # whatever was put in its place
+            yield from self._tables
+            return
+        for name in (*self._tables, *(name for name in there if name not in self._tables)):
+            rows = there.get(name)
+            if rows is None or (rows is not self._tables.get(name) and not self._is_sealed(name, rows)):
+                yield str(name)
+
+    def _is_sealed(self, name: str, rows: Any) -> bool:
+        try:
+            return _sealed_rows(rows) == self._tables.get(name)
+        except Exception:  # what no row can hold was put in, or rows that hold themselves
+            return False
 
 
 def write_evidence(evidence: Evidence, folder: Path) -> list[EvidenceFile]:
@@ -182,6 +271,12 @@ def _same_rows(some: tuple[Row, ...], others: tuple[Row, ...]) -> bool:
 _PLAIN = frozenset({int, bool, type(None)})
 
 _TO_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def _sealed_rows(rows: Iterable[Row]) -> bytes:
+    # Version 2 knows nothing of which objects are one and the same, so equal rows are equal bytes; and it
+    # takes a third of what JSON takes.
+    return marshal.dumps(list(rows), 2)
 
 
 def _line(row: Row) -> bytes:

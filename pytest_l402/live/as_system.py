@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pytest_l402.contract.tables import ROW_FORMS
 from pytest_l402.evidence import Check, Part, record_checks
+from pytest_l402.ops.reconcile.deployments import Deployment, GatewayEvent
 from pytest_l402.ops.reconcile.ports import GatewayOpsError, reason_of
 
 if TYPE_CHECKING:
     from pytest_l402.evidence import Row
+    from pytest_l402.evidence.fields import Form
     from pytest_l402.evidence.system import When
     from pytest_l402.live.system import LiveSystem
     from pytest_l402.ops.reconcile.ports import ActiveDeployment
@@ -55,6 +58,10 @@ class DeployedSystem:
     def tables(self) -> Mapping[str, Sequence[Row]]:
         """Return what was seen, deployed and written down so far."""
         return self._live.tables()
+
+    def fields(self) -> Mapping[str, Form]:
+        """Return what the rows of its tables are: those of the contract, and those of a reconcile."""
+        return {**ROW_FORMS, "deployments": Deployment, "gateway_events": GatewayEvent}
 
     def steady_state(self, when: When) -> tuple[Row, ...]:
         """Return nothing: what the platform does for others is not for a rehearsal to probe."""

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from pytest_l402.boundary import folder_name, printable
+from pytest_l402.boundary import plain_folder_name, printable
 from pytest_l402.harness.clock import SystemClock
 from pytest_l402.harness.interruption import undoing_when_interrupted
 from pytest_l402.harness.journal import Journal, Row
@@ -391,4 +391,4 @@ def open_live_system(
 def _folder_of(url: str) -> str:
     parts = urlsplit(url)
     # Two systems never share a folder, whatever the characters of their names become.
-    return f"{folder_name(parts.netloc + parts.path)}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+    return f"{plain_folder_name(parts.netloc + parts.path)}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"

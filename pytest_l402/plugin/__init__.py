@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
+from typing import Final
 
 import pytest
 
 import pytest_l402
 
+# Bound now: a conftest.py may have another clock in its place before anything asks for the time.
+import pytest_l402.plugin.clock
+
 __all__: list[str] = []
+
+_LAST_LOOK: Final[pytest.StashKey[Callable[[], None]]] = pytest.StashKey()
+"""On the config: what is to be called when nothing else of pytest or its plugins is left to run."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """See to it, before any `conftest.py` is read, that what is called last of all is ours."""
+    early_config.add_cleanup(partial(_look_last, early_config))
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -23,28 +38,66 @@ def pytest_configure(config: pytest.Config) -> None:
     """Resolve the options and take a part in the run, unless pytest only shows something."""
     from pytest_l402.plugin import fixtures
     from pytest_l402.plugin.marker import DESCRIPTION
-    from pytest_l402.plugin.run import RUN, identify_run, runs_nothing
+    from pytest_l402.plugin.run import (
+        AFTERMATH,
+        CONTROLLER,
+        INNERMOST,
+        NODES,
+        RUN,
+        SELECTION,
+        TEXT_GUARD,
+        WORKER,
+        identify_run,
+        runs_nothing,
+    )
 
     config.addinivalue_line("markers", DESCRIPTION)
     run = config.stash[RUN] = identify_run(config)
-    plugins = config.pluginmanager
     for name in fixtures.MODULES:
         module = import_module(f"{fixtures.__name__}.{name}")
-        plugins.register(module, f"pytest_l402_{name}_fixtures")
+        _register(config, module, f"pytest_l402_{name}_fixtures")
+    if run.settings.catalogue.is_file():
+        # There may be rehearsals: what cannot be collected is told before it is known that there are none.
+        from pytest_l402.plugin.text_guard import TextGuard
+
+        _register(config, TextGuard(config), TEXT_GUARD)
     if runs_nothing(config):
         return
     from pytest_l402.plugin.controller import Controller, Worker
     from pytest_l402.plugin.selection import RehearsalSelection
 
-    plugins.register(RehearsalSelection(), "pytest_l402_selection")
+    _register(config, RehearsalSelection(), SELECTION)
     if run.worker is not None:
-        plugins.register(Worker(config), "pytest_l402_worker")
+        _register(config, Worker(config), WORKER)
         return
     if run.settings.required_at_hand:
         from pytest_l402.plugin.preparation import check_families
 
         check_families(run)
-    plugins.register(Controller(config), "pytest_l402_controller")
+    controller = Controller(config)
+    config.stash[_LAST_LOOK] = controller.look_last
+    _register(config, controller, CONTROLLER)
+    for name in (NODES, INNERMOST, AFTERMATH):
+        _refuse_blocked(config, name)
+
+
+def _look_last(config: pytest.Config) -> None:
+    look = config.stash.get(_LAST_LOOK, None)
+    if look is not None:
+        look()
+
+
+def _register(config: pytest.Config, part: object, name: str) -> None:
+    _refuse_blocked(config, name)
+    config.pluginmanager.register(part, name)
+
+
+def _refuse_blocked(config: pytest.Config, name: str) -> None:
+    if config.pluginmanager.is_blocked(name):
+        raise pytest.UsageError(
+            f"-p no:{name}: expected all of pytest-l402 or nothing of it, saw a part of it switched off; "
+            "leave it on, or switch off all of it with -p no:pytest_l402"
+        )
 
 
 def _rewrite_no_asserts_here(pluginmanager: pytest.PytestPluginManager) -> None:

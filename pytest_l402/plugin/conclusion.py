@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from pytest_l402.boundary import write_whole
 from pytest_l402.plugin.node import ARTIFACTS
 from pytest_l402.plugin.origin import pin_of, used_files
-from pytest_l402.plugin.outlets import say, say_unwritten
+from pytest_l402.plugin.outlets import say, say_removed, say_unwritten
 from pytest_l402.plugin.preparation import move_previous_aside, prepare
-from pytest_l402.plugin.run import RUN
+from pytest_l402.plugin.run import RUN, Run
+from pytest_l402.plugin.signals import signals_held
 from pytest_l402.signoff import Verdict
 from pytest_l402.signoff.document import build_document
 from pytest_l402.signoff.document_model import DocumentKind, SignOffDocument
-from pytest_l402.signoff.files import find_evidence_faults, write_run
+from pytest_l402.signoff.files import (
+    find_evidence_faults,
+    inside,
+    remove_oldest,
+    take_back,
+    write_run,
+)
 from pytest_l402.signoff.judged import SignOff
-from pytest_l402.signoff.manifest import ManifestError
+from pytest_l402.signoff.manifest import ManifestError, read_file
 from pytest_l402.signoff.results import RunFacts
 from pytest_l402.signoff.verdict import judge_run
 
@@ -28,19 +36,26 @@ if TYPE_CHECKING:
     from pytest_l402.plugin.seen import Seen
     from pytest_l402.plugin.settings import Settings
 
+_ATTEMPTS: Final = 2
+"""At a sign-off, and then at a refusal that says why there is none."""
 
-def judge(config: pytest.Config, seen: Seen, exit_status: int) -> SignOff:
-    """Return the verdict on what was seen of the run; `exit_status` is pytest's own: a veto, no proof."""
+
+def judge(config: pytest.Config, seen: Seen, exit_status: int, troubles: Sequence[str] = ()) -> SignOff:
+    """Return the verdict on what was seen of the run; `exit_status` is pytest's own: a veto, no proof.
+
+    `troubles` says what went wrong when it was to be written down.
+    """
     run = config.stash[RUN]
     preparation = prepare(config)
     selection = seen.selection
-    nodes, faults = seen.ledger.results(run.folder, selection.selected)
+    nodes, faults = seen.ledger.results(run.folder, selection.selected, seen.late)
+    finished_at_ms = seen.end()
     facts = RunFacts(
         run_id=run.run_id,
         seed=str(run.settings.seed),
         mode=run.settings.mode,
         started_at_ms=seen.started_at_ms,
-        finished_at_ms=time.time_ns() // 1_000_000,
+        finished_at_ms=finished_at_ms,
         exit_status=exit_status,
         teeth=run.settings.teeth,
         interrupted=seen.interrupted,
@@ -50,7 +65,8 @@ def judge(config: pytest.Config, seen: Seen, exit_status: int) -> SignOff:
         collect_errors=_named(seen.collect_errors),
         worker_crashes=_named(seen.worker_crashes),
         internal_errors=tuple(dict.fromkeys(map(_last_line, seen.internal_errors))),
-        evidence_faults=(*faults, *find_evidence_faults(run.folder, nodes)),
+        evidence_faults=(*faults, *find_evidence_faults(run.folder, nodes), *troubles),
+        distrust=tuple(seen.distrust),
     )
     return judge_run(
         catalogue=preparation.catalogue,
@@ -71,24 +87,70 @@ def veto(session: pytest.Session, verdict: Verdict) -> bool:
 
 
 def conclude(session: pytest.Session, seen: Seen, exit_status: int) -> None:
-    """Write the final word, say it, and see that the exit code agrees with it."""
+    """Write the final word, say it, and see that the exit code agrees with it.
+
+    The document comes last of all that can fail. What goes wrong before it is a reason against a sign-off,
+    and told in a refusal; where not even that can be written, the terminal and the exit code say so.
+    """
+    with signals_held() as signalled:
+        _conclude(session, seen, exit_status, signalled)
+
+
+def _conclude(session: pytest.Session, seen: Seen, exit_status: int, signalled: Callable[[], bool]) -> None:
     config = session.config
     run = config.stash[RUN]
-    sign_off = judge(config, seen, exit_status)
-    veto(session, sign_off.verdict)
-    files = used_files(config, run.settings, seen.selection.selected)
-    document = build_document(sign_off, project=pin_of(config.rootpath, files))
-    try:
-        if document.kind is not DocumentKind.DRILL:
-            move_previous_aside(run)
-        written = write_run(run.folder, document)
-        publish_artifacts(run.folder, document, run.settings)
-    except (OSError, ManifestError, pytest.UsageError) as error:
-        if session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        say_unwritten(config, run, error, document)
+    document: SignOffDocument | None = None
+    troubles: list[str] = []
+    while len(troubles) < _ATTEMPTS:
+        seen.interrupted = seen.interrupted or signalled()
+        try:
+            document = _document(session, seen, exit_status, troubles)
+            if document.kind is not DocumentKind.DRILL:
+                move_previous_aside(run)
+            if not troubles:
+                publish_artifacts(run.folder, document, run.settings)
+            if signalled() and not seen.interrupted:
+                raise KeyboardInterrupt
+            written = write_run(run.folder, document)
+        except BaseException as error:  # whatever it is, there is no sign-off then
+            seen.interrupted = seen.interrupted or isinstance(error, KeyboardInterrupt)
+            troubles.append(_trouble(error))
+            continue
+        # A terminal that is gone, or cannot show a character: file and exit code have said it.
+        with contextlib.suppress(OSError, ValueError):
+            if document.kind is not DocumentKind.DRILL:
+                say_removed(config, _removed(run), run.settings.keep_previous)
+            say(config, document, written)
         return
-    say(config, document, written)
+    if session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    with contextlib.suppress(OSError):
+        take_back(run.folder)
+    with contextlib.suppress(OSError, ValueError):
+        say_unwritten(config, run, troubles[-1], document)
+
+
+def _removed(run: Run) -> int:
+    with contextlib.suppress(OSError):
+        return len(remove_oldest(run.settings.signoff_dir, keep=run.settings.keep_previous))
+    return 0
+
+
+def _document(
+    session: pytest.Session, seen: Seen, exit_status: int, troubles: Sequence[str]
+) -> SignOffDocument:
+    config = session.config
+    sign_off = judge(config, seen, exit_status, troubles)
+    veto(session, sign_off.verdict)
+    # What the document names is what the shell will see.
+    facts = replace(sign_off.facts, exit_status=int(session.exitstatus))
+    files = used_files(config, config.stash[RUN].settings, seen.selection.selected)
+    return build_document(replace(sign_off, facts=facts), project=pin_of(config.rootpath, files))
+
+
+def _trouble(error: BaseException) -> str:
+    text = str(error) if isinstance(error, OSError | ManifestError | pytest.UsageError) else ""
+    return f"the run could not be written down: {text or type(error).__name__}"
 
 
 def publish_artifacts(run_folder: Path, document: SignOffDocument, settings: Settings) -> None:
@@ -104,17 +166,17 @@ def publish_artifacts(run_folder: Path, document: SignOffDocument, settings: Set
         for node in rehearsal.nodes:
             for entry in node.evidence:
                 path = PurePosixPath(entry.path)
-                if ARTIFACTS not in path.parts:
+                copied = inside(path, ARTIFACTS)
+                if copied is None:
                     continue
-                inside = PurePosixPath(*path.parts[path.parts.index(ARTIFACTS) + 1 :])
                 # A file at the top stands for itself; one in a folder belongs to the story of that folder.
-                story = inside if len(inside.parts) == 1 else inside.parent
+                story = copied if len(copied.parts) == 1 else copied.parent
                 if owners.setdefault(story, node.nodeid) != node.nodeid:
                     continue
-                target = settings.artifact_dir / inside
+                target = settings.artifact_dir / copied
                 if target.is_relative_to(settings.signoff_dir):
                     continue
-                write_whole(target, (run_folder / path).read_bytes())
+                write_whole(target, read_file(run_folder / path))
 
 
 def _named(errors: dict[str, str]) -> tuple[str, ...]:

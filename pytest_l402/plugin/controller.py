@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from pytest_l402.plugin.narrowing import asks_for_rehearsals
-from pytest_l402.plugin.run import RUN, WIRE_KEY
-from pytest_l402.plugin.seen import Seen
+from pytest_l402.plugin.run import AFTERMATH, INNERMOST, NODES, RUN, WIRE_KEY, missing_parts
+from pytest_l402.plugin.seen import Seen, told_in_the_end
 from pytest_l402.plugin.selection import REHEARSAL_PROPERTY, SELECTION, USAGE_ERROR, Selection
 
 if TYPE_CHECKING:
@@ -33,18 +34,26 @@ class Controller:
         self._pid = os.getpid()
         self._verdict: Verdict | None = None
         self._seen = Seen(config)
+        self._handled = sys.exception()
+        self._concluded_with: int | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         """Move the previous sign-off out of the way once it is certain that this run replaces it."""
         if self._wants_everything():
-            from pytest_l402.plugin.preparation import move_previous_aside, prepare
+            from pytest_l402.plugin.preparation import make_way, prepare
 
             prepare(self._config)
-            move_previous_aside(self._run)
+            make_way(self._run)
 
     def pytest_collection_finish(self) -> None:
-        """Do the same for a run whose rehearsals only collection has shown."""
+        """Do the same for a run whose rehearsals only collection has shown.
+
+        Raises `pytest.UsageError` if a part of the plugin was taken out of the run.
+        """
+        missing = missing_parts(self._config)
+        if missing is not None:
+            raise pytest.UsageError(missing)
         _make_way(self._config)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -82,6 +91,7 @@ class Controller:
         wire = (getattr(node, "workeroutput", None) or {}).get(WIRE_KEY, {})
         if "usage_error" in wire:
             raise pytest.UsageError(wire["usage_error"])
+        self._seen.take_late(wire.get("late", {}))
         if "selection" in wire:
             selected, deselected, narrowed_by = wire["selection"]
             self._config.stash[SELECTION] = Selection(selected, deselected, tuple(narrowed_by))
@@ -100,7 +110,7 @@ class Controller:
         own = int(session.exitstatus)
         if os.getpid() != self._pid or not self._concerns_rehearsals(own):
             return (yield)
-        from pytest_l402.plugin.conclusion import conclude, judge, veto
+        from pytest_l402.plugin.conclusion import judge, veto
 
         self._verdict = judge(self._config, self._seen, own).verdict
         vetoed = veto(session, self._verdict)
@@ -118,7 +128,47 @@ class Controller:
             final = int(session.exitstatus)
             # Another plugin may set it back to 0: what failed before has failed all the same.
             ours = vetoed and final == pytest.ExitCode.TESTS_FAILED
-            conclude(session, self._seen, own if ours or final == pytest.ExitCode.OK else final)
+            self._conclude(session, own if ours or final == pytest.ExitCode.OK else final)
+
+    def look_last(self) -> None:
+        """See that exit code, terminal and disk still say the same when nothing else is left to run.
+
+        Whatever a hook or a cleanup has done since the conclusion, a sign-off that no longer stands is taken
+        back, and a run that was refused does not exit with 0.
+        """
+        session: pytest.Session | None = self._config.pluginmanager.get_plugin("session")
+        if session is None or os.getpid() != self._pid:
+            return
+        status = int(session.exitstatus)
+        if self._concluded_with is None:
+            self._fail_without_a_verdict(session, status)
+        elif self._seen.is_signed_off:
+            error = sys.exception()
+            if error is not None and error is not self._handled:
+                self._seen.internal_errors.append(f"{type(error).__name__}: {error}")
+            if self._seen.speaks_against_it() or status != pytest.ExitCode.OK:
+                self._conclude(session, status)
+        elif status == pytest.ExitCode.OK:
+            session.exitstatus = self._concluded_with
+
+    def _conclude(self, session: pytest.Session, exit_status: int) -> None:
+        from pytest_l402.plugin.conclusion import conclude
+        from pytest_l402.plugin.preparation import WATCHERS
+
+        self._seen.listen_to_the_end()
+        # Where workers ran the tests, the hooks around tests are theirs.
+        around = (NODES, INNERMOST, AFTERMATH) if self._seen.ran_here else ()
+        self._seen.doubt(missing_parts(self._config, *around, *WATCHERS))
+        if self._config.stash[RUN] is not self._run:
+            self._seen.doubt("expected the settings that the run began with, saw others in their place")
+        conclude(session, self._seen, exit_status)
+        self._concluded_with = int(session.exitstatus)
+
+    def _fail_without_a_verdict(self, session: pytest.Session, status: int) -> None:
+        if status == pytest.ExitCode.OK and self._concerns_rehearsals(status):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            missing = missing_parts(self._config) or "no verdict was reached"
+            sys.stderr.write(f"l402 sign-off: nothing was written: {missing}\n")
 
     def _wants_everything(self) -> bool:
         asked = asks_for_rehearsals(self._config) and self._run.settings.catalogue.is_file()
@@ -156,9 +206,10 @@ class Worker:
         if self._config.stash[RUN].worker == _FIRST_WORKER:
             _make_way(self._config)
 
+    @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Put the selection, or the usage error that stopped it, where xdist sends it on."""
-        wire: dict[str, Any] = {}
+        wire: dict[str, Any] = {"late": told_in_the_end(self._config)}
         if USAGE_ERROR in self._config.stash:
             wire["usage_error"] = self._config.stash[USAGE_ERROR]
         elif SELECTION in self._config.stash:
@@ -170,6 +221,6 @@ class Worker:
 def _make_way(config: pytest.Config) -> None:
     selection = config.stash.get(SELECTION, None)
     if selection is not None and not selection.narrowed_by:
-        from pytest_l402.plugin.preparation import move_previous_aside
+        from pytest_l402.plugin.preparation import make_way
 
-        move_previous_aside(config.stash[RUN])
+        make_way(config.stash[RUN])

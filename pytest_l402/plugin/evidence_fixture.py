@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
 from pytest_l402.evidence import Check, Evidence, EvidenceError, Row, System, record_checks, run_check
 from pytest_l402.evidence.check import CheckResult
+from pytest_l402.evidence.checks.expected_faults import fault_shown, faults_shown
+from pytest_l402.evidence.checks.planes import EXPECTED_FAULTS
+from pytest_l402.evidence.checks.selecting import request_id_of
+from pytest_l402.evidence.kept import STANDING, verification
+from pytest_l402.evidence.request_names import called_by, request_names
 from pytest_l402.evidence.system import Attached, AttachedSystem, UnusableSystemError
+from pytest_l402.evidence.tables import write_evidence
+from pytest_l402.evidence.telling import tell_results
 from pytest_l402.triage.diagnosis import triage, triage_records
 from pytest_l402.triage.incident import read_incident
 from pytest_l402.triage.shortfalls import shortfalls
 
 if TYPE_CHECKING:
     from pytest_l402.evidence.check import RunbookLine
+    from pytest_l402.evidence.fields import Form
     from pytest_l402.triage.diagnosis import Diagnosis
 
 
@@ -26,7 +37,8 @@ def _nothing_waived(result: CheckResult) -> bool:
 
 
 STEADY_STATE: Final = "steady_state"
-EXPECTED_FAULTS: Final = "expected_faults"
+SHORTFALLS: Final = "shortfalls"
+LOCAL_ARTIFACT: Final = "local_artifact"
 
 
 class EvidenceCollector:
@@ -57,8 +69,14 @@ class EvidenceCollector:
         self._held_to: dict[str, tuple[str, ...]] = {}
         self._before: list[Row] = []
         self._recorded: dict[str, list[Row]] = {}
+        self._results: dict[str, list[Row]] = {}
+        self._expected: dict[str, str | None] = {}
         self._local_artifacts: list[Path] = []
         self._checks: list[CheckResult] = []
+        self._moments: dict[str, Evidence] = {}
+        self._called: dict[str, str] = {}
+        self._verified_at = ("", 0)
+        self._told: list[CheckResult] = []
         self._standing: tuple[CheckResult, ...] = ()
         self._final: Evidence | None = None
         self._refusal: BaseException | None = None
@@ -131,13 +149,32 @@ class EvidenceCollector:
         self._states.extend(attached.described() for attached in self._systems)
 
     def record(self, table: str, *rows: Row) -> None:
-        """Add rows of the test's own to a table, after those of the attached systems.
+        """Add rows of the test's own to a table of its own; the sign-off tells how many there are in which.
 
         Rows hold JSON values in camelCase keys, and never a preimage, a macaroon or a token. Raises
-        `EvidenceError` for a row that cannot be evidence.
+        `EvidenceError` for a row that cannot be evidence, and for a table that a system, or a fixture of this
+        package, fills: nobody could tell its rows from the test's.
         """
         Evidence({table: rows})
+        self._refuse_unless_own(table, self._declared())
         self._recorded.setdefault(table, []).extend(dict(row) for row in rows)
+
+    def record_result(self, table: str, row: Row) -> None:
+        """Add what a procedure that a fixture ran has returned; a test's own rows go into `record`."""
+        if table in self._recorded:
+            self._refuse_own(table)
+        self._results.setdefault(table, []).append(dict(row))
+
+    @property
+    def own_rows(self) -> dict[str, int]:
+        """How many rows the test has added itself, by table; a local artifact is one."""
+        own = {table: len(rows) for table, rows in self._recorded.items()}
+        return own | ({LOCAL_ARTIFACT: len(self._local_artifacts)} if self._local_artifacts else {})
+
+    @property
+    def expected_faults(self) -> Mapping[str, str | None]:
+        """For each request that was declared to meet a fault how that showed: None if it never did."""
+        return self._expected
 
     def add_local_artifact(self, path: Path) -> None:
         """Read a local-node artifact from `path` whenever evidence is collected: it may grow.
@@ -149,14 +186,17 @@ class EvidenceCollector:
         self._local_artifacts.append(path)
         # By its name alone: where it lies on this machine is nobody's business.
         for each in shortfalls(read_incident(path)):
-            self.record("shortfalls", replace(each, file=path.name).to_row())
+            self.record_result(SHORTFALLS, replace(each, file=path.name).to_row())
 
     def expect_fault(self, *purchases: Any) -> None:
         """Declare that these requests meet a fault on purpose: planes may disagree about them.
 
-        Takes request ids, or anything with a `request_id`.
+        Takes request ids, or anything with a `request_id`. A fault that shows at no `verify`, nor at the end,
+        is a violation: it was not injected, it did not fire, or it was another request that met it. Raises
+        `TypeError` for anything else.
         """
-        self.record(EXPECTED_FAULTS, *({"requestId": _request_id(purchase)} for purchase in purchases))
+        for purchase in purchases:
+            self._expected.setdefault(request_id_of(purchase), None)
 
     def collect(self, *, probed: bool = True) -> Evidence:
         """Return everything that is there at this moment.
@@ -165,30 +205,74 @@ class EvidenceCollector:
         `UnusableSystemError` or `EvidenceError` for a system that answers with something else than rows.
         """
         tables: dict[str, list[Row]] = {}
+        declared = self._declared()
         for system in self._systems:
             for name, rows in system.tables().items():
                 tables.setdefault(name, []).extend(rows)
-        for name, rows in self._recorded.items():
+        if self._local_artifacts and tables.get(LOCAL_ARTIFACT):
+            self._refuse_own(LOCAL_ARTIFACT)
+        for name in tuple(self._recorded):
+            self._refuse_unless_own(name, {**declared, **tables})
+        for name, rows in (*self._results.items(), *self._recorded.items()):
             tables.setdefault(name, []).extend(rows)
         after = [row for system in self._systems for row in system.steady_state("after")] if probed else []
         if after:
             tables.setdefault(STEADY_STATE, []).extend([*self._before, *after])
         if self._local_artifacts:
             artifacts = [_read_local_artifact(path) for path in self._local_artifacts]
-            tables.setdefault("local_artifact", []).extend(artifacts)
-        return Evidence(tables)
+            tables.setdefault(LOCAL_ARTIFACT, []).extend(artifacts)
+        evidence = Evidence(tables, declared)
+        return self._with_expected_faults(evidence) if self._expected else evidence
+
+    def _with_expected_faults(self, evidence: Evidence) -> Evidence:
+        for request_id, shown in self._expected.items():
+            if shown is None:
+                self._expected[request_id] = fault_shown(evidence, request_id, self._expected)
+        rows = [{"requestId": request, "shownAs": shown} for request, shown in self._expected.items()]
+        return evidence.with_table(EXPECTED_FAULTS, rows)
+
+    def _declared(self) -> dict[str, tuple[Form, ...]]:
+        declared: dict[str, tuple[Form, ...]] = {}
+        for system in self._systems:
+            for table, form in system.fields().items():
+                declared[table] = (*declared.get(table, ()), form)
+        return declared
+
+    def _refuse_unless_own(self, table: str, filled: Collection[str]) -> None:
+        if table in (EXPECTED_FAULTS, SHORTFALLS, *self._results) or table in filled:
+            self._refuse_own(table)
+
+    def _refuse_own(self, table: str) -> NoReturn:
+        # No row of a test's own proves what a system did; what was recorded already is kept apart.
+        own = f"own_{table}"[:64]
+        if table in self._recorded:
+            self._recorded.setdefault(own, []).extend(self._recorded.pop(table))
+        if table == LOCAL_ARTIFACT:
+            self._recorded.setdefault(own, []).extend(map(_read_local_artifact, self._local_artifacts))
+            self._local_artifacts.clear()
+        remedy = f"record yours in a table of its own, such as {own}"
+        if table == EXPECTED_FAULTS:
+            remedy = "use l402_evidence.expect_fault(request)"
+        raise EvidenceError(
+            f"{table}: expected rows of whoever fills this table, saw rows of the test's own; {remedy}"
+        )
 
     def final(self) -> Evidence:
-        """Return the evidence that is kept: what the standing checks were held to, if they ran."""
+        """Return the evidence as it was at the end: when the standing checks ran, if they did."""
         return self.collect() if self._final is None else self._final
+
+    @property
+    def moments(self) -> Mapping[str, Evidence]:
+        """The evidence as it was each time that checks were run, by the name in `CheckResult.moment`."""
+        return self._moments
 
     def triage(self, request: Any) -> Diagnosis:
         """Diagnose one request from what an operator has: records and local artifact, nothing else.
 
         Takes a request id, or anything with a `request_id`.
         """
-        evidence = self.collect(probed=False).only("records", "local_artifact")
-        return triage(evidence, _request_id(request))[0]
+        evidence = self.collect(probed=False).only("records", LOCAL_ARTIFACT)
+        return triage(evidence, request_id_of(request))[0]
 
     def verify(self, *checks: Check) -> tuple[CheckResult, ...]:
         """Judge the evidence by these checks, each also on every mutant of it; return what they said.
@@ -200,17 +284,23 @@ class EvidenceCollector:
             raise ValueError("verify() takes at least one check; without one nothing is proven")
         for check in checks:
             self._refuse_unknown_line(check)
+        self._look_at_caller(sys._getframe(1))
         try:
             self._look_at_systems()
             evidence = self.collect(probed=any(STEADY_STATE in check.tables for check in checks))
         except (UnusableSystemError, EvidenceError) as error:
             self._fail(str(error))
-        results = tuple(run_check(check, evidence, self._teeth) for check in checks)
+        results = self._judge(checks, evidence, verification(len(self._moments) + 1))
         self._checks.extend(results)
         problem = self.describe(results)
         if problem:
             self._fail(problem)
         return results
+
+    def _look_at_caller(self, frame: FrameType) -> None:
+        # What the test calls its purchases is what its failure calls them, and so are the standing checks'.
+        self._called |= called_by(frame.f_locals)
+        self._verified_at = (frame.f_code.co_filename, frame.f_lineno)
 
     def judge_standing(self) -> tuple[CheckResult, ...]:
         """Run the standing checks over everything that was recorded, and keep what they said.
@@ -229,9 +319,13 @@ class EvidenceCollector:
         if waived and not any(judged.table(table) for check in checks for table in check.tables):
             return ()
         self._final = evidence
-        self._standing = tuple(run_check(check, judged, self._teeth) for check in checks)
+        self._standing = self._judge(checks, judged, STANDING)
         self._held_to = {name: tuple(check.name for check in own) for name, own in brought.items()}
         return self._standing
+
+    def _judge(self, checks: Iterable[Check], evidence: Evidence, moment: str) -> tuple[CheckResult, ...]:
+        self._moments[moment] = evidence
+        return tuple(replace(run_check(check, evidence, self._teeth), moment=moment) for check in checks)
 
     def _standing_checks(self, brought: Mapping[str, tuple[Check, ...]]) -> tuple[Check, ...]:
         """The checks that the systems bring; records that the test added are held to their contract too.
@@ -239,6 +333,8 @@ class EvidenceCollector:
         A pure function has neither.
         """
         checks = [check for own in brought.values() for check in own]
+        if self._expected:
+            checks.append(faults_shown())
         if "records" in self._recorded or self._local_artifacts:
             named = {check.name for check in checks}
             checks += [check for check in record_checks() if check.name not in named]
@@ -249,15 +345,38 @@ class EvidenceCollector:
         found = (row.get("requestId") for row in evidence.table("records"))
         return tuple(dict.fromkeys(value for value in found if isinstance(value, str) and value))
 
+    @property
+    def told(self) -> bool:
+        """Whether `describe` has told what is wrong already; it tells that again, with what is new."""
+        return bool(self._told)
+
     def describe(self, results: Iterable[CheckResult]) -> str:
-        """Return, for people, what is wrong with these results and not waived; empty if nothing is."""
+        """Return, for people, what is wrong and not waived; empty if nothing is in these results.
+
+        What an earlier call told is told as well, since it may have the same cause.
+        """
         wrong = [result for result in results if not result.passed and not self._waived(result)]
         if not wrong:
             return ""
-        noun = "check does" if len(wrong) == 1 else "checks do"
-        lines = self._lines or {}
-        texts = (result.render(lines.get(result.line or "")) for result in wrong)
-        return "\n\n".join([f"{self._title}: {len(wrong)} {noun} not hold", *texts])
+        self._told.extend(wrong)
+        evidence = self._moments[wrong[-1].moment]
+        file, line = self._verified_at
+        return tell_results(
+            self._told,
+            title=self._title,
+            lines=self._lines,
+            names=request_names(evidence, self._called),
+            places={"verify": f"{_from_here(Path(file))}:{line}", "evidence": self._kept_in(evidence)},
+        )
+
+    def _kept_in(self, evidence: Evidence) -> str:
+        folder = self._artifact_dir.parent
+        if self._lines is None:
+            # No rehearsal: nobody else keeps its evidence, and what is said of it names files.
+            write_evidence(evidence, folder)
+            return f"{_from_here(folder)}/"
+        moments = " and ".join(f"{moment}/" for moment in dict.fromkeys(each.moment for each in self._told))
+        return f"{_from_here(folder)}/\nwhat has changed since is in {moments} as it was"
 
     def _fail(self, problem: str) -> NoReturn:
         try:
@@ -279,8 +398,9 @@ class EvidenceCollector:
         )
 
 
-def _request_id(purchase: Any) -> str:
-    return purchase if isinstance(purchase, str) else str(purchase.request_id)
+def _from_here(path: Path) -> str:
+    """A path as it can be copied into a command; a longer one than from the root is no help."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _read_local_artifact(path: Path) -> Row:

@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_l402.plugin.node import RESULT_PROPERTY
+from pytest_l402.plugin.node import RAISED_PROPERTY, RESULT_PROPERTY
 from pytest_l402.plugin.selection import REHEARSAL_PROPERTY
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class _Node:
     file: str | None = None
     line: int | None = None
     result: str | None = None
+    raised: set[str] = field(default_factory=set)
 
 
 class Ledger:
@@ -52,14 +54,24 @@ class Ledger:
         node = self._nodes.setdefault(report.nodeid, _Node())
         node.rehearsal = properties.get(REHEARSAL_PROPERTY, node.rehearsal)
         node.result = properties.get(RESULT_PROPERTY, node.result)
+        node.raised.update(
+            value
+            for name, value in report.user_properties
+            if name == RAISED_PROPERTY and isinstance(value, str)
+        )
         if isinstance(report, pytest.SubtestReport):
             node.failed_subtests += report.failed
             node.skipped_subtests += report.skipped
         else:
             _add_phase(node, report)
 
-    def results(self, run_folder: Path, selected: Mapping[str, str]) -> tuple[list[NodeResult], list[str]]:
-        """Return a result for each rehearsal node that reported, and what is wrong with their files."""
+    def results(
+        self, run_folder: Path, selected: Mapping[str, str], late: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[list[NodeResult], list[str]]:
+        """Return a result for each rehearsal node that reported, and what is wrong with their files.
+
+        `late` says by node id what came to light after the reports: it counts as a failed teardown.
+        """
         results, faults = [], []
         for nodeid, node in self._nodes.items():
             rehearsal = selected.get(nodeid, node.rehearsal)
@@ -68,16 +80,19 @@ class Ledger:
             base, fault = _read_result(nodeid, node, rehearsal, run_folder)
             if fault:
                 faults.append(fault)
+            phases, failure = _phases(node, base), base.failure if node.failure is None else node.failure
+            if nodeid in late and "failed" not in phases.values():
+                phases["teardown"], failure = "failed", late[nodeid]
             results.append(
                 replace(
                     base,
-                    phases=_phases(node, base),
+                    phases=phases,
                     skipped=node.skipped,
                     xfail=node.xfail,
                     reran=max(node.reruns, node.setups - 1, base.reran),
                     failed_subtests=node.failed_subtests,
                     skipped_subtests=node.skipped_subtests,
-                    failure=base.failure if node.failure is None else node.failure,
+                    failure=failure,
                     file=node.file,
                     line=node.line,
                 )
@@ -102,8 +117,13 @@ def _add_phase(node: _Node, report: pytest.TestReport) -> None:
 
 
 def _phases(node: _Node, own: NodeResult) -> dict[str, str]:
-    """Return what was reported; a call that is reported as passed must have been seen to pass as well."""
-    phases = dict(node.phases)
+    """Return what was reported. What is reported as passed must not have raised, and a call must have been
+    seen to pass as well.
+    """
+    phases = {
+        phase: "failed" if outcome == "passed" and phase in node.raised else outcome
+        for phase, outcome in node.phases.items()
+    }
     if own.checks and phases.get("call") == "passed" and own.phases.get("call") != "passed":
         phases["call"] = "failed"
     return phases
@@ -122,6 +142,7 @@ def _crash_message(report: pytest.TestReport) -> str:
 
 
 def _read_result(nodeid: str, node: _Node, rehearsal: str, run_folder: Path) -> tuple[NodeResult, str | None]:
+    from pytest_l402.signoff.manifest import read_file
     from pytest_l402.signoff.results import NodeResult, ResultError
 
     nothing = NodeResult(nodeid=nodeid, rehearsal=rehearsal)
@@ -129,7 +150,7 @@ def _read_result(nodeid: str, node: _Node, rehearsal: str, run_folder: Path) -> 
         return nothing, None
     path, _, digest = node.result.rpartition(" sha256:")
     try:
-        content = (run_folder / path).read_bytes()
+        content = read_file(run_folder / path)
         if hashlib.sha256(content).hexdigest() != digest:
             return nothing, f"{path}: expected what {nodeid} wrote, saw other bytes"
         result = NodeResult.from_json(content.decode())

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from pytest_l402.plugin.aftermath import HEARD, Aftermath
 from pytest_l402.plugin.marker import MARK
-from pytest_l402.plugin.run import RUN, Run
+from pytest_l402.plugin.preparation import WATCHERS
+from pytest_l402.plugin.run import AFTERMATH, INNERMOST, NODES, RUN, Run, missing_parts
+from pytest_l402.plugin.witness import InnermostHooks, swallowed, watched
 
 if TYPE_CHECKING:
     from pytest_l402.plugin.evidence_fixture import EvidenceCollector
@@ -21,9 +25,8 @@ if TYPE_CHECKING:
 RESULT_PROPERTY: Final = "l402_result"
 """The report property that names the node's result file, below the run folder, and its SHA-256."""
 
-RESULT_FILE: Final = "node.json"
-
-NAME: Final = "pytest_l402_nodes"
+RAISED_PROPERTY: Final = "l402_raised"
+"""The report property that names a setup or a teardown that raised: anybody can rewrite an outcome."""
 
 ARTIFACTS: Final = "artifacts"
 """The folder of a node's artifacts; its inside mirrors the artifact folder (`output/`)."""
@@ -35,6 +38,7 @@ class Attempts:
 
     setups: int = 0
     calls: int = 0
+    repeats: int = 0
     passed: bool = False
     failure: str | None = None
 
@@ -52,19 +56,29 @@ class RehearsalNodes:
     @classmethod
     def watch(cls, config: pytest.Config) -> None:
         """Take part in the run from now on: a run that has neither is not to pay for these hooks."""
-        if not config.pluginmanager.hasplugin(NAME):
-            config.pluginmanager.register(cls(), NAME)
+        if not config.pluginmanager.hasplugin(NODES):
+            config.pluginmanager.register(cls(), NODES)
+            config.pluginmanager.register(InnermostHooks(), INNERMOST)
+            Aftermath.watch(config)
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
         """Forget an earlier attempt of the same item, and let no unhandled exception pass as a warning."""
         if MARK in item.stash:
             if COLLECTOR in item.stash:
                 del item.stash[COLLECTOR]
             _attempts(item).setups += 1
-            item.user_properties[:] = [entry for entry in item.user_properties if entry[0] != RESULT_PROPERTY]
+            of_an_attempt = (RESULT_PROPERTY, RAISED_PROPERTY)
+            item.user_properties[:] = [
+                entry for entry in item.user_properties if entry[0] not in of_an_attempt
+            ]
             _unhandled_exceptions_are_errors()
-        return (yield)
+            _fail_if(missing_parts(item.config, INNERMOST, AFTERMATH, *WATCHERS))
+        with _kept_in_mind(item, "setup"):
+            result = yield
+            if MARK in item.stash:
+                _fail_if(swallowed(item, "setup"))
+        return result
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
@@ -75,14 +89,21 @@ class RehearsalNodes:
         attempts = _attempts(item)
         attempts.calls += 1
         attempts.passed, attempts.failure = False, None
-        collector = item.stash.get(COLLECTOR, None)
         failure: BaseException | None = None
         result = None
-        try:
-            result = yield
-        except (Exception, pytest.fail.Exception) as error:
-            failure = error
-            attempts.failure = str(error) or type(error).__name__
+        with watched(item) as witness:
+            try:
+                result = yield
+            except (Exception, pytest.fail.Exception) as error:
+                failure = error
+        if witness is not None:
+            attempts.repeats = max(attempts.repeats, witness.calls - 1)
+            failure = failure or witness.objection(item)
+        failure = failure or item.config.stash[HEARD].objection(item)
+        if failure is not None:
+            attempts.failure = str(failure) or type(failure).__name__
+        # The test itself may have asked for it.
+        collector = item.stash.get(COLLECTOR, None)
         if collector is None or not collector.checks:
             _raise(failure)
             pytest.fail(_nothing_verified(item, mark), pytrace=False)
@@ -90,7 +111,9 @@ class RehearsalNodes:
         failure = failure or collector.refusal
         standing = _judge_standing(collector, failure)
         if standing and failure is collector.refusal:
-            pytest.fail(f"{failure}\n\n{standing}" if failure else standing, pytrace=False)
+            # What the checks of the test said is told with what the standing ones say: it may be one cause.
+            alone = failure is None or collector.told
+            pytest.fail(standing if alone else f"{failure}\n\n{standing}", pytrace=False)
         _raise(failure)
         attempts.passed = True
         return result
@@ -99,25 +122,13 @@ class RehearsalNodes:
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Take secrets out of a report, innermost of all hooks; let a waived rehearsal fail as expected."""
+        """Say what raised, innermost of all hooks; let a waived rehearsal fail as expected."""
         report = yield
         if MARK in item.stash or COLLECTOR in item.stash:
-            from pytest_l402.plugin.failure_text import clean_report
-
-            clean_report(report, item)
+            _say_first_what_failed(report)
         if report.failed and MARK in item.stash:
             _expect_waived_failure(report, item)
         return report
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
-        """Take secrets out of a warning before anybody shows it: it is no part of a report."""
-        from pytest_l402.boundary import redact_text
-
-        said = str(warning_message.message)
-        cleaned = redact_text(said)
-        if cleaned != said:
-            warning_message.message = cleaned
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
@@ -132,20 +143,20 @@ class RehearsalNodes:
             Exception
         ) as error:  # a fixture's teardown must run even when its system can no longer be asked
             problem = f"{item.nodeid}: the evidence could not be kept: {type(error).__name__}: {error}"
-        result = yield
-        if problem:
-            pytest.fail(problem, pytrace=False)
+        with _kept_in_mind(item, "teardown"):
+            result = yield
+            _fail_if(problem or swallowed(item, "teardown"))
         return result
 
 
 def node_folder(item: pytest.Item, mark: RehearsalMark) -> Path:
     """Return where one rehearsal test keeps its evidence, below the run folder."""
-    from pytest_l402.boundary import folder_name
+    from pytest_l402.boundary import folder_name, plain_folder_name
 
     case = case_of(item)
-    name = folder_name(case)
-    if name != case:
-        # Two cases may differ only in characters that a folder name cannot hold.
+    name = plain_folder_name(case)
+    if folder_name(case) != case:
+        # Two cases may differ only in what a folder name cannot hold, or a file system does not tell apart.
         name = f"{name}-{hashlib.sha256(case.encode()).hexdigest()[:8]}"
     return Path("evidence") / folder_name(mark.rehearsal) / name
 
@@ -158,24 +169,27 @@ def case_of(item: pytest.Item) -> str:
 def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     """Write the item's evidence and what was said of it; return what the result property is to hold."""
     from pytest_l402.boundary import write_whole
-    from pytest_l402.evidence.tables import Evidence, write_evidence
-    from pytest_l402.signoff.manifest import file_digest
-    from pytest_l402.signoff.results import NodeResult, NotedShortfall, RecordedFile
+    from pytest_l402.evidence.kept import keep
+    from pytest_l402.evidence.tables import Evidence
+    from pytest_l402.signoff.manifest import contents, file_digest, is_text
+    from pytest_l402.signoff.results import RESULT_FILE, NodeResult, NotedShortfall, RecordedFile
 
     run: Run = item.config.stash[RUN]
     relative = node_folder(item, mark)
     folder = run.folder / relative
     collector = item.stash.get(COLLECTOR, None)
     evidence = Evidence() if collector is None else collector.final()
-    digests = {file.path: (file.sha256, file.bytes) for file in write_evidence(evidence, folder)}
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RESULT_FILE)
+    kept, moments = keep(evidence, {} if collector is None else collector.moments, folder)
+    digests = {file.path: (file.sha256, file.bytes, file.rows) for file in kept}
+    # A name that is no text cannot stand in a document: the run is refused for it (`find_evidence_faults`).
+    files = [folder / name for name in contents(folder).files if name != RESULT_FILE and is_text(name)]
     attempts = _attempts(item)
     result = NodeResult(
         nodeid=item.nodeid,
         rehearsal=mark.rehearsal,
         case=case_of(item),
         phases={"call": "passed"} if attempts.passed else {},
-        reran=max(attempts.setups, attempts.calls, 1) - 1,
+        reran=max(attempts.setups - 1, attempts.calls - 1, attempts.repeats, 0),
         failure=attempts.failure,
         checks=() if collector is None else collector.checks,
         standing=() if collector is None else collector.standing,
@@ -186,6 +200,10 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
             RecordedFile(path.relative_to(run.folder).as_posix(), *(digests.get(path) or file_digest(path)))
             for path in files
         ),
+        folder=relative.as_posix(),
+        moments=moments,
+        own_rows={} if collector is None else collector.own_rows,
+        expected_faults={} if collector is None else collector.expected_faults,
     )
     content = result.to_json().encode() + b"\n"
     write_whole(folder / RESULT_FILE, content)
@@ -212,6 +230,13 @@ def _judge_standing(collector: EvidenceCollector, failure: BaseException | None)
         return ""
 
 
+def _say_first_what_failed(report: pytest.TestReport) -> None:
+    # pytest's short summary has few columns for the message, and says before it that the test FAILED.
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        crash.message = crash.message.removeprefix("Failed: ")
+
+
 def _expect_waived_failure(report: pytest.TestReport, item: pytest.Item) -> None:
     """Make the failure an expected one if a waiver covers the whole rehearsal; the sign-off tells of both."""
     from pytest_l402.plugin.preparation import prepare
@@ -223,6 +248,21 @@ def _expect_waived_failure(report: pytest.TestReport, item: pytest.Item) -> None
         first = next((line.strip() for line in message.splitlines() if line.strip()), "no message")
         report.outcome = "skipped"
         report.wasxfail = f"waived by {waiver.owner} until {waiver.until}; in {report.when}: {first}"
+
+
+@contextmanager
+def _kept_in_mind(item: pytest.Item, phase: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if MARK in item.stash:
+            item.user_properties.append((RAISED_PROPERTY, phase))
+        raise
+
+
+def _fail_if(problem: str | None) -> None:
+    if problem:
+        pytest.fail(problem, pytrace=False)
 
 
 def _raise(failure: BaseException | None) -> None:

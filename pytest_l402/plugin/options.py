@@ -78,6 +78,13 @@ CATALOGUE: Final = Option(
     "l402_catalogue", "string", "What must be rehearsed (default: rehearsals/catalogue.yaml)", "PATH"
 )
 
+KEEP_PREVIOUS: Final = Option(
+    "l402_keep_previous",
+    "string",
+    "How many of the earlier runs that were moved aside are kept (default: 10)",
+    "N",
+)
+
 OPTIONS: Final = (
     MODE,
     ALLOW_LIVE_CHANGES,
@@ -89,11 +96,13 @@ OPTIONS: Final = (
     WAIVERS,
     SEED,
     CATALOGUE,
+    KEEP_PREVIOUS,
 )
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _SEED_DIGITS: Final = 20
+_KEPT_DIGITS: Final = 6
 
 
 class _Given(NamedTuple):
@@ -140,9 +149,14 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         # A file that is checked in must not let everybody's runs change a deployed system.
         raise _refuse(allow_live_changes, "nothing", f"give {ALLOW_LIVE_CHANGES.flag} by hand")
     seed = given(SEED)
-    if seed.value is not None and not _is_seed(seed.value):
+    if seed.value is not None and not _is_number(seed.value, _SEED_DIGITS):
         raise _refuse(
             seed, f"a whole number of at most {_SEED_DIGITS} digits", "take the seed of the run to repeat"
+        )
+    keep_previous = given(KEEP_PREVIOUS)
+    if keep_previous.value is not None and not _is_number(keep_previous.value, _KEPT_DIGITS):
+        raise _refuse(
+            keep_previous, "a whole number of at most 6 digits", "take how many runs are to be kept"
         )
     required = given(REQUIRED)
 
@@ -173,6 +187,7 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         seed=int(seed.value or 402),
         catalogue=_path(given(CATALOGUE)) or root / "rehearsals" / "catalogue.yaml",
         allow_live_changes=bool(allow_live_changes.value),
+        keep_previous=int(keep_previous.value or 10),
     )
 
 
@@ -233,8 +248,8 @@ def _as_bool(found: _Given) -> _Given:
     return _Given(word in _TRUE, found.origin, found.base, found.at_hand)
 
 
-def _is_seed(text: str) -> bool:
-    return len(text) <= _SEED_DIGITS and text.isascii() and text.isdigit()
+def _is_number(text: str, digits: int) -> bool:
+    return len(text) <= digits and text.isascii() and text.isdigit()
 
 
 def _path(found: _Given) -> Path | None:

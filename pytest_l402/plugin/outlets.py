@@ -60,24 +60,39 @@ def say(
             _warn(config, f"GITHUB_STEP_SUMMARY could not be written: {error}")
 
 
-def say_unwritten(config: pytest.Config, run: Run, error: Exception, document: SignOffDocument) -> None:
+def say_removed(config: pytest.Config, runs: int, kept: int) -> None:
+    """Say how many earlier runs were removed, if any were."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and runs:
+        noun = "run" if runs == 1 else "runs"
+        terminal.write_line(
+            f"{TITLE}: removed {runs} earlier {noun}; of those moved aside the last {kept} are kept, "
+            "and the last one that was signed off"
+        )
+
+
+def say_unwritten(
+    config: pytest.Config,
+    run: Run,
+    trouble: str,
+    document: SignOffDocument | None,
+    environ: Mapping[str, str] = os.environ,
+) -> None:
     """Say that there is no document of this run, so that nobody looks for one; and what was wrong besides."""
-    _warn(config, f"{TITLE}: nothing was written to {run.folder}: {error}")
-    for reason in document.reasons:
-        _warn(config, f"{TITLE}: {reason.text}")
+    told = [reason.text for reason in document.reasons] if document is not None else []
+    if not any(trouble in text for text in told):
+        told.append(trouble)
+    texts = [f"NOT SIGNED OFF: no document was written to {run.folder}", *told]
+    for text in texts:
+        _warn(config, f"{TITLE}: {text}")
+    if environ.get("GITHUB_ACTIONS") == "true":
+        from pytest_l402.signoff.github import error_line
+
+        _warn(config, error_line("; ".join(texts[:2])))
 
 
 def attach_to_json_report(json_report: dict[str, Any], verdict: Verdict, run: Run) -> None:
-    """Put what is known of the verdict under `l402`; that file is written before the exit status is final.
-
-    It has output and log lines that are not taken from the reports, so secrets are taken out of it once more.
-    """
-    from pytest_l402.contract import redact_values
-
-    for test in json_report.get("tests", ()):
-        for phase in ("setup", "call", "teardown"):
-            if phase in test:
-                test[phase] = redact_values(test[phase])
+    """Put what is known of the verdict under `l402`; that file is written before the exit status is final."""
     json_report["l402"] = {
         "run_id": run.run_id,
         "provisional_verdict": str(verdict),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from pytest_l402.plugin.clock import day_of, now_ms
 from pytest_l402.plugin.options import ARTIFACT_DIR, check_output_folder
 from pytest_l402.plugin.run import RUN, Run
 from pytest_l402.plugin.settings import LIVE
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_l402.signoff.waivers import Waiver
 
 # Without these an exception in a thread or a finalizer of the system under rehearsal would pass unseen.
-_WATCHERS: Final = ("warnings", "threadexception", "unraisableexception")
+WATCHERS: Final = ("warnings", "threadexception", "unraisableexception")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +73,35 @@ def check_families(run: Run) -> None:
     _load_catalogue(run)
 
 
-def move_previous_aside(run: Run) -> None:
-    """Move the folders of earlier runs away, so that an old sign-off is never taken for a new one.
+def make_way(run: Run) -> None:
+    """Move earlier runs aside before this one begins, and what others left where the full flow is looked for.
 
     Raises `pytest.UsageError` if they cannot be moved.
     """
-    from pytest_l402.signoff.files import move_aside
+    from pytest_l402.ops.earlier_artifacts import FULL_FLOW, move_earlier_aside
+
+    move_previous_aside(run)
+    folder = run.settings.artifact_dir
+    try:
+        move_earlier_aside(folder, FULL_FLOW)
+    except OSError as error:
+        raise pytest.UsageError(
+            f"{folder}: expected to move earlier artifacts aside, saw: {error}"
+        ) from error
+
+
+def move_previous_aside(run: Run) -> None:
+    """Move the folders of earlier runs away, so that an old sign-off is never taken for a new one; their
+    copies in the artifact folder go.
+
+    Raises `pytest.UsageError` if they cannot be moved.
+    """
+    from pytest_l402.plugin.node import ARTIFACTS
+    from pytest_l402.signoff.files import move_aside, withdraw_copies
 
     try:
-        move_aside(run.settings.signoff_dir, keep=run.run_id)
+        for moved in move_aside(run.settings.signoff_dir, keep=run.run_id):
+            withdraw_copies(moved, run.settings.artifact_dir, ARTIFACTS)
     except OSError as error:
         raise pytest.UsageError(
             f"{run.settings.signoff_dir}: expected to move earlier runs aside, saw: {error}"
@@ -87,12 +109,17 @@ def move_previous_aside(run: Run) -> None:
 
 
 def _prepare(config: pytest.Config, run: Run) -> Preparation:
-    for name in _WATCHERS:
+    for name in WATCHERS:
         if not config.pluginmanager.hasplugin(name):
             raise pytest.UsageError(
                 f"-p no:{name}: expected pytest's own {name} plugin in a run with rehearsals, saw it "
                 "switched off; leave it on, or an exception in a thread passes unseen"
             )
+    if sys.flags.optimize:
+        raise pytest.UsageError(
+            "python -O, or PYTHONOPTIMIZE: expected asserts to be run, saw a Python that leaves them out; "
+            "start it without"
+        )
     if run.dist == "each":
         raise pytest.UsageError(
             "--dist=each: expected every rehearsal to run once, saw a mode that runs it on each worker; "
@@ -101,7 +128,7 @@ def _prepare(config: pytest.Config, run: Run) -> Preparation:
     if run.settings.mode == LIVE:
         _check_environment()
     catalogue = _load_catalogue(run)
-    today = datetime.now(UTC).date()
+    today = day_of(now_ms())
     waivers = _load_waivers(run, catalogue, today)
     _make_output_folder(run)
     return Preparation(catalogue, run.settings.required, waivers, today)

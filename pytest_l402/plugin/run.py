@@ -9,11 +9,20 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from pytest_l402.plugin.clock import now_ms
 from pytest_l402.plugin.options import read_settings
 from pytest_l402.plugin.settings import Settings
 
 WIRE_KEY: Final = "l402"
 """The key under which an xdist controller and its workers keep what they tell each other."""
+
+CONTROLLER: Final = "pytest_l402_controller"
+SELECTION: Final = "pytest_l402_selection"
+NODES: Final = "pytest_l402_nodes"
+INNERMOST: Final = "pytest_l402_innermost"
+AFTERMATH: Final = "pytest_l402_aftermath"
+TEXT_GUARD: Final = "pytest_l402_text_guard"
+WORKER: Final = "pytest_l402_worker"
 
 _SILENT_OPTIONS: Final = (
     "help",
@@ -61,11 +70,23 @@ def identify_run(config: pytest.Config) -> Run:
         return Run(
             wire["run_id"], Settings.from_wire(wire["settings"]), workerinput["workerid"], wire["dist"]
         )
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_ms() // 1000))
     return Run(
         run_id=f"{stamp}-{os.urandom(4).hex()}",
         settings=read_settings(config),
         dist=config.getoption("dist", "no"),
+    )
+
+
+def missing_parts(config: pytest.Config, *more: str) -> str | None:
+    """Return what is wrong if a part of the plugin that this process needs is gone; `more` names others."""
+    own = (SELECTION, CONTROLLER if config.stash[RUN].worker is None else WORKER)
+    missing = [name for name in (*own, *more) if not config.pluginmanager.hasplugin(name)]
+    if not missing:
+        return None
+    return (
+        f"expected pytest-l402 to see the whole run, saw it without {' and '.join(missing)}, which something "
+        "has taken out; look for `unregister` or `set_blocked` in a conftest.py or a plugin"
     )
 
 

@@ -16,7 +16,7 @@ from pytest_l402.plugin.marker import (
     read_mark,
 )
 from pytest_l402.plugin.narrowing import may_leave_out_cases, narrowed_by_options
-from pytest_l402.plugin.run import RUN
+from pytest_l402.plugin.run import RUN, missing_parts
 
 if TYPE_CHECKING:
     from pytest_l402.plugin.preparation import Preparation
@@ -73,6 +73,9 @@ def _select(config: pytest.Config, collected: list[pytest.Item], kept: set[int])
     from pytest_l402.plugin.preparation import prepare
 
     preparation = prepare(config)
+    missing = missing_parts(config)
+    if missing is not None:
+        raise pytest.UsageError(missing)
     marks = [read_mark(item, preparation.catalogue) for item in collected]
     check_one_module_each(collected, marks)
     selected: dict[str, str] = {}

@@ -19,6 +19,7 @@ class Settings(NamedTuple):
     `required` holds family names (empty = every family); `required_at_hand` says that they came from the
     command line or the environment, so that a wrong one is refused even where no rehearsal is collected.
     `allow_live_changes` is the permission to change a deployed system for the length of a rehearsal.
+    `keep_previous` is how many of the runs that were moved aside are kept.
     """
 
     mode: str
@@ -32,6 +33,7 @@ class Settings(NamedTuple):
     seed: int
     catalogue: Path
     allow_live_changes: bool = False
+    keep_previous: int = 10
 
     @property
     def signoff_dir(self) -> Path:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Final
 
-from pytest_l402.evidence.check import CheckResult
+from pytest_l402.evidence.check import AtFault, CheckResult
 from pytest_l402.signoff.catalogue import Catalogue, Rehearsal
 from pytest_l402.signoff.judged import LineProof, Reason, ReasonCode, RehearsalJudgement, RehearsalState
 from pytest_l402.signoff.results import PHASES, NodeResult, RunFacts
@@ -19,6 +19,7 @@ from pytest_l402.signoff.waivers import Waiver, covering_waiver
 _FAILING: Final = frozenset(
     {
         ReasonCode.CHECK_VIOLATED,
+        ReasonCode.CHECK_UNTRUSTED,
         ReasonCode.NO_EVIDENCE,
         ReasonCode.MUTANT_SURVIVED,
         ReasonCode.NO_MUTANTS,
@@ -96,7 +97,9 @@ def _line_proofs(
         line = catalogue.line(rehearsal.runbook, line_id)
         if line is None:
             raise ValueError(f"expected line {line_id!r} in runbook {rehearsal.runbook!r}, saw none")
-        names = (check.name for check in checks if check.line == line_id and _holds(check))
+        tied = [check for check in checks if check.line == line_id]
+        # One that does not hold, of whatever node, and the line is not proven: the others saw less.
+        names = [check.name for check in tied] if all(map(_holds, tied)) else []
         proofs.append(LineProof(line, tuple(dict.fromkeys(names))))
     return tuple(proofs)
 
@@ -129,7 +132,9 @@ def _check_reasons(check: CheckResult, node: NodeResult, facts: RunFacts) -> Ite
         first = check.violations[0]
         more = f" (and {len(check.violations) - 1} more)" if len(check.violations) > 1 else ""
         text = f"{check.name}: expected {first.expected}, saw {first.seen}, in {first.where}{more}"
-        yield Reason(ReasonCode.CHECK_VIOLATED, text, check=check.name, line=check.line)
+        distrusted = first.at_fault is AtFault.CHECK
+        code = ReasonCode.CHECK_UNTRUSTED if distrusted else ReasonCode.CHECK_VIOLATED
+        yield Reason(code, text, check=check.name, line=check.line)
     elif check.rows <= 0:
         text = f"{check.name} in {node.nodeid} judged no row at all"
         yield Reason(ReasonCode.NO_EVIDENCE, text, check=check.name, line=check.line)

@@ -19,6 +19,7 @@ from pytest_l402.boundary.input_error import InputError
 from pytest_l402.boundary.input_files import read_text
 from pytest_l402.boundary.strict_json import parse_json
 from pytest_l402.evidence.check import CheckResult, RunbookLine
+from pytest_l402.evidence.kept import table_of
 from pytest_l402.evidence.system import AttachedSystem
 from pytest_l402.signoff.catalogue import Catalogue
 from pytest_l402.signoff.document_model import (
@@ -86,7 +87,7 @@ def build_document(
         kind=DocumentKind.of(sign_off.verdict),
         signature="UNSIGNED",
         run=_run(sign_off.facts),
-        systems=_systems([node for outcome in judged for node in outcome.nodes]),
+        systems=system_entries([node for outcome in judged for node in outcome.nodes]),
         project=project,
         catalogue=_entry(
             CatalogueEntry,
@@ -103,8 +104,8 @@ def build_document(
 
 
 def document_bytes(document: SignOffDocument) -> bytes:
-    """Return the document as it is written: JSON, two-space indent, UTF-8, one LF at the end."""
-    return document.model_dump_json(indent=2).encode() + b"\n"
+    """Return the document as it is written: JSON, one value a line, UTF-8, one LF at the end."""
+    return document.model_dump_json(indent=1).encode() + b"\n"
 
 
 def read_signoff(path: Path) -> SignOffDocument:
@@ -169,7 +170,7 @@ def _from_version_1(value: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _systems(nodes: Sequence[NodeResult]) -> tuple[SystemEntry, ...]:
+def system_entries(nodes: Sequence[NodeResult]) -> tuple[SystemEntry, ...]:
     """Every system that was attached, once for each state and each set of laws, with its parts by tests."""
     attached: dict[object, list[AttachedSystem]] = {}
     for system in (system for node in nodes for system in node.systems):
@@ -216,6 +217,10 @@ def _run(facts: RunFacts) -> RunEntry:
 
 def _rehearsal(outcome: RehearsalJudgement, catalogue: Catalogue) -> RehearsalEntry:
     waived_lines = {reason.line for reason in outcome.reasons if reason.waiver is not None}
+
+    def cite(line_id: str) -> object:
+        return catalogue.line(outcome.rehearsal.runbook, line_id) or RunbookLine(line_id)
+
     return _entry(
         RehearsalEntry,
         outcome.rehearsal,
@@ -223,7 +228,7 @@ def _rehearsal(outcome: RehearsalJudgement, catalogue: Catalogue) -> RehearsalEn
         state=outcome.state,
         reasons=outcome.reasons,
         lines=tuple(_line(proof, proof.line.id in waived_lines) for proof in outcome.lines),
-        nodes=tuple(_node(node, outcome.rehearsal.runbook, catalogue) for node in outcome.nodes),
+        nodes=tuple(node_entry(node, cite) for node in outcome.nodes),
     )
 
 
@@ -233,24 +238,26 @@ def _line(proof: LineProof, waived: bool) -> LineEntry:
     return _entry(LineEntry, proof.line, state=state, proven_by=proof.proven_by)
 
 
-def _node(node: NodeResult, runbook: str, catalogue: Catalogue) -> NodeEntry:
-    def cite(line_id: str) -> object:
-        return catalogue.line(runbook, line_id) or RunbookLine(line_id)
-
+def node_entry(node: NodeResult, cite: Callable[[str], object]) -> NodeEntry:
+    """Return what the document says of one node; `cite` gives the line of the runbook with an id."""
     return _entry(
         NodeEntry,
         node,
         phases=dict(node.phases),
         checks=(
-            *(_check(check, "asked", cite) for check in node.checks),
-            *(_check(check, "standing", cite) for check in node.standing),
+            *(check_entry(check, "asked", cite, node) for check in node.checks),
+            *(check_entry(check, "standing", cite, node) for check in node.standing),
         ),
         shortfalls=tuple(_entry(ShortfallEntry, noted, line=cite(noted.line)) for noted in node.shortfalls),
+        moments=dict(node.moments),
         evidence=node.evidence_files,
     )
 
 
-def _check(check: CheckResult, scope: str, cite: Callable[[str], object]) -> CheckEntry:
+def check_entry(
+    check: CheckResult, scope: str, cite: Callable[[str], object], node: NodeResult
+) -> CheckEntry:
+    """Return what the document says of a check of a node; `cite` gives the line of the runbook with an id."""
     state = CheckState.HELD if check.rows > 0 and check.has_teeth else CheckState.TOOTHLESS
     return _entry(
         CheckEntry,
@@ -258,9 +265,17 @@ def _check(check: CheckResult, scope: str, cite: Callable[[str], object]) -> Che
         scope=scope,
         line=None if check.line is None else cite(check.line),
         state=CheckState.VIOLATED if check.violations else state,
+        moment=check.moment or None,
+        read=_read(check, node),
         mutants_killed=tuple(mutant.name for mutant in check.mutants if mutant.killed),
         mutants_survived=check.survivors,
     )
+
+
+def _read(check: CheckResult, node: NodeResult) -> dict[str, int]:
+    rows = {file.path: file.rows or 0 for file in node.evidence_files}
+    paths = (f"{node.folder}/{name}" for name in node.moments.get(check.moment, ()))
+    return {path: rows.get(path, 0) for path in paths if table_of(path) in check.tables}
 
 
 def _waiver(waiver: Waiver, sign_off: SignOff) -> WaiverEntry:

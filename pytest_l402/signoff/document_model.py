@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from pytest_l402.boundary.cleaning import CleanText
 from pytest_l402.signoff.catalogue import LineSource, RehearsalKind
@@ -59,7 +60,7 @@ class LineState(StrEnum):
 
 def _inside(path: str) -> str:
     parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\\" in path:
+    if not parts or path.startswith("/") or ".." in parts or "\0" in path:
         raise ValueError("expected a path below the run folder")
     return path
 
@@ -119,9 +120,21 @@ class SurvivorEntry(_Part):
     detail: CleanText
 
 
+class RecipeEntry(_Part):
+    """The call that builds a check: a factory of `pytest_l402.evidence`, or "module:function"."""
+
+    factory: CleanText
+    arguments: tuple[JsonValue, ...]
+    named: dict[str, JsonValue]
+
+
 class CheckEntry(_Part):
     """One check on one node: asked for by the test, or standing (brought by a system, and
     run over everything recorded).
+
+    `moment` is one of the node's moments, whose tables it was judged on. `read` has the files of those that
+    it needs, each with its number of rows; together these are `rows`. Without a `recipe` it cannot be built,
+    and judged, again.
     """
 
     name: CleanText
@@ -129,6 +142,9 @@ class CheckEntry(_Part):
     line: CitedLine | None
     state: CheckState
     rows: Count
+    moment: CleanText | None = None
+    read: dict[InsidePath, Count] = {}
+    recipe: RecipeEntry | None = None
     violations: tuple[ViolationEntry, ...]
     mutants_killed: tuple[CleanText, ...]
     mutants_survived: tuple[SurvivorEntry, ...]
@@ -144,15 +160,21 @@ class ShortfallEntry(_Part):
 
 
 class FileEntry(_Part):
-    """One evidence file below the run folder."""
+    """One evidence file below the run folder; `rows` is null where it is no table."""
 
     path: InsidePath
     sha256: Digest
     bytes: Count
+    rows: Count | None = None
 
 
 class NodeEntry(_Part):
-    """One pytest node of a rehearsal."""
+    """One pytest node of a rehearsal.
+
+    `moments` is the evidence of each moment at which checks were run: the files below `folder`, one a table.
+    `own_rows` counts the rows that the test itself recorded, by table; all others are those of systems. For
+    each request that was declared to meet a fault `expected_faults` has how that showed; null: it did not.
+    """
 
     nodeid: CleanText
     case: CleanText | None
@@ -163,6 +185,10 @@ class NodeEntry(_Part):
     checks: tuple[CheckEntry, ...]
     request_ids: tuple[CleanText, ...]
     shortfalls: tuple[ShortfallEntry, ...]
+    folder: InsidePath | None = None
+    moments: dict[CleanText, tuple[InsidePath, ...]] = {}
+    own_rows: dict[CleanText, Count] = {}
+    expected_faults: dict[CleanText, CleanText | None] = {}
     evidence: tuple[FileEntry, ...]
 
 
@@ -337,11 +363,31 @@ def _contradictions(document: SignOffDocument) -> list[str]:
     elif not document.reasons:
         faults.append(f"verdict {document.verdict} without a reason")
     for entry in document.rehearsals:
+        faults.extend(fault for node in entry.nodes for fault in _misread(node))
         if entry.state is RehearsalState.PASSED:
             faults.extend(f"{entry.id} is PASSED but {fault}" for fault in _against_passed(entry))
         if entry.state is RehearsalState.WAIVED and not all(reason.waived_by for reason in entry.reasons):
             faults.append(f"{entry.id} is WAIVED but has a reason that no waiver covers")
     return faults
+
+
+def _misread(node: NodeEntry) -> Iterator[str]:
+    """What the checks of a node are said to have read must be what is kept of that moment, row by row."""
+    rows = {recorded.path: recorded.rows for recorded in node.evidence}
+    kept = {name: {f"{node.folder}/{path}" for path in paths} for name, paths in node.moments.items()}
+    for name, paths in kept.items():
+        lost = sorted(path for path in paths if rows.get(path) is None)
+        if lost:
+            yield f"{node.nodeid} has no table {', '.join(lost)} of {name}"
+    for check in node.checks:
+        if check.moment is None and not check.read:
+            continue
+        if check.moment not in kept or not check.read.keys() <= kept[check.moment]:
+            yield f"check {check.name} read what is not of {check.moment}"
+        elif any(rows.get(path) != seen for path, seen in check.read.items()):
+            yield f"check {check.name} read other rows than those of the evidence"
+        elif check.rows != sum(check.read.values()):
+            yield f"check {check.name} judged {check.rows} rows and read {sum(check.read.values())}"
 
 
 def _against_sign_off(document: SignOffDocument) -> list[str]:

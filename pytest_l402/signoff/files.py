@@ -7,21 +7,35 @@ looks for the file cannot be fooled. A full run that is refused leaves `refusal.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
-from pytest_l402.boundary.whole_files import flush_folder, write_whole
-from pytest_l402.signoff.document import document_bytes
+from pytest_l402.boundary.input_error import InputError
+from pytest_l402.boundary.whole_files import flush_folder, staged_whole
+from pytest_l402.signoff.document import document_bytes, read_signoff
 from pytest_l402.signoff.document_model import DocumentKind, SignOffDocument
-from pytest_l402.signoff.manifest import MANIFEST, file_digest, manifest_bytes
+from pytest_l402.signoff.manifest import (
+    MANIFEST,
+    ManifestError,
+    contents,
+    file_digest,
+    is_text,
+    manifest_bytes,
+    shown_path,
+)
 from pytest_l402.signoff.markdown import render_markdown
 from pytest_l402.signoff.results import NodeResult
 
 PREVIOUS: Final = "previous"
 """The folder beside the run folders that holds the runs before the current one."""
+
+_RUN: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}(?:\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +77,65 @@ def move_aside(signoff_folder: Path, *, keep: str | None = None) -> tuple[Path, 
     return tuple(moved)
 
 
+def remove_oldest(signoff_folder: Path, *, keep: int) -> tuple[Path, ...]:
+    """Remove all runs of `output/signoff/previous/` but the last `keep`, and the last that was signed off;
+    return where they were.
+
+    Only what looks like a run that has ended is one: the name, and a document in it. One that cannot be
+    removed stays for the next time.
+    """
+    previous = signoff_folder / PREVIOUS
+    if not previous.is_dir():
+        return ()
+    runs = [
+        entry
+        for entry in sorted(previous.iterdir(), reverse=True)
+        if _RUN.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink() and _has_ended(entry)
+    ]
+    signed_off = [run for run in runs if (run / f"{DocumentKind.SIGNOFF}.json").is_file()]
+    removed = []
+    for run in runs[keep:]:
+        if run not in signed_off[:1]:
+            shutil.rmtree(run, ignore_errors=True)
+            removed.append(run)
+    return tuple(run for run in removed if not run.exists())
+
+
+def withdraw_copies(moved: Path, artifact_dir: Path, artifacts: str) -> None:
+    """Remove what a run that was moved aside had copied to the artifact folder, and nothing else: the same
+    bytes lie in its own folder.
+
+    `artifacts` is the name of the folders whose files were copied. Raises `OSError`.
+    """
+    try:
+        document = read_signoff(moved)
+    except InputError:
+        return
+    for entry in (
+        entry for rehearsal in document.rehearsals for node in rehearsal.nodes for entry in node.evidence
+    ):
+        copied = inside(PurePosixPath(entry.path), artifacts)
+        if copied is not None:
+            copy = artifact_dir / copied
+            if copy.is_file() and not copy.is_symlink() and file_digest(copy) == (entry.sha256, entry.bytes):
+                copy.unlink()
+
+
+def inside(path: PurePosixPath, artifacts: str) -> PurePosixPath | None:
+    """Return the path of an artifact below its folder of artifacts; None for other evidence."""
+    if artifacts not in path.parts:
+        return None
+    return PurePosixPath(*path.parts[path.parts.index(artifacts) + 1 :])
+
+
 def find_evidence_faults(run_folder: Path, nodes: Sequence[NodeResult]) -> tuple[str, ...]:
-    """Return one sentence for each recorded evidence file that is missing or differs on disk (for
-    `RunFacts`).
+    """Return one sentence for each recorded evidence file that is missing or differs on disk, and for all
+    that nobody could verify: links, pipes, names that are no text (for `RunFacts`).
 
     A node that ran and recorded no evidence file at all is a fault too: then there is nothing that its
     checks rest on.
     """
-    faults = []
+    faults = [*_unfit(run_folder)]
     for node in nodes:
         if not node.evidence_files and node.phases.get("call") == "passed":
             faults.append(f"{node.nodeid}: expected evidence files, saw none")
@@ -91,27 +156,74 @@ def write_run(run_folder: Path, document: SignOffDocument) -> RunFiles:
     """Write `<kind>.md`, `<kind>.json` and, over every file of the folder, `SHA256SUMS`; return where they
     are.
 
-    A document of another kind that an earlier attempt left in the folder is removed first. The manifest is
-    written before the document, and what it lists is on the disk by then, so that a sign-off that exists is
-    always a sign-off that can be checked.
-    Raises `OSError`, and `ManifestError` for a folder that holds anything but files and folders.
+    All three are on the disk, under temporary names, before the first of them gets its own: what can fail
+    has failed by then. The document comes before its page, so that no page ever says what no document does.
+    What an earlier attempt left in the folder is removed first.
+    Raises `OSError`, and `ManifestError` for a sign-off of a folder that nobody could verify; then none of
+    the three is left, whatever it was that went wrong.
     """
     files = RunFiles(
         document=run_folder / f"{document.kind}.json",
         markdown=run_folder / f"{document.kind}.md",
         manifest=run_folder / MANIFEST,
     )
-    for kind in DocumentKind:
-        for suffix in ("json", "md"):
-            (run_folder / f"{kind}.{suffix}").unlink(missing_ok=True)
-    data = document_bytes(document)
+    if run_folder.is_symlink():
+        raise ManifestError(f"{run_folder.name}: expected the folder of this run, saw a link")
+    take_back(run_folder)
+    run_folder.mkdir(parents=True, exist_ok=True)
+    unfit = _unfit(run_folder)
+    if unfit and document.kind is DocumentKind.SIGNOFF:
+        raise ManifestError("; ".join(unfit))
+    data, page = document_bytes(document), render_markdown(document).encode("utf-8")
+    manifest = manifest_bytes(run_folder, {files.document.name: data, files.markdown.name: page})
     # Evidence first, and all of it with one call: hundreds of small files, flushed one by one, take a quarter
     # of the time of the rehearsals.
     os.sync()
-    write_whole(files.markdown, render_markdown(document).encode("utf-8"))
-    write_whole(files.manifest, manifest_bytes(run_folder, {files.document.name: data}))
-    write_whole(files.document, data)
+    try:
+        with contextlib.ExitStack() as unnamed:
+            staged = [
+                unnamed.enter_context(staged_whole(path, content))
+                for path, content in (
+                    (files.manifest, manifest),
+                    (files.document, data),
+                    (files.markdown, page),
+                )
+            ]
+            for each in staged:
+                each.name_it()
+        flush_folder(run_folder)
+    except BaseException:
+        take_back(run_folder)
+        raise
     return files
+
+
+def take_back(run_folder: Path) -> None:
+    """Leave no document, page or manifest in a run folder; what cannot be removed is emptied.
+
+    Raises `OSError` if one of them can be neither removed nor emptied.
+    """
+    for name in (*(f"{kind}.{suffix}" for kind in DocumentKind for suffix in ("json", "md")), MANIFEST):
+        path = run_folder / name
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            if not path.is_symlink():
+                os.truncate(path, 0)
+
+
+def _unfit(run_folder: Path) -> tuple[str, ...]:
+    if run_folder.is_symlink():
+        return (f"{run_folder.name}: expected the folder of this run, saw a link",)
+    found = contents(run_folder)
+    return (
+        *found.strangers,
+        *(
+            f"{shown_path(name)}: expected a name in UTF-8, saw other bytes; give it another name"
+            for name in found.files
+            if not is_text(name)
+        ),
+    )
 
 
 def _has_ended(run_folder: Path) -> bool:

@@ -29,11 +29,16 @@ def annotation_lines(document: SignOffDocument) -> tuple[str, ...]:
     errors = list(_errors(document))
     if len(errors) > MAX_ANNOTATIONS:
         left_out = len(errors) - MAX_ANNOTATIONS + 1
-        last = _command("error", f"and {left_out} more, see the sign-off report", title="l402 sign-off")
+        last = error_line(f"and {left_out} more, see the sign-off report")
         errors = [*errors[: MAX_ANNOTATIONS - 1], last]
     if document.verdict is Verdict.DRILL:
         return (_command("notice", sentence(document), title=VERDICT_WORDS[document.verdict]), *errors)
     return tuple(errors)
+
+
+def error_line(text: str) -> str:
+    """Return the workflow command line of one error that is about no file."""
+    return _command("error", text, title="l402 sign-off")
 
 
 def append_step_summary(path: Path, document: SignOffDocument) -> None:

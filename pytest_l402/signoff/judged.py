@@ -35,6 +35,7 @@ class ReasonCode(StrEnum):
     """Why not, as a stable word for machines; first those of a rehearsal, then those of a run."""
 
     CHECK_VIOLATED = "check-violated"
+    CHECK_UNTRUSTED = "check-untrusted"
     NO_EVIDENCE = "no-evidence"
     MUTANT_SURVIVED = "mutant-survived"
     NO_MUTANTS = "no-mutants"
@@ -62,6 +63,7 @@ class ReasonCode(StrEnum):
     WORKER_CRASH = "worker-crash"
     INTERNAL_ERROR = "internal-error"
     EVIDENCE_FAULT = "evidence-fault"
+    UNTRUSTED_RUN = "untrusted-run"
     WAIVER_EXPIRED = "waiver-expired"
     EXIT_STATUS = "exit-status"
     INTERRUPTED = "interrupted"

@@ -4,38 +4,105 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+
+from pytest_l402.boundary.text_safety import printable
 
 MANIFEST: Final = "SHA256SUMS"
 _CHUNK: Final = 1 << 20
 _ESCAPES: Final = (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"))
+_SPECIAL: Final = (
+    (stat.S_ISLNK, "a link"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISCHR, "a device"),
+)
 
 
 class ManifestError(ValueError):
     """A run folder that cannot be listed, or a manifest that is not in the form of `sha256sum`; one line."""
 
 
+class Contents(NamedTuple):
+    """What a folder holds: the paths of its files below it, sorted, and one sentence for all else."""
+
+    files: tuple[str, ...]
+    strangers: tuple[str, ...]
+
+
 def file_digest(path: Path) -> tuple[str, int]:
     """Return the SHA-256 (lower hex) and the size in bytes of a file; raises `OSError`."""
     digest, size = hashlib.sha256(), 0
-    # Unbuffered: the files of a run are many and small, and each is read in one piece.
-    with path.open("rb", buffering=0) as stream:
+    with _opened(path) as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
             size += len(chunk)
     return digest.hexdigest(), size
 
 
+def read_file(path: Path) -> bytes:
+    """Return what is in a file; raises `OSError`, also for what is no file."""
+    with _opened(path) as stream:
+        return stream.read()
+
+
+def _opened(path: Path) -> FileIO:
+    # Not blocking: a pipe that was put in a file's place has nobody at its other end. Unbuffered: the files
+    # of a run are many and small, and each is read in one piece.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    stream = open(descriptor, "rb", buffering=0)  # noqa: PTH123, SIM115
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        stream.close()
+        raise OSError(f"what lies there is no file: {printable(path.name)}")
+    return stream
+
+
+def contents(folder: Path) -> Contents:
+    """Return every file of a folder, at any depth, and what cannot be evidence of a run: links, pipes,
+    sockets, devices, folders that cannot be read.
+
+    What a link points to is not of this run, and what is read from a pipe is gone.
+    """
+    files: list[str] = []
+    strangers: list[str] = []
+    pending = [("", os.fspath(folder))]
+    while pending:
+        prefix, place = pending.pop()
+        try:
+            entries = list(os.scandir(place))
+        except OSError as error:
+            strangers.append(
+                f"{printable(prefix or place)}: expected a readable folder, saw: {error.strerror or error}"
+            )
+            continue
+        for entry in entries:
+            path = prefix + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                pending.append((f"{path}/", entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                files.append(path)
+            else:
+                strangers.append(f"{shown_path(path)}: expected a file or a folder, saw {_kind(entry)}")
+    return Contents(tuple(sorted(files)), tuple(sorted(strangers)))
+
+
 def manifest_bytes(run_folder: Path, pending: Mapping[str, bytes] | None = None) -> bytes:
     """Return the manifest of a run folder, sorted by path; the manifest itself is not in it.
 
-    `pending` holds files that are about to be written, by name: they are listed as they will be. Raises
-    `ManifestError` for anything but a file or a folder: what a link points to is not evidence of this run.
+    `pending` holds files that are about to be written, by name: they are listed as they will be. What is
+    neither file nor folder is not listed: see `contents`. Raises `ManifestError` for a file that cannot be
+    read.
     """
-    digests = {name: file_digest(run_folder / name)[0] for name in _files(run_folder)}
-    digests |= {name: hashlib.sha256(data).hexdigest() for name, data in (pending or {}).items()}
+    pending = pending or {}
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in pending.items()}
+    for name in _listable(contents(run_folder).files):
+        if name not in pending:
+            digests[name] = _digest(run_folder, name)
     lines = []
     for name, digest in sorted(digests.items()):
         escaped = name
@@ -49,9 +116,11 @@ def read_manifest(run_folder: Path) -> dict[str, str]:
     """Return path to digest as `SHA256SUMS` has it; raises `ManifestError` if it is missing or malformed."""
     file = run_folder / MANIFEST
     try:
-        text = file.read_bytes().decode("utf-8", "surrogateescape")
+        text = read_file(file).decode("utf-8", "surrogateescape")
     except OSError as error:
-        raise _unreadable(file, "manifest", error) from error
+        raise ManifestError(
+            f"{file}: expected a readable manifest, saw: {error.strerror or error}"
+        ) from error
     listed: dict[str, str] = {}
     for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         escaped = line.startswith("\\")
@@ -62,51 +131,65 @@ def read_manifest(run_folder: Path) -> dict[str, str]:
             )
         name = _unescape(name) if escaped else name
         if name in listed:
-            raise ManifestError(f"{file}:{number}: expected each path once, saw {name!r} again")
+            raise ManifestError(f"{file}:{number}: expected each path once, saw {shown_path(name)} again")
         listed[name] = digest
     return listed
 
 
 def check_manifest(run_folder: Path) -> tuple[str, ...]:
-    """Return one sentence for each file that is missing, changed or not listed; empty if the folder is as
-    it was.
+    """Return one sentence for all that is missing, changed or not listed, and for what no manifest can list;
+    empty if the folder is as it was.
 
     Raises `ManifestError` if there is no manifest to compare with.
     """
+    found = contents(run_folder)
     listed = read_manifest(run_folder)
-    present = set(_files(run_folder))
+    present = set(_listable(found.files))
     faults = []
     for name, digest in sorted(listed.items()):
         if name not in present:
-            faults.append(f"{name}: listed but not there")
-        elif file_digest(run_folder / name)[0] != digest:
-            faults.append(f"{name}: changed since it was listed")
-    faults.extend(f"{name}: there but not listed" for name in sorted(present - listed.keys()))
-    return tuple(faults)
+            faults.append(f"{shown_path(name)}: listed but not there")
+        elif _digest(run_folder, name) != digest:
+            faults.append(f"{shown_path(name)}: changed since it was listed")
+    faults.extend(f"{shown_path(name)}: there but not listed" for name in sorted(present - listed.keys()))
+    return (*faults, *found.strangers)
 
 
-def _files(run_folder: Path) -> Iterator[str]:
-    yield from (name for name in _below(run_folder, "") if name != MANIFEST)
-
-
-def _below(folder: str | Path, prefix: str) -> Iterator[str]:
+def is_text(name: str) -> bool:
+    """Whether a name is Unicode text, and so can stand in a document."""
     try:
-        entries = list(os.scandir(folder))
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown_path(path: str) -> str:
+    """Return a path of a run folder as it can be told: on one line, bytes that are no text as `\\xff`."""
+    # Backslashes of the name itself are doubled, so that two names never look the same.
+    doubled = path.replace("\\", "\\\\")
+    return printable(os.fsencode(doubled).decode("utf-8", "backslashreplace"), limit=4096)
+
+
+def _listable(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name != MANIFEST)
+
+
+def _digest(run_folder: Path, name: str) -> str:
+    try:
+        return file_digest(run_folder / name)[0]
     except OSError as error:
-        raise _unreadable(folder, "folder", error) from error
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _below(entry.path, f"{prefix}{entry.name}/")
-        elif entry.is_file(follow_symlinks=False):
-            yield prefix + entry.name
-        else:
-            raise ManifestError(
-                f"{entry.path}: expected only files and folders in a run folder, saw a link or a device"
-            )
+        raise ManifestError(
+            f"{shown_path(name)}: expected a readable file, saw: {error.strerror or error}"
+        ) from error
 
 
-def _unreadable(place: str | Path, what: str, error: OSError) -> ManifestError:
-    return ManifestError(f"{place}: expected a readable {what}, saw: {error.strerror or error}")
+def _kind(entry: os.DirEntry[str]) -> str:
+    try:
+        mode = entry.stat(follow_symlinks=False).st_mode
+    except OSError:
+        return "something that cannot be looked at"
+    return next((name for is_kind, name in _SPECIAL if is_kind(mode)), "something else")
 
 
 def _unescape(name: str) -> str:

@@ -148,6 +148,12 @@ def _node(node: NodeEntry) -> Iterator[str]:
     yield f"- phases: {code(phases)}"
     if node.request_ids:
         yield f"- request ids: {', '.join(code(request_id) for request_id in node.request_ids)}"
+    if node.own_rows:
+        own = (f"{code(table)} {plural(rows, 'row')}" for table, rows in node.own_rows.items())
+        yield f"- recorded by the test itself: {', '.join(own)}"
+    for request_id, shown in node.expected_faults.items():
+        how = "did not show" if shown is None else f"showed as {code(shown)}"
+        yield f"- fault expected for {code(request_id)}: {how}"
     for check in node.checks:
         yield from _check(check)
     for noted in node.shortfalls:

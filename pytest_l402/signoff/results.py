@@ -20,6 +20,9 @@ from pytest_l402.evidence.system import AttachedSystem
 PHASES: Final = ("setup", "call", "teardown")
 """The phases that a node must have passed, each exactly once."""
 
+RESULT_FILE: Final = "node.json"
+"""The file in the evidence of a node that holds its result."""
+
 
 class ResultError(ValueError):
     """A serialised result does not have the form that `to_json` writes."""
@@ -28,12 +31,13 @@ class ResultError(ValueError):
 @dataclass(frozen=True, slots=True)
 class RecordedFile:
     """One evidence file: its path below the run folder (POSIX separators), SHA-256 in lower hex, and size
-    in bytes.
+    in bytes; of a table how many rows.
     """
 
     path: str
     sha256: str
     bytes: int
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,10 @@ class NodeResult:
     a phase that never ran is absent. `skipped` and `xfail` hold the reason given (may be ""), or None if
     neither applies; an unexpected pass counts as `xfail` too. `reran` counts repeated attempts. `checks`
     are those that the test asked for, `standing` those that its systems brought. `systems` is empty if none
-    was attached. `line` counts from 1.
+    was attached. `folder` is that of its evidence, below the run folder. `moments` says for each moment at
+    which checks were run which files below `folder` hold its tables. `own_rows` counts by table what the test
+    recorded itself. `expected_faults` maps requests that were to meet a fault to how it showed. `line` counts
+    from 1.
     """
 
     nodeid: str
@@ -82,6 +89,10 @@ class NodeResult:
     request_ids: tuple[CleanedWhenWritten, ...] = ()
     shortfalls: tuple[NotedShortfall, ...] = ()
     evidence_files: tuple[RecordedFile, ...] = ()
+    folder: str | None = None
+    moments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    own_rows: Mapping[str, int] = field(default_factory=dict)
+    expected_faults: Mapping[CleanedWhenWritten, CleanedWhenWritten | None] = field(default_factory=dict)
     failure: CleanedWhenWritten | None = None
     file: str | None = None
     line: int | None = None
@@ -112,7 +123,8 @@ class RunFacts:
     `narrowed_by` says in words why fewer rehearsals were selected than the catalogue requires (empty = a
     full run), e.g. "-k cache". `collected` and `deselected` map node ids of rehearsal items to their
     rehearsal id. `exit_status` is pytest's own, before the plugin adds its veto. `interrupted` covers
-    Ctrl-C and `pytest.exit`. Instants are epoch milliseconds of the machine's clock.
+    Ctrl-C and `pytest.exit`. `distrust` says why nothing that the run says can be believed. Instants are epoch
+    milliseconds of the machine's clock.
     """
 
     run_id: str
@@ -130,6 +142,7 @@ class RunFacts:
     worker_crashes: tuple[str, ...] = ()
     internal_errors: tuple[str, ...] = ()
     evidence_faults: tuple[str, ...] = ()
+    distrust: tuple[str, ...] = ()
 
     @property
     def narrowed(self) -> bool:

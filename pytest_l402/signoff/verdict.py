@@ -155,6 +155,7 @@ def _run_faults(facts: RunFacts) -> Iterator[Reason]:
         (ReasonCode.WORKER_CRASH, facts.worker_crashes),
         (ReasonCode.INTERNAL_ERROR, facts.internal_errors),
         (ReasonCode.EVIDENCE_FAULT, facts.evidence_faults),
+        (ReasonCode.UNTRUSTED_RUN, facts.distrust),
     ):
         for text in texts:
             yield Reason(code, f"{code.value.replace('-', ' ')}: {text}")

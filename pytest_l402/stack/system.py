@@ -6,12 +6,35 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pytest_l402 import __version__
+from pytest_l402.contract.tables import ROW_FORMS
 from pytest_l402.evidence import Check, Part, own_digest, parts_of, record_checks
+from pytest_l402.ops.reconcile.deployments import Deployment, GatewayEvent
+from pytest_l402.ops.security.credentials import CredentialRole
+from pytest_l402.ops.security.roles import RoleOperation, RoleRefusal, RoleStatus
 from pytest_l402.stack.stack import ROLES, Stack
 
 if TYPE_CHECKING:
     from pytest_l402.evidence import Row
+    from pytest_l402.evidence.fields import Form
     from pytest_l402.evidence.system import When
+
+
+_ROLES: Final[Mapping[str, Form]] = {
+    "credential_roles": {
+        "role": CredentialRole,
+        "operation": RoleOperation,
+        "refusal": RoleRefusal | None,
+        "fromStatus": RoleStatus | None,
+        "fromVersion": int | None,
+        "status": RoleStatus | None,
+        "version": int | None,
+        "fingerprint": str | None,
+        "note": str | None,
+        "lastRotatedAtMs": int | None,
+        "revokedAtMs": int | None,
+        "atMs": int,
+    }
+}
 
 
 class StackSystem:
@@ -22,23 +45,30 @@ class StackSystem:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
+        self._played_by: tuple[Part, ...] | None = None
 
     @property
     def digest(self) -> str | None:
-        """What pins this package as it is installed; None while anybody else's part plays a role."""
-        return own_digest() if all(part.ours for part in self.parts()) else None
+        """What pins this package as it is installed; None if anybody else's part played when last asked."""
+        played_by = self.parts() if self._played_by is None else self._played_by
+        return own_digest() if all(part.ours for part in played_by) else None
 
     def parts(self) -> tuple[Part, ...]:
         """Return who plays which role now, and whoever `Stack.replace` has let play it before."""
         words = {name: name.replace("_", " ") for name in ROLES} | {"executor": "buyer"}
         players = [(name, player) for name in ROLES for player in self._stack.players(name)]
-        return tuple(
+        self._played_by = tuple(
             dict.fromkeys(part for name, player in players for part in parts_of(words[name], player))
         )
+        return self._played_by
 
     def tables(self) -> Mapping[str, Sequence[Row]]:
         """Return every table that has rows."""
         return self._stack.tables()
+
+    def fields(self) -> Mapping[str, Form]:
+        """Return what the rows of its tables are: those of the contract, and those of operations."""
+        return {**ROW_FORMS, "deployments": Deployment, "gateway_events": GatewayEvent, **_ROLES}
 
     def steady_state(self, when: When) -> Sequence[Row]:
         """Return one row per probe; no money moves."""

@@ -10,9 +10,10 @@ from enum import StrEnum
 from typing import Any
 
 from pytest_l402.boundary import printable, quoted, redact_text, tagless
+from pytest_l402.boundary.columns import in_columns
 from pytest_l402.triage.correlation import flow_request_ids
 from pytest_l402.triage.diagnosis import Diagnosis, triage
-from pytest_l402.triage.incident_rows import Incident, SourcedRow
+from pytest_l402.triage.incident_rows import DepartureEffect, Incident, SourcedRow
 from pytest_l402.triage.shortfalls import Shortfall, shortfalls
 
 SCHEMA = "pytest-l402/triage"
@@ -58,9 +59,11 @@ class TriageReport:
         return TriageOutcome.FAILED
 
     def to_text(self) -> str:
-        """Five lines a request, then notes; every value from outside is redacted and escaped."""
+        """Five parts a request, then notes; every value from outside is redacted and escaped."""
         departures: dict[str | None, list[str]] = {}
         for item in self.incident.departures:
+            if item.effect is DepartureEffect.BAD_INPUT:
+                continue  # told on standard error, once
             departures.setdefault(item.request_id, []).append(item.message)
         blocks = [
             _request_text(request, departures.get(request.diagnosis.request_id, ()))
@@ -91,6 +94,8 @@ class TriageReport:
                     "effect": item.effect.value,
                 }
                 for item in self.incident.departures
+                # What no single request bears stands in `problems`, once.
+                if item.effect is not DepartureEffect.BAD_INPUT
             ],
             "problems": list(self.problems),
             "shortfalls": [
@@ -153,15 +158,17 @@ def _request_text(request: SourcedDiagnosis, departures: Sequence[str]) -> str:
     where = "no single record" if request.row is None else request.row.where
     if request.row is not None and request.row.path:
         where += f" {request.row.path}"
-    lines = [
-        f"{_shown(diagnosis.request_id)}: {diagnosis.domain.value}",
-        f"  why       {_shown(diagnosis.reason)}",
-        f"  decided   {diagnosis.deciding_field}={_shown(diagnosis.deciding_value)} at {where}"
-        f" (rule {diagnosis.rule})",
-        f"  runbook   {_section(diagnosis.section)}",
-        f"  next      {diagnosis.next_step}",
+    decided = f"{diagnosis.deciding_field}={_shown(diagnosis.deciding_value)} at {where}"
+    parts = [
+        ("why", _shown(diagnosis.reason)),
+        ("decided", f"{decided} (rule {diagnosis.rule})"),
+        ("runbook", _section(diagnosis.section)),
+        ("next", diagnosis.next_step),
+        *(("fault", item) for item in departures),
     ]
-    lines += [f"  fault     {item}" for item in departures]
+    lines = in_columns(f"{_shown(diagnosis.request_id)}: {diagnosis.domain.value}", whole_words=True)
+    for label, text in parts:
+        lines += in_columns(text, f"  {label:<9} ", whole_words=True)
     return "\n".join(lines)
 
 
@@ -185,7 +192,8 @@ def _request_json(request: SourcedDiagnosis) -> dict[str, Any]:
 
 def _note(item: Shortfall) -> str:
     where = f"{tagless(printable(item.file, 400))}:{item.at_line}"
-    return f"  [observability {item.line}] {where}: {_shown(item.seen)}; {item.remedy}"
+    text = f"[observability {item.line}] {where}: {_shown(item.seen)}; {item.remedy}"
+    return "\n".join(in_columns(text, "  ", hanging=6, whole_words=True))
 
 
 def _section(section: str) -> str:

@@ -81,12 +81,14 @@ def test_a_fault_is_diagnosed_and_nothing_is_compiled(
 def test_what_is_not_for_sale_is_not_compiled(
     closed: PaywallDefinition, l402_evidence: EvidenceCollector
 ) -> None:
-    compilation = compile_paywalls((closed, *FOR_SALE[1:]))
+    given = (closed, *FOR_SALE[1:])
+    compilation = compile_paywalls(given)
+    l402_evidence.record("paywalls", *({"paywallId": each.paywall_id} for each in given))
     l402_evidence.record("compilation", _row(compilation))
     l402_evidence.record("rules", *({"paywallId": rule.paywall_id} for rule in compilation.rules))
     l402_evidence.verify(
         result_shows("compilation", valid=True, ruleCount=2).proves("compile.not-for-sale"),
-        no_row("rules", witness="rules", paywallId="pw_weather").proves("compile.not-for-sale"),
+        no_row("rules", witness="paywalls", paywallId="pw_weather").proves("compile.not-for-sale"),
         some_row("rules", paywallId="pw_news"),
     )
 

@@ -58,6 +58,7 @@ def test_a_contradiction_is_refused_with_its_batch(
         "occurredAtMs": 1_735_000_001_000,
     }
     stranger.pop("paymentHash")
+    l402_evidence.record("events_sent", {"requestId": "smoke:conflict", "invoiceId": "inv_stranger"})
     with suppress(IngestRefused):
         ingest_settlements(
             l402_settlement_store, (stranger, {**settled, "amountMsats": 9_000}), request_id="smoke:conflict"
@@ -67,7 +68,7 @@ def test_a_contradiction_is_refused_with_its_batch(
         some_row("ingest_batches", requestId="smoke:conflict", outcome="refused").proves(
             "settlement.conflict"
         ),
-        no_row("invoices", witness="invoices", invoiceId="inv_stranger").proves("settlement.conflict"),
+        no_row("invoices", witness="events_sent", invoiceId="inv_stranger").proves("settlement.conflict"),
         result_shows("settlements", settlementId="set_smoke_1", amountMsats=2_500).proves(
             "settlement.conflict"
         ),

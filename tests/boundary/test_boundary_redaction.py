@@ -1,4 +1,8 @@
+import base64
 import json
+import time
+from html import escape
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -6,7 +10,9 @@ from hypothesis import strategies as st
 
 from pytest_l402.boundary import digest_reference, is_digest_reference, redact_text
 from pytest_l402.boundary import redaction as redaction_module
-from pytest_l402.boundary.redaction import REDACTED
+from pytest_l402.boundary.known_secrets import KnownSecrets
+from pytest_l402.boundary.named_secrets import named_spans
+from pytest_l402.boundary.redaction import REDACTED, redact_values, secret_spans
 
 HEX = "0a" * 32
 MACAROON = "AgEEbHNhdAJC" + "AAECAwQFBgcICQ" * 6 + "=="
@@ -51,6 +57,44 @@ SECRETS = [
     f"seen {WITHOUT_LOCATION} in a header",
     "02024200" + HEX * 3,
     "02010004" + "0b" * 60 + f":{HEX}",
+    f"preimage=b'{HEX}'",
+    f"preimage=bytearray(b'{HEX}')",
+    f"Preimage(value=SecretStr('{HEX}')), token=SecretStr('{HEX}')",
+    f'"secret": ["{HEX}", "{HEX}"]',
+    f'"secret": {{"value": "{HEX}", "of": ["{HEX}"]}}',
+    f"secrets=('{HEX}', ['{HEX}'])",
+    f"https://user:{HEX}@host/path",
+    f"https://{HEX}@host/path",
+    f"redis://:{HEX}@host",
+    f"x-api-key: {HEX}",
+    f"X-API-KEY: abc-{HEX}$%",
+    f"Authorization: Digest {HEX}",
+    f"Proxy-Authorization: Basic {HEX}",
+    f"Cookie: theme=dark; session={HEX}",
+    f"Set-Cookie: session={HEX}; Path=/; HttpOnly",
+    f"Authorization: LSAT {MACAROON}, {MACAROON}:{HEX}",
+    f"('Authorization', 'Bearer {HEX}')",
+    f"(b'authorization', b'L402 {MACAROON}:{HEX}')",
+    f"('preimage', '{HEX}')",
+    f"SETUP    F preimage['{HEX}']",
+    f"--ops-token {HEX} --json",
+    f"--token={HEX}",
+    f"GET /x?access_token={HEX}&y=1",
+    f"GET /x?q={quote(f'preimage={HEX}')}",
+    f"GET /x?q={quote(json.dumps({'preimage': HEX}))}",
+    quote(f"L402 {MACAROON}:{HEX}"),
+    f"<failure message='{escape(json.dumps({'secret': HEX}))}'/>",
+    json.dumps(json.dumps(json.dumps({"macaroon": MACAROON, "preimage": HEX}))),
+    f"\\u0022secret\\u0022:\\u0022{HEX}\\u0022",
+    f"preimage=\n        {HEX}",
+    f"preimage is {HEX}",
+    f"  | ValueError: not paid with preimage={HEX}",
+    f">       pay('preimage={HEX}')",
+    f"E   assert {{'token': '{HEX}'}} == {{}}",
+    f"token: {BASE64}",
+    f"preimage: {BASE64.rstrip('=').replace('+', '-').replace('/', '_')}",
+    f"-----BEGIN EC PRIVATE KEY-----\n{HEX}\n-----END EC PRIVATE KEY-----",
+    f"ghp_{HEX}",
 ]
 
 
@@ -84,6 +128,17 @@ def test_secrets_go(text):
         "paymentProofValue: expected 64 hex digits of a 32-byte preimage",
         "openagents.com/home#l402-transactions",
         "Quoted invoice amount exceeds configured spend cap",
+        '{"preimage": null, "token": true, "secret": ""}',
+        '"tokenType": "Bearer", "macaroonDigest": "sha256:0123456789abcdef"',
+        "Basic authentication, Bearer credentials",
+        "expected one of 'token', 'secret', 'macaroon'",
+        'f"preimage={preimage}, token={self.token}"',
+        "http://localhost:4873/@scope/package and git@github.com",
+        f"settlement of payment hash {HEX}",
+        "cookie: missing; password: required; x-api-key: absent",
+        "lnbcrt210n1" + "0a" * 100,
+        "https://host/path?x=%20y%3D1",
+        "secrets.token_hex(32), payload['token'], tokens[0]",
     ],
 )
 def test_references_and_prose_stay(text):
@@ -112,12 +167,12 @@ def test_redacting_twice_changes_nothing_more(text):
 
 @given(TEXTS)
 def test_the_quick_look_misses_nothing_that_the_patterns_find(text):
-    slow = text
-    for pattern in redaction_module._NAMED_PATTERNS:
-        slow = pattern.sub(redaction_module._keep_name, slow)
-    for pattern in redaction_module._BARE_PATTERNS:
-        slow = pattern.sub(REDACTED, slow)
-    assert redact_text(text) == slow
+    lowered = redaction_module._lower(text)
+    found = [*named_spans(lowered)]
+    for _, pattern in redaction_module._ANCHORS:
+        found += redaction_module._found(pattern, lowered)
+    found += (match.span() for match in redaction_module._MACAROON.finditer(text))
+    assert secret_spans(text) == (redaction_module._merged(found) if found else [])
 
 
 @given(st.sampled_from(SECRETS), TEXTS)
@@ -137,3 +192,83 @@ def test_digest_reference_is_recognised_and_not_redacted(text):
     assert is_digest_reference(reference)
     assert redact_text(reference) == reference
     assert not is_digest_reference(reference + "\n")
+
+
+@pytest.mark.parametrize("broken", ["\n    ", "\nE   ", "\n  | "])
+def test_a_value_that_is_broken_over_lines_goes_whole(broken):
+    for text in (f"preimage={HEX[:32]}{broken}{HEX[32:]}", f"preimage: '{HEX[:32]}'{broken}'{HEX[32:]}'",
+                 f"{MACAROON[:60]}{broken}{MACAROON[60:]}"):  # fmt: skip
+        assert not {HEX[:32], MACAROON[:50], MACAROON[-25:]} & {*redact_text(text).split("\n    ")}
+        assert HEX[:20] not in redact_text(text)
+        assert MACAROON[60:80] not in redact_text(text)
+
+
+@pytest.mark.parametrize("line", ["    pay(preimage=preimage, token=self.token)", ">   secret = made(1)"])
+def test_names_in_source_stay(line):
+    assert redact_text(line) == line
+
+
+def test_literals_in_source_go():
+    assert (
+        redact_text(f'    pay(preimage="{HEX}", token=token)')
+        == '    pay(preimage="[redacted]", token=token)'
+    )
+    assert HEX not in redact_text(f'    login("token={HEX}")')
+
+
+def test_what_a_key_names_goes_with_its_value():
+    before = {"preimage": "short", "x": [{"apiKey": 7, "secret": ["a", {"b": "c"}]}], "user": ["token", "pw"]}
+    assert redact_values(before) == {
+        "preimage": REDACTED,
+        "x": [{"apiKey": 7, "secret": [REDACTED, {"b": REDACTED}]}],
+        "user": ["token", REDACTED],
+    }
+    kept = {
+        "paymentProofRef": "lightning_preimage:" + "0a" * 12,
+        "token": None,
+        "preimage": "sha256:" + "0" * 16,
+    }
+    assert redact_values(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        bytes.hex,
+        lambda value: value.hex().upper(),
+        lambda value: base64.b64encode(value).decode(),
+        lambda value: base64.urlsafe_b64encode(value).decode().rstrip("="),
+    ],
+    ids=["hex", "HEX", "base64", "base64url"],
+)
+@pytest.mark.parametrize(
+    "around", ["{}", "assert '{}' == 1", "of={};", "a-{}", "a/{}/b", "x{}".replace("x", "(")]
+)
+def test_what_is_known_goes_without_a_name_before_it(form, around):
+    value = bytes(range(130, 162))
+    known = KnownSecrets()
+    known.note(value)
+    text = around.format(form(value))
+    assert redact_text(text, known) == around.format(REDACTED)
+    assert redact_text(text, KnownSecrets()) == text
+    assert redact_text(around.format("ab" * 32), known) == around.format("ab" * 32)
+
+
+UNIT = 100_000
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["token ", "x", "a-", "eyJ-", "eyJa.", "AgEAgE", "https://u:", "preimage=", "'secret': '", "[{(", "%41",
+     "L402 a:", "0201aa", "secret=[", "\\", "secret: {", "-----BEGIN PRIVATE KEY-----", "cookie: a", "\x1b[3",
+     "preimage=aaaaaaaaaaaaaaaaaaaaaaaaa\n", "Bearer a", "é ", "--token ", "authorization: l402 ", "@://"],
+)  # fmt: skip
+def test_time_grows_with_the_text_only(piece):
+    """Never timed against a clock of its own: ten times the text may take a little more than ten times."""
+    small, large = (piece * (size // len(piece)) for size in (UNIT // 10, UNIT))
+    times = []
+    for text in (small, large):
+        began = time.process_time()
+        redact_text(text)
+        times.append(time.process_time() - began)
+    assert times[1] < 40 * times[0] + 0.2, times

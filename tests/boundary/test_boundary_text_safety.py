@@ -69,21 +69,64 @@ def test_quoted_text_is_safe_and_read_back(text):
     ("request_id", "folder"),
     [
         ("smoke:full-flow:1795263442422", "smoke_full-flow_1795263442422"),
-        ("a//b::c", "a_b_c"),
-        ("", "_"),
-        (".", "_"),
-        ("..", "_."),
-        ("../../etc/passwd", "_._.._etc_passwd"),
-        (".hidden", "_hidden"),
-        ("ä", "_"),
-        ("x" * 500, "x" * 120),
+        ("req_1", "req_1"),
+        ("3f2b8c1e-0d4a-4e5f-9a7b-6c8d9e0f1a2b", "3f2b8c1e-0d4a-4e5f-9a7b-6c8d9e0f1a2b"),
+        ("a//b::c", "a_b_c~"),
+        ("", "_~"),
+        (".", "_~"),
+        ("..", "_.~"),
+        ("../../etc/passwd", "_._.._etc_passwd~"),
+        (".hidden", "_hidden~"),
+        ("ä", "_~"),
+        ("x" * 500, "x" * 103 + "~"),
     ],
 )
 def test_folder_of_a_request(request_id, folder):
-    assert folder_name(request_id) == folder
+    name, mark, _ = folder_name(request_id).partition("~")
+    assert (name, mark) == folder.partition("~")[:2]
+    if not mark:
+        assert folder_name(request_id) == folder
+
+
+IDS = [
+    *("a/b", "a_b", "a:b", "a b", "a\\b", "a\0b", "a__b", "A_b", "a_B", "a_b~", "a_b/"),
+    *(
+        "smoke:full-flow:1",
+        "smoke_full-flow_1",
+        "smoke:full_flow:1",
+        "Smoke:full-flow:1",
+        "smoke:full-flow/1",
+    ),
+    *(
+        "x" * 300,
+        "x" * 301,
+        "x" * 120,
+        "x" * 121,
+        "e\u0301",
+        "\u00e9",
+        "",
+        ".",
+        "..",
+        "_",
+        "_.",
+        "\ud800",
+        "\ud801",
+    ),
+]
+
+
+def test_no_two_requests_share_a_folder_also_where_case_does_not_count():
+    names = [folder_name(request_id) for request_id in IDS]
+    names += [folder_name(name) for name in names if "~" in name]
+    assert len({name.lower() for name in names}) == len(names)
+
+
+@given(st.text(), st.text())
+def test_no_two_texts_share_a_folder(one, other):
+    assert (folder_name(one).lower() == folder_name(other).lower()) == (one == other)
 
 
 @given(st.text())
 def test_folder_is_always_one_visible_segment(request_id):
     name = folder_name(request_id)
-    assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}", name)
+    assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._~-]{0,119}", name)

@@ -204,14 +204,16 @@ def test_what_could_not_be_undone_is_a_failure_and_named(
 
 @pytest.mark.parametrize("secret", ["  ", "not-the-secret"])
 @pytest.mark.parametrize("allowed", [(), ALLOWED], ids=["read-only", "allowed"])
-def test_a_drill_that_cannot_begin_leaves_the_artifacts_of_the_last_one(
+def test_a_drill_that_cannot_begin_moves_the_artifacts_of_the_last_one_aside(
     run: Run, deployed: Deployed, monkeypatch: pytest.MonkeyPatch, secret: str, allowed: tuple[str, ...]
 ) -> None:
     summary = Path(run("smoke:security", "--json").document["artifacts"]["summaryPath"])
     before = summary.read_text()
     monkeypatch.setenv("OA_LIGHTNING_OPS_SECRET", secret)
     assert run("smoke:security", "--json", "--mode", "live", *allowed).code == 2
-    assert summary.read_text() == before
+    assert not summary.exists()
+    aside = Path("output/lightning-ops/previous/security") / summary.parent.name / summary.name
+    assert aside.read_text() == before
 
 
 @pytest.mark.parametrize("command", ["smoke:compile", "smoke:security", "reconcile"])

@@ -1,8 +1,8 @@
 import pytest
 
 from pytest_l402.evidence import Check, Evidence, Finding, Mutant, run_check
-from pytest_l402.evidence.check import RunbookLine, Violation
 from pytest_l402.evidence.mutants import insert_row, remove_rows, set_value
+from pytest_l402.evidence.telling import tell_results
 
 PAID = Evidence({"payments": [{"status": "succeeded", "amountMsats": 1}]})
 
@@ -25,7 +25,7 @@ def test_a_check_that_kills_its_mutant_passes():
     assert (result.passed, result.has_teeth, result.rows, result.line) == (True, True, 1, "3.paid-once")
     assert result.mutants[0].killed
     assert result.mutants[0].detail == "failed"
-    assert result.render() == ""
+    assert tell_results([result]) == ""
 
 
 def test_a_mutant_the_check_does_not_notice_survives_and_spoils_the_result():
@@ -33,7 +33,7 @@ def test_a_mutant_the_check_does_not_notice_survives_and_spoils_the_result():
     assert not result.passed
     assert not result.has_teeth
     assert [mutant.killed for mutant in result.mutants] == [True, False]
-    assert "survived" in result.render()
+    assert "survived" in tell_results([result])
 
 
 def test_a_mutant_that_changes_nothing_is_not_killed():
@@ -97,22 +97,6 @@ def test_a_mutant_that_raises_is_a_survivor():
 def test_only_the_judge_kills():
     # Emptying a table is noticed by run_check itself; the check gets no credit for that.
     assert not run_check(_check(remove_rows("payments")), PAID).passed
-
-
-def test_a_violation_reads_as_four_parts():
-    violation = Violation("all_paid()", "3.paid-once", "one\nor two", "none", "payments.jsonl", "look")
-    line = RunbookLine("3.paid-once", "3", "a reused credential is one payment")
-    assert violation.render(line).splitlines() == [
-        "all_paid() is violated",
-        "  expected  one",
-        "            or two",
-        "            [runbook section 3 (3.paid-once): a reused credential is one payment]",
-        "  seen      none",
-        "  where     payments.jsonl",
-        "  do        look",
-    ]
-    assert "[runbook line (3.paid-once)]" in violation.render()
-    assert "[" not in Violation("c", None, "a", "b", "c", "d").render()
 
 
 @pytest.mark.parametrize("fields", [{}, {"amountMsats": 1}])

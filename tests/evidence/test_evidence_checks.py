@@ -46,6 +46,7 @@ from pytest_l402.evidence import (
     values_listed,
 )
 from pytest_l402.evidence.checks.planes import record_checks
+from pytest_l402.evidence.telling import tell_results
 
 
 def _settlement_id(story):
@@ -133,7 +134,7 @@ FAILS = {
     "denied_before_payment": ("success", lambda s: denied_before_payment(s.first), "21000"),
     "forgeries_refused": ("cached", lambda s: forgeries_refused(s.first, s.second), "credential accepted"),
     "found_in_logs": ("paused", lambda s: found_in_logs(s.first, "gateway"), "none in"),
-    "idempotent_replay": ("expired", lambda s: idempotent_replay(s.first), "0 such record"),
+    "idempotent_replay": ("expired", lambda s: idempotent_replay(s.first), "none"),
     "local_artifact_join": ("cached", lambda s: local_artifact_join("req-unknown"), "none"),
     "local_parity": ("stopped", lambda s: local_parity(), "none"),
     "no_record": ("success", lambda s: no_record(denyReason="amount_over_cap"), "one, of request"),
@@ -146,7 +147,7 @@ FAILS = {
     "nothing_reached": ("success", lambda s: nothing_reached("payments", request_id=s.first), "one"),
     "one_story": ("success", lambda s: one_story(), "no evidence"),
     "paid_and_denied_present": ("success", lambda s: paid_and_denied_present(), "no evidence"),
-    "paid_exactly_once": ("success", lambda s: paid_exactly_once("a" * 64), "0"),
+    "paid_exactly_once": ("success", lambda s: paid_exactly_once("a" * 64), "none succeeded"),
     "paid_nothing": ("success", lambda s: paid_nothing(s.first), "21000 msats, succeeded"),
     "parity_keys_present": ("success", lambda s: parity_keys_present(), "no evidence"),
     "payments_agree": ("stopped", lambda s: payments_agree(), "settlements: none"),
@@ -185,7 +186,7 @@ def test_a_check_holds_of_good_evidence_and_kills_every_mutant(story, name):
     told, factory = HOLDS[name]
     check = factory(story(told))
     result = run_check(check, story(told).evidence)
-    assert result.render() == ""
+    assert tell_results([result]) == ""
     assert result.has_teeth
     assert result.rows > 0
     assert check.name.startswith(name.split()[0])
@@ -254,7 +255,7 @@ def test_the_checks_of_records_hold_of_every_story_when_its_faults_are_declared(
     whole = ("success", "cached", "expired", "refused", "paused", "flow", "conflict")
     for name in (*whole, "mismatch declared", "stopped declared", "lost declared"):
         for check in record_checks():
-            assert run_check(check, story(name).evidence).render() == ""
+            assert tell_results([run_check(check, story(name).evidence)]) == ""
     assert not run_check(planes_agree(), story("mismatch").evidence).passed
 
 
@@ -304,7 +305,7 @@ def test_a_credential_in_the_clear_is_found_and_not_shown(story):
     evidence = Evidence({"local_artifact": [{**artifact, "flows": flows}]})
     result = run_check(reference_artifact_holds(), evidence)
     assert "in the clear" in result.violations[0].seen
-    assert "s3cret" not in result.render()
+    assert "s3cret" not in tell_results([result])
 
 
 def test_an_artifact_that_is_none_is_named_by_its_faults():
@@ -340,7 +341,7 @@ def test_a_payment_that_is_pending_beside_the_one_that_succeeded(story):
     (row,) = (row for row in told.evidence.table("payments") if row["status"] == "succeeded")
     twice = told.evidence.with_table("payments", [row, {**row, "status": "pending"}])
     (violation,) = run_check(paid_exactly_once(told.first), twice).violations
-    assert violation.seen == "1, and 1 pending"
+    assert violation.seen == "1 succeeded, 1 pending"
 
 
 def test_nothing_in_a_result_is_a_secret(story):
@@ -371,7 +372,7 @@ def test_a_request_with_an_invalid_record_is_triaged_as_incomplete(story):
     broken = {**evidence.table("records")[0], "requestId": first.request_id, "plane": None}
     more = evidence.with_table("records", [*evidence.table("records"), broken])
     result = run_check(triaged_as(first, "incomplete"), more)
-    assert result.render() == ""
+    assert tell_results([result]) == ""
     assert result.has_teeth
 
 

@@ -79,9 +79,11 @@ def test_rows_of_systems_come_first_and_are_asked_for_each_time(tmp_path: Path) 
     rows = [{"count": 1}]
     evidence = collector(tmp_path)
     evidence.attach(Counting(lambda: {"counts": rows}))
-    evidence.record("counts", {"count": 9})
+    evidence.record("own_counts", {"count": 9})
     rows.append({"count": 2})
-    assert [row["count"] for row in evidence.collect().table("counts")] == [1, 2, 9]
+    assert evidence.collect().names == ("counts", "own_counts")
+    assert [row["count"] for row in evidence.collect().table("counts")] == [1, 2]
+    assert evidence.own_rows == {"own_counts": 1}
 
 
 def test_a_row_is_taken_as_it_is_at_that_moment(tmp_path: Path) -> None:
@@ -130,8 +132,10 @@ def test_verify_fails_after_every_check_was_run(tmp_path: Path) -> None:
     evidence.record("counts", {"count": 3})
     with pytest.raises(pytest.fail.Exception) as failure:
         evidence.verify(at_most(2), at_most(5), at_most(1))
-    assert str(failure.value).startswith("a test: 2 checks do not hold\n\nat_most(2) is violated\n")
-    assert "at_most(1) is violated" in str(failure.value)
+    told = str(failure.value)
+    assert told.startswith("at_most(2): expected at most 2, saw 3\n\na test: 2 checks do not hold")
+    assert "at_most(2) is violated\n" in told
+    assert "at_most(1)" in told
     assert "at_most(5)" not in str(failure.value)
     assert evidence.refusal is failure.value
     assert [result.passed for result in evidence.checks] == [False, True, False]

@@ -73,7 +73,12 @@ def test_failure_text_has_four_parts_and_no_traceback(project: Project) -> None:
         failures(project.run(*MARKED).output)
         == """\
 __________________________________ test_alpha __________________________________
+1.free: expected nothing paid, saw 7 msats
+
 rehearsal alpha (book section 1): 1 check does not hold
+  verify    drilling.py:39
+  evidence  output/signoff/<run>/evidence/alpha/test_alpha/
+            what has changed since is in verify-1/ as it was
 
 nothing_paid() is violated
   expected  nothing paid
@@ -82,6 +87,12 @@ nothing_paid() is violated
   where     records[0]
   do        ask the wallet why"""
     )
+
+
+def test_the_short_summary_begins_with_the_violated_line(project: Project) -> None:
+    project.replace("rehearsals/test_alpha.py", *FAILING)
+    summary = project.run(*MARKED).output.partition("= short test summary info =")[2].splitlines()
+    assert summary[1].startswith("FAILED rehearsals/test_alpha.py::test_alpha - 1.free: expected nothing")
 
 
 def test_rehearsal_that_verifies_nothing(project: Project) -> None:

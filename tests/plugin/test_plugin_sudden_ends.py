@@ -220,7 +220,7 @@ def test_result_file_changed_behind_the_back(project: Project) -> None:
     assert "evidence-fault" in end.codes
 
 
-def test_run_folder_cannot_be_written_at_the_end(project: Project) -> None:
+def test_what_is_no_file_at_the_end_refuses_the_run_by_its_name(project: Project) -> None:
     project.pytester.makeconftest("""
         import os
 
@@ -230,8 +230,24 @@ def test_run_folder_cannot_be_written_at_the_end(project: Project) -> None:
     """)
     project.replace(ALPHA, DRILL, "pytest.skip('not today')")
     end = project.run(*MARKED)
+    assert (end.exit, end.verdict) == (1, "NOT_SIGNED_OFF"), end.output
+    assert "evidence-fault" in end.codes
+    assert "evidence/link: expected a file or a folder, saw a link" in end.output
+
+
+def test_nothing_can_be_written_at_the_end(project: Project) -> None:
+    project.pytester.makeconftest("""
+        import shutil
+
+        def pytest_sessionfinish(session):
+            (folder,) = (session.config.rootpath / "output/signoff").glob("2*Z-*")
+            shutil.rmtree(folder)
+            folder.write_text("in the way")
+    """)
+    project.replace(ALPHA, DRILL, "pytest.skip('not today')")
+    end = project.run(*MARKED)
     assert (end.exit, end.verdict) == (1, None), end.output
-    assert "l402 sign-off: nothing was written to" in end.output
+    assert "l402 sign-off: NOT SIGNED OFF: no document was written to" in end.output
     assert "l402 sign-off: alpha did not run: rehearsals/test_alpha.py::test_alpha was skipped" in end.output
 
 

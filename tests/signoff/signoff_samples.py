@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from pytest_l402.evidence.check import CheckResult, MutantResult, Violation
+from pytest_l402.evidence.check import CheckResult, MutantResult, MutantVerdict, Violation
 from pytest_l402.evidence.parts import Part
+from pytest_l402.evidence.recipe import Recipe
 from pytest_l402.evidence.system import AttachedSystem
 from pytest_l402.signoff import SignOffDocument
 from pytest_l402.signoff.catalogue import Catalogue, Line, LineSource, Rehearsal, RehearsalKind, Runbook
@@ -78,7 +79,13 @@ def held(name: str, line: str | None = None, **changes: Any) -> CheckResult:
         line=line,
         rows=3,
         violations=(),
-        mutants=(MutantResult("key dropped", True, "noticed"), MutantResult("row removed", True, "noticed")),
+        mutants=(
+            MutantResult("key dropped", MutantVerdict.KILLED, "noticed"),
+            MutantResult("row removed", MutantVerdict.KILLED, "noticed"),
+        ),
+        tables=("records",),
+        recipe=Recipe("some_record", named={"cacheHit": True}),
+        moment="verify-1",
     )
     return replace(result, **changes)
 
@@ -89,7 +96,7 @@ def violation(check: str = "keys", line: str | None = "1.keys", **changes: str) 
 
 
 def violated(name: str, line: str | None = None) -> CheckResult:
-    return CheckResult(name, line, 3, (violation(name, line),), ())
+    return CheckResult(name, line, 3, (violation(name, line),), (), ("records",), None, "verify-1")
 
 
 def node(rehearsal: str, case: str | None = None, **changes: Any) -> NodeResult:
@@ -106,7 +113,9 @@ def node(rehearsal: str, case: str | None = None, **changes: Any) -> NodeResult:
         standing=(held("records_complete"),),
         systems=(SYSTEM,),
         request_ids=(f"req-{rehearsal}",),
-        evidence_files=(RecordedFile(f"evidence/{rehearsal}/records.jsonl", "a" * 64, 10),),
+        evidence_files=(RecordedFile(f"evidence/{rehearsal}/records.jsonl", "a" * 64, 10, 3),),
+        folder=f"evidence/{rehearsal}",
+        moments={"verify-1": ("records.jsonl",), "standing": ("records.jsonl",)},
         file=f"rehearsals/test_{rehearsal}.py",
         line=7,
     )

@@ -28,7 +28,7 @@ from signoff_samples import (
 )
 
 from pytest_l402.boundary.strict_json import InputError
-from pytest_l402.evidence.check import CheckResult, MutantResult
+from pytest_l402.evidence.check import CheckResult, MutantResult, MutantVerdict
 from pytest_l402.evidence.parts import Part
 from pytest_l402.evidence.system import AttachedSystem
 from pytest_l402.signoff import read_signoff
@@ -71,7 +71,8 @@ def test_it_lists_what_the_verdict_rests_on() -> None:
         }
     ]
     assert ran["request_ids"] == ["req-reuse"]
-    assert ran["evidence"] == [{"path": "evidence/reuse/records.jsonl", "sha256": "a" * 64, "bytes": 10}]
+    file = {"path": "evidence/reuse/records.jsonl", "sha256": "a" * 64, "bytes": 10, "rows": 3}
+    assert ran["evidence"] == [file]
     asked, standing = ran["checks"]
     assert asked == {
         "name": "check 2.hit",
@@ -79,6 +80,9 @@ def test_it_lists_what_the_verdict_rests_on() -> None:
         "line": {"id": "2.hit", "section": "2", "text": "a record has cacheHit=true"},
         "state": "HELD",
         "rows": 3,
+        "moment": "verify-1",
+        "read": {"evidence/reuse/records.jsonl": 3},
+        "recipe": {"factory": "some_record", "arguments": [], "named": {"cacheHit": True}},
         "violations": [],
         "mutants_killed": ["key dropped", "row removed"],
         "mutants_survived": [],
@@ -95,7 +99,9 @@ def test_it_lists_what_the_verdict_rests_on() -> None:
 
 
 def test_a_refusal_lists_violations_survivors_and_reasons() -> None:
-    survivor = held("sleepy", "1.ok", mutants=(MutantResult("key dropped", False, "not noticed"),))
+    survivor = held(
+        "sleepy", "1.ok", mutants=(MutantResult("key dropped", MutantVerdict.SURVIVED, "not noticed"),)
+    )
     success = failed_node("success", checks=(violated("keys", "1.keys"), survivor))
     written = plain(nodes=(success, GREEN[1]), run=facts((success, GREEN[1]), exit_status=1))
     entry = written["rehearsals"][0]
@@ -164,7 +170,10 @@ def test_no_secret_and_no_control_character_reaches_the_bytes() -> None:
         "1.ok",
         1,
         (violation(check=dirty, expected=dirty, seen=dirty, where=dirty, remedy=dirty),),
-        (MutantResult(dirty, True, dirty), MutantResult(dirty, False, dirty)),
+        (
+            MutantResult(dirty, MutantVerdict.KILLED, dirty),
+            MutantResult(dirty, MutantVerdict.SURVIVED, dirty),
+        ),
     )
     bad = failed_node(
         "success",
@@ -428,6 +437,14 @@ TAMPERED: dict[str, Callable[[Any], object]] = {
     "proven-by-nobody": lambda value: _reuse(value)["lines"][0].update(proven_by=[]),
     "proven-by-a-stranger": lambda value: _reuse(value)["lines"][0].update(proven_by=["someone"]),
     "line-unproven": lambda value: _reuse(value)["lines"][0].update(state="UNPROVEN"),
+    "other-rows": lambda value: _check(value).update(rows=4),
+    "other-rows-read": lambda value: _check(value)["read"].update({"evidence/reuse/records.jsonl": 4}),
+    "read-elsewhere": lambda value: _check(value).update(read={"evidence/success/records.jsonl": 3}),
+    "nothing-read": lambda value: _check(value).update(read={}),
+    "other-moment": lambda value: _check(value).update(moment="verify-2"),
+    "moment-removed": lambda value: _reuse(value)["nodes"][0]["moments"].pop("verify-1"),
+    "moment-without-file": lambda value: _reuse(value)["nodes"][0]["moments"].update(standing=["x.jsonl"]),
+    "moment-outside": lambda value: _reuse(value)["nodes"][0]["moments"].update(standing=["../x.jsonl"]),
     "counts": lambda value: value["counts"].update(checks=99),
     "waiver-expired": lambda value: value["waivers"].append(
         {
@@ -477,6 +494,14 @@ FOUND = {
     "proven-by-nobody": "line 2.hit is PROVEN, proven by nobody",
     "proven-by-a-stranger": "proven by someone, which did not run",
     "line-unproven": "line 2.hit is UNPROVEN",
+    "other-rows": "check 2.hit judged 4 rows and read 3",
+    "other-rows-read": "check 2.hit read other rows than those of the evidence",
+    "read-elsewhere": "check 2.hit read what is not of verify-1",
+    "nothing-read": "check 2.hit judged 3 rows and read 0",
+    "other-moment": "check 2.hit read what is not of verify-2",
+    "moment-removed": "check 2.hit read what is not of verify-1",
+    "moment-without-file": "has no table evidence/reuse/x.jsonl of standing",
+    "moment-outside": "below the run folder",
     "counts": "the counts are not those",
     "waiver-expired": "a waiver that has ended",
     "evidence-outside": "below the run folder",

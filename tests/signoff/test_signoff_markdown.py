@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from signoff_samples import GREEN, document, facts, failed_node, held, node, violation, waiver
 
-from pytest_l402.evidence.check import CheckResult, MutantResult
+from pytest_l402.evidence.check import CheckResult, MutantResult, MutantVerdict
 from pytest_l402.signoff.markdown import code, prose, render_markdown
 from pytest_l402.signoff.waivers import WaiverTarget
 
@@ -131,7 +131,9 @@ def test_a_limit_leaves_out_what_passed_first_and_names_it() -> None:
 
 
 def test_a_mutant_that_survived_and_a_waiver_are_shown() -> None:
-    sleepy = held("sleepy", "2.hit", mutants=(MutantResult("key dropped", False, "saw nothing"),))
+    sleepy = held(
+        "sleepy", "2.hit", mutants=(MutantResult("key dropped", MutantVerdict.SURVIVED, "saw nothing"),)
+    )
     nodes = (node("success"), node("reuse", checks=(sleepy,)))
     text = render_markdown(document(nodes, None, (waiver(WaiverTarget.CHECK, "sleepy"),)))
 

@@ -21,7 +21,7 @@ from signoff_samples import (
     waiver,
 )
 
-from pytest_l402.evidence.check import MutantResult
+from pytest_l402.evidence.check import MutantResult, MutantVerdict
 from pytest_l402.signoff import ReasonCode, Verdict
 from pytest_l402.signoff.catalogue import CatalogueError
 from pytest_l402.signoff.judged import RehearsalState, SignOff
@@ -187,7 +187,18 @@ PASSED = {"setup": "passed", "call": "passed", "teardown": "passed"}
             id="no-mutants",
         ),
         pytest.param(
-            {"checks": (held("hit", "2.hit", mutants=(MutantResult("a", True), MutantResult("b", False))),)},
+            {
+                "checks": (
+                    held(
+                        "hit",
+                        "2.hit",
+                        mutants=(
+                            MutantResult("a", MutantVerdict.KILLED),
+                            MutantResult("b", MutantVerdict.SURVIVED),
+                        ),
+                    ),
+                )
+            },
             ReasonCode.MUTANT_SURVIVED,
             RehearsalState.FAILED,
             Verdict.NOT_SIGNED_OFF,

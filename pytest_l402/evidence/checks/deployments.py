@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.checks.presented import story_of, what_to_do
 from pytest_l402.evidence.checks.selecting import (
     Found,
     at,
@@ -18,6 +19,8 @@ from pytest_l402.evidence.checks.selecting import (
     shown,
 )
 from pytest_l402.evidence.mutants import Mutant, drop_key, null_value, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
+from pytest_l402.evidence.spelling import Named
 from pytest_l402.evidence.tables import Evidence
 
 SUMMARY_TABLE = "reconcile_summary"
@@ -28,6 +31,7 @@ _WRITER = "mend the row's writer"
 _LOOK_AT_EVENTS = "read gateway_events of this request in order: the last one says which step failed, and why"
 
 
+@described
 def reconcile_reported(request_id: str, **fields: Any) -> Check:
     """The reconcile's JSON has the four documented keys, a real configHash, and these values (section 2).
 
@@ -47,21 +51,25 @@ def reconcile_reported(request_id: str, **fields: Any) -> Check:
                     remedy = "the summary must carry it whatever happens"
                     yield Finding(f"a value for {key}", "none", place, remedy)
             if not _CONFIG_HASH.fullmatch(str(config_hash)):
-                yield Finding("cfg_ and 64 hex digits", shown(config_hash), place, "hash the file itself")
+                remedy = "take the hash of the compiled file itself"
+                yield Finding("configHash of cfg_ and 64 hex digits", shown(config_hash), place, remedy)
             for _, stored in rows(evidence, "deployments", deploymentId=row.get("deploymentId"))[-1:]:
                 for key, kept in (("configHash", "configHash"), ("deploymentStatus", "status")):
                     if row.get(key) != stored.get(kept):
                         seen = shown(row.get(key))
-                        yield Finding(f"{key} as it was persisted", seen, place, "trust the history")
+                        expected = f"{key} {shown(stored.get(kept))}, as it was persisted"
+                        yield Finding(expected, seen, place, "the history is right: mend the summary")
 
     mutants = [drop_key(SUMMARY_TABLE, key, where) for key in _EXPECTED_KEYS]
     mutants += [
         set_value(SUMMARY_TABLE, key, lambda row, key=key: other_value(row.get(key)), where) for key in fields
     ]
     mutants.append(set_value(SUMMARY_TABLE, "configHash", "cfg_" + "0" * 64, where))
-    return Check(f"reconcile_reported({request_id})", judge, tuple(mutants), (SUMMARY_TABLE, "deployments"))
+    tables, named = (SUMMARY_TABLE, "deployments"), (Named(SUMMARY_TABLE, fields),)
+    return Check(f"reconcile_reported({request_id})", judge, tuple(mutants), tables, named=named)
 
 
+@described
 def deployment_persisted(request_id: str, status: str, *, rolled_back: bool = False) -> Check:
     """The deployment's history ends in this status, pending row kept, correlated, hosted-node (section 3).
 
@@ -113,9 +121,11 @@ def deployment_persisted(request_id: str, status: str, *, rolled_back: bool = Fa
     if rolled_back:
         mutants += [null_value("deployments", "rolledBackFrom", last)]
     mutants += [set_value("deployments", "rolledBackFrom", "cfg_" + "0" * 64, last)]
-    return Check(f"deployment_persisted({request_id}, {status})", judge, tuple(mutants), ("deployments",))
+    name, named = f"deployment_persisted({request_id}, {status})", Named("deployments", {"status": status})
+    return Check(name, judge, tuple(mutants), ("deployments",), named=(named,))
 
 
+@described
 def events_persisted(request_id: str, *event_types: str) -> Check:
     """Exactly these gateway events were appended, in order, with the ids of the deployment (section 3)."""
     if not event_types:
@@ -156,6 +166,7 @@ def events_persisted(request_id: str, *event_types: str) -> Check:
     return Check(f"events_persisted({request_id})", judge, mutants, ("gateway_events", "deployments"))
 
 
+@described
 def gateway_challenged(request_id: str, price_msats: int) -> Check:
     """The probe was answered 402 with a challenge for exactly the configured price, msats (section 5)."""
     where = {"requestId": request_id, "challenge": "issued", "quotedMsats": price_msats}
@@ -175,9 +186,11 @@ def gateway_challenged(request_id: str, price_msats: int) -> Check:
         set_value("exchanges", "challenge", None, where, every=True),
         set_value("exchanges", "quotedMsats", price_msats * 2, where, every=True),
     )
-    return Check(f"gateway_challenged({request_id}, {price_msats} msats)", judge, mutants, ("exchanges",))
+    name, named = f"gateway_challenged({request_id}, {price_msats} msats)", {"quotedMsats": price_msats}
+    return Check(name, judge, mutants, ("exchanges",), named=(Named("exchanges", named),))
 
 
+@described
 def gateway_delivered(request_id: str) -> Check:
     """The probe with a paid credential was let through and the upstream answered 2xx (section 5)."""
     where = {"requestId": request_id, "credential": "accepted"}
@@ -186,11 +199,14 @@ def gateway_delivered(request_id: str) -> Check:
         found = rows(evidence, "exchanges", **where)
         seen = [(row.get("status"), row.get("upstreamStatus")) for _, row in found]
         if not any(is_success(status) and is_success(upstream) for status, upstream in seen):
+            asked = rows(evidence, "exchanges", requestId=request_id)
             yield Finding(
                 "an accepted credential and a 2xx of the upstream",
-                listed(f"{status} of upstream {shown(upstream)}" for status, upstream in seen),
-                found.where,
-                "ask the upstream directly, then compare the address in the compiled file",
+                story_of(asked),
+                asked.where,
+                "ask the upstream directly, then compare the address in the compiled file"
+                if found
+                else what_to_do(asked),
             )
 
     mutants = (

@@ -6,24 +6,33 @@ from collections.abc import Iterator
 
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.payments import payment_mutants, payments_of
+from pytest_l402.evidence.checks.presented import (
+    Presentation,
+    presentation,
+    story_of,
+    told_of,
+    what_to_do,
+)
 from pytest_l402.evidence.checks.selecting import (
     Bought,
     at,
     is_accepted,
-    matching,
+    is_success,
     request_id_of,
     rows,
     shown,
 )
 from pytest_l402.evidence.mutants import remove_rows, set_value
-from pytest_l402.evidence.tables import Evidence
+from pytest_l402.evidence.recipe import described
+from pytest_l402.evidence.tables import Evidence, Row
 
-_REMEDY = (
+_GIVEN_AWAY = (
     "the gateway gives away what nobody paid for: stop selling through it, and check preimage, root key, "
     "signature and caveats in that order"
 )
 
 
+@described
 def forgeries_refused(genuine: Bought, *forged: Bought) -> Check:
     """The genuine credential was delivered; every forged one was refused, unforwarded and unsettled.
 
@@ -35,11 +44,15 @@ def forgeries_refused(genuine: Bought, *forged: Bought) -> Check:
         raise ValueError("forgeries_refused: expected at least one forged credential, saw none")
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        yield from matching(evidence, "exchanges", is_accepted(bought)).expect_some(
-            f"a delivery to request {bought} for the genuine credential",
-            "see why the genuine credential was refused (its exchanges, by request id)",
-            "none: a gateway that refuses everything refuses forgeries too",
-        )
+        asked = rows(evidence, "exchanges", requestId=bought)
+        if not asked.only(is_accepted(bought)):
+            yield Finding(
+                f"a delivery to request {bought} for the genuine credential",
+                f"{story_of(asked)}: a gateway that refuses everything refuses forgeries too",
+                asked.where,
+                what_to_do(asked),
+                asked.about("credential", "status"),
+            )
         for request_id, kind in tried.items():
             yield from _refused(evidence, request_id, kind)
             yield from payments_of(evidence, request_id)
@@ -75,8 +88,23 @@ def _refused(evidence: Evidence, request_id: str, kind: str) -> Iterator[Finding
         if row.get("credential") != "refused" or not denied or row.get("upstreamStatus") is not None:
             yield Finding(
                 expected=f"request {request_id} ({kind}) refused, and not forwarded",
-                seen=f"credential {shown(row.get('credential'))}, status {shown(status)}, "
-                f"upstream {shown(row.get('upstreamStatus'))}",
+                seen=f"{told_of(row)}, {_forwarded(row)}",
                 where=at("exchanges", index),
-                remedy=_REMEDY,
+                remedy=_remedy(row),
+                about=found.about("credential", "status", "upstreamStatus"),
             )
+
+
+def _forwarded(row: Row) -> str:
+    forwarded = row.get("upstreamStatus")
+    return "not forwarded" if forwarded is None else f"forwarded: {shown(forwarded)} of the seller"
+
+
+def _remedy(row: Row) -> str:
+    if row.get("credential") == "accepted" or row.get("upstreamStatus") is not None:
+        return _GIVEN_AWAY
+    if is_success(row.get("status")):
+        return "the gateway serves it without asking the seller: see what it answers from"
+    if presentation(row) is Presentation.NOTHING:
+        return "nothing was presented, so nothing was refused: see what the client sent"
+    return f"the gateway did not refuse the credential, it turned the request away: {told_of(row)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from operator import methodcaller
 
-from pytest_l402.boundary import folder_name
+from pytest_l402.boundary import folder_name, plain_folder_name
 from pytest_l402.contract import (
     PARITY_KEYS,
     FlowEvent,
@@ -13,7 +13,7 @@ from pytest_l402.contract import (
     FullFlowSummary,
     stage_order_departures,
 )
-from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.check import Check, Finding, Subject
 from pytest_l402.evidence.checks.selecting import (
     at,
     departures,
@@ -26,14 +26,16 @@ from pytest_l402.evidence.checks.selecting import (
     told,
 )
 from pytest_l402.evidence.mutants import Mutant, drop_key, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 
 _SUMMARY = ("flow_summary",)
 _BOTH = ("flow_events", "flow_summary")
-_AGAIN = "run the full flow again into an empty folder; the failing stage is in events.jsonl"
+_AGAIN = "run the full flow again into an empty folder, and see which stage of it fails"
 _ONE_SUMMARY = ("one summary.json", _AGAIN)
 
 
+@described
 def summary_ok() -> Check:
     """`summary.json` decodes, does not contradict itself, and says ok=true (section 1)."""
 
@@ -57,6 +59,7 @@ def summary_ok() -> Check:
     return Check("summary_ok()", judge, mutants, _SUMMARY)
 
 
+@described
 def probes_ok() -> Check:
     """Challenge, proxy and health probe succeeded, by summary and by event (section 1)."""
     flags = ("challengeOk", "proxyOk", "healthOk")
@@ -85,6 +88,7 @@ def probes_ok() -> Check:
     return Check("probes_ok()", judge, tuple(mutants), _BOTH)
 
 
+@described
 def paid_and_denied_present() -> Check:
     """A paid and a policy-denied request are in the summary, and the records know both (section 1)."""
 
@@ -100,7 +104,9 @@ def paid_and_denied_present() -> Check:
             if proof is None or proof not in proofs:
                 expected = f"a settlement record of request {shown(paid)} with proof {shown(proof)}"
                 remedy = "the summary claims a payment that no plane recorded: trust the records"
-                yield Finding(expected, listed(proofs), settled.where, remedy)
+                about = (*settled.about(), Subject("records", "paymentProofRef"))
+                about += (Subject("flow_summary", "paidRequest"),)
+                yield Finding(expected, listed(proofs), settled.where, remedy, about)
             yield from denial_of(
                 evidence,
                 row,
@@ -121,6 +127,7 @@ def paid_and_denied_present() -> Check:
     return Check("paid_and_denied_present()", judge, mutants, ("flow_summary", "records"))
 
 
+@described
 def parity_keys_present() -> Check:
     """The summary lists every parity key as hosted, and hosted records have a value for each (section 1)."""
 
@@ -136,7 +143,7 @@ def parity_keys_present() -> Check:
                 )
         hosted_records = matching(evidence, "records", is_hosted_payment)
         for key in PARITY_KEYS:
-            yield from hosted_records.only(methodcaller("get", key)).expect_some(
+            yield from hosted_records.only(methodcaller("get", key), key).expect_some(
                 f"a hosted record with a value for {key}",
                 "a key that is always null joins nothing: mend the emitter that ought to know it",
                 f"none in {len(hosted_records)} records of gateway, settlement and ui",
@@ -148,6 +155,7 @@ def parity_keys_present() -> Check:
     return Check("parity_keys_present()", judge, tuple(mutants), ("flow_summary", "records"))
 
 
+@described
 def artifacts_written() -> Check:
     """`events.jsonl` has every stage once, in order; `summary.json` names both files (section 1)."""
 
@@ -162,10 +170,12 @@ def artifacts_written() -> Check:
             expected, _, seen = sentence.partition("saw ")
             yield Finding(expected.removeprefix("expected ").rstrip("; ,"), seen, at("flow_events"), _AGAIN)
         for row in evidence.table("flow_summary"):
-            folder = folder_name(str(row.get("requestId")))
+            request_id = str(row.get("requestId"))
+            folder, told_plainly = folder_name(request_id), plain_folder_name(request_id)
             for key, name in (("summaryPath", "summary.json"), ("eventsPath", "events.jsonl")):
                 path = str(reach(row, f"artifacts.{key}"))
-                if not path.replace("\\", "/").endswith(f"{folder}/{name}"):
+                ends = (f"{folder}/{name}", f"{told_plainly}/{name}")  # the original tools have the latter
+                if not path.replace("\\", "/").endswith(ends):
                     yield Finding(
                         f"artifacts.{key} to end in {folder}/{name}",
                         shown(path),
@@ -191,7 +201,9 @@ def denial_of(evidence: Evidence, summary: Row, remedy: str) -> Iterator[Finding
     reasons = [record.get("denyReason") for _, record in decisions]
     if code is None or code not in reasons:
         expected = f"a control record of request {shown(denied)} with denyReason {shown(code)}"
-        yield Finding(expected, listed(reasons), decisions.where, remedy)
+        about = (*decisions.about(), Subject("records", "denyReason"))
+        about += (Subject("flow_summary", "policyDeniedRequest"),)
+        yield Finding(expected, listed(reasons), decisions.where, remedy, about)
 
 
 def _without_hosted_key(key: str) -> Mutant:

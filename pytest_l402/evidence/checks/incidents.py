@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.checks.presented import refusal_of
 from pytest_l402.evidence.checks.selecting import (
     Bought,
     another_record,
@@ -22,6 +23,8 @@ from pytest_l402.evidence.checks.selecting import (
     with_records,
 )
 from pytest_l402.evidence.mutants import Mutant, insert_row, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
+from pytest_l402.evidence.spelling import Named
 from pytest_l402.evidence.tables import Evidence, Row
 from pytest_l402.triage.diagnosis import Diagnosis, triage
 from pytest_l402.triage.rules import Domain
@@ -29,6 +32,7 @@ from pytest_l402.triage.rules import Domain
 _READ_SIDE = ("settlement", "ui")
 
 
+@described
 def triaged_as(
     purchase: Bought,
     domain: str,
@@ -47,7 +51,8 @@ def triaged_as(
     def judge(evidence: Evidence) -> Iterator[Finding]:
         diagnosis = _diagnose(evidence, request_id)
         if diagnosis.domain is not wanted:
-            yield _misread(diagnosis, f"request {request_id} in domain {wanted}", str(diagnosis.domain))
+            seen = f"{diagnosis.domain}{refusal_of(evidence, request_id)}"
+            yield _misread(diagnosis, f"request {request_id} in domain {wanted}", seen)
         if field is not None and diagnosis.deciding_field != field:
             yield _misread(diagnosis, f"{field} to decide", diagnosis.deciding_field)
         if rule is not None and diagnosis.rule != rule:
@@ -65,6 +70,7 @@ def triaged_as(
     return Check(f"triaged_as({request_id}, {wanted})", judge, tuple(mutants), ("records",))
 
 
+@described
 def recovered(purchase: Bought) -> Check:
     """A request made after the fault is healthy, and was paid now or earlier (sections 5, 6)."""
     request_id = request_id_of(purchase)
@@ -76,6 +82,7 @@ def recovered(purchase: Bought) -> Check:
     return Check(f"recovered({request_id})", judge, mutants, ("records",))
 
 
+@described
 def success_despite(purchase: Bought, **fields: Any) -> Check:
     """A record of the request has these values, and it is a paid success nevertheless (section 6)."""
     request_id = request_id_of(purchase)
@@ -104,9 +111,11 @@ def success_despite(purchase: Bought, **fields: Any) -> Check:
         _broken(request_id),
         _unpaid(request_id),
     )
-    return Check(f"success_despite({request_id}, {wanted})", judge, mutants, ("records",))
+    named = (Named("records", fields),)
+    return Check(f"success_despite({request_id}, {wanted})", judge, mutants, ("records",), named=named)
 
 
+@described
 def steady_state_restored() -> Check:
     """Every probe that was taken before the procedure was taken after it as well, and all of them are ok."""
 
@@ -151,7 +160,7 @@ def _diagnose(evidence: Evidence, request_id: str) -> Diagnosis:
 def _unless_paid(evidence: Evidence, request_id: str) -> Iterator[Finding]:
     diagnosis = _diagnose(evidence, request_id)
     if diagnosis.rule != "paid":
-        seen = f"{diagnosis.domain}: {diagnosis.reason}"
+        seen = f"{diagnosis.domain}: {diagnosis.reason}{refusal_of(evidence, request_id)}"
         yield _misread(diagnosis, f"request {request_id} healthy and paid", seen)
 
 
@@ -177,7 +186,7 @@ def _without_request(request_id: str) -> Mutant:
     def apply(evidence: Evidence) -> Evidence:
         return flows_changed(_with_records(evidence, request_id, ()), request_id, lambda flow: None)
 
-    return Mutant("records: none names the request", apply)
+    return _told_to_triage("records: none names the request", apply)
 
 
 def _with_records(evidence: Evidence, request_id: str, mine: Iterable[Row]) -> Evidence:
@@ -210,14 +219,14 @@ def _unpaid(request_id: str) -> Mutant:
         # The artifact has the same records, and triage reads both.
         return flows_changed(nulled, request_id, lambda flow: with_records(flow, ()))
 
-    return Mutant("records: none of the request names a proof", apply)
+    return _told_to_triage("records: none of the request names a proof", apply)
 
 
 def _completed(request_id: str) -> Mutant:
     def apply(evidence: Evidence) -> Evidence:
         return _with_records(evidence, request_id, [complete_record(request_id, "control")])
 
-    return Mutant("records: the request is complete after all", apply)
+    return _told_to_triage("records: the request is complete after all", apply)
 
 
 def _healed(request_id: str) -> Mutant:
@@ -239,7 +248,12 @@ def _healed(request_id: str) -> Mutant:
             cured += [{**replay, "plane": plane} for plane in _READ_SIDE]
         return flows_changed(_with_records(evidence, request_id, cured), request_id, _ended)
 
-    return Mutant("records: nothing failed, every plane tells it alike", apply)
+    return _told_to_triage("records: nothing failed, every plane tells it alike", apply)
+
+
+def _told_to_triage(name: str, apply: Callable[[Evidence], Evidence]) -> Mutant:
+    """Triage reads records and local artifact as one, and answers with a record wherever it can."""
+    return Mutant(name, apply).concerning("records")
 
 
 def _well(row: Row) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.checks.presented import refusal_of
 from pytest_l402.evidence.checks.selecting import (
     Bought,
     Found,
@@ -24,11 +25,16 @@ from pytest_l402.evidence.checks.selecting import (
     told,
 )
 from pytest_l402.evidence.mutants import Mutant, change_proof, insert_row, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
+from pytest_l402.evidence.spelling import Named
 from pytest_l402.evidence.tables import Evidence, Row
 
-_MIXED_UP = "find out which plane took the value from another request: read both logs by oa_req=<request id>"
+_MIXED_UP = "one of the two took it from another request, or did not know it: read both logs by oa_req=<id>"
+
+_WAS_IT_PAID = "see whether it was paid at all"
 
 
+@described
 def response_header_joins(purchase: Bought) -> Check:
     """The `x-oa-request-id` of every answer finds a gateway log line by `oa_req=<id>` (join 1)."""
     request_id = request_id_of(purchase)
@@ -38,21 +44,25 @@ def response_header_joins(purchase: Bought) -> Check:
         handled = rows(evidence, "exchanges", requestId=request_id)
         echoed = rows(evidence, "answers", requestId=request_id)
         if len(echoed) < max(1, len(handled)):
-            expected = f"{max(1, len(handled))} answer(s) with x-oa-request-id {request_id}"
+            expected = (
+                f"{max(1, len(handled))} answer(s) whose x-oa-request-id is that of request {request_id}"
+            )
             remedy = (
                 "the gateway lost the id, minted one of its own, or never answered: compare the header with "
                 "what was sent"
             )
-            yield Finding(expected, f"{len(echoed)}", echoed.where, remedy)
+            yield Finding(expected, f"{len(echoed) or 'none'}", echoed.where, remedy)
         if len(handled) < len(echoed):
             expected = f"{len(echoed)} exchange(s) of request {request_id}, one an answer"
-            remedy = "somebody else's answer carries this id: find out who answers in the gateway's place"
-            yield Finding(expected, f"{len(handled)}", handled.where, remedy)
+            remedy = (
+                "the gateway has not noted a request that was answered: find out who answers in its place"
+            )
+            yield Finding(expected, f"{len(handled) or 'none'}", handled.where, remedy)
         lines = matching(evidence, "logs", gateway)
         if len(lines) < len(handled):
             expected = f"{len(handled)} gateway log line(s) with oa_req={request_id}, one an answer"
             remedy = "the gateway does not log the id it echoes: mend its log format"
-            yield Finding(expected, f"{len(lines)}", lines.where, remedy)
+            yield Finding(expected, f"{len(lines) or 'none'}", lines.where, remedy)
 
     mutants = (
         remove_rows("answers", {"requestId": request_id}),
@@ -66,6 +76,7 @@ def response_header_joins(purchase: Bought) -> Check:
     return Check(f"response_header_joins({request_id})", judge, mutants, tables)
 
 
+@described
 def found_in_logs(purchase: Bought, plane: str | None = None) -> Check:
     """The request id finds a log line by `oa_req=<id>`, of this plane if one is given (section 5)."""
     request_id = request_id_of(purchase)
@@ -74,7 +85,7 @@ def found_in_logs(purchase: Bought, plane: str | None = None) -> Check:
     def judge(evidence: Evidence) -> list[Finding]:
         return matching(evidence, "logs", here).expect_some(
             f"a log line with oa_req={request_id}" + (f" of plane {plane}" if plane else ""),
-            "take the id from x-oa-request-id of the answer; if it is right, that plane never saw it",
+            "take the id from x-oa-request-id of the answer; is it right, that plane did not see or log it",
             f"none in {len(evidence.table('logs'))} lines",
         )
 
@@ -83,9 +94,11 @@ def found_in_logs(purchase: Bought, plane: str | None = None) -> Check:
         remove_rows("logs", here),
     )
     name = f"found_in_logs({request_id}{f', {plane}' if plane else ''})"
-    return Check(name, judge, mutants, ("logs",))
+    named = () if plane is None else (Named("logs", {"plane": plane}),)
+    return Check(name, judge, mutants, ("logs",), named=named)
 
 
+@described
 def task_settlement_join(purchase: Bought) -> Check:
     """`requestId`, `taskId` and `paywallId` join task, settlement row and settlement record (join 2)."""
     request_id = request_id_of(purchase)
@@ -96,7 +109,7 @@ def task_settlement_join(purchase: Bought) -> Check:
             f"a task of request {request_id}", "the control plane never registered this request"
         )
         settled = rows(evidence, "settlements", requestId=request_id)
-        yield from settled.expect_some(*_settlement_of(request_id))
+        yield from settled.expect_some(*_settlement_of(request_id), f"none{refusal_of(evidence, request_id)}")
         yield from settled.expect("taskId", [row.get("taskId") for _, row in tasks], _MIXED_UP)
         spoken = told(evidence, request_id, "settlement")
         for _, row in settled:
@@ -110,10 +123,10 @@ def task_settlement_join(purchase: Bought) -> Check:
     mine, spoken_here = {"requestId": request_id}, is_told(request_id, "settlement")
     mutants = (
         set_value("tasks", "requestId", "request-other", mine, every=True),
-        set_value("tasks", "taskId", "task-other", mine, every=True),
+        set_value("tasks", "taskId", "task-other", mine, every=True).concerning("settlements.taskId"),
         set_value("settlements", "requestId", "request-other", mine, every=True),
-        set_value("settlements", "taskId", "task-other", mine),
-        set_value("settlements", "paywallId", "pw-other", mine),
+        set_value("settlements", "taskId", "task-other", mine).concerning("records.taskId"),
+        set_value("settlements", "paywallId", "pw-other", mine).concerning("records.paywallId"),
         set_value("records", "taskId", None, spoken_here, every=True),
         set_value("records", "paywallId", "pw-other", spoken_here),
         remove_rows("records", spoken_here),
@@ -121,6 +134,7 @@ def task_settlement_join(purchase: Bought) -> Check:
     return Check(f"task_settlement_join({request_id})", judge, mutants, ("tasks", "settlements", "records"))
 
 
+@described
 def proof_join(purchase: Bought) -> Check:
     """The settlement's `paymentProofRef` is that of the wallet, of gateway and settlement records (join 3).
 
@@ -130,11 +144,11 @@ def proof_join(purchase: Bought) -> Check:
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         settled = rows(evidence, "settlements", requestId=request_id)
-        yield from settled.expect_some(*_settlement_of(request_id))
+        yield from settled.expect_some(*_settlement_of(request_id), f"none{refusal_of(evidence, request_id)}")
         for _, row in settled:
             proof, payment_hash = row.get("paymentProofRef"), row.get("paymentHash")
             for plane in ("gateway", "settlement"):
-                spoken = told(evidence, request_id, plane).only(_has_proof)
+                spoken = told(evidence, request_id, plane).only(_has_proof, "paymentProofRef")
                 what = f"a {plane} record of request {request_id} with a paymentProofRef"
                 yield from spoken.expect_some(what, f"read the log of plane {plane} by oa_req=<id>")
                 yield from spoken.expect("paymentProofRef", [proof], _MIXED_UP)
@@ -142,12 +156,16 @@ def proof_join(purchase: Bought) -> Check:
             remedy = "settled without a payment: stop payouts"
             yield from paid.expect_some("the payment of this settlement", remedy)
             yield from paid.expect("proofReference", [proof], _MIXED_UP)
-            own = rows(evidence, "records", requestId=request_id, executor="desktop").only(_has_proof)
+            own = rows(evidence, "records", requestId=request_id, executor="desktop").only(
+                _has_proof, "paymentProofRef"
+            )
             apart = [item for item in own if proof_key(item[1]["paymentProofRef"]) != proof_key(proof)]
             yield from Found("records", apart).expect("paymentProofRef", [proof], _MIXED_UP)
 
     own = change_proof("records", {"requestId": request_id, "executor": "desktop"})
-    in_store = change_proof("settlements", {"requestId": request_id})
+    in_store = change_proof("settlements", {"requestId": request_id}).concerning(
+        "records.paymentProofRef", "payments.proofReference"
+    )
     mutants = (
         in_store,
         *(
@@ -161,14 +179,17 @@ def proof_join(purchase: Bought) -> Check:
     return Check(f"proof_join({request_id})", judge, mutants, ("settlements", "records", "payments"))
 
 
+@described
 def ui_join(purchase: Bought) -> Check:
     """The ui's record and the projection carry the settlement's request, task and proof (join 5)."""
     request_id = request_id_of(purchase)
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        settled = told(evidence, request_id, "settlement").only(_has_proof)
+        settled = told(evidence, request_id, "settlement").only(_has_proof, "paymentProofRef")
         what = f"a settlement record of request {request_id}"
-        yield from settled.expect_some(what, "triage this request first")
+        yield from settled.expect_some(
+            what, "triage this request first", f"none{refusal_of(evidence, request_id)}"
+        )
         for spoken in (told(evidence, request_id, "ui"), rows(evidence, "projection", requestId=request_id)):
             yield from spoken.expect_some(
                 f"what the ui shows of request {request_id}",
@@ -189,6 +210,7 @@ def ui_join(purchase: Bought) -> Check:
     return Check(f"ui_join({request_id})", judge, mutants, ("records", "projection"))
 
 
+@described
 def proof_absent(purchase: Bought, plane: str = "settlement") -> Check:
     """The request was paid, and no platform record of this plane names that proof (section 5)."""
     request_id = request_id_of(purchase)
@@ -198,12 +220,13 @@ def proof_absent(purchase: Bought, plane: str = "settlement") -> Check:
 
     def named_outside(evidence: Evidence) -> Found:
         mine = rows(evidence, "records", requestId=request_id)
-        return mine.only(lambda row: row.get("paymentProofRef") and not here(row))
+        return mine.only(lambda row: row.get("paymentProofRef") and not here(row), "paymentProofRef")
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         outside = named_outside(evidence)
         yield from outside.expect_some(
-            f"a paymentProofRef of request {request_id} outside plane {plane}", "see payments"
+            f"a paymentProofRef of request {request_id} outside plane {plane}",
+            "see whether it was paid at all",
         )
         proofs = {proof_key(row["paymentProofRef"]) for _, row in outside}
         for index, row in matching(evidence, "records", here):
@@ -224,22 +247,29 @@ def proof_absent(purchase: Bought, plane: str = "settlement") -> Check:
         insert_row("records", arrived, f"plane {plane} names the proof after all"),
         set_value("records", "paymentProofRef", None, {"requestId": request_id}, every=True),
     )
-    return Check(f"proof_absent({request_id}, {plane})", judge, mutants, ("records",))
+    named = (Named("records", {"plane": plane}),)
+    return Check(f"proof_absent({request_id}, {plane})", judge, mutants, ("records",), named=named)
 
 
+@described
 def proof_differs(purchase: Bought, left: str = "gateway", right: str = "settlement") -> Check:
     """Two planes of the platform name different proofs for the request (section 5)."""
     request_id = request_id_of(purchase)
 
     def proofs(evidence: Evidence, plane: str) -> set[str]:
-        return {row["paymentProofRef"] for _, row in told(evidence, request_id, plane).only(_has_proof)}
+        return {
+            row["paymentProofRef"]
+            for _, row in told(evidence, request_id, plane).only(_has_proof, "paymentProofRef")
+        }
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         for plane in (left, right):
             yield from (
                 told(evidence, request_id, plane)
-                .only(_has_proof)
-                .expect_some(f"a {plane} record of request {request_id} with a proof", "see proof_absent")
+                .only(_has_proof, "paymentProofRef")
+                .expect_some(
+                    f"a {plane} record of request {request_id} with a proof", "see whether it was paid at all"
+                )
             )
         common = proofs(evidence, left) & proofs(evidence, right)
         if common:
@@ -257,7 +287,9 @@ def proof_differs(purchase: Bought, left: str = "gateway", right: str = "settlem
         derived(f"records: {right} names the proof of {left}", agree),
         set_value("records", "paymentProofRef", None, is_told(request_id, right), every=True),
     )
-    return Check(f"proof_differs({request_id}, {left}, {right})", judge, mutants, ("records",))
+    named = (Named("records", {"plane": left}), Named("records", {"plane": right}))
+    name = f"proof_differs({request_id}, {left}, {right})"
+    return Check(name, judge, mutants, ("records",), named=named)
 
 
 def _has_proof(row: Row) -> object:
@@ -265,7 +297,10 @@ def _has_proof(row: Row) -> object:
 
 
 def _settlement_of(request_id: str) -> tuple[str, str]:
-    return f"a settlement of request {request_id}", "replay its settlement event"
+    return (
+        f"a settlement of request {request_id}",
+        "see whether it was paid; then replay its settlement event",
+    )
 
 
 def _log_of(request_id: str, plane: str | None) -> Callable[[Row], bool]:

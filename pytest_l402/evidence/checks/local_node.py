@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_l402.boundary import is_digest_reference
 from pytest_l402.contract import PARITY_KEYS, LocalNodeArtifact, parity
-from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.check import Check, Finding, Subject
 from pytest_l402.evidence.checks.selecting import (
     Bought,
     Found,
@@ -27,6 +27,7 @@ from pytest_l402.evidence.checks.selecting import (
     with_records,
 )
 from pytest_l402.evidence.mutants import Mutant, change_proof, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 from pytest_l402.triage.correlation import flow_request_ids
 
@@ -34,9 +35,10 @@ _HERE = at("local_artifact", 0)
 _ARTIFACT_REMEDY = (
     "reference-only evidence: write a new artifact with this run, or waive the old one with an end date"
 )
-_OTHER_RUN = "the artifact is of another run or session: compare generatedAtMs with the presence rows"
+_OTHER_RUN = "is the artifact of another run or session? compare its generatedAtMs with the presence rows"
 
 
+@described
 def artifact_shows(purchase: Bought, *, flow: str | None = None, task_status: str | None = None) -> Check:
     """The local artifact has the purchase, as this kind of flow and with this task status (sections 2 and 6).
 
@@ -54,7 +56,7 @@ def artifact_shows(purchase: Bought, *, flow: str | None = None, task_status: st
         if len(found) != 1:
             expected = f"one flow of request {request_id}"
             remedy = "the executor did not take the task, or wrote another artifact: look at its session"
-            yield Finding(expected, f"{len(found)}", _HERE, remedy)
+            yield Finding(expected, f"{len(found) or 'none'}", _HERE, remedy)
         for each in found:
             yield from _foreign_records(evidence, each)
             for key, value in wanted.items():
@@ -66,9 +68,11 @@ def artifact_shows(purchase: Bought, *, flow: str | None = None, task_status: st
     mutants = [_field_of(request_id, key, "other") for key in wanted]
     mutants += [_without_flow(request_id), _with_foreign_record(request_id)]
     name = f"artifact_shows({request_id}, {', '.join(wanted.values())})"
-    return Check(name, judge, tuple(mutants), ("local_artifact", "records"))
+    tables = ("local_artifact", "records")
+    return Check(name, judge, tuple(mutants), tables, every_field_of=("records",))
 
 
+@described
 def artifact_lacks(purchase: Bought) -> Check:
     """The control plane has a task for the purchase, and the local artifact has no flow of it (section 6)."""
     request_id = request_id_of(purchase)
@@ -96,6 +100,7 @@ def artifact_lacks(purchase: Bought) -> Check:
     return Check(f"artifact_lacks({request_id})", judge, mutants, ("tasks",))
 
 
+@described
 def local_artifact_join(purchase: Bought) -> Check:
     """`desktopSessionId`, `taskId`, `requestId` join the artifact with records and presence (join 4)."""
     request_id = request_id_of(purchase)
@@ -129,13 +134,19 @@ def local_artifact_join(purchase: Bought) -> Check:
         set_value("records", "taskId", None, mine),
         set_value("records", "walletState", "locked", mine),
         remove_rows("records", mine),
-        set_value("tasks", "taskId", "task-other", {"requestId": request_id}),
-        set_value("presence", "desktopSessionId", "desktop-other", every=True),
+        set_value("tasks", "taskId", "task-other", {"requestId": request_id}).concerning(
+            "local_artifact.taskId"
+        ),
+        set_value("presence", "desktopSessionId", "desktop-other", every=True).concerning(
+            "local_artifact.desktopSessionId"
+        ),
     )
     tables = ("local_artifact", "records", "tasks", "presence")
-    return Check(f"local_artifact_join({request_id})", judge, mutants, tables)
+    name = f"local_artifact_join({request_id})"
+    return Check(name, judge, mutants, tables, every_field_of=("records",))
 
 
+@described
 def local_parity() -> Check:
     """Local artifact and hosted records tell of the same payments, by key and by value (section 2)."""
 
@@ -167,6 +178,7 @@ def local_parity() -> Check:
     return Check("local_parity()", judge, mutants, ("local_artifact", "records"))
 
 
+@described
 def reference_artifact_holds() -> Check:
     """A local artifact, historical or of this run, is well-formed evidence, and no more (section 2).
 
@@ -250,7 +262,8 @@ def _foreign_records(evidence: Evidence, flow: Row) -> Iterator[Finding]:
                 seen=f"none like that of plane {shown(inner.get('plane'))}, "
                 f"request {shown(inner.get('requestId'))}",
                 where=at("records"),
-                remedy="the artifact is of another run, or the record never left the desktop as it is",
+                about=(Subject("local_artifact", "flows"), Subject("records")),
+                remedy="is the artifact of another run? else the record did not leave the desktop as it is",
             )
 
 
@@ -267,7 +280,8 @@ def _flow_of(request_id: str | None, name: str, change: Callable[[dict[str, Any]
 
 
 def _field_of(request_id: str, key: str, value: str) -> Mutant:
-    return _flow_of(request_id, f"{key} is another", lambda flow: {**flow, key: value})
+    mutant = _flow_of(request_id, f"{key} is another", lambda flow: {**flow, key: value})
+    return mutant.concerning(f"local_artifact.{key}")
 
 
 def _without_flow(request_id: str) -> Mutant:
@@ -285,7 +299,8 @@ def _inner_change(key: str, request_id: str) -> Mutant:
         return {**record, key: other_value(record.get(key))}
 
     name = f"{key} of its records is another"
-    return _flow_of(request_id, name, lambda flow: with_records(flow, map(change, records_of(flow))))
+    mutant = _flow_of(request_id, name, lambda flow: with_records(flow, map(change, records_of(flow))))
+    return mutant.concerning(f"local_artifact.{key}")
 
 
 def _other_payment(flow: dict[str, Any]) -> dict[str, Any]:

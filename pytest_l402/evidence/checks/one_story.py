@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_l402.contract import FlowStage
-from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.check import Check, Finding, Subject
 from pytest_l402.evidence.checks.full_flow import denial_of
 from pytest_l402.evidence.checks.selecting import at, derived, listed, other_value, reach, rows, shown, told
 from pytest_l402.evidence.mutants import Mutant, change_proof, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 
 _PAID = ("settlementId", "taskId", "routeId", "amountMsats", "paymentProofRef")
@@ -23,11 +24,10 @@ _EVENT_OF = (
     ("observability", FlowStage.OBSERVABILITY_VERIFY.value, ("recordCount",)),
 )
 _WITH_REQUEST = ("gatewayReconcile", "paidRequest", "policyDeniedRequest")
-_REMEDY = (
-    "one of the two was written from another run or by hand: trust the store, and run the full flow again"
-)
+_REMEDY = "the settlement store is right: find out why the other says otherwise, then run the full flow again"
 
 
+@described
 def one_story() -> Check:
     """events.jsonl, summary.json, records and settlement store tell one story, by value (section 1)."""
 
@@ -82,7 +82,7 @@ def _events(evidence: Evidence, summary: Row) -> Iterator[Finding]:
                 if wanted is None:
                     yield _left_out(f"{section}.{key}")
                 elif wanted != seen:
-                    yield _apart(f"{section}.{key}", wanted, seen, at("flow_events", index))
+                    yield _apart(f"{section}.{key}", wanted, seen, Subject("flow_events", rows=(index,)))
 
 
 def _payment(evidence: Evidence, summary: Row) -> Iterator[Finding]:
@@ -102,8 +102,8 @@ def _payment(evidence: Evidence, summary: Row) -> Iterator[Finding]:
         for index, row in found:
             for key, column in columns.items():
                 if row.get(column) != paid.get(key):
-                    where = at(found.table, index)
-                    yield _apart(f"paidRequest.{key}", paid.get(key), row.get(column), where)
+                    here = Subject(found.table, column, rows=(index,))
+                    yield _apart(f"paidRequest.{key}", paid.get(key), row.get(column), here)
 
 
 def _denial(evidence: Evidence, summary: Row) -> Iterator[Finding]:
@@ -125,15 +125,18 @@ def _correlation(evidence: Evidence, summary: Row) -> Iterator[Finding]:
         unknown = [value for value in claimed if value not in there] if isinstance(claimed, list) else None
         if not claimed or unknown:
             seen = "nothing" if unknown is None or not claimed else f"unknown: {listed(unknown)}"
-            yield Finding(f"{path} to name only what {table} hold, and something", seen, at(table), _REMEDY)
+            about = (Subject("flow_summary", path), Subject(table, key))
+            what = f"{path} to name only what {table} hold, and something"
+            yield Finding(what, seen, at(table), _REMEDY, about)
     count = reach(summary, "observability.recordCount")
     if isinstance(count, int) and count > len(evidence.table("records")):
         seen = f"{len(evidence.table('records'))} records"
         yield Finding(f"at least recordCount={count} records", seen, at("records"), _REMEDY)
 
 
-def _apart(path: str, wanted: Any, seen: Any, where: str) -> Finding:
-    return Finding(f"{path} {shown(wanted)}, as summary.json says", shown(seen), where, _REMEDY)
+def _apart(path: str, wanted: Any, seen: Any, here: Subject) -> Finding:
+    what, where = f"{path} {shown(wanted)}, as summary.json says", at(here.table, *here.rows)
+    return Finding(what, shown(seen), where, _REMEDY, (here, Subject("flow_summary", path)))
 
 
 def _left_out(path: str) -> Finding:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.check import Check, Finding, Subject
+from pytest_l402.evidence.checks.presented import story_of
 from pytest_l402.evidence.checks.selecting import (
     Bought,
+    a_row,
     at,
     hashes_of,
     logs_request,
     matching,
+    one_more,
     payment_hash_of,
     request_id_of,
     request_ids_of,
@@ -19,14 +22,19 @@ from pytest_l402.evidence.checks.selecting import (
     short,
     shown,
 )
-from pytest_l402.evidence.mutants import Mutant, duplicate_row, holds, insert_row, remove_rows, set_value
+from pytest_l402.evidence.mutants import Mutant, duplicate_row, holds, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
+from pytest_l402.evidence.spelling import Named
 from pytest_l402.evidence.tables import Evidence, Row
 
 MOVED = ("succeeded", "pending")
 """The states of a payment in which money may have left the wallet."""
 _FORGED_HASH = "f" * 64
+_NAMED_BY = {"payments": "paymentHash", "logs": "line"}
+"""The field by which a row belongs to a request, where that is not `requestId`."""
 
 
+@described
 def paid_exactly_once(purchase: Bought) -> Check:
     """The wallet paid this payment hash (or this purchase's) once, and the store settled it at most once."""
     payment_hash = payment_hash_of(purchase)
@@ -37,20 +45,22 @@ def paid_exactly_once(purchase: Bought) -> Check:
         if payment_hash is None:
             yield Finding(
                 expected="a purchase that paid",
-                seen="one without a payment hash: nothing was paid",
+                seen=f"one without a payment hash: nothing was paid{_why_not(evidence, purchase)}",
                 where=at("payments"),
-                remedy="see why the purchase ended before its payment (its status and error code)",
+                remedy="see how the purchase ended, and what its records say (denyReason)",
             )
             return
         paid = rows(evidence, "payments", **where)
         pending = rows(evidence, "payments", paymentHash=payment_hash, status="pending")
         if len(paid) != 1 or pending:
+            more = len(paid) + len(pending) > 1
             yield Finding(
                 expected=f"one succeeded payment of {short(payment_hash)}, and none that is pending",
-                seen=f"{len(paid)}, and {len(pending)} pending",
+                seen=f"{len(paid) or 'none'} succeeded, {len(pending) or 'none'} pending",
                 where=at("payments", *(index for index, _ in (*paid, *pending))),
-                remedy="none: see why the wallet did not pay; more: the buyer lost its credential, ask the "
-                "seller for the second amount back",
+                remedy="the wallet paid one invoice twice, or is about to: ask the seller for the rest back"
+                if more
+                else "see in payments how the wallet ended it, and why",
             )
         settled = rows(evidence, "settlements", paymentHash=payment_hash)
         if settled:
@@ -77,6 +87,7 @@ def paid_exactly_once(purchase: Bought) -> Check:
     return Check(name, judge, mutants, ("payments",))
 
 
+@described
 def paid_nothing(*purchases: Bought) -> Check:
     """For these requests no money moved and nothing was settled, by wallet, store and records alike."""
     ids = request_ids_of("paid_nothing", purchases)
@@ -90,6 +101,7 @@ def paid_nothing(*purchases: Bought) -> Check:
     return Check(f"paid_nothing({', '.join(ids)})", judge, tuple(mutants), ("records",))
 
 
+@described
 def denied_before_payment(purchase: Bought, code: str | None = None) -> Check:
     """The control plane denied the request (with `code`, if given), and nothing reached wallet or store."""
     request_id = request_id_of(purchase)
@@ -111,9 +123,11 @@ def denied_before_payment(purchase: Bought, code: str | None = None) -> Check:
     allowed = set_value("records", "denyReason", None, is_denial, every=True)
     mutants = (allowed.named("records: the denial is gone"), *payment_mutants(request_id))
     name = f"denied_before_payment({request_id}{f', {code}' if code else ''})"
-    return Check(name, judge, mutants, ("records",))
+    named = () if code is None else (Named("records", {"denyReason": code}),)
+    return Check(name, judge, mutants, ("records",), named=named)
 
 
+@described
 def nothing_reached(*tables: str, request_id: Bought) -> Check:
     """No row of these tables names the request, which the records do name."""
     if not tables:
@@ -126,13 +140,16 @@ def nothing_reached(*tables: str, request_id: Bought) -> Check:
             names_it = partial(_names, evidence, table, wanted)
             yield from matching(evidence, table, names_it).expect_none(
                 f"no row of {table} for request {wanted}",
-                "find out which part went on although it ought to have stopped before",
+                "find out which part went on with it: read its log by oa_req=<id>",
             )
 
     mutants = tuple(_reached(table, wanted) for table in tables)
-    return Check(f"nothing_reached({', '.join(tables)}, {wanted})", judge, mutants, ("records",))
+    named = tuple(Named(table, keys=(_NAMED_BY.get(table, "requestId"),)) for table in tables)
+    name = f"nothing_reached({', '.join(tables)}, {wanted})"
+    return Check(name, judge, mutants, ("records",), named=named)
 
 
+@described
 def payments_agree() -> Check:
     """Wallet payments, settled invoices and settlements are the same payments, msat for msat."""
     tables = ("payments", "invoices", "settlements")
@@ -160,6 +177,7 @@ def payments_agree() -> Check:
                     "; ".join(found.where for found in entries if found) or at("payments"),
                     "paid and not settled: replay the settlement event; anything else: stop payouts for the "
                     "paywall",
+                    tuple(map(Subject, tables)),
                 )
 
     mutants = []
@@ -175,6 +193,12 @@ def payments_agree() -> Check:
     return Check("payments_agree()", judge, tuple(mutants), tables)
 
 
+def _why_not(evidence: Evidence, purchase: Bought) -> str:
+    request_id = getattr(purchase, "request_id", None)
+    asked = rows(evidence, "exchanges", requestId=request_id)
+    return f"; {story_of(asked)} ({asked.where})" if asked else ""
+
+
 def _was_seen(evidence: Evidence, request_id: str) -> list[Finding]:
     return rows(evidence, "records", requestId=request_id).expect_some(
         f"at least one record of request {request_id}",
@@ -186,7 +210,7 @@ def _was_seen(evidence: Evidence, request_id: str) -> list[Finding]:
 def payments_of(evidence: Evidence, request_id: str) -> Iterator[Finding]:
     """Every trace of money that moved for a request: a payment, a settlement, a record that names one."""
     hashes = hashes_of(evidence, request_id)
-    remedy = "money moved for a request that was to move none: find out who paid (wallet log) and pay it back"
+    remedy = "money moved for a request that was to move none: find out who paid, and pay it back"
     for index, row in enumerate(evidence.table("payments")):
         if row.get("paymentHash") in hashes and row.get("status") in MOVED:
             seen = f"{shown(row.get('amountMsats'))} msats, {shown(row.get('status'))}"
@@ -209,16 +233,16 @@ def payment_mutants(request_id: str) -> tuple[Mutant, ...]:
         hashes = sorted(hashes_of(evidence, request_id))
         payment_hash = hashes[0] if hashes else _FORGED_HASH
         if not hashes:
-            invoice = {"invoiceId": "inv_forged", "paymentHash": payment_hash, "requestId": request_id}
+            invoice = a_row(evidence, "invoices", paymentHash=payment_hash, requestId=request_id)
             evidence = evidence.with_table("invoices", [*evidence.table("invoices"), invoice])
-        payment = {"paymentHash": payment_hash, "amountMsats": 1, "status": "succeeded"}
+        payment = a_row(evidence, "payments", paymentHash=payment_hash, status="succeeded")
         return evidence.with_table("payments", [*evidence.table("payments"), payment])
 
     mine = {"requestId": request_id}
     claimed = set_value("records", "paymentProofRef", "lightning_preimage:" + "f" * 24, mine)
     return (
         Mutant(f"payments: {request_id} was paid after all", paid_after_all),
-        insert_row("settlements", {"settlementId": "set_forged", **mine}, "the request is settled"),
+        one_more("settlements", mine, "the request is settled"),
         claimed.named(f"records: one of {request_id} names a payment"),
     )
 
@@ -235,5 +259,5 @@ def _names(evidence: Evidence, table: str, request_id: str, row: Row) -> bool:
 def _reached(table: str, request_id: str) -> Mutant:
     if table == "payments":
         return payment_mutants(request_id)[0]
-    row = {"line": f"oa_req={request_id} served"} if table == "logs" else {"requestId": request_id}
-    return insert_row(table, row, f"a row of {request_id}")
+    named = {"line": f"oa_req={request_id} served"} if table == "logs" else {"requestId": request_id}
+    return one_more(table, named, f"a row of {request_id}")

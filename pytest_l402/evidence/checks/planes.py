@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 
 from pytest_l402.evidence.check import Check, Finding
@@ -22,6 +22,7 @@ from pytest_l402.evidence.checks.selecting import (
     shown,
 )
 from pytest_l402.evidence.mutants import Mutant, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 
 _FORGED = "lightning_preimage:" + "f" * 24
@@ -29,7 +30,7 @@ _PLANES = ("gateway", "settlement", "ui")
 
 
 EXPECTED_FAULTS: Final = "expected_faults"
-"""The table of the requests that a drill broke on purpose: rows with a `requestId`."""
+"""The table of the requests that a drill broke on purpose: a `requestId`, and as what that showed."""
 
 
 def record_checks() -> tuple[Check, ...]:
@@ -37,6 +38,7 @@ def record_checks() -> tuple[Check, ...]:
     return (records_complete(), planes_agree())
 
 
+@described
 def planes_agree() -> Check:
     """Of every payment that a record names, planes, store and wallet name one proof and one amount (msats).
 
@@ -59,6 +61,13 @@ def planes_agree() -> Check:
         amount = _told_otherwise(plane, "paidAmountMsats")
         mutants.append(either(amount.named(f"records: plane {plane} names another amount"), _forged(plane)))
     return Check("planes_agree()", judge, tuple(mutants), ("records",))
+
+
+def disagrees(evidence: Evidence, request_id: str, expected: Collection[str] = ()) -> bool:
+    """Whether planes disagree about a request, as they may about those that are `expected` to be faulty."""
+    others = frozenset(expected) - {request_id}
+    found = sum(1 for _ in _findings(evidence, others))
+    return found > sum(1 for _ in _findings(evidence, others | {request_id}))
 
 
 def _faulty(evidence: Evidence) -> frozenset[str]:

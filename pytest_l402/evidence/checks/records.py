@@ -23,11 +23,14 @@ from pytest_l402.evidence.checks.selecting import (
     shown,
 )
 from pytest_l402.evidence.mutants import Mutant, drop_key, holds, insert_row, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
+from pytest_l402.evidence.spelling import Named
 from pytest_l402.evidence.tables import Evidence, Row
 
 _EMITTER = "mend the emitter of this record: all 19 keys, null where unknown, values as listed"
 
 
+@described
 def records_complete() -> Check:
     """Every record carries all 19 keys with values the contract accepts (runbook: Observability Contract)."""
 
@@ -38,11 +41,12 @@ def records_complete() -> Check:
     wrong = (
         set_value("records", "executor", "robot"),
         set_value("records", "observedAtMs", "yesterday"),
-        set_value("records", "cacheHit", 1),
+        set_value("records", "cacheHit", "yes"),
     )
     return Check("records_complete()", judge, (*dropped, *wrong), ("records",))
 
 
+@described
 def values_listed() -> Check:
     """Executor, plane, path, wallet, node and runtime hold only values that the contract lists."""
 
@@ -53,11 +57,13 @@ def values_listed() -> Check:
     return Check("values_listed()", judge, mutants, ("records",))
 
 
+@described
 def some_record(**fields: Any) -> Check:
     """At least one record has all these values (camelCase keys). Raises `ValueError` for an unknown key."""
     return _some_record(f"some_record({_arguments(fields)})", fields)
 
 
+@described
 def no_record(**fields: Any) -> Check:
     """No record has all these values (camelCase keys). Raises `ValueError` for an unknown key or for none."""
     _expect_fields("no_record", fields)
@@ -74,9 +80,11 @@ def no_record(**fields: Any) -> Check:
         )
 
     mutants = (another_record(fields, f"a record with {_arguments(fields)}"),)
-    return Check(f"no_record({_arguments(fields)})", judge, mutants, ("records",))
+    named = Named("records", fields, absent=True)
+    return Check(f"no_record({_arguments(fields)})", judge, mutants, ("records",), named=(named,))
 
 
+@described
 def denial_recorded(
     purchase: Bought, code: str, *, plane: str = "control", executor: str = "system"
 ) -> Check:
@@ -86,6 +94,7 @@ def denial_recorded(
     return _some_record(f"denial_recorded({request_id}, {code}, {plane}/{executor})", fields)
 
 
+@described
 def same_value(field: str, *purchases: Bought, plane: str | None = None) -> Check:
     """One and the same value of a record's key in all these requests, on one plane or on all of them.
 
@@ -98,9 +107,10 @@ def same_value(field: str, *purchases: Bought, plane: str | None = None) -> Chec
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         values: dict[str, set[str]] = {}
+        by_request: dict[str, set[str]] = {}
         for request_id in ids:
             found = rows(evidence, "records", requestId=request_id, **on_plane)
-            present = found.only(lambda row: row.get(field) is not None)
+            present = found.only(lambda row: row.get(field) is not None, field)
             yield from present.expect_some(
                 f"a record of request {request_id} with {field}" + (f" on plane {plane}" if plane else ""),
                 "see whether that plane ran for this request, and what it knew when it did",
@@ -108,14 +118,16 @@ def same_value(field: str, *purchases: Bought, plane: str | None = None) -> Chec
             )
             for _, row in present:
                 values.setdefault(_form(field, row[field]), set()).add(shown(row[field]))
+                by_request.setdefault(request_id, set()).add(shown(row[field]))
         keys = {proof_key(value) for each in values.values() for value in each}
         apart = any(len(each) > 1 for each in values.values())
         if apart or (field == "paymentProofRef" and len(keys) > 1):
             yield Finding(
-                expected=f"one value of {field} in the records of {', '.join(ids)}",
-                seen=listed(value for each in values.values() for value in each),
+                expected=f"one {field} in the records of {', '.join(ids)}",
+                seen="; ".join(f"{request_id}: {listed(known)}" for request_id, known in by_request.items()),
                 where=at("records"),
-                remedy="a plane tells another story: compare its record with the row of the settlement store",
+                remedy="was it paid more than once, see why; if not, find the plane that differs from the "
+                "settlement store",
             )
 
     mutants = [
@@ -124,7 +136,7 @@ def same_value(field: str, *purchases: Bought, plane: str | None = None) -> Chec
     ]
     mutants += [_another_value(field, request_id, plane) for request_id in ids]
     name = f"same_value({field}, {', '.join(ids)}" + (f", plane={plane})" if plane else ")")
-    return Check(name, judge, tuple(mutants), ("records",))
+    return Check(name, judge, tuple(mutants), ("records",), named=(Named("records", on_plane, (field,)),))
 
 
 def _another_value(field: str, request_id: str, plane: str | None) -> Mutant:
@@ -149,18 +161,27 @@ def _some_record(name: str, fields: dict[str, Any]) -> Check:
         return [key for key, value in fields.items() if not holds(row, {key: value})]
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        if rows(evidence, "records", **fields):
+        found = rows(evidence, "records", **fields)
+        if found:
             return
-        seen, where = "no record at all", at("records")
-        if known := evidence.table("records"):
+        known = evidence.table("records")
+        seen, where = f"none in {len(known)} records", at("records")
+        if known and len(fields) == 1:
+            (key,) = fields
+            values = sorted({shown(row.get(key)) for row in known})
+            more = f" and {len(values) - 5} more" if len(values) > 5 else ""
+            seen += f", whose {key} is {' or '.join(values[:5])}{more}"
+        elif known:
             index, closest = min(enumerate(known), key=lambda item: len(differing(item[1])))
             there = {key: closest.get(key) for key in differing(closest)}
             seen, where = f"none; the closest one has {_arguments(there)}", at("records", index)
-        remedy = "see whether that plane was reached at all (its log, by oa_req=<request id>)"
-        yield Finding(f"a record with {_arguments(fields)}", seen, where, remedy)
+        remedy = (
+            "see which request was to leave it, and whether that plane was reached (its log, by oa_req=<id>)"
+        )
+        yield Finding(f"a record with {_arguments(fields)}", seen, where, remedy, found.about())
 
     mutants = (remove_rows("records", fields), *others("records", fields))
-    return Check(name, judge, mutants, ("records",))
+    return Check(name, judge, mutants, ("records",), named=(Named("records", fields),))
 
 
 def _contract_findings(evidence: Evidence, only: frozenset[str] | None) -> Iterator[Finding]:

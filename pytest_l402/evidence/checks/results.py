@@ -6,11 +6,23 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from pytest_l402.evidence.check import Check, Finding
-from pytest_l402.evidence.checks.selecting import at, listed, other_value, others, reach, rows, shown
-from pytest_l402.evidence.mutants import Mutant, drop_key, duplicate_row, insert_row, remove_rows, set_value
+from pytest_l402.evidence.checks.selecting import (
+    at,
+    listed,
+    one_more,
+    other_value,
+    others,
+    reach,
+    rows,
+    shown,
+)
+from pytest_l402.evidence.mutants import Mutant, drop_key, duplicate_row, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
+from pytest_l402.evidence.spelling import Named
 from pytest_l402.evidence.tables import Evidence, Row
 
 
+@described
 def result_shows(table: str, **fields: Any) -> Check:
     """The one row of a result table has these values; `__` in a name reaches into it.
 
@@ -24,15 +36,15 @@ def result_shows(table: str, **fields: Any) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         found = rows(evidence, table)
         yield from found.expect_one("one result", "run the procedure once")
-        for _, row in found:
+        for index, row in found:
             for key, value in wanted.items():
                 seen = _reach(row, key)
                 if seen != value or type(seen) is not type(value):
                     yield Finding(
                         f"{key} {shown(value)}",
                         "no such key" if seen is _ABSENT else shown(seen),
-                        at(table, 0),
-                        "run the same command alone with --json and compare; nothing else needs to be up",
+                        at(table, index),
+                        "run the procedure alone, and compare what it returns with this row",
                     )
 
     mutants: list[Mutant] = []
@@ -42,6 +54,7 @@ def result_shows(table: str, **fields: Any) -> Check:
     return Check(f"result_shows({table}: {', '.join(wanted)})", judge, tuple(mutants), (table,))
 
 
+@described
 def same_in_every_row(table: str, *keys: str, at_least: int = 2) -> Check:
     """Every row of a table has one and the same value of each key, and there are `at_least` rows."""
     if not keys or at_least < 2:
@@ -67,6 +80,7 @@ def same_in_every_row(table: str, *keys: str, at_least: int = 2) -> Check:
     return Check(f"same_in_every_row({table}: {', '.join(keys)})", judge, tuple(mutants), (table,))
 
 
+@described
 def some_row(table: str, **fields: Any) -> Check:
     """At least one row of a table has all these values. Raises `ValueError` without fields."""
     if not fields:
@@ -74,13 +88,16 @@ def some_row(table: str, **fields: Any) -> Check:
 
     def judge(evidence: Evidence) -> list[Finding]:
         return rows(evidence, table, **fields).expect_some(
-            _values(fields), "see what the procedure recorded instead, row by row", "no such row"
+            _values(fields),
+            "see what the procedure recorded instead, row by row",
+            f"none in {len(evidence.table(table))} rows",
         )
 
     mutants = (*others(table, fields), remove_rows(table, fields))
     return Check(f"some_row({table}: {', '.join(map(shown, fields.values()))})", judge, mutants, (table,))
 
 
+@described
 def no_row(table: str, witness: str, **fields: Any) -> Check:
     """No row of a table has all these values, while the table `witness` shows that something was recorded."""
     if not fields:
@@ -89,11 +106,12 @@ def no_row(table: str, witness: str, **fields: Any) -> Check:
     def judge(evidence: Evidence) -> list[Finding]:
         return rows(evidence, table, **fields).expect_none(
             f"no row with {_values(fields)}",
-            "find out which part wrote it although the step before had refused",
+            "find out which part wrote it, and after what",
         )
 
-    mutants = (insert_row(table, fields, "a row that ought not to be"),)
-    return Check(f"no_row({table}: {', '.join(map(shown, fields.values()))})", judge, mutants, (witness,))
+    mutants = (one_more(table, fields, "a row that ought not to be"),)
+    name = f"no_row({table}: {', '.join(map(shown, fields.values()))})"
+    return Check(name, judge, mutants, (witness,), named=(Named(table, fields, absent=True),))
 
 
 _ABSENT: Final = object()

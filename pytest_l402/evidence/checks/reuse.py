@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
-from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.check import Check, Finding, Subject
 from pytest_l402.evidence.checks.payments import MOVED, payment_mutants, payments_of
+from pytest_l402.evidence.checks.presented import (
+    Presentation,
+    presentation,
+    refusal_of,
+    story_of,
+    what_to_do,
+)
 from pytest_l402.evidence.checks.selecting import (
     Bought,
     Found,
+    a_row,
     at,
     derived,
     is_accepted,
@@ -18,6 +26,7 @@ from pytest_l402.evidence.checks.selecting import (
     is_told,
     listed,
     matching,
+    one_more,
     payment_hash_of,
     request_id_of,
     rows,
@@ -34,9 +43,11 @@ from pytest_l402.evidence.mutants import (
     remove_rows,
     set_value,
 )
+from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 
 
+@described
 def cached_request(first: Bought, second: Bought) -> Check:
     """The second request was delivered for the first one's payment, without invoice or settlement."""
     one, two = request_id_of(first), request_id_of(second)
@@ -44,22 +55,28 @@ def cached_request(first: Bought, second: Bought) -> Check:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         bought = _accepted(evidence, one)
         reused = _accepted(evidence, two)
-        yield from _undelivered({one: bought, two: reused})
+        yield from _undelivered(evidence, one, bought)
+        asked = rows(evidence, "exchanges", requestId=two)
         digests = {row.get("credentialDigest") for _, row in bought}
-        for index, row in reused:
-            if bought and row.get("credentialDigest") not in digests:
-                yield Finding(
-                    expected=f"the credential of request {one} ({listed(digests)})",
-                    seen=shown(row.get("credentialDigest")),
-                    where=at("exchanges", index),
-                    remedy="the buyer bought a new credential: see its cache key and what evicted the old "
-                    "one",
-                )
-        for table in ("invoices", "settlements"):
-            yield from rows(evidence, table, requestId=two).expect_none(
-                f"no row of {table} for request {two}, which reuses a payment",
-                "the gateway challenged a credential that was good: see its refusal in exchanges",
+        if not reused:
+            yield from _undelivered(evidence, two, reused)
+        elif bought and not all(row.get("credentialDigest") in digests for _, row in reused):
+            yield Finding(
+                f"request {two} delivered for the credential of request {one} ({listed(digests)})",
+                f"{story_of(asked)} ({listed(row.get('credentialDigest') for _, row in reused)})",
+                asked.where,
+                what_to_do(asked),
+                (*asked.about("credentialDigest"), Subject("records", "cacheHit", two)),
             )
+        for table in ("invoices", "settlements"):
+            for index, row in rows(evidence, table, requestId=two):
+                yield Finding(
+                    f"no row of {table} for request {two}, which reuses a payment",
+                    f"one of {shown(row.get('amountMsats'))} msats{refusal_of(evidence, two)}",
+                    at(table, index),
+                    what_to_do(asked),
+                    (Subject(table, "requestId", two, (index,)),),
+                )
         proofs = {row.get("paymentProofRef") for _, row in rows(evidence, "settlements", requestId=one)}
         replays = told(evidence, two, "settlement")
         seen = [(row.get("cacheHit"), row.get("paymentProofRef")) for _, row in replays]
@@ -68,7 +85,10 @@ def cached_request(first: Bought, second: Bought) -> Check:
                 f"a settlement record of request {two} with cacheHit=true and proof {listed(proofs)}",
                 "; ".join(f"cacheHit={shown(hit)} {shown(proof)}" for hit, proof in seen) or "none",
                 replays.where,
-                "the store did not see that this settlement exists: look for it by payment hash",
+                "the store did not see that this settlement exists: look for it by payment hash"
+                if bought and all(row.get("credentialDigest") in digests for _, row in reused)
+                else what_to_do(asked),
+                replays.about("cacheHit", "paymentProofRef"),
             )
 
     delivered, replayed = is_accepted(two), is_told(two, "settlement")
@@ -78,19 +98,21 @@ def cached_request(first: Bought, second: Bought) -> Check:
         remove_rows("records", replayed),
         set_value("exchanges", "credentialDigest", "sha256:" + "f" * 16, delivered),
         remove_rows("exchanges", delivered),
-        insert_row("invoices", {"requestId": two}, "the second request has an invoice"),
-        insert_row("settlements", {"requestId": two}, "the second request is settled"),
+        one_more("invoices", {"requestId": two}, "the second request has an invoice"),
+        one_more("settlements", {"requestId": two}, "the second request is settled"),
     )
     return Check(f"cached_request({one}, {two})", judge, mutants, ("records", "exchanges", "settlements"))
 
 
+@described
 def not_reused(first: Bought, second: Bought) -> Check:
     """The first credential was no longer good: the second request was delivered for a payment of its own."""
     one, two = request_id_of(first), request_id_of(second)
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         bought, again = _accepted(evidence, one), _accepted(evidence, two)
-        yield from _undelivered({one: bought, two: again})
+        yield from _undelivered(evidence, one, bought)
+        yield from _undelivered(evidence, two, again)
         for key, index, value in _shared(bought, again, "credentialDigest", "paymentHash"):
             yield Finding(
                 f"a {key} of request {two} that request {one} did not have",
@@ -120,6 +142,7 @@ def not_reused(first: Bought, second: Bought) -> Check:
     return Check(f"not_reused({one}, {two})", judge, mutants, ("exchanges", "settlements"))
 
 
+@described
 def no_second_payment(first: Bought, second: Bought) -> Check:
     """Told 401 for the first purchase's credential, the buyer did not pay again: not for the second request,
     nor in another one for what that paywall sells.
@@ -127,11 +150,16 @@ def no_second_payment(first: Bought, second: Bought) -> Check:
     one, two = request_id_of(first), request_id_of(second)
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
+        asked = rows(evidence, "exchanges", requestId=two)
         refused = rows(evidence, "exchanges", requestId=two, status=401, credential="refused")
-        yield from refused.expect_some(
-            f"a 401 to request {two}, for a credential that it presented",
-            "without a refusal nothing was rehearsed: see what the gateway answered instead",
-        )
+        if not refused:
+            yield Finding(
+                f"a 401 to request {two}, for a credential that it presented",
+                story_of(asked),
+                asked.where,
+                f"without a refusal nothing was rehearsed: {_instead_of_a_refusal(asked)}",
+                asked.about("status", "credential"),
+            )
         yield from payments_of(evidence, two)
         for index, request_id in _paid_elsewhere(evidence, one, two):
             yield Finding(
@@ -155,6 +183,7 @@ def no_second_payment(first: Bought, second: Bought) -> Check:
     return Check(f"no_second_payment({one}, {two})", judge, mutants, ("exchanges", "settlements"))
 
 
+@described
 def idempotent_replay(purchase: Bought) -> Check:
     """A purchase's (or payment hash's) settlement was observed again, and none added (section 3)."""
     payment_hash = payment_hash_of(purchase) or ""
@@ -170,13 +199,17 @@ def idempotent_replay(purchase: Bought) -> Check:
         row = stored[0][1]
         told_of = {"paymentProofRef": row.get("paymentProofRef"), "plane": "settlement"}
         for hit, what, often in ((False, "the first settlement", ", once"), (True, "its replay", "")):
-            found = rows(evidence, "records", **told_of, cacheHit=hit).only(is_of_platform)
+            found = rows(evidence, "records", **told_of, cacheHit=hit).only(is_of_platform, "executor")
             if not found or (often and len(found) != 1):
+                refused = rows(evidence, "exchanges", paymentHash=payment_hash, credential="refused")
                 yield Finding(
                     f"{what} on record: plane=settlement, cacheHit={shown(hit)}{often}",
-                    f"{len(found)} such record(s)",
+                    f"{len(found) or 'none'}" + (f"; {story_of(refused)}" if refused else ""),
                     found.where,
-                    "present the same credential twice; the store must say whether the settlement existed",
+                    what_to_do(refused)
+                    if refused
+                    else "present the same credential twice: the store says whether the settlement existed",
+                    found.about("cacheHit"),
                 )
         for index, conflict in rows(evidence, "conflicts", settlementId=row.get("settlementId")):
             yield Finding(
@@ -190,7 +223,8 @@ def idempotent_replay(purchase: Bought) -> Check:
 
     def conflict_row(evidence: Evidence) -> Row | None:
         for _, row in rows(evidence, "settlements", **here):
-            return {"settlementId": row.get("settlementId"), "field": "amountMsats"}
+            found = {"settlementId": row.get("settlementId"), "field": "amountMsats"}
+            return a_row(evidence, "conflicts", **found)
         return None
 
     def of_this(cache_hit: bool) -> Mutant:
@@ -214,6 +248,7 @@ def idempotent_replay(purchase: Bought) -> Check:
     return Check(f"idempotent_replay({short(payment_hash)})", judge, mutants, ("settlements", "records"))
 
 
+@described
 def settlement_conflict(settlement_id: str, field: str) -> Check:
     """The store refused an event that contradicts this settlement in this field, and kept what it had."""
     where = {"settlementId": settlement_id, "field": field}
@@ -235,12 +270,18 @@ def settlement_conflict(settlement_id: str, field: str) -> Check:
                         where=at("conflicts", index),
                         remedy="the store changed a settlement after the fact: restore it from the first "
                         "event",
+                        about=(*refused.about("kept", "refused"), *stored.about(field)),
                     )
 
     def take_refused(evidence: Evidence) -> Mutant | None:
         refused = [conflict.get("refused") for _, conflict in rows(evidence, "conflicts", **where)]
         here = {"settlementId": settlement_id}
-        return set_value("settlements", field, refused[0], here) if refused else None
+
+        def taken(row: Row) -> Any:
+            # A conflict tells both values as texts.
+            return int(str(refused[0])) if isinstance(row.get(field), int) else refused[0]
+
+        return set_value("settlements", field, taken, here) if refused else None
 
     mutants = (
         remove_rows("conflicts", where),
@@ -252,12 +293,26 @@ def settlement_conflict(settlement_id: str, field: str) -> Check:
     )
 
 
-def _undelivered(deliveries: Mapping[str, Found]) -> Iterator[Finding]:
-    for request_id, found in deliveries.items():
-        yield from found.expect_some(
+def _undelivered(evidence: Evidence, request_id: str, delivered: Found) -> Iterator[Finding]:
+    if not delivered:
+        asked = rows(evidence, "exchanges", requestId=request_id)
+        yield Finding(
             f"a delivery to request {request_id} for an accepted credential",
-            "see why the gateway refused it (its exchanges and log by oa_req=<id>)",
+            story_of(asked),
+            asked.where,
+            what_to_do(asked),
+            asked.about("credential"),
         )
+
+
+def _instead_of_a_refusal(asked: Found) -> str:
+    """What to do about a request that was to be refused for its credential, by how it was answered."""
+    first = presentation(asked[0][1]) if asked else None
+    if first in {Presentation.GARBLED, Presentation.REFUSED}:
+        return "the gateway answers a refused credential with another status: see its profile"
+    if first is Presentation.ACCEPTED:
+        return "the gateway still takes the credential: see whether it was revoked"
+    return what_to_do(asked)
 
 
 def _shared(first: Found, second: Found, *keys: str) -> Iterator[tuple[str, int, Any]]:
@@ -287,7 +342,8 @@ def _pay_elsewhere(evidence: Evidence, one: str) -> Evidence:
     for _, row in rows(evidence, "invoices", requestId=one):
         forged = {"requestId": "request-forged", "paymentHash": "f" * 64, "createdAtMs": MAX_SAFE_INTEGER}
         invoice = {**row, **forged}
-        payment = {"paymentHash": "f" * 64, "amountMsats": row.get("amountMsats"), "status": "succeeded"}
+        paid = {"paymentHash": "f" * 64, "amountMsats": row.get("amountMsats"), "status": "succeeded"}
+        payment = a_row(evidence, "payments", **paid)
         evidence = evidence.with_table("invoices", [*evidence.table("invoices"), invoice])
         return evidence.with_table("payments", [*evidence.table("payments"), payment])
     return evidence

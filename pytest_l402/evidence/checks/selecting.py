@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 from pytest_l402.boundary import printable
 from pytest_l402.boundary.text_safety import suggestion
 from pytest_l402.contract import REQUIRED_KEYS, CamelDocument, DocumentError, proof_join_key
-from pytest_l402.evidence.check import Finding
+from pytest_l402.evidence.check import Finding, Subject
 from pytest_l402.evidence.mutants import Mutant, holds, insert_row, other_proof, set_value
+from pytest_l402.evidence.spelling import vocabulary_of
 from pytest_l402.evidence.tables import Evidence, Row
 from pytest_l402.triage.correlation import flow_request_ids
 
@@ -22,39 +23,62 @@ PLATFORM = ("gateway", "system")
 
 
 class Found(list[tuple[int, dict[str, Any]]]):
-    """Rows of one table, each with its index, and the findings if they are not as expected."""
+    """Rows of one table, each with its index, and the findings if they are not as expected.
 
-    def __init__(self, table: str, found: Iterable[tuple[int, dict[str, Any]]]) -> None:
+    `sought` are the values by which they were found, `by` the other fields that decided: a finding says by
+    them what it is about.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        found: Iterable[tuple[int, dict[str, Any]]],
+        sought: Row | None = None,
+        by: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(found)
         self.table = table
+        self.sought = sought or {}
+        self.by = by
 
     @property
     def where(self) -> str:
         """Where these rows are."""
         return at(self.table, *(index for index, _ in self))
 
-    def only(self, matches: Callable[[Row], object]) -> Found:
-        """Those of them that `matches` holds for."""
-        return Found(self.table, ((index, row) for index, row in self if matches(row)))
+    def only(self, matches: Callable[[Row], object], *by: str) -> Found:
+        """Those of them that `matches` holds for, which looks at the fields `by`."""
+        found = ((index, row) for index, row in self if matches(row))
+        return Found(self.table, found, self.sought, (*self.by, *by))
+
+    def about(self, *fields: str) -> tuple[Subject, ...]:
+        """What a finding about these rows is about: these fields, or else those by which they were sought."""
+        request = self.sought.get("requestId")
+        request = request if isinstance(request, str) else None
+        found = tuple(index for index, _ in self)
+        keys = fields or (*self.sought, *self.by) or (None,)
+        return tuple(Subject(self.table, key, request, found) for key in keys)
 
     def expect_some(self, what: str, remedy: str, seen: str = "none") -> list[Finding]:
         """A finding if there is no row."""
-        return [] if self else [Finding(what, seen, at(self.table), remedy)]
+        return [] if self else [Finding(what, seen, at(self.table), remedy, self.about())]
 
     def expect_one(self, what: str, remedy: str) -> list[Finding]:
         """A finding unless there is exactly one row."""
-        return [] if len(self) == 1 else [Finding(what, f"{len(self)}", self.where, remedy)]
+        seen = f"{len(self) or 'none'}"
+        return [] if len(self) == 1 else [Finding(what, seen, self.where, remedy, self.about())]
 
     def expect_none(self, what: str, remedy: str, seen: str = "one") -> list[Finding]:
         """A finding for each row."""
-        return [Finding(what, seen, at(self.table, index), remedy) for index, _ in self]
+        alone = (Found(self.table, [each], self.sought) for each in self)
+        return [Finding(what, seen, each.where, remedy, each.about()) for each in alone]
 
     def expect(self, key: str, wanted: Collection[Any], remedy: str) -> list[Finding]:
         """A finding for each row in which a dotted key leads to none of the wanted values."""
-        told = [(index, reach(row, key)) for index, row in self]
+        told = [(Found(self.table, [each], self.sought), reach(each[1], key)) for each in self]
         return [
-            Finding(f"{key} {listed(wanted)}", shown(seen), at(self.table, index), remedy)
-            for index, seen in told
+            Finding(f"{key} {listed(wanted)}", shown(seen), each.where, remedy, each.about(key))
+            for each, seen in told
             if not any(holds({key: seen}, {key: value}) for value in wanted)
         ]
 
@@ -86,7 +110,7 @@ def payment_hash_of(purchase: Bought) -> str | None:
 
 def rows(evidence: Evidence, table: str, **fields: Any) -> Found:
     """The rows of a table whose keys hold these values, each with its index. `True` is not 1 here."""
-    return matching(evidence, table, lambda row: holds(row, fields))
+    return Found(table, matching(evidence, table, lambda row: holds(row, fields)), fields)
 
 
 def matching(evidence: Evidence, table: str, matches: Callable[[Row], object]) -> Found:
@@ -96,7 +120,8 @@ def matching(evidence: Evidence, table: str, matches: Callable[[Row], object]) -
 
 def told(evidence: Evidence, request_id: str, plane: str) -> Found:
     """The records of one request in which the platform (not the buyer) speaks for a plane."""
-    return matching(evidence, "records", is_told(request_id, plane))
+    sought = {"requestId": request_id, "plane": plane}
+    return Found("records", matching(evidence, "records", is_told(request_id, plane)), sought)
 
 
 def is_told(request_id: str, plane: str) -> Callable[[Row], bool]:
@@ -240,7 +265,7 @@ def either(first: Mutant, otherwise: Mutant) -> Mutant:
         altered = first.apply(evidence)
         return otherwise.apply(evidence) if altered == evidence else altered
 
-    return Mutant(first.name, apply)
+    return Mutant(first.name, apply, (*first.follows, *otherwise.follows))
 
 
 def another_record(fields: Row, what: str) -> Mutant:
@@ -251,6 +276,17 @@ def another_record(fields: Row, what: str) -> Mutant:
         return {**known[0], **fields} if known else None
 
     return insert_row("records", make, what)
+
+
+def a_row(evidence: Evidence, table: str, /, **fields: Any) -> Row:
+    """The first row of a table with these values instead of its own, or one that its forms make up."""
+    known = evidence.table(table)
+    return {**(known[0] if known else vocabulary_of(evidence).fields_of(table).made_up()), **fields}
+
+
+def one_more(table: str, fields: Row, what: str) -> Mutant:
+    """One row more: a row as the table has them, but with these values."""
+    return insert_row(table, lambda evidence: a_row(evidence, table, **fields), what)
 
 
 def derived(name: str, find: Callable[[Evidence], Mutant | None]) -> Mutant:

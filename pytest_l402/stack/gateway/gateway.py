@@ -131,6 +131,7 @@ class Gateway:
             exchange.refusal = decision.code
             return answers.answer(request, 403, "access denied")
         exchange.presented = self._judge(request, service)
+        exchange.refusal = exchange.presented.reason
         limited = self._limited(request, exchange, service)
         if limited is not None:
             return limited
@@ -171,7 +172,8 @@ class Gateway:
         wait_s = self._rates.wait_s(service, client, exchange.path, self._clock.now_ms())
         if not wait_s:
             return None
-        exchange.refusal = "rate_limited"
+        # Why the credential is no good goes before: that is not seen from the status.
+        exchange.refusal = exchange.refusal or "rate_limited"
         self._evidence.record(exchange, deny_reason="gateway_rate_limited")
         return answers.answer(
             request,
@@ -183,7 +185,6 @@ class Gateway:
 
     def _refuse(self, request: Request, exchange: Exchange, service: Service) -> Response:
         presented = exchange.presented
-        exchange.refusal = presented.reason
         if service.skips_invoice(exchange.path):
             exchange.refusal = presented.reason or "invoice_creation_skipped"
             self._evidence.record(exchange, deny_reason="gateway_unauthorized")

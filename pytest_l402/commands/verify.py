@@ -1,0 +1,100 @@
+"""`verify`: compare all that a run folder holds, judge its evidence again, reach its verdict again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_l402.commands.bad_input import plain
+from pytest_l402.commands.outcome import versioned
+
+if TYPE_CHECKING:
+    from pytest_l402.signoff.verification import Verification
+
+_EXIT_CODES: Final = """\
+exit codes:
+  0  it holds: nothing contradicts, and judging again gave the same; with --signed-off it is a sign-off
+  1  it does not hold
+  2  nothing speaks against it, but not all of it could be judged again; or there is no run folder
+"""
+_CODES: Final = {"holds": 0, "contradicted": 1, "cannot-tell": 2}
+_WORDS: Final = {"holds": "holds", "contradicted": "DOES NOT HOLD", "cannot-tell": "CANNOT TELL"}
+_SHOWN: Final = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Compare document, page, manifest and evidence of a run folder; build every check again, judge\n"
+        "the kept evidence and its mutants with it; reach the verdict again. No code that the folder\n"
+        "names is imported, but for the factories of pytest-l402 and of the modules named by --import."
+    )
+    parser.epilog = _EXIT_CODES
+    parser.add_argument("folder", metavar="DIR", help="a run folder, such as output/signoff/<run>")
+    parser.add_argument(
+        "--import",
+        dest="importable",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import described factories of checks from this module; may be given more than once",
+    )
+    parser.add_argument("--signed-off", action="store_true", help="fail unless the verdict is SIGNED_OFF")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print what was found and return the exit code."""
+    # Imported here: --help must not wait for models and engines.
+    from pytest_l402.signoff.verification import verify_folder
+
+    if given.importable:
+        sys.path.insert(0, "")
+    found = verify_folder(Path(given.folder), frozenset(given.importable))
+    code = _CODES[found.answer]
+    if given.signed_off and not _is_signed_off(found):
+        code = code or 1
+    print(versioned("verify", _document(found, code)) if given.json else "\n".join(_lines(found)))
+    return code
+
+
+def _is_signed_off(found: Verification) -> bool:
+    return found.document is not None and found.document.verdict == "SIGNED_OFF"
+
+
+def _document(found: Verification, code: int) -> dict[str, Any]:
+    document = found.document
+    return {
+        "ok": code == 0,
+        "answer": found.answer,
+        "verdict": None if document is None else document.verdict,
+        "signature": None if document is None else document.signature,
+        "runId": None if document is None else document.run.id,
+        "checksJudged": found.checks,
+        "mutantsJudged": found.mutants,
+        "contradictions": found.contradictions,
+        "differences": found.differences,
+        "unknown": found.unknown,
+    }
+
+
+def _lines(found: Verification) -> Iterator[str]:
+    document = found.document
+    if document is None:
+        yield f"verify: {_WORDS[found.answer]}"
+    else:
+        says = f"{document.verdict} of run {document.run.id}, {document.signature}"
+        yield plain(f"verify: {_WORDS[found.answer]}: {says}")
+        yield f"  {found.checks} checks and {found.mutants} mutants were judged again on the kept evidence"
+    for words, texts in (
+        ("contradicts itself", found.contradictions),
+        ("judged again", found.differences),
+        ("cannot be judged again", found.unknown),
+    ):
+        for text in texts[:_SHOWN]:
+            yield plain(f"  {words}: {text}")
+        if len(texts) > _SHOWN:
+            yield f"  {words}: {len(texts) - _SHOWN} more; --json names them all"

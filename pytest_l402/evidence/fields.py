@@ -1,0 +1,283 @@
+"""Decides which fields the rows of a table have and what each can hold: by contract, by system, by rows."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from difflib import SequenceMatcher
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+from pytest_l402.contract.departures import departures_of
+from pytest_l402.contract.rows import Row
+from pytest_l402.contract.scalars import Words
+from pytest_l402.contract.tables import ROW_FORMS, TableRow
+
+Form: TypeAlias = type[Any] | Mapping[str, Any]
+"""A pydantic model, a TypedDict or another class that annotates the keys of a row; or {key: type}."""
+
+Declared: TypeAlias = Mapping[str, tuple[Form, ...]]
+"""What attached systems say of their tables."""
+
+ANYTHING: Final[Declared] = {"": ()}
+"""What was said is no longer known, as of evidence that was kept: a check may name whatever it likes."""
+
+_KINDS: Final = {bool: "true or false", int: "an integer", float: "a number", str: "text", dict: "an object"}
+
+
+class TableFields:
+    """The fields of one table: those of its forms, and those that its rows have.
+
+    A form of an attached system is believed before that of the contract, key by key. What a row holds can be
+    held, whatever a form says.
+    """
+
+    def __init__(self, table: str, rows: Iterable[Row], declared: Declared) -> None:
+        self._forms = [annotations_of(form) for form in declared.get(table, ())]
+        self._by_contract = annotations_of(ROW_FORMS[table]) if table in ROW_FORMS else {}
+        self._rows = tuple(rows)
+        self._paths: set[str] | None = None
+        self._has: dict[str, bool] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._rows or self._forms or self._by_contract)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The keys that a row can have, those of the forms first."""
+        found = [*(key for form in (*self._forms, self._by_contract) for key in form)]
+        return tuple(dict.fromkeys([*found, *(key for row in self._rows for key in row)]))
+
+    def has(self, path: str) -> bool:
+        """Whether a dotted path leads to a field, of a row that is there or of a form."""
+        if path not in self._has:
+            self._has[path] = self._leads(path)
+        return self._has[path]
+
+    def _leads(self, path: str) -> bool:
+        key, _, rest = path.partition(".")
+        told = self._told(key)
+        if told and (not rest or any(_leads(annotation, rest) for annotation in told)):
+            return True
+        return path in self._known_paths()
+
+    def unknown_in(self, row: Row) -> str | None:
+        """The first path of a row that no other row and no form has."""
+        return next((path for path in _paths(row) if not self.has(path)), None)
+
+    def seen(self, path: str) -> list[Any]:
+        """The values that the rows hold there."""
+        return [value for row in self._rows for value in _values(row, path.split("."))]
+
+    def misfit(self, path: str, value: Any) -> str | None:
+        """What the field can hold, if that is not the value."""
+        seen = self.seen(path)
+        if any(type(one) is type(value) and one == value for one in seen):
+            return None
+        if told := self._told(path):
+            misfits = [_misfit(annotation, value) for annotation in told]
+            return None if None in misfits else misfits[0]
+        kinds = {type(one) for one in seen if one is not None}
+        if value is None or not kinds or type(value) in kinds:
+            return None
+        return " or ".join(sorted(_KINDS.get(kind, "a list") for kind in kinds)) + ", as every row has"
+
+    def meant_by(self, key: str, value: Any) -> Any:
+        """The value that this one, which the field cannot hold, is another spelling of; None if of none."""
+        if value is None or self.misfit(key, value) is None:
+            return None
+        for other in _other_spellings(value):
+            if self.misfit(key, other) is None:
+                return other
+        if not isinstance(value, str) or self.is_open(key):
+            return None
+        return next((word for word in self.words(key) if alike(value, word)), None)
+
+    def words(self, path: str) -> list[str]:
+        """The texts that the field is known to hold, by form or by row."""
+        told = [word for annotation in self._told(path) for word in _words(annotation)]
+        return list(dict.fromkeys([*told, *(value for value in self.seen(path) if isinstance(value, str))]))
+
+    def is_open(self, path: str) -> bool:
+        """Whether the field can hold any text, so that one that is spelled wrongly is text as well."""
+        return not any(_words(annotation) for annotation in self._told(path))
+
+    def made_up(self) -> Row:
+        """A row as the forms have it, with a plain value in each field; empty where no form is known."""
+        forms = (self._by_contract, *self._forms)
+        return {key: _made_up(annotation) for form in forms for key, annotation in form.items()}
+
+    def _told(self, key: str) -> list[Any]:
+        own = [form[key] for form in self._forms if key in form]
+        return own or [form[key] for form in (self._by_contract,) if key in form]
+
+    def _known_paths(self) -> set[str]:
+        if self._paths is None:
+            self._paths = {path for row in self._rows for path in _paths(row)}
+        return self._paths
+
+
+def annotations_of(form: Form) -> Mapping[str, Any]:
+    """What a form says of each key of a row. Raises `TypeError` or `NameError` for what is no form."""
+    return form if isinstance(form, Mapping) else _annotations(cast("Hashable", form))
+
+
+@cache
+def _annotations(form: Hashable) -> Mapping[str, Any]:
+    assert isinstance(form, type)
+    if issubclass(form, BaseModel):
+        fields = form.model_fields
+        return {
+            str(field.alias or name): Annotated[(field.annotation, *field.metadata)]
+            if field.metadata
+            else field.annotation
+            for name, field in fields.items()
+        }
+    hints = get_type_hints(form, include_extras=True)
+    return {to_camel(name): hint for name, hint in hints.items()} if issubclass(form, TableRow) else hints
+
+
+def alike(value: str, word: str) -> bool:
+    """Whether two texts differ only in case and punctuation, or are long words and nearly the same."""
+    if _letters(value) and _letters(value) == _letters(word):
+        return True
+    if min(len(value), len(word)) < 7 or any(char.isdigit() for char in value + word):
+        return False
+    return abs(len(value) - len(word)) < 3 and SequenceMatcher(None, value, word).ratio() >= 0.85
+
+
+def _letters(text: str) -> str:
+    return "".join(char for char in text.casefold() if char.isalnum())
+
+
+def _other_spellings(value: Any) -> Iterator[Any]:
+    """A number or a flag written as a text, a flag as a number, a number as another kind of number."""
+    if isinstance(value, bool):
+        yield int(value)
+    elif isinstance(value, int | float) and value in (0, 1):
+        yield bool(value)
+    if isinstance(value, float) and value.is_integer():
+        yield int(value)
+    if isinstance(value, str) and _letters(value) in ("true", "false"):
+        yield _letters(value) == "true"
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20:
+        yield int(value)
+
+
+@cache
+def _adapter(annotation: Hashable) -> TypeAdapter[Any]:
+    return TypeAdapter(cast("Any", annotation))
+
+
+def _misfit(annotation: Any, value: Any) -> str | None:
+    """What an annotation expects, if a value of JSON is something else; nothing is coerced."""
+    words = [marker for part in _parts(annotation) for marker in _markers(part, Words)]
+    if isinstance(value, str) and words and not any(_is_word(marker, value) for marker in words):
+        return "a word that a plane says"
+    try:
+        adapter = _adapter(annotation)
+    except PydanticUserError:  # what pydantic cannot read says nothing of a value
+        return None
+    try:
+        written = json.dumps(value)
+    except (TypeError, ValueError):
+        return "a value that JSON can write"
+    try:
+        taken = adapter.validate_json(written, strict=True, by_alias=True, by_name=False)
+    except ValidationError as error:
+        expected = (item.expected.removeprefix("Input should be ") for item in departures_of(error))
+        return " or ".join(dict.fromkeys(expected))
+    plain = taken.value if isinstance(taken, Enum) else taken
+    scalar = isinstance(value, bool | int | float | str)
+    # A contract may take 1.0 for the integer 1; a row never equals it.
+    return None if not scalar or type(plain) is type(value) else _KINDS.get(type(plain), "another type")
+
+
+def _is_word(marker: Words, value: str) -> bool:
+    return value in marker.words or re.fullmatch(marker.pattern, value) is not None
+
+
+def _markers(part: Any, kind: type[Any]) -> list[Any]:
+    return [extra for extra in get_args(part)[1:] if isinstance(extra, kind)] if _is_annotated(part) else []
+
+
+def _is_annotated(part: Any) -> bool:
+    return get_origin(part) is Annotated
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    if get_origin(annotation) is not Literal:
+        for part in get_args(annotation):
+            yield from _parts(part)
+
+
+def _words(annotation: Any) -> Iterator[str]:
+    for part in _parts(annotation):
+        if get_origin(part) is Literal:
+            yield from (word for word in get_args(part) if isinstance(word, str))
+        elif isinstance(part, type) and issubclass(part, Enum):
+            yield from (member.value for member in part if isinstance(member.value, str))
+        for marker in _markers(part, Words):
+            yield from marker.words
+
+
+def _leads(annotation: Any, path: str) -> bool:
+    """Whether a dotted path leads to a field of a model, or into an object of which nothing is told."""
+    key, _, rest = path.partition(".")
+    for part in _parts(annotation):
+        if part is dict or part is Any:
+            return True
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            inner = annotations_of(part)
+            if key in inner and (not rest or _leads(inner[key], rest)):
+                return True
+    return False
+
+
+def _paths(value: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield f"{prefix}{key}"
+            if isinstance(item, Mapping | list | tuple):
+                yield from _paths(item, f"{prefix}{key}.")
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _paths(item, prefix)
+
+
+def _values(value: Any, steps: list[str]) -> Iterator[Any]:
+    if isinstance(value, list | tuple) and steps:
+        for item in value:
+            yield from _values(item, steps)
+    elif not steps:
+        yield value
+    elif isinstance(value, Mapping) and steps[0] in value:
+        yield from _values(value[steps[0]], steps[1:])
+
+
+def _made_up(annotation: Any) -> Any:
+    """A value that an annotation admits: null where that is one."""
+    parts = list(_parts(annotation))
+    if type(None) in parts:
+        return None
+    for part in parts:
+        if get_origin(part) in (list, tuple):
+            return []
+        if part is dict or get_origin(part) is dict:
+            return {}
+        if words := list(_words(part)):
+            return words[0]
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            return {key: _made_up(inner) for key, inner in annotations_of(part).items()}
+        if part in _PLAIN:
+            return _PLAIN[part]
+    return {}
+
+
+_PLAIN: Final[Mapping[Any, Any]] = {bool: False, int: 1, float: 1.0, str: "made-up"}

@@ -1,0 +1,158 @@
+"""Decides when a check holds: evidence is there, nothing is found wrong with it, every mutant is noticed.
+
+And when a check cannot be trusted: it changes what it is shown, it does not give the same answer twice, what
+it answers is no answer, or its canaries do not end as they must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pytest_l402.evidence.answers import Answer, ask
+from pytest_l402.evidence.check import AtFault, Canary, Check, CheckResult, Finding, MutantResult, Violation
+from pytest_l402.evidence.spelling import vocabulary_of
+from pytest_l402.evidence.tables import Evidence
+from pytest_l402.evidence.teeth import Trial, emptied_canary, noise_canary
+
+
+def run_check(check: Check, evidence: Evidence, teeth: bool = True) -> CheckResult:
+    """Judge the evidence, then every mutant of it and its canaries, then the evidence again.
+
+    The judge sees rows of its own, never those of `evidence`. A name or a value that no evidence can have is
+    a violation, and so is a table of `check.tables` without rows, a check that names no table or, when teeth
+    are asked for, no mutant. A judge that raises, that changes a row, or that does not say the same of the
+    same again cannot be trusted: a violation as well. Nothing but `KeyboardInterrupt` is raised from here.
+    """
+    sealed = evidence.sealed()
+    base = sealed.base
+    rows = sum(len(base.table(table)) for table in check.tables)
+    misspelt = vocabulary_of(base).misspelt(check.name, check.tables, check.named)
+    findings = [Finding(*each) for each in misspelt] or _emptiness(check, base)
+    if findings or not check.tables:
+        return _result(check, rows, findings, [] if check.tables else [_no_table(check)])
+    if not teeth:
+        shown = sealed.opened()
+        answer = ask(check, shown)
+        return _result(check, rows, answer.findings, _distrust(answer, check, sealed.changed_in(shown)))
+
+    # A judge that takes whatever it sees first for right is shown a mutant first.
+    trials = [Trial(check, mutant, base) for mutant in check.mutants]
+    early = trials[0].ask() if trials else Answer()
+    shown, again = sealed.opened(), sealed.opened()
+    answer = ask(check, shown)
+    changed = sealed.changed_in(shown, base)
+    if answer.findings or answer.fault or changed:
+        return _result(check, rows, answer.findings, _distrust(answer, check, changed))
+
+    canaries = (
+        noise_canary(check, base, sealed.read_in(shown)),
+        emptied_canary(check, bool(_emptiness(check, base.with_table(check.tables[0], ())))),
+    )
+    answers = [trial.ask() for trial in trials]
+    mutants = tuple(trial.result(each) for trial, each in zip(trials, answers, strict=True))
+    pairs = [(answer, ask(check, again)), *zip([early], answers[:1], strict=False)]
+    distrust = [
+        *_distrust(answer, check, sealed.changed_in(shown, again, base)),
+        *(_another_answer(check, *pair) for pair in pairs if pair[0] != pair[1]),
+        *(_canary_fault(check, canary) for canary in canaries if canary.seen is not canary.due),
+    ]
+    if not check.mutants:
+        distrust.append(_no_mutant(check))
+    return _result(check, rows, (), distrust, mutants, canaries)
+
+
+def _result(
+    check: Check,
+    rows: int,
+    findings: Iterable[Finding],
+    distrust: Iterable[Finding],
+    mutants: tuple[MutantResult, ...] = (),
+    canaries: tuple[Canary, ...] = (),
+) -> CheckResult:
+    told = [(finding, AtFault.EVIDENCE) for finding in findings]
+    told += [(finding, AtFault.CHECK) for finding in distrust]
+    return CheckResult(
+        name=check.name,
+        line=check.line,
+        rows=rows,
+        violations=tuple(
+            Violation(
+                check.name, check.line, each.expected, each.seen, each.where, each.remedy, each.about, at
+            )
+            for each, at in told
+        ),
+        mutants=mutants,
+        tables=check.tables,
+        recipe=check.recipe,
+        canaries=canaries,
+    )
+
+
+def _emptiness(check: Check, evidence: Evidence) -> list[Finding]:
+    return [
+        Finding(
+            expected=f"at least one row in table {table}",
+            seen="no evidence: the table is empty",
+            where=f"table {table}",
+            remedy="let the procedure reach the part that records it; nothing recorded proves nothing",
+        )
+        for table in check.tables
+        if not evidence.table(table)
+    ]
+
+
+def _distrust(answer: Answer, check: Check, changed: tuple[str, ...]) -> Iterator[Finding]:
+    if answer.fault is not None:
+        yield answer.fault
+    if changed:
+        yield Finding(
+            expected="evidence as it was recorded: nobody changes what was seen",
+            seen=f"the check, or a mutant of it, changed {', '.join(changed)}",
+            where=f"check {check.name}",
+            remedy="let it copy a row before it changes one: {**row, …}; the other checks saw the rows as "
+            "they were",
+        )
+
+
+def _another_answer(check: Check, first: Answer, second: Answer) -> Finding:
+    return Finding(
+        expected="the same answer to the same evidence, whatever the check was shown before",
+        seen=f"first {_told(first)}; then {_told(second)}",
+        where=f"check {check.name}",
+        remedy="let it keep nothing between two calls, and look at the evidence alone: at no clock, at no "
+        "chance, at nothing that its mutants do besides",
+    )
+
+
+def _told(answer: Answer) -> str:
+    told = answer.findings[0] if answer.findings else answer.fault
+    more = f" (and {len(answer.findings) - 1} more)" if len(answer.findings) > 1 else ""
+    return "nothing wrong" if told is None else f"{told.seen}, in {told.where}{more}"
+
+
+def _canary_fault(check: Check, canary: Canary) -> Finding:
+    return Finding(
+        expected=f"a check that {canary.due} this: {canary.name}",
+        seen=f"it {canary.seen}" + (f": {canary.detail}" if canary.detail else ""),
+        where=f"check {check.name}",
+        remedy="let it compare the fields it means, not whole rows or tables; if it does look at every field "
+        "of a table, declare that: Check(…, every_field_of=…)",
+    )
+
+
+def _no_table(check: Check) -> Finding:
+    return Finding(
+        expected="a check that says which tables it looks at",
+        seen="no table named",
+        where=f"check {check.name}",
+        remedy="name the tables that must hold evidence",
+    )
+
+
+def _no_mutant(check: Check) -> Finding:
+    return Finding(
+        expected="at least one mutant that the check must notice",
+        seen="none: nothing shows that this check is able to fail",
+        where=f"check {check.name}",
+        remedy="give the check mutants (pytest_l402.evidence.mutants)",
+    )

@@ -1,0 +1,276 @@
+"""Ways to end a run so that exit code, terminal and disk disagree on whether it is signed off."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugin_project import End, Project
+from signoff_samples import document
+
+from pytest_l402.signoff.files import write_run
+from pytest_l402.signoff.folder import contradictions
+
+ALPHA = "rehearsals/test_alpha.py"
+DRILL = 'drill(l402_evidence, "1.free")'
+MARKED = ("-m", "rehearsal")
+
+
+def agree(end: End, signoff: Path) -> None:
+    """See that what was told, what was left and what the shell sees are one verdict."""
+    said = set(re.findall(r"(?m)^(?:l402 sign-off: )?((?:NOT |INCOMPLETE, NOT )?SIGNED OFF)\b", end.output))
+    files = [file for file in signoff.rglob("*") if file.is_file() and "previous" not in file.parts]
+    documents = [file for file in files if file.name == "signoff.json"]
+    pages = [file for file in files if file.suffix == ".md" and b": SIGNED OFF" in file.read_bytes()]
+    if documents:
+        assert (end.exit, end.verdict, said) == (0, "SIGNED_OFF", {"SIGNED OFF"}), end.output
+        assert end.folder is not None
+        assert contradictions(end.folder) == ()
+        return
+    assert end.exit != 0, end.output
+    assert "SIGNED OFF" not in said
+    assert said, end.output
+    assert pages == []
+    if end.verdict is not None:
+        assert end.document["run"]["exit_status"] == end.exit
+        assert end.folder is not None
+        assert not [fault for fault in contradictions(end.folder) if fault.startswith("refusal.")]
+    assert [file for file in files if file.suffix == ".part"] == []
+
+
+ARTIFACTS = {
+    "link": 'os.symlink("/etc/hostname", folder / "link")',
+    "link that leads nowhere": 'os.symlink("nowhere", folder / "link")',
+    "link to a folder": 'os.symlink("/", folder / "link")',
+    "pipe": 'os.mkfifo(folder / "pipe")',
+    "socket": 'import socket; os.chdir(folder); socket.socket(socket.AF_UNIX).bind("s"); os.chdir("/")',
+    "pipe in a folder": '(folder / "a").mkdir(); os.mkfifo(folder / "a" / "pipe")',
+    "folder in place of a result": '(folder.parent / "node.json").mkdir()',
+    "folder in place of a table": '(folder.parent / "records.jsonl").mkdir()',
+    "no text in its name": 'open(bytes(folder) + b"/a\\xff.txt", "w").close()',
+    "where the document lies": '(folder.parents[3] / "signoff.json").mkdir()',
+    "where the page lies": '(folder.parents[3] / "signoff.md").mkdir()',
+    "where the manifest lies": 'os.mkfifo(folder.parents[3] / "SHA256SUMS")',
+    "beside the evidence": 'os.mkfifo(folder.parents[3] / "pipe")',
+    "a folder a file is to be copied over": (
+        '(folder / "taken").write_text("x"); (folder.parents[5] / "taken").mkdir()'
+    ),
+    "a file a folder is to be copied over": (
+        '(folder / "taken").mkdir(); (folder / "taken" / "a").write_text("x");'
+        ' (folder.parents[5] / "taken").write_text("x")'
+    ),
+}
+
+
+def leaving(project: Project, statement: str) -> None:
+    project.replace(
+        ALPHA,
+        DRILL,
+        f"import os\n    folder = l402_evidence.artifact_dir\n    folder.mkdir(parents=True, exist_ok=True)\n"
+        f"    {DRILL}\n    {statement}",
+    )
+
+
+@pytest.mark.parametrize("way", ARTIFACTS)
+def test_a_test_leaves_what_nobody_could_verify(project: Project, way: str) -> None:
+    leaving(project, ARTIFACTS[way])
+    end = project.run(*MARKED)
+    assert end.exit != 0
+    agree(end, project.signoff)
+
+
+NAMES = {
+    "backslash": "a\\b.txt",
+    "newline": "a\nb.txt",
+    "carriage return": "a\rb.txt",
+    "leading dash": "-rf",
+    "blanks": "  two  blanks  ",
+    "not normalised": "e\u0301.txt",
+    "right to left": "a\u202etxt.exe",
+    "escape": "a\x1b[31m.txt",
+    "255 bytes": "n" * 255,
+    "255 bytes of letters with accents": "\u00e9" * 127,
+    "that of the manifest": "SHA256SUMS",
+    "that of the document": "signoff.json",
+    "that of a result": "node.json",
+    "hidden": ".hidden",
+}
+
+
+@pytest.mark.parametrize("way", NAMES)
+def test_a_file_may_have_any_name(project: Project, way: str) -> None:
+    leaving(project, f"(folder / {NAMES[way]!r}).write_text('x')")
+    end = project.run(*MARKED)
+    assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
+    agree(end, project.signoff)
+    named = [
+        file["path"]
+        for entry in end.document["rehearsals"]
+        for node in entry["nodes"]
+        for file in node["evidence"]
+    ]
+    assert any(path.endswith(f"/artifacts/{NAMES[way]}") for path in named)
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+class Failing:
+    """Lets the n-th call of those that write, and if so every later one, fail in one way."""
+
+    def __init__(self, number: int, failure: BaseException | Callable[[], object], *, lasting: bool) -> None:
+        self.number = number
+        self.failure = failure
+        self.lasting = lasting
+        self.calls = 0
+
+    def __call__(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **named: Any) -> Any:
+            self.calls += 1
+            if self.calls == self.number or (self.lasting and self.calls > self.number):
+                if isinstance(self.failure, BaseException):
+                    raise self.failure
+                self.failure()
+            return original(*args, **named)
+
+        return call
+
+
+@contextmanager
+def failing(how: Failing) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("fsync", "replace", "chmod", "sync"):
+            patched.setattr(os, name, how(getattr(os, name)))
+        yield
+
+
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
+@pytest.mark.parametrize(
+    "failure",
+    [FULL, OSError(errno.EROFS, "Read-only file system"), KeyboardInterrupt(), MemoryError()],
+    ids=["full", "read-only", "interrupted", "no memory"],
+)
+def test_the_nth_call_that_writes_a_run_fails(tmp_path: Path, failure: BaseException, lasting: bool) -> None:
+    for number in range(1, 100):
+        how = Failing(number, failure, lasting=lasting)
+        folder = tmp_path / str(number)
+        with failing(how):
+            try:
+                write_run(folder, document())
+            except (OSError, KeyboardInterrupt, MemoryError):
+                assert [file.name for file in folder.iterdir()] == []
+        if how.calls < number:
+            break
+    assert number > 8
+
+
+ENDING = """
+    import errno, os, signal, pytest
+
+    calls = 0
+
+    def failing(original):
+        def call(*args, **named):
+            global calls
+            calls += 1
+            if {when}:
+                {failure}
+            return original(*args, **named)
+        return call
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish():
+        for name in ("fsync", "replace", "chmod", "sync"):
+            originals[name] = getattr(os, name)
+            setattr(os, name, failing(getattr(os, name)))
+
+    originals = {{}}
+
+    def pytest_unconfigure():
+        for name, original in originals.items():
+            setattr(os, name, original)
+"""
+
+FAILURES = {
+    "full": 'raise OSError(errno.ENOSPC, "No space left on device")',
+    "interrupted": "raise KeyboardInterrupt",
+    "a defect": 'raise RuntimeError("a defect of ours")',
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("when", ["calls == 1", "calls >= 1", "calls == 5", "calls >= 7", "calls == 11"])
+def test_the_nth_call_at_the_end_fails(project: Project, when: str, failure: str) -> None:
+    project.pytester.makeconftest(ENDING.format(when=when, failure=FAILURES[failure]))
+    end = project.run(*MARKED)
+    agree(end, project.signoff)
+
+
+@pytest.mark.parametrize("number", [1, 4, 8, 11])
+def test_a_signal_comes_at_the_end(project: Project, number: int) -> None:
+    project.pytester.makeconftest(
+        ENDING.format(when=f"calls == {number}", failure="os.kill(os.getpid(), signal.SIGINT)")
+    )
+    agree(project.run(*MARKED), project.signoff)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("number", [1, 8, 11])
+def test_a_signal_that_ends_a_process_comes_at_the_end(project: Project, number: int, name: str) -> None:
+    project.pytester.makeconftest(
+        ENDING.format(when=f"calls == {number}", failure=f"os.kill(os.getpid(), signal.{name})")
+    )
+    agree(project.run_process(*MARKED), project.signoff)
+
+
+FOLDERS = {
+    "removed": "shutil.rmtree(folder)",
+    "replaced by a file": "shutil.rmtree(folder); folder.write_text('x')",
+    "replaced by a link": "folder.rename(folder.parent.parent / 'away'); folder.symlink_to('../away')",
+    "replaced by a pipe": "shutil.rmtree(folder); os.mkfifo(folder)",
+    "without its evidence": "shutil.rmtree(folder / 'evidence')",
+    "with a link in place of its evidence": (
+        "(folder / 'evidence').rename(folder / 'away'); (folder / 'evidence').symlink_to('away')"
+    ),
+    "with a pipe in place of a result": (
+        "file = next(folder.rglob('node.json')); file.unlink(); os.mkfifo(file)"
+    ),
+    "with a pipe in place of evidence": (
+        "file = next(folder.rglob('records.jsonl')); file.unlink(); os.mkfifo(file)"
+    ),
+}
+
+
+@pytest.mark.parametrize("way", FOLDERS)
+def test_the_folder_of_the_run_is_meddled_with(project: Project, way: str) -> None:
+    project.pytester.makeconftest(f"""
+        import os, shutil
+
+        def pytest_sessionfinish(session):
+            (folder,) = (session.config.rootpath / "output/signoff").glob("2*Z-*")
+            {FOLDERS[way]}
+    """)
+    end = project.run(*MARKED)
+    assert end.exit != 0
+    agree(end, project.signoff)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [100, 4_000, 12_000, 20_000, 28_000, 44_000])
+def test_no_file_may_be_larger(project: Project, size: int) -> None:
+    """As on a full disk: each file that grows beyond it is cut off there."""
+    project.pytester.makeconftest(f"""
+        import resource
+
+        def pytest_sessionfinish():
+            hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+            resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, hard))
+    """)
+    agree(project.run_process(*MARKED), project.signoff)
