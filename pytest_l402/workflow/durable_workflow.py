@@ -20,6 +20,7 @@ from pytest_l402.workflow.database import Database
 from pytest_l402.workflow.faults import EngineFault
 from pytest_l402.workflow.outside import Outside
 from pytest_l402.workflow.processes import EngineProcess, Zygote
+from pytest_l402.workflow.rows import FORMS
 from pytest_l402.workflow.standing import standing_checks
 
 Row = dict[str, Any]
@@ -176,6 +177,10 @@ class DurableWorkflow:
         # Not its module: only the zygote imports the engine.
         engine = Part("engine", "dbos", "dbos", version("dbos"))
         return (engine, *parts_of("seller", self.outside.seller), *parts_of("wallet", self.outside.wallet))
+
+    def fields(self) -> Mapping[str, type[Any]]:
+        """Return what the rows of each table are."""
+        return FORMS
 
     def tables(self) -> Mapping[str, Iterable[Row]]:
         """Return what the database says, what happened outside, what was asked and done."""
