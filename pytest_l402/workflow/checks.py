@@ -13,12 +13,14 @@ from typing import Any, Final
 from pytest_l402.evidence import Check, Evidence, Finding, Row
 from pytest_l402.evidence.checks.selecting import Found, at, listed, matching, rows, shown
 from pytest_l402.evidence.mutants import Mutant, duplicate_row, insert_row, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.workflow.lineage import family_of
 from pytest_l402.workflow.steps import PRICE_MSATS, Point, Step
 
 _GUARD: Final = "find out which execution it was: the call log has its pid"
 
 
+@described
 def ran(workflow_id: str, step: str, times: int = 1) -> Check:
     """The body of a step was begun exactly so many times under this workflow id (PC)."""
     step = str(step)
@@ -40,6 +42,7 @@ def ran(workflow_id: str, step: str, times: int = 1) -> Check:
     return Check(f"ran({step}: {times}) [PC]", judge, tuple(mutants), ("calls",))
 
 
+@described
 def paid_once(workflow_id: str, calls: int = 1) -> Check:
     """The run has one receipt over one price, and the wallet was asked so many times for it (EO).
 
@@ -68,6 +71,7 @@ def paid_once(workflow_id: str, calls: int = 1) -> Check:
     return Check(f"paid_once({calls} calls) [EO]", judge, mutants, ("receipts", "wallet_calls", "workflows"))
 
 
+@described
 def kept_by_fork(source: str, forked: str, *steps: str) -> Check:
     """The fork has the outputs of these steps from its source, and ran none of their bodies (FD)."""
     names = [str(step) for step in steps]
@@ -109,6 +113,7 @@ def kept_by_fork(source: str, forked: str, *steps: str) -> Check:
     return Check(f"kept_by_fork({', '.join(names)}) [FD]", judge, mutants, ("workflows", "workflow_steps"))
 
 
+@described
 def one_accepted(operation: str, of: int, accepted: int = 202, refused: int = 409) -> Check:
     """Of so many requests for an operation, one was accepted and all others were answered `refused` (CO)."""
 
@@ -133,6 +138,7 @@ def one_accepted(operation: str, of: int, accepted: int = 202, refused: int = 40
     return Check(f"one_accepted({operation} of {of}) [CO]", judge, mutants, ("control_answers",))
 
 
+@described
 def none_paid_twice(runs: int) -> Check:
     """Each of so many runs has one receipt, and each call of the wallet beyond that was absorbed (EO)."""
 
@@ -158,6 +164,7 @@ def none_paid_twice(runs: int) -> Check:
     return Check(f"none_paid_twice({runs}) [EO]", judge, mutants, ("receipts", "wallet_calls"))
 
 
+@described
 def zero_writes() -> Check:
     """Every table of the database has as many rows after the procedure as before (runbook section 3, B)."""
 
@@ -188,6 +195,7 @@ def zero_writes() -> Check:
     return Check("zero_writes() [CV]", judge, mutants, ("row_counts",))
 
 
+@described
 def woke_in_time(workflow_id: str) -> Check:
     """A durable sleep ended no earlier than its recorded end, and no later than the drill allows (RD).
 
@@ -218,6 +226,7 @@ def woke_in_time(workflow_id: str) -> Check:
     return Check(f"woke_in_time({workflow_id}) [RD]", judge, mutants, ("artifacts", "sleeps"))
 
 
+@described
 def traced(workflow_id: str, attempts: int = 1) -> Check:
     """Every step has a span with workflowID, step.functionID and attempt, all of one trace, below others.
 

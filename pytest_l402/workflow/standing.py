@@ -9,6 +9,7 @@ from typing import Any, Final
 from pytest_l402.evidence import Check, Evidence, Finding, Row
 from pytest_l402.evidence.checks.selecting import at, listed, rows, shown
 from pytest_l402.evidence.mutants import Mutant, duplicate_row, insert_row, remove_rows, set_value
+from pytest_l402.evidence.recipe import described
 from pytest_l402.workflow.lineage import line_of, root_of, sources
 from pytest_l402.workflow.steps import DECLARED, PRICE_MSATS
 
@@ -28,6 +29,7 @@ def standing_checks() -> tuple[Check, ...]:
     )
 
 
+@described
 def identity_law() -> Check:
     """Every run has the id of its intent, or was forked from one that has (runbook section 0)."""
 
@@ -60,6 +62,7 @@ def identity_law() -> Check:
     return Check("identity_law() [CO]", judge, mutants, ("workflows",))
 
 
+@described
 def receipts_unique() -> Check:
     """No root intent has two receipts, and each is over one price (EO)."""
 
@@ -96,6 +99,7 @@ def receipts_unique() -> Check:
     return Check("receipts_unique() [EO]", judge, mutants, ("workflows",))
 
 
+@described
 def steps_left_artifacts() -> Check:
     """Every step that succeeded has exactly one artifact of the kind that it declares; `none` is one (CV)."""
     declared = {str(step): kind for step, kind in DECLARED.items()}
@@ -130,6 +134,7 @@ def steps_left_artifacts() -> Check:
     return Check("steps_left_artifacts() [CV]", judge, mutants, ("workflow_steps", "artifacts"))
 
 
+@described
 def no_orphan_notification() -> Check:
     """Every reply that was sent is consumed, and there is at most one for a gate (CO)."""
 
@@ -168,6 +173,7 @@ def no_orphan_notification() -> Check:
     return Check("no_orphan_notification() [CO]", judge, mutants, ("workflows",))
 
 
+@described
 def actions_audited() -> Check:
     """Every accepted cancel, resume and fork has its own audit artifact, and no other has one (section 4)."""
     operations = ("cancel", "resume", "fork")
@@ -211,6 +217,7 @@ def actions_audited() -> Check:
     return Check("actions_audited() [CV]", judge, mutants, ("control_answers",))
 
 
+@described
 def kills_evidenced() -> Check:
     """Every kill ended its process by SIGKILL; another signal, or none, is no kill."""
 
@@ -227,6 +234,7 @@ def kills_evidenced() -> Check:
     return Check("kills_evidenced() [RD]", judge, mutants, ("process_events",))
 
 
+@described
 def journal_as_declared() -> Check:
     """The database keeps its journal as the drill declares: what is measured is what will run."""
 
