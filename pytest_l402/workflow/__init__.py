@@ -6,6 +6,7 @@ from pytest_l402.workflow.checks import (
     one_accepted,
     paid_once,
     ran,
+    resumed,
     traced,
     woke_in_time,
     zero_writes,
@@ -16,6 +17,7 @@ from pytest_l402.workflow.faults import EngineFault
 from pytest_l402.workflow.processes import EngineMissing, EngineProcess, EngineProcessFailed, Zygote
 from pytest_l402.workflow.soak import soak
 from pytest_l402.workflow.steps import Point, Step
+from pytest_l402.workflow.workers import Worker, Workers
 
 __all__ = [
     "DurableWorkflow",
@@ -25,6 +27,8 @@ __all__ = [
     "EngineProcessFailed",
     "Point",
     "Step",
+    "Worker",
+    "Workers",
     "Zygote",
     "at_once",
     "kept_by_fork",
@@ -32,6 +36,7 @@ __all__ = [
     "one_accepted",
     "paid_once",
     "ran",
+    "resumed",
     "soak",
     "traced",
     "woke_in_time",

@@ -43,6 +43,27 @@ def ran(workflow_id: str, step: str, times: int = 1) -> Check:
 
 
 @described
+def resumed(workflow_id: str) -> Check:
+    """The run came to its end, and said so, although a worker was killed (RD)."""
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        yield from rows(evidence, "process_events", event="killed").expect_some(
+            "event killed: a worker that was killed", "kill one while the run is at work"
+        )
+        found = rows(evidence, "calls", workflowID=workflow_id, point=Point.LEFT.value)
+        yield from found.expect_some(
+            f"point left of workflowID {workflow_id}",
+            "start another worker, and see whether it takes the run",
+        )
+
+    mutants = (
+        remove_rows("calls", {"workflowID": workflow_id, "point": Point.LEFT.value}),
+        remove_rows("process_events", {"event": "killed"}),
+    )
+    return Check(f"resumed({workflow_id}) [RD]", judge, mutants, ("calls", "process_events"))
+
+
+@described
 def paid_once(workflow_id: str, calls: int = 1) -> Check:
     """The run has one receipt over one price, and the wallet was asked so many times for it (EO).
 
@@ -68,7 +89,7 @@ def paid_once(workflow_id: str, calls: int = 1) -> Check:
         insert_row("wallet_calls", mine, "one call more"),
         remove_rows("wallet_calls"),
     )
-    return Check(f"paid_once({calls} calls) [EO]", judge, mutants, ("receipts", "wallet_calls", "workflows"))
+    return Check(f"paid_once({calls} calls) [EO]", judge, mutants, ("receipts", "wallet_calls"))
 
 
 @described
