@@ -84,6 +84,12 @@ KEEP_PREVIOUS: Final = Option(
     "How many of the earlier runs that were moved aside are kept (default: 10)",
     "N",
 )
+WORKFLOW_DATABASE: Final = Option(
+    "l402_workflow_database",
+    "string",
+    "Where durable workflows are kept: sqlite (default), postgresql (a server from a wheel), or a URL",
+    "WHERE",
+)
 
 OPTIONS: Final = (
     MODE,
@@ -158,6 +164,9 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         raise _refuse(
             keep_previous, "a whole number of at most 6 digits", "take how many runs are to be kept"
         )
+    database = given(WORKFLOW_DATABASE)
+    if database.value is not None and not _is_database(database.value):
+        raise _refuse(database, "sqlite, postgresql, or postgresql://…", "take one of them")
     required = given(REQUIRED)
 
     output = given(ARTIFACT_DIR)
@@ -187,6 +196,7 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         seed=int(seed.value or 402),
         catalogue=_path(given(CATALOGUE)) or root / "rehearsals" / "catalogue.yaml",
         allow_live_changes=bool(allow_live_changes.value),
+        workflow_database=None if database.value == "sqlite" else database.value,
         keep_previous=int(keep_previous.value or 10),
     )
 
@@ -250,6 +260,10 @@ def _as_bool(found: _Given) -> _Given:
 
 def _is_number(text: str, digits: int) -> bool:
     return len(text) <= digits and text.isascii() and text.isdigit()
+
+
+def _is_database(text: str) -> bool:
+    return text in ("sqlite", "postgresql") or text.startswith(("postgresql://", "postgres://"))
 
 
 def _path(found: _Given) -> Path | None:

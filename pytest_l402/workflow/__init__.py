@@ -12,6 +12,7 @@ from pytest_l402.workflow.checks import (
     zero_writes,
 )
 from pytest_l402.workflow.control_client import at_once
+from pytest_l402.workflow.databases import Databases, SqliteDatabases
 from pytest_l402.workflow.durable_workflow import DurableWorkflow
 from pytest_l402.workflow.faults import EngineFault
 from pytest_l402.workflow.processes import EngineMissing, EngineProcess, EngineProcessFailed, Zygote
@@ -20,12 +21,14 @@ from pytest_l402.workflow.steps import Point, Step
 from pytest_l402.workflow.workers import Worker, Workers
 
 __all__ = [
+    "Databases",
     "DurableWorkflow",
     "EngineFault",
     "EngineMissing",
     "EngineProcess",
     "EngineProcessFailed",
     "Point",
+    "SqliteDatabases",
     "Step",
     "Worker",
     "Workers",

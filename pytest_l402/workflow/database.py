@@ -176,7 +176,7 @@ def _open_sqlite(url: str, opened: contextlib.ExitStack) -> Reader:
         opened.callback(connection.close)
         _refuse_foreign([row[0] for row in connection.execute("SELECT name FROM sqlite_master")], url)
     except sqlite3.Error as error:
-        raise _unreadable(url, str(error)) from None
+        raise unreadable(url, str(error)) from None
 
     def read(sql: str) -> list[Row]:
         cursor = connection.execute(sql)
@@ -197,7 +197,7 @@ def _open_postgresql(url: str, opened: contextlib.ExitStack) -> Reader:
         names = "SELECT table_schema || '_' || table_name AS name FROM information_schema.tables"
         _refuse_foreign([row["name"].removeprefix("dbos_") for row in connection.execute(names)], url)
     except psycopg.Error as error:
-        raise _unreadable(url, str(error)) from None
+        raise unreadable(url, str(error)) from None
 
     def read(sql: str) -> list[Row]:
         return list(connection.execute(sql.encode()).fetchall())
@@ -208,10 +208,11 @@ def _open_postgresql(url: str, opened: contextlib.ExitStack) -> Reader:
 def _refuse_foreign(names: Sequence[str], url: str) -> None:
     lacking = [name for name in ("workflow_status", *(f"app_{view}" for view in VIEWS)) if name not in names]
     if lacking:
-        raise _unreadable(url, f"no {lacking[0]}")
+        raise unreadable(url, f"no {lacking[0]}")
 
 
-def _unreadable(url: str, seen: str) -> DatabaseUnreadable:
+def unreadable(url: str, seen: str) -> DatabaseUnreadable:
+    """Return the one line about a database that cannot be used; the URL is shown without its password."""
     # Without what may stand before the host: a password.
     shown = url.rpartition("@")[2] if "@" in url else Path(url).name
     return DatabaseUnreadable(

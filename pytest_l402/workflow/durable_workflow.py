@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import shutil
 import signal
-import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -15,8 +12,9 @@ from typing import Any, Final, Self
 from pytest_l402.evidence import Check, Part, parts_of
 from pytest_l402.evidence.system import When
 from pytest_l402.harness.clock import SystemClock
-from pytest_l402.workflow.control_client import Answer, ControlClient
+from pytest_l402.workflow.control_client import ControlClient
 from pytest_l402.workflow.database import Database
+from pytest_l402.workflow.databases import JOURNAL, use_journal
 from pytest_l402.workflow.faults import EngineFault
 from pytest_l402.workflow.outside import Outside
 from pytest_l402.workflow.processes import EngineProcess, Zygote
@@ -26,14 +24,12 @@ from pytest_l402.workflow.standing import standing_checks
 Row = dict[str, Any]
 
 EXECUTOR: Final = "worker-1"
-_JOURNAL: Final = "wal"
-_numbers = itertools.count(1)
 
 
 class DurableWorkflow:
     """Workers, a control API, their database and what is outside of them; a context manager.
 
-    Nothing runs the workflows until `worker` is called. `url` is the database; without, a fresh SQLite.
+    Nothing runs the workflows until `worker` is called. `url` is a fresh database.
     """
 
     name: Final = "pytest-l402 durable workflow"
@@ -41,9 +37,9 @@ class DurableWorkflow:
     def __init__(
         self,
         zygote: Zygote,
+        url: str,
         seed: str,
         *,
-        url: str | None = None,
         faults: Sequence[EngineFault] = (),
         traces: bool = False,
     ) -> None:
@@ -52,11 +48,9 @@ class DurableWorkflow:
         self._traces = traces
         self.clock = SystemClock()
         self.outside = Outside(seed)
-        if url is None:
-            other = EngineFault.OTHER_JOURNAL in self._faults
-            self.database = Database(fresh_database(zygote, "delete" if other else _JOURNAL), _JOURNAL)
-        else:
-            self.database = Database(url)
+        self.database = Database(url, JOURNAL if url.startswith("sqlite:") else None)
+        if EngineFault.OTHER_JOURNAL in self._faults:
+            use_journal(url, "delete")
         self._events: list[Row] = []
         self._answers: list[Row] = []
         self._counts: list[Row] = []
@@ -222,22 +216,3 @@ class DurableWorkflow:
         process = self._zygote.fork(role, settings, on_event=self._events.append)
         self._opened.callback(process.stop)
         return process
-
-
-def fresh_database(zygote: Zygote, journal: str = _JOURNAL) -> str:
-    """Return the URL of an empty SQLite database, copied from a template that is made once."""
-    template = zygote.folder / "template.sqlite"
-    if not template.exists():
-        unfinished = zygote.folder / "unfinished.sqlite"
-        settings = {"database": f"sqlite:///{unfinished}", "outside": ""}
-        zygote.fork("template", settings).stop()
-        unfinished.rename(template)
-    copy = zygote.folder / f"workflow-{next(_numbers)}.sqlite"
-    shutil.copyfile(template, copy)
-    if journal != _JOURNAL:
-        with contextlib.closing(sqlite3.connect(copy)) as database:
-            database.execute(f"PRAGMA journal_mode={journal}")
-    return f"sqlite:///{copy}"
-
-
-__all__ = ["EXECUTOR", "Answer", "DurableWorkflow", "fresh_database"]

@@ -20,6 +20,7 @@ import struct
 import sys
 from typing import Any, NoReturn
 
+import sqlalchemy.dialects.postgresql.psycopg
 import sqlalchemy.dialects.sqlite  # noqa: F401 - what a worker needs is imported before the fork
 
 from pytest_l402.workflow.worker import roles
