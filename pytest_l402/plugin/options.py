@@ -103,6 +103,7 @@ OPTIONS: Final = (
     SEED,
     CATALOGUE,
     KEEP_PREVIOUS,
+    WORKFLOW_DATABASE,
 )
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})

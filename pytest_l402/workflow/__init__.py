@@ -16,7 +16,7 @@ from pytest_l402.workflow.databases import Databases, SqliteDatabases
 from pytest_l402.workflow.durable_workflow import DurableWorkflow
 from pytest_l402.workflow.faults import EngineFault
 from pytest_l402.workflow.processes import EngineMissing, EngineProcess, EngineProcessFailed, Zygote
-from pytest_l402.workflow.soak import soak
+from pytest_l402.workflow.soak import chaos, soak
 from pytest_l402.workflow.steps import Point, Step
 from pytest_l402.workflow.workers import Worker, Workers
 
@@ -34,6 +34,7 @@ __all__ = [
     "Workers",
     "Zygote",
     "at_once",
+    "chaos",
     "kept_by_fork",
     "none_paid_twice",
     "one_accepted",

@@ -107,6 +107,11 @@ class Database:
         found = [row for row in self.rows(_QUERIES["workflows"]) if row["workflowID"] == workflow_id]
         return found[0]["status"] if found else None
 
+    def count_of(self, status: str) -> int:
+        """Return how many workflows have a status."""
+        counted = self.rows("SELECT status, count(*) AS n FROM {engine}workflow_status GROUP BY status")
+        return next((int(row["n"]) for row in counted if row["status"] == status), 0)
+
     def wakes_at_ms(self, workflow_id: str) -> int | None:
         """Return when a sleeping run is to wake, in milliseconds: the recorded output of its sleep."""
         found = self.rows(

@@ -39,11 +39,12 @@ made = subprocess.run(
      "--no-sync", "--no-instructions", "--locale=C", "--wal-segsize=1"], stdout=subprocess.DEVNULL)
 if made.returncode:
     sys.exit(made.returncode)
-options = ["listen_addresses=", "max_connections=200", "recovery_init_sync_method=syncfs",
-           "log_min_messages=log", "log_checkpoints=off", "log_min_error_statement=panic", "shared_buffers=16MB"]
+# Processes are killed here, not machines: what was committed is in the memory of the system.
+options = ["fsync=off", "listen_addresses=", "max_connections=200", "recovery_init_sync_method=syncfs",
+           "log_min_messages=log", "log_checkpoints=off", "log_min_error_statement=panic"]
 program = f"{binaries}/postgres"
 os.execv(program, [program, "-D", f"{folder}/data", "-k", folder,
-                                  *(word for option in options for word in ("-c", option))])
+                   *(word for option in options for word in ("-c", option))])
 """
 
 
@@ -105,10 +106,11 @@ class PostgresDatabases:
     """Makes databases for drills on a server, each a copy of a template that is made once.
 
     `url` names a database of the server in which the statements run; its user must be allowed to create
-    databases. A context manager: what was made is dropped at its end.
+    databases. A context manager: what was made is dropped at its end, unless the whole server goes anyway.
     """
 
-    def __init__(self, zygote: Zygote, url: str) -> None:
+    def __init__(self, zygote: Zygote, url: str, *, server_goes: bool = False) -> None:
+        self._server_goes = server_goes
         self._zygote = zygote
         self._url = url
         self._numbers = itertools.count(1)
@@ -120,7 +122,7 @@ class PostgresDatabases:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in reversed(self._made):
+        for name in () if self._server_goes else reversed(self._made):
             self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def fresh(self) -> str:

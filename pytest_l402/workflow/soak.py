@@ -11,6 +11,8 @@ from pytest_l402.workflow.steps import Point, Step
 
 Row = dict[str, Any]
 
+_LONGEST_MS: Final = 200
+_CHAOS_S: Final = 120.0
 WINDOWS: Final = (Point.BEFORE_EFFECT, Point.AFTER_EFFECT, Point.AFTER_CHECKPOINT)
 
 
@@ -41,4 +43,36 @@ def soak(workflow: DurableWorkflow, rounds: int, seed: str) -> Row:
         "windows": {str(window): killed[window] for window in WINDOWS},
         "receipts": len(workflow.outside.wallet.receipts),
         "walletCalls": len(workflow.outside.wallet.calls),
+    }
+
+
+def chaos(workflow: DurableWorkflow, kills: int, runs_a_kill: int, seed: str) -> Row:
+    """Kill a worker at any moment, `kills` times, while many runs are at work; return what was paid.
+
+    After each kill another worker takes over. Raises `NotSoInTime` when the runs do not all end.
+    """
+    draw = random.Random(seed)  # noqa: S311 - no secret
+    runs: list[str] = []
+    worker = workflow.worker()
+    for _ in range(kills):
+        runs += [workflow.start(partition=f"p{draw.randrange(3)}") for _ in range(runs_a_kill)]
+        workflow.clock.advance(draw.randrange(_LONGEST_MS))
+        workflow.kill(worker)
+        worker = workflow.worker()
+    workflow.database.until(
+        f"{len(runs)} runs to succeed",
+        lambda database: database.count_of("SUCCESS") == len(runs) or None,
+        _CHAOS_S,
+    )
+    bodies = Counter(
+        (call["workflowID"], call["step"])
+        for call in workflow.outside.points.calls
+        if call["point"] == Point.BEGIN
+    )
+    return {
+        "kills": kills,
+        "runs": len(runs),
+        "receipts": len(workflow.outside.wallet.receipts),
+        "absorbed": len(workflow.outside.wallet.calls) - len(workflow.outside.wallet.receipts),
+        "mostBodies": max(bodies.values()),
     }
