@@ -25,6 +25,9 @@ from pytest_l402.triage.rules import RULES
 
 PACKAGE = REPOSITORY / "pytest_l402"
 
+OF_THEIR_OWN = {"triage", "verify", "serve"}
+"""The commands that operate nothing, and have flags and documents of their own."""
+
 
 def test_every_option_is_listed_by_all_its_names():
     listed = [tuple(names_in(row[:3])) for row in rows_of("configuration.md", "## Options")]
@@ -61,7 +64,7 @@ def test_every_command_and_its_flags_are_listed():
         ("reconcile", "smoke:staging"): names_in([row[0] for row in rows_of(page, "`reconcile` and")]),
         ("smoke:full-flow",): names_in([row[0] for row in rows_of(page, "`smoke:full-flow` also takes")]),
     }
-    for name in sorted({*COMMANDS} - {"triage", "serve"}):
+    for name in sorted({*COMMANDS} - OF_THEIR_OWN):
         own = [
             flag for takers, flags in more.items() if name.removesuffix(":convex") in takers for flag in flags
         ]
@@ -100,7 +103,7 @@ def test_every_key_that_differs_in_live_mode_is_listed(row, tmp_path, monkeypatc
 
 
 def _as_the_page_has_them(name: str) -> bool:
-    return name in ("triage", "serve")
+    return name in OF_THEIR_OWN
 
 
 def test_every_variable_of_live_mode_is_listed_and_in_the_example():
@@ -122,10 +125,8 @@ def test_every_flag_of_serve_is_listed():
 
 def test_every_command_is_told_for_live_mode():
     listed = names_in([row[0] for row in rows_of("rehearse-staging.md", "## What each command does")])
-    assert {*listed} == {name for name, command in COMMANDS.items() if command.mode is None} - {
-        "triage",
-        "serve",
-    } | {"pytest --l402-mode=live"}
+    operating = {name for name, command in COMMANDS.items() if command.mode is None} - OF_THEIR_OWN
+    assert {*listed} == operating | {"pytest --l402-mode=live"}
 
 
 def _flags(command: str) -> list[str]:

@@ -4,8 +4,6 @@ control characters.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, PlainSerializer
@@ -19,9 +17,6 @@ MAX_LINES: Final = 200
 MAX_WIDTH: Final = 2000
 """How many characters of one line are kept."""
 
-_ANSI: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-_LINE_BREAK: Final = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
-
 
 def clean_text(text: str) -> str:
     """Return `text` without secrets and without characters that steer a terminal or deceive a reader;
@@ -33,10 +28,7 @@ def clean_text(text: str) -> str:
     if len(text) <= MAX_WIDTH and text.isascii() and text.isprintable():
         # Nearly every text: on one line, with nothing hidden in it.
         return printable(redact_text(text), MAX_WIDTH)
-    bare = _visible(text)
-    redacted_bare = redact_text(bare)
-    redacted = redacted_bare if redacted_bare != bare else redact_text(text)
-    lines = redacted.splitlines()
+    lines = redact_text(text).splitlines()
     if len(lines) > MAX_LINES:
         lines = [*lines[: MAX_LINES - 1], f"(and {len(lines) - MAX_LINES + 1} more lines)"]
     # A last line that is empty would be none to a second pass.
@@ -53,13 +45,3 @@ CleanedWhenWritten = Annotated[str, PlainSerializer(clean_text, when_used="json"
 def flat(text: str) -> str:
     """Return cleaned text on one line, its line breaks shown as " / "."""
     return " / ".join(part.strip() for part in clean_text(text).splitlines() if part.strip())
-
-
-def _visible(text: str) -> str:
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        char
-        for char in _ANSI.sub("", text)
-        if char in _LINE_BREAK or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Cn"}
-    )

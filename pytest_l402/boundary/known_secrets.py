@@ -24,21 +24,16 @@ _HEX_OF_32: Final = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])"
 class KnownSecrets:
     """The digests of secrets; to ask costs nothing while there are none."""
 
-    def __init__(self, digests: Iterable[bytes] = ()) -> None:
+    def __init__(self, digests: Iterable[bytes] = (), beyond: KnownSecrets | None = None) -> None:
         self._digests = set(digests)
+        self._beyond = beyond
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"KnownSecrets({len(self._digests)})"
 
     def __bool__(self) -> bool:
-        return bool(self._digests)
-
-    @property
-    def digests(self) -> frozenset[bytes]:
-        """The SHA-256 of every secret, 32 bytes each."""
-        with self._lock:
-            return frozenset(self._digests)
+        return bool(self._digests) or bool(self._beyond)
 
     def note(self, *secrets: bytes | str) -> None:
         """Note secrets by their digest; a text counts as its UTF-8 bytes."""
@@ -48,9 +43,14 @@ class KnownSecrets:
         with self._lock:
             self._digests.update(digests)
 
+    def note_digest(self, digest: bytes) -> None:
+        """Note a secret by its SHA-256, 32 bytes: of a preimage that is its payment hash."""
+        with self._lock:
+            self._digests.add(digest)
+
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield where a known secret stands in `text`: as it is, in hex of either case, or in base64."""
-        if not self._digests:
+        if not self:
             return
         for token in _CANDIDATE.finditer(text):
             if self._knows(token[0]):
@@ -74,7 +74,10 @@ class KnownSecrets:
                     break
 
     def _knows(self, token: str) -> bool:
-        return any(hashlib.sha256(value).digest() in self._digests for value in forms_of(token))
+        return any(self._has(hashlib.sha256(value).digest()) for value in forms_of(token))
+
+    def _has(self, digest: bytes) -> bool:
+        return digest in self._digests or (self._beyond is not None and self._beyond._has(digest))
 
 
 def forms_of(token: str) -> Iterator[bytes]:

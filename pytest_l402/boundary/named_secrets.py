@@ -37,9 +37,14 @@ _NAME = re.compile(
     r"|(?:set-)?cookies?|authorization"
 )
 # A quote: bare, escaped in JSON that is quoted itself, or as HTML, XML, JavaScript and a URL write it.
-_QUOTE = r"(?:\\{0,8}[\"'`]|&(?:quot|apos|#3[49]|#x2[27]);|\\{1,8}u002[27]|%2[27])"
+_QUOTE = r"(?:\\{0,16}[\"'`]|&(?:quot|apos|#3[49]|#x2[27]);|\\{1,8}u002[27]|%2[27])"
+# A line break, as it is or escaped, and what is set before the next line: `E   `, `  | `, `> `.
+LINE_BREAK: Final = r"(?:\n|\\{1,8}n)[ \t|>]*(?:e[ \t]{1,8})?[ \t|]*"
+# What a repr makes of what is invisible, or sets a colour.
+_HIDDEN = r"(?:\\{1,8}(?:u[0-9a-f]{4}|x[0-9a-f]{2}(?:\[[0-9;]{0,9}m)?))*"
 _AFTER = re.compile(
-    rf"(?P<close>{_QUOTE})?(?P<sign>\s{{0,40}}(?:=>|->|:=|==|!=|[:=]|%3[ad])\s{{0,200}}|\s?,\s?|\[(?={_QUOTE}|[0-9a-f]{{16}})"
+    rf"{_HIDDEN}(?P<close>{_QUOTE})?(?P<sign>\s{{0,40}}(?:=>|->|:=|==|!=|[:=]|%3[ad])"
+    rf"(?:[ \t]|{LINE_BREAK})*+{_HIDDEN}|\s?,\s?|\[(?={_QUOTE}|[0-9a-f]{{16}})"
     r"|\((?:\w{1,20}=)?"
     r"|\s(?:is|was|hex|value)\s|\s{1,4}|%20)"
 )
@@ -47,9 +52,9 @@ _AFTER = re.compile(
 _OPENED = re.compile(rf"(?:[\w.]{{1,40}}\(\s?){{0,3}}[bruf]{{0,2}}(?={_QUOTE})")
 _QUOTED = re.compile(rf"({_QUOTE})((?:(?!\1)(?:\\.|[^\n]))*+)(?:\1|(?=\n)|\Z)")
 # The rest of a literal that was broken over lines.
-_CONTINUED = re.compile(rf"[ \t]*\n[ \t|>e]*[bruf]{{0,2}}({_QUOTE})((?:(?!\1)(?:\\.|[^\n]))*+)\1")
+_CONTINUED = re.compile(rf"[ \t]*{LINE_BREAK}[bruf]{{0,2}}({_QUOTE})((?:(?!\1)(?:\\.|[^\n]))*+)\1")
 _WORD = re.compile(r"[^\s,;\"'`&}\])<]+")
-_WORD_GOES_ON = re.compile(r"[ \t]*\n[ \t|>e]*([\w+/=-]{8,})(?=[ \t]*(?:\n|\Z|[:,;\"')\]}]))")
+_WORD_GOES_ON = re.compile(rf"[ \t]*{LINE_BREAK}([\w+/=-]{{8,}})(?=[ \t]*(?:\n|\\|\Z|[:,;\"')\]}}]))")
 _WRAPPED = re.compile(r"[\w+/=-]{16,}")
 _PROOF = re.compile(r"[0-9a-f]{25,}|[0-9a-f]{2}(?:[:\s-][0-9a-f]{2}){15,}|[\w+/-]{43}=?(?![\w+/-])")
 _REFERENCE = re.compile(
@@ -119,7 +124,7 @@ def _value(text: str, name: str, after: re.Match[str]) -> Iterator[Span]:
     start = after.end()
     if text.startswith(REDACTED, start):
         return
-    sign, close = after["sign"].strip(), after["close"]
+    sign, close = _sign_of(after["sign"]), after["close"]
     opened = _OPENED.match(text, start)
     if opened is not None:
         quoted = _QUOTED.match(text, opened.end())
@@ -153,6 +158,11 @@ def _value(text: str, name: str, after: re.Match[str]) -> Iterator[Span]:
             yield from _word_from(text, start, word.end())
     elif not sign and _OPTION.search(text, max(after.start() - _NAME_LIMIT, 0), after.start()) is not None:
         yield from _word(text, start)
+
+
+def _sign_of(told: str) -> str:
+    sign = told.split(maxsplit=1)[0] if told.strip() else ""
+    return sign[:2] if sign[:2] in _ASSIGNS else sign[:1] if sign[:1] in _ASSIGNS else sign
 
 
 _SETS: Final = frozenset({"=", ":=", "==", "!=", "%3d"})

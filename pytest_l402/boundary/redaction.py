@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 from typing import Any, Final
 from urllib.parse import unquote
 
+from pytest_l402.boundary.invisible import INVISIBLE, SEQUENCE
 from pytest_l402.boundary.known_secrets import ISSUED, KnownSecrets
 from pytest_l402.boundary.named_secrets import (
-    REDACTED as REDACTED,
-)
-from pytest_l402.boundary.named_secrets import (
+    LINE_BREAK,
     WORDS,
     Span,
     is_reference,
     looks_secret,
     named_spans,
     names_secret,
+)
+from pytest_l402.boundary.named_secrets import (
+    REDACTED as REDACTED,
 )
 
 # Authorization values: `L402 <macaroon>:<preimage>`, and the schemes that carry one token.
@@ -32,9 +36,15 @@ _USER_INFORMATION = re.compile(r"(?<=://)(?!\[redacted\])()([^\s/?#\"'<>]*)(?=@)
 # 0x02 0x02, V1 with a packet length in hex digits. Lines that are all base64 belong to it.
 _MACAROON = re.compile(
     r"(?<![\w+/-])(?:Ag[EIJ]|MDA)[\w+/-]{40,}"
-    r"(?:[ \t]*\n[ \t|>E]*[\w+/-]{20,}(?=={0,2}[ \t]*(?:\n|\Z|[:,;\"')\]}])))*"
+    rf"(?:[ \t]*(?i:{LINE_BREAK})[\w+/-]{{20,}}(?=={{0,2}}[ \t]*(?:\n|\\|\Z|[:,;\"')\]}}])))*"
     r"={0,2}(?::[ \t]*[0-9a-fA-F]{25,})?"
 )
+# What a terminal does not show, and the joint of a literal that `pprint` has set in two lines.
+_LAYOUT = re.compile(
+    rf"{SEQUENCE}|[{INVISIBLE}]+|\\{{0,4}}[\"'][ \t]*(?i:{LINE_BREAK})[bruf]{{0,2}}\\{{0,4}}[\"']"
+)
+# What a repr that is cut in its middle leaves of a credential.
+_CREDENTIAL_END = re.compile(r"(?<![\w+/=-])[\w+/-]{20,}={0,2}:()[0-9a-f]{64}(?![0-9a-f])")
 _MACAROON_HEX = re.compile(r"(?<![0-9a-z])020[12][0-9a-f]{80,}(?::[0-9a-f]{25,})?")
 _JWT = re.compile(r"(?<![\w-])eyj[\w-]{10,}\.[\w-]{10,}\.[\w-]*")
 _PRIVATE_KEY = re.compile(
@@ -49,6 +59,7 @@ _ANCHORS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("lsat", _CREDENTIAL),
     ("bearer", _SCHEMES),
     ("basic", _SCHEMES),
+    (":", _CREDENTIAL_END),
     ("@", _USER_INFORMATION),
     ("020", _MACAROON_HEX),
     ("eyj", _JWT),
@@ -112,6 +123,28 @@ def redact_values(value: Any, known: KnownSecrets = ISSUED) -> Any:
 
 def secret_spans(text: str, known: KnownSecrets = ISSUED) -> list[Span]:
     """Return where in `text` secrets stand, in order; none of them touches another."""
+    spans = _spans(text, known)
+    if "\n" in text or "\\n" in text or not (text.isascii() and text.isprintable()):
+        layout = [match.span() for match in _LAYOUT.finditer(text)]
+        if layout:
+            return _merged([*spans, *_spans_without(layout, text, known)])
+    return spans
+
+
+def _spans_without(layout: list[Span], text: str, known: KnownSecrets) -> Iterator[Span]:
+    """Yield where secrets stand that are seen when the layout is taken out of the text."""
+    ends = [0, *(end for _, end in layout)]
+    parts = [
+        text[begin:start]
+        for begin, start in zip(ends, (*(start for start, _ in layout), len(text)), strict=True)
+    ]
+    begins = [0, *accumulate(map(len, parts))]
+    for start, end in _spans("".join(parts), known):
+        first, last = bisect_right(begins, start) - 1, bisect_left(begins, end) - 1
+        yield ends[first] + start - begins[first], ends[last] + end - begins[last]
+
+
+def _spans(text: str, known: KnownSecrets) -> list[Span]:
     lowered = _lower(text)
     spans: list[Span] = []
     for word in WORDS:
@@ -127,7 +160,7 @@ def secret_spans(text: str, known: KnownSecrets = ISSUED) -> list[Span]:
             break
     if known:
         spans += known.spans(text)
-    return _merged(spans) if spans else spans
+    return _merged(spans)
 
 
 def digest_reference(value: bytes | str) -> str:
@@ -158,12 +191,10 @@ def _found(pattern: re.Pattern[str], lowered: str) -> Iterable[Span]:
 
 
 def _merged(spans: list[Span]) -> list[Span]:
-    spans.sort()
-    merged = [spans[0]]
-    for start, end in spans[1:]:
-        last = merged[-1]
-        if start <= last[1]:
-            merged[-1] = last[0], max(last[1], end)
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(merged[-1][1], end)
         else:
             merged.append((start, end))
     return merged

@@ -9,15 +9,12 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from pytest_l402.boundary.invisible import INVISIBLE
 from pytest_l402.boundary.redaction import redact_text
 
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _OUTSIDE_FOLDER_ALPHABET = re.compile(r"[^A-Za-z0-9._-]+")
-# Controls but for tab and line breaks, C1, soft hyphen, what is invisible, what turns the direction, tags.
-_STEERING = re.compile(
-    "[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f"
-    "\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]|\r(?!\n)"
-)
+_STEERING = re.compile(rf"[{INVISIBLE}]|\r(?!\n)")
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 _FOLDER_LIMIT = 120
 _FOLDER = re.compile(r"[a-z0-9_-][a-z0-9._-]*")
@@ -94,9 +91,9 @@ def plain_folder_name(text: str) -> str:
     """Return a folder name made of a text, as the original tools make one; two texts may share it.
 
     Runs of characters outside `[A-Za-z0-9._-]` become one `_`, at most 120 characters are kept, and a leading
-    dot becomes `_`, so that no text names the folder itself, its parent or a hidden one.
+    dot becomes `_`, so that no text names the folder itself, its parent or a hidden one. No secret is in it.
     """
-    name = _OUTSIDE_FOLDER_ALPHABET.sub("_", text)[:_FOLDER_LIMIT]
+    name = _OUTSIDE_FOLDER_ALPHABET.sub("_", redact_text(text))[:_FOLDER_LIMIT]
     if not name:
         return "_"
     return "_" + name[1:] if name.startswith(".") else name

@@ -117,7 +117,7 @@ def read_arguments(given: argparse.Namespace, environ: Mapping[str, str] | None 
 
     Raises:
         BadInput: a mode that does not exist or contradicts the command's name, a folder that cannot be one, a
-            fault in live mode.
+            fault in live mode, a request id with a secret in it.
     """
     environ = os.environ if environ is None else environ
     mode = resolve_mode(given.mode, environ)
@@ -136,6 +136,7 @@ def read_arguments(given: argparse.Namespace, environ: Mapping[str, str] | None 
     if folder is None:
         _usable_folder("--artifact-dir", str(DEFAULT_FOLDER))
     others = vars(given)
+    _refuse_secret("--request-id", others.get("request_id"))
     return Arguments(
         command=given.command,
         mode=mode,
@@ -151,6 +152,14 @@ def read_arguments(given: argparse.Namespace, environ: Mapping[str, str] | None 
         local_artifact=usable_path("--local-artifact", others.get("local_artifact")),
         allow_missing_local_artifact=others.get("allow_missing_local_artifact", False),
     )
+
+
+def _refuse_secret(origin: str, value: str | None) -> None:
+    """Raise `BadInput` for an id that holds a secret: it would be in every record, and name a folder."""
+    from pytest_l402.boundary import redact_text
+
+    if value is not None and redact_text(value) != value:
+        raise BadInput(f"{origin}: expected an id, saw a secret in it; leave it out")
 
 
 def usable_path(origin: str, value: str | None) -> Path | None:

@@ -95,7 +95,7 @@ def make_way_for_refused(arguments: Sequence[str]) -> None:
     command = next((argument for argument in arguments if not argument.startswith("-")), "")
     named = [argument.partition("=")[2] for argument in arguments if argument.startswith("--artifact-dir=")]
     named += [value for flag, value in pairwise(arguments) if flag == "--artifact-dir"]
-    for folder in named or [None]:
+    for folder in named or (None,):
         make_way(command, folder)
 
 

@@ -53,4 +53,22 @@ def versioned(command: str, document: Mapping[str, Any]) -> str:
 def complain(command: str, reason: str) -> None:
     """Print one line on standard error, if there is one."""
     if sys.stderr is not None:
-        print(f"{f'pytest-l402 {command}'.strip()}: {plain(reason)}", file=sys.stderr)
+        from pytest_l402.boundary import redact_text
+
+        # Before escapes make of a secret something that does not look like one.
+        print(f"{f'pytest-l402 {command}'.strip()}: {plain(redact_text(reason))}", file=sys.stderr)
+
+
+def say_document(command: str, document: Mapping[str, Any]) -> None:
+    """Print a document on standard output, without secrets."""
+    from pytest_l402.boundary import redact_values
+
+    print(versioned(command, redact_values(document)))
+
+
+def say(text: str) -> None:
+    """Print a text on standard output, without secrets and without what steers a terminal."""
+    from pytest_l402.boundary import redact_text
+    from pytest_l402.boundary.text_safety import steerless
+
+    print(steerless(redact_text(text)))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pytest_l402.commands.arguments import Arguments, read_arguments
 from pytest_l402.commands.artifacts import make_way
 from pytest_l402.commands.bad_input import BadInput, Failed
-from pytest_l402.commands.outcome import FAILED, UNUSABLE, Outcome, complain, refusal, versioned
+from pytest_l402.commands.outcome import FAILED, UNUSABLE, Outcome, complain, refusal, say, say_document
 from pytest_l402.commands.text import text_of
 from pytest_l402.harness.interruption import Interrupted, undoing_when_interrupted
 
@@ -76,7 +76,10 @@ def _tell(command: str, outcome: Outcome, *, as_json: bool) -> None:
         return
     if sys.stdout is None:
         raise OSError("standard output is closed")
-    print(versioned(command, outcome.document) if as_json else text_of(command, outcome))
+    if as_json:
+        say_document(command, outcome.document)
+    else:
+        say(text_of(command, outcome))
     sys.stdout.flush()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from pytest_l402.commands.outcome import complain
+from pytest_l402.commands.outcome import complain, say
 
 _EXIT_CODES: Final = """\
 exit codes:
@@ -41,8 +41,8 @@ def run(given: argparse.Namespace) -> int:
         print(report.to_json())
         return EXIT_CODES[report.outcome]
     if report.requests or report.shortfalls:
-        print(report.to_text())
-    for problem in report.problems[:_SHOWN_PROBLEMS]:
+        say(report.to_text())
+    for problem in report.told_problems()[:_SHOWN_PROBLEMS]:
         complain("triage", problem)
     if len(report.problems) > _SHOWN_PROBLEMS:
         rest = len(report.problems) - _SHOWN_PROBLEMS

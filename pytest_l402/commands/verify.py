@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_l402.commands.bad_input import plain
-from pytest_l402.commands.outcome import versioned
+from pytest_l402.commands.outcome import say, say_document
 
 if TYPE_CHECKING:
     from pytest_l402.signoff.verification import Verification
@@ -60,7 +60,10 @@ def run(given: argparse.Namespace) -> int:
     code = _CODES[found.answer]
     if given.signed_off and not _is_signed_off(found):
         code = code or 1
-    print(versioned("verify", _document(found, code)) if given.json else "\n".join(_lines(found)))
+    if given.json:
+        say_document("verify", _document(found, code))
+    else:
+        say("\n".join(_lines(found)))
     return code
 
 

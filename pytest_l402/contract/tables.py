@@ -175,10 +175,11 @@ class Probe(TableRow):
 
 
 class ExpectedFault(TableRow):
-    """A request that the test broke on purpose: where that showed, null as long as it did not."""
+    """A request that the test broke on purpose: as what that showed, and what was injected, if known."""
 
     request_id: str
     shown_as: str | None
+    injected: list[str] | None
 
 
 class NotBorneOut(TableRow):

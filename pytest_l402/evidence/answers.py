@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,10 +19,14 @@ _PARTS: Final = ("expected", "seen", "where", "remedy")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a judge said of one evidence; `fault` says why it cannot be taken for an answer, if it cannot."""
+    """What a judge said of one evidence; `fault` says why it cannot be taken for an answer, if it cannot.
+
+    With `decided` the last finding was enough.
+    """
 
     findings: tuple[Finding, ...] = ()
     fault: Finding | None = None
+    decided: bool = False
 
 
 def ask(check: Check, evidence: Evidence, enough: Callable[[Finding], bool] | None = None) -> Answer:
@@ -45,7 +49,7 @@ def ask(check: Check, evidence: Evidence, enough: Callable[[Finding], bool] | No
                 )
             findings.append(finding)
             if enough is not None and enough(finding):
-                break
+                return Answer(tuple(findings), decided=True)
             if len(findings) > MOST_FINDINGS:
                 seen = f"more than {MOST_FINDINGS} findings"
                 return Answer(tuple(findings[:10]), _fault(check, seen, "let it end: nobody reads them"))
@@ -57,15 +61,18 @@ def ask(check: Check, evidence: Evidence, enough: Callable[[Finding], bool] | No
     return Answer(tuple(findings))
 
 
-def concerns(finding: Finding, altered: Iterable[Altered]) -> bool:
+def concerns(finding: Finding, altered: Collection[Altered], compared: Collection[str]) -> bool:
     """Whether a finding is about something that was altered.
 
     By what it says it is `about`: a table and, if it names one, a field or what is in that field. One that
-    does not say is about each table that its `where` names as a word.
+    does not say is about each table that its `where` names as a word; if that is one of the tables that its
+    check `compared`, then about all of these, since what is wrong in one may show in another.
     """
     if finding.about:
         return any(_is_of(subject, table, key) for subject in finding.about for table, key in altered)
-    return any(re.search(rf"(?<![\w-]){table}(?![\w-])", finding.where) for table, _ in altered)
+    tables = {table for table, _ in altered}
+    related = compared if tables.intersection(compared) else ()
+    return any(_names(finding.where, table) for table in (*tables, *related))
 
 
 def told_about(finding: Finding) -> str:
@@ -74,6 +81,10 @@ def told_about(finding: Finding) -> str:
         return f"where it says {finding.where!r}"
     names = (each.table if each.field is None else f"{each.table}.{each.field}" for each in finding.about)
     return ", ".join(dict.fromkeys(names))
+
+
+def _names(text: str, table: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(table)}(?![\w-])", text) is not None
 
 
 def _is_of(subject: Subject, table: str, key: str | None) -> bool:

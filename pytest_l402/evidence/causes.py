@@ -1,4 +1,4 @@
-"""Decides which violations have one cause: those about the same row, field of a table, or request."""
+"""Decides which violations have one cause: those about one row, field or request, or with one remedy."""
 
 from __future__ import annotations
 
@@ -98,8 +98,10 @@ def _facts(violation: Violation, requests: Collection[str]) -> Iterator[Hashable
             yield "field", subject.table, subject.field
         if subject.request is not None:
             yield "request", subject.request, _story(subject.table)
-    # The same words of several checks, or of one check about several rows, are one thing as well.
-    yield "words", violation.expected, violation.remedy
+        elif subject.field is None and not subject.rows:
+            yield "table", _story(subject.table)
+    # What is mended by doing one thing is one thing.
+    yield "remedy", violation.remedy
 
 
 def _story(table: str) -> str:

@@ -155,6 +155,10 @@ class CheckResult:
         """The mutants that the check did not notice, or not for what they alter."""
         return tuple(mutant for mutant in self.mutants if not mutant.killed)
 
+    def ended(self, verdict: MutantVerdict) -> tuple[MutantResult, ...]:
+        """The mutants that ended so."""
+        return tuple(mutant for mutant in self.mutants if mutant.verdict is verdict)
+
     @property
     def passed(self) -> bool:
         """No violation, and no mutant survived."""

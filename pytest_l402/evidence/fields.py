@@ -7,7 +7,7 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
@@ -30,6 +30,10 @@ ANYTHING: Final[Declared] = {"": ()}
 _KINDS: Final = {bool: "true or false", int: "an integer", float: "a number", str: "text", dict: "an object"}
 
 
+_NEARLY: Final = 0.85
+"""From here on two long words are one, written twice; "amount" and "amuont" are 0.83."""
+
+
 class TableFields:
     """The fields of one table: those of its forms, and those that its rows have.
 
@@ -43,9 +47,7 @@ class TableFields:
         self._rows = tuple(rows)
         self._paths: set[str] | None = None
         self._has: dict[str, bool] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._rows or self._forms or self._by_contract)
+        self._seen: dict[str, dict[tuple[type[Any], str], Any]] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,25 +66,26 @@ class TableFields:
         told = self._told(key)
         if told and (not rest or any(_leads(annotation, rest) for annotation in told)):
             return True
-        return path in self._known_paths()
+        if self._paths is None:
+            self._paths = {path for row in self._rows for path in _paths(row)}
+        return path in self._paths
 
     def unknown_in(self, row: Row) -> str | None:
         """The first path of a row that no other row and no form has."""
         return next((path for path in _paths(row) if not self.has(path)), None)
 
-    def seen(self, path: str) -> list[Any]:
-        """The values that the rows hold there."""
-        return [value for row in self._rows for value in _values(row, path.split("."))]
-
     def misfit(self, path: str, value: Any) -> str | None:
         """What the field can hold, if that is not the value."""
-        seen = self.seen(path)
-        if any(type(one) is type(value) and one == value for one in seen):
+        told = self._told(path)
+        misfits = [_misfit(annotation, value) for annotation in told]
+        if None in misfits:
             return None
-        if told := self._told(path):
-            misfits = [_misfit(annotation, value) for annotation in told]
-            return None if None in misfits else misfits[0]
-        kinds = {type(one) for one in seen if one is not None}
+        seen = self._seen_in(path)
+        if _as_key(value) in seen:
+            return None
+        if told:
+            return misfits[0]
+        kinds = {kind for kind, _ in seen if kind is not type(None)}
         if value is None or not kinds or type(value) in kinds:
             return None
         return " or ".join(sorted(_KINDS.get(kind, "a list") for kind in kinds)) + ", as every row has"
@@ -94,18 +97,15 @@ class TableFields:
         for other in _other_spellings(value):
             if self.misfit(key, other) is None:
                 return other
-        if not isinstance(value, str) or self.is_open(key):
+        if not isinstance(value, str):
             return None
         return next((word for word in self.words(key) if alike(value, word)), None)
 
     def words(self, path: str) -> list[str]:
         """The texts that the field is known to hold, by form or by row."""
         told = [word for annotation in self._told(path) for word in _words(annotation)]
-        return list(dict.fromkeys([*told, *(value for value in self.seen(path) if isinstance(value, str))]))
-
-    def is_open(self, path: str) -> bool:
-        """Whether the field can hold any text, so that one that is spelled wrongly is text as well."""
-        return not any(_words(annotation) for annotation in self._told(path))
+        seen = (value for value in self._seen_in(path).values() if isinstance(value, str))
+        return list(dict.fromkeys([*told, *seen]))
 
     def made_up(self) -> Row:
         """A row as the forms have it, with a plain value in each field; empty where no form is known."""
@@ -116,15 +116,26 @@ class TableFields:
         own = [form[key] for form in self._forms if key in form]
         return own or [form[key] for form in (self._by_contract,) if key in form]
 
-    def _known_paths(self) -> set[str]:
-        if self._paths is None:
-            self._paths = {path for row in self._rows for path in _paths(row)}
-        return self._paths
+    def _seen_in(self, path: str) -> dict[tuple[type[Any], str], Any]:
+        """The values that the rows hold there, each once."""
+        if path not in self._seen:
+            steps = path.split(".")
+            found = (value for row in self._rows for value in _values(row, steps))
+            self._seen[path] = {_as_key(value): value for value in found}
+        return self._seen[path]
+
+
+def _as_key(value: Any) -> tuple[type[Any], str]:
+    """What tells values of JSON apart: to Python True is 1, and 1 is 1.0."""
+    return type(value), value if isinstance(value, str) else repr(value)
 
 
 def annotations_of(form: Form) -> Mapping[str, Any]:
     """What a form says of each key of a row. Raises `TypeError` or `NameError` for what is no form."""
-    return form if isinstance(form, Mapping) else _annotations(cast("Hashable", form))
+    if isinstance(form, Mapping):
+        hash(tuple(form.values()))
+        return form
+    return _annotations(cast("Hashable", form))
 
 
 @cache
@@ -148,9 +159,18 @@ def alike(value: str, word: str) -> bool:
         return True
     if min(len(value), len(word)) < 7 or any(char.isdigit() for char in value + word):
         return False
-    return abs(len(value) - len(word)) < 3 and SequenceMatcher(None, value, word).ratio() >= 0.85
+    return nearly(value, word)
 
 
+def nearly(value: str, word: str) -> bool:
+    """Whether two texts are the same but for a slip of one or two letters."""
+    if abs(len(value) - len(word)) > 2:
+        return False
+    matcher = SequenceMatcher(None, value, word)
+    return matcher.quick_ratio() >= _NEARLY and matcher.ratio() >= _NEARLY
+
+
+@lru_cache(maxsize=1024)
 def _letters(text: str) -> str:
     return "".join(char for char in text.casefold() if char.isalnum())
 
@@ -170,25 +190,28 @@ def _other_spellings(value: Any) -> Iterator[Any]:
 
 
 @cache
-def _adapter(annotation: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(cast("Any", annotation))
+def _reader(annotation: Hashable) -> tuple[TypeAdapter[Any] | None, tuple[Words, ...]]:
+    """What reads a value of JSON, None where pydantic knows of nothing that does; and the words of a text."""
+    words = tuple(marker for part in _parts(annotation) for marker in _markers(part, Words))
+    try:
+        return TypeAdapter(cast("Any", annotation)), words
+    except PydanticUserError:
+        return None, words
 
 
-def _misfit(annotation: Any, value: Any) -> str | None:
+def _misfit(annotation: Hashable, value: Any) -> str | None:
     """What an annotation expects, if a value of JSON is something else; nothing is coerced."""
-    words = [marker for part in _parts(annotation) for marker in _markers(part, Words)]
+    reader, words = _reader(annotation)
     if isinstance(value, str) and words and not any(_is_word(marker, value) for marker in words):
         return "a word that a plane says"
-    try:
-        adapter = _adapter(annotation)
-    except PydanticUserError:  # what pydantic cannot read says nothing of a value
+    if reader is None:
         return None
     try:
         written = json.dumps(value)
     except (TypeError, ValueError):
         return "a value that JSON can write"
     try:
-        taken = adapter.validate_json(written, strict=True, by_alias=True, by_name=False)
+        taken = reader.validate_json(written, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
         expected = (item.expected.removeprefix("Input should be ") for item in departures_of(error))
         return " or ".join(dict.fromkeys(expected))

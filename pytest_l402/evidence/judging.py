@@ -7,12 +7,16 @@ it answers is no answer, or its canaries do not end as they must.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from pytest_l402.evidence.answers import Answer, ask
 from pytest_l402.evidence.check import AtFault, Canary, Check, CheckResult, Finding, MutantResult, Violation
 from pytest_l402.evidence.spelling import vocabulary_of
 from pytest_l402.evidence.tables import Evidence
 from pytest_l402.evidence.teeth import Trial, emptied_canary, noise_canary
+
+_ROUNDS: Final = {1: 4, 2: 2}
+"""How often the mutants are judged, and the evidence again, by their number: chance is right twice."""
 
 
 def run_check(check: Check, evidence: Evidence, teeth: bool = True) -> CheckResult:
@@ -26,34 +30,44 @@ def run_check(check: Check, evidence: Evidence, teeth: bool = True) -> CheckResu
     sealed = evidence.sealed()
     base = sealed.base
     rows = sum(len(base.table(table)) for table in check.tables)
-    misspelt = vocabulary_of(base).misspelt(check.name, check.tables, check.named)
+    vocabulary = vocabulary_of(base)
+    misspelt = vocabulary.misspelt(check.name, check.tables, check.named)
     findings = [Finding(*each) for each in misspelt] or _emptiness(check, base)
     if findings or not check.tables:
         return _result(check, rows, findings, [] if check.tables else [_no_table(check)])
     if not teeth:
         shown = sealed.opened()
         answer = ask(check, shown)
-        return _result(check, rows, answer.findings, _distrust(answer, check, sealed.changed_in(shown)))
+        misread = (Finding(*each) for each in vocabulary.misread(check.name, shown.missed))
+        distrust = [*_distrust(answer, check, sealed.changed_in(shown)), *misread]
+        return _result(check, rows, answer.findings, distrust)
 
     # A judge that takes whatever it sees first for right is shown a mutant first.
     trials = [Trial(check, mutant, base) for mutant in check.mutants]
     early = trials[0].ask() if trials else Answer()
-    shown, again = sealed.opened(), sealed.opened()
+    shown = sealed.opened()
     answer = ask(check, shown)
-    changed = sealed.changed_in(shown, base)
-    if answer.findings or answer.fault or changed:
+    if answer.findings or answer.fault:
+        changed = sealed.changed_in(shown, base)
         return _result(check, rows, answer.findings, _distrust(answer, check, changed))
 
+    emptied = evidence.with_shared({**sealed.rows, check.tables[0]: ()})
     canaries = (
-        noise_canary(check, base, sealed.read_in(shown)),
-        emptied_canary(check, bool(_emptiness(check, base.with_table(check.tables[0], ())))),
+        noise_canary(check, evidence, sealed.rows, sealed.read_in(shown)),
+        emptied_canary(check, bool(_emptiness(check, emptied))),
     )
     answers = [trial.ask() for trial in trials]
     mutants = tuple(trial.result(each) for trial, each in zip(trials, answers, strict=True))
-    pairs = [(answer, ask(check, again)), *zip([early], answers[:1], strict=False)]
+    opened, asked_again = [shown], list(zip([early], answers[:1], strict=False))
+    for extra in range(_ROUNDS.get(len(trials), 1)):
+        if extra:
+            asked_again += zip(answers, [trial.ask() for trial in trials], strict=True)
+        opened.append(sealed.opened())
+        asked_again.append((answer, ask(check, opened[-1])))
     distrust = [
-        *_distrust(answer, check, sealed.changed_in(shown, again, base)),
-        *(_another_answer(check, *pair) for pair in pairs if pair[0] != pair[1]),
+        *_distrust(answer, check, sealed.changed_in(*opened, base)),
+        *(Finding(*each) for each in vocabulary.misread(check.name, shown.missed)),
+        *[_another_answer(check, *pair) for pair in asked_again if pair[0] != pair[1]][:1],
         *(_canary_fault(check, canary) for canary in canaries if canary.seen is not canary.due),
     ]
     if not check.mutants:

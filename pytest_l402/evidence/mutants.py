@@ -39,12 +39,12 @@ class Mutant:
 def alterations(before: Evidence, after: Evidence) -> tuple[Altered, ...]:
     """What is not the same in two evidences: each table with its fields, or the table alone."""
     found: dict[Altered, None] = {}
-    for table in dict.fromkeys((*before.names, *after.names)):
+    for table in before.replaced_in(after):
         old, new = before.table(table), after.table(table)
         if len(old) != len(new):
             found[table, None] = None
             continue
-        for was, row in zip(old, new, strict=True) if old is not new else ():
+        for was, row in zip(old, new, strict=True):
             if was is not row:
                 found.update(((table, path), None) for path in _apart(was, row))
     return tuple(found)

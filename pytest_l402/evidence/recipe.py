@@ -7,16 +7,19 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from importlib import import_module
+from pkgutil import iter_modules
 from types import SimpleNamespace
 from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar
 
 from pydantic import JsonValue
 
 from pytest_l402.boundary.cleaning import clean_text
+from pytest_l402.evidence.arguments import expect_arguments
 
 _OURS: Final = "pytest_l402.evidence."
 _PURCHASE: Final = "purchase"
 _OF_A_PURCHASE: Final = ("request_id", "payment_hash", "kind")
+_ONE_OF: Final = ("request_id", "payment_hash")
 _LONGEST: Final = 10_000
 
 P = ParamSpec("P")
@@ -53,14 +56,17 @@ T = TypeVar("T", bound=_Describable)
 def described(factory: Callable[P, T]) -> Callable[P, T]:
     """Let each check that a factory returns tell how it was built; for functions at the top of a module.
 
-    A check given something that is not plain JSON, nor a purchase or another object with a `request_id`, or
-    given what may be a secret, tells nothing and cannot be judged again.
+    A check given something that is not plain JSON, nor a purchase or another object with a `request_id` or a
+    `payment_hash`, or given what may be a secret, tells nothing and cannot be judged again.
     """
     name = factory.__qualname__
     ours = factory.__module__.startswith(_OURS)
 
     @wraps(factory)
     def describing(*args: P.args, **kwargs: P.kwargs) -> T:
+        __tracebackhide__ = True
+        if ours:
+            expect_arguments(factory, args, kwargs)
         made = factory(*args, **kwargs)
         try:
             told = tuple(map(_told, args))
@@ -101,6 +107,8 @@ def _factory(name: str, importable: Collection[str]) -> Callable[..., Any]:
     module, colon, function = name.partition(":")
     if not colon:
         if name not in _FACTORIES:
+            _import_all_of_ours()
+        if name not in _FACTORIES:
             raise RecipeError(f"pytest_l402.evidence has no factory {name!r}")
         return _FACTORIES[name]
     if module not in importable:
@@ -115,6 +123,13 @@ def _factory(name: str, importable: Collection[str]) -> Callable[..., Any]:
     if getattr(found, "__dict__", {}).get("describes") is not found or not callable(found):
         raise RecipeError(f"{module} has no described factory {function!r}")
     return found  # type: ignore[no-any-return]
+
+
+def _import_all_of_ours() -> None:
+    # A check that the plugin or a system brings may be in a module that nobody has imported yet.
+    room = import_module(f"{_OURS}checks")
+    for module in iter_modules(room.__path__):
+        import_module(f"{room.__name__}.{module.name}")
 
 
 def _told(value: object) -> JsonValue:
@@ -138,7 +153,7 @@ def _told(value: object) -> JsonValue:
             raise _NotPlainError
         return _told_by_name(value)
     known = {name: getattr(value, name, None) for name in _OF_A_PURCHASE}
-    if not isinstance(known["request_id"], str):
+    if not any(isinstance(known[name], str) for name in _ONE_OF):
         raise _NotPlainError
     return {_PURCHASE: {name: _told(str(each)) for name, each in known.items() if each is not None}}
 
@@ -167,6 +182,11 @@ def _given(value: JsonValue) -> Any:
     if set(value) != {_PURCHASE}:
         return {key: _given(each) for key, each in value.items()}
     purchase = value[_PURCHASE]
-    if not isinstance(purchase, dict) or not {"request_id"} <= set(purchase) <= set(_OF_A_PURCHASE):
+    if (
+        not isinstance(purchase, dict)
+        or not set(purchase) <= set(_OF_A_PURCHASE)
+        or not set(purchase) & set(_ONE_OF)
+        or not all(isinstance(each, str) for each in purchase.values())
+    ):
         raise RecipeError(f"expected a purchase with {', '.join(_OF_A_PURCHASE)}")
     return SimpleNamespace(**purchase)

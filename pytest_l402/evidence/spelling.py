@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from pytest_l402.boundary.text_safety import seen, suggestion
-from pytest_l402.evidence.fields import ANYTHING, TableFields, alike
+from pytest_l402.evidence.fields import ANYTHING, TableFields, alike, nearly
 from pytest_l402.evidence.tables import TABLES, Evidence, Row
 
 _DECLARE: Final = "or let its system declare it (fields(), docs/rehearse-another-system.md)"
@@ -35,16 +35,15 @@ class Misspelling(NamedTuple):
 
 
 class Vocabulary:
-    """The tables, fields and values of one evidence."""
+    """The tables, fields and values of one evidence.
+
+    `tables` are those that were recorded, that a system declares, or that the checks of this package read.
+    """
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
         self._tables: dict[str, TableFields] = {}
-
-    @property
-    def tables(self) -> tuple[str, ...]:
-        """Every table that was recorded, that a system declares, or that the checks of this package read."""
-        return tuple(dict.fromkeys((*self._evidence.names, *self._evidence.declared, *TABLES)))
+        self.tables = tuple(dict.fromkeys((*evidence.names, *evidence.declared, *TABLES)))
 
     def fields_of(self, table: str) -> TableFields:
         """The fields of a table."""
@@ -70,6 +69,15 @@ class Vocabulary:
                 continue
             for path in (*each.values, *each.keys):
                 yield from self._misspelt_field(each, path, check)
+
+    def misread(self, check: str, asked: Iterable[str]) -> Iterator[Misspelling]:
+        """What a check asked for that there is not, but very nearly; any other table may just be empty."""
+        if self._evidence.declared is ANYTHING:
+            return
+        for table in sorted(name for name in map(str, asked) if name not in self.tables):
+            near = [name for name in self.tables if nearly(table, name)]
+            if near:
+                yield _unknown("table", table, near, f"check {check}")
 
     def _misspelt_field(self, named: Named, path: str, check: str) -> Iterator[Misspelling]:
         fields, where = self.fields_of(named.table), f"check {check}"
@@ -117,23 +125,26 @@ class Vocabulary:
                 continue
             if table not in self.tables:
                 return f"made of a table {table!r} that there is not{suggestion(table, self.tables)}"
-            known = {id(row) for row in before}
-            for place, row in enumerate(rows):
-                if id(row) not in known:
-                    was = before[place] if len(rows) == len(before) else before[0] if before else {}
-                    unlike = self._unlike_row(table, row, was)
-                    if unlike is not None:
-                        return unlike
+            if len(rows) == len(before):
+                made = [(row, was) for row, was in zip(rows, before, strict=True) if row is not was]
+            else:
+                known = {id(row) for row in before}
+                model = before[0] if before else {}
+                made = [(row, model) for row in rows if id(row) not in known]
+            for row, was in made:
+                unlike = self._unlike_row(table, row, was)
+                if unlike is not None:
+                    return unlike
         return None
 
     def _unlike_row(self, table: str, row: Row, was: Row) -> str | None:
         fields = self.fields_of(table)
-        path = fields.unknown_in(row)
-        if path is not None:
-            return f"made of a field {path!r} that no row of {table} has{suggestion(path, fields.names)}"
         for key, value in row.items():
-            if key in was and type(was[key]) is type(value) and was[key] == value:
+            if key in was and (was[key] is value or (type(was[key]) is type(value) and was[key] == value)):
                 continue
+            path = fields.unknown_in({key: value})
+            if path is not None:
+                return f"made of a field {path!r} that no row of {table} has{suggestion(path, fields.names)}"
             meant = fields.meant_by(key, value)
             if meant is not None:
                 return f"made of {key} {seen(value)} in {table}; did you mean {seen(meant)}?"

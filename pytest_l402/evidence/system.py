@@ -21,6 +21,7 @@ When: TypeAlias = Literal["before", "after"]
 _NAMES: Final = ("name", "version", "digest")
 _NEEDED_OF_A_PART: Final = ("role", "name")
 _METHODS: Final = ("parts", "tables", "steady_state", "standing_checks")
+_DIGEST_BYTES: Final = 32
 _FORM: Final = "name, version, digest, parts(), tables(), steady_state(when), standing_checks()"
 
 
@@ -28,7 +29,11 @@ class System(Protocol):
     """What is under rehearsal; anything that has these seven will do.
 
     It may also have `fields()`, which returns {table: a class with the fields of a row}: then a check is
-    refused that names a field or a value which no row of that table can have.
+    refused that names a field or a value which no row of that table can have. And it may have
+    `secret_digests()`, which returns the SHA-256 (32 bytes) of each secret that it issued so far: a row that
+    holds one is a violation, also where nothing says that it is one. And `injected_faults()`, which returns a
+    name and a request id, None for all requests, of each fault that was ever injected into it: the sign-off
+    tells it beside the faults that a drill expected.
     """
 
     @property
@@ -113,6 +118,25 @@ class Attached:
                 self._refuse(expected, _kind(form), "return {table: class}")
             self._ask(f"fields() for table {table!r}", partial(annotations_of, form))
         return dict(forms)
+
+    def secret_digests(self) -> list[bytes]:
+        """Return the SHA-256 of each secret that it issued, as far as it says so."""
+        ask = getattr(self._system, "secret_digests", None)
+        digests = [] if ask is None else self._ask("secret_digests()", lambda: list(ask()))
+        for digest in digests:
+            if not isinstance(digest, bytes) or len(digest) != _DIGEST_BYTES:
+                self._refuse(
+                    "secret_digests() to return digests of 32 bytes", _kind(digest), "return SHA-256"
+                )
+        return digests
+
+    def injected_faults(self, request_id: str) -> list[str] | None:
+        """Return the names of the faults that were injected for a request; None if it cannot say."""
+        ask = getattr(self._system, "injected_faults", None)
+        if ask is None:
+            return None
+        faults = self._ask("injected_faults()", lambda: [(str(name), of) for name, of in ask()])
+        return list(dict.fromkeys(name for name, of in faults if of in (None, request_id)))
 
     def steady_state(self, when: When) -> list[Row]:
         """Return the rows of its probes, the same of them before and after; empty if it has none."""

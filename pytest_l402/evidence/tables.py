@@ -68,13 +68,14 @@ class Evidence:
     `declared` is what the attached systems say of their tables; it is no part of what was recorded.
     """
 
-    __slots__ = ("_sealed", "_tables", "declared")
+    __slots__ = ("_missed", "_sealed", "_tables", "declared")
 
     def __init__(
         self, tables: Mapping[str, Iterable[Row]] | None = None, declared: Declared | None = None
     ) -> None:
         self.declared: Declared = declared or {}
         self._sealed: SealedEvidence | None = None
+        self._missed: set[str] = set()
         # A table of opened evidence is bytes until it is asked for.
         self._tables: dict[str, tuple[dict[str, Any], ...] | bytes] = {}
         for name, rows in (tables or {}).items():
@@ -87,7 +88,10 @@ class Evidence:
 
     def table(self, name: str) -> tuple[dict[str, Any], ...]:
         """The rows of one table; a table that nobody recorded has none."""
-        rows = self._tables.get(name, ())
+        rows = self._tables.get(name)
+        if rows is None:
+            self._missed.add(name)
+            return ()
         if isinstance(rows, bytes):
             rows = self._tables[name] = tuple(marshal.loads(rows))  # noqa: S302 - sealed in this process
         return rows
@@ -106,11 +110,25 @@ class Evidence:
         made._tables = dict(tables)
         return made
 
+    @property
+    def missed(self) -> frozenset[str]:
+        """The tables that a reader of this evidence has asked for, and that nobody recorded."""
+        try:
+            return frozenset(self._missed)
+        except Exception:  # whatever was put in its place
+            return frozenset()
+
     def whatever_was_declared(self) -> Evidence:
         """The same evidence, of which nobody knows any longer what its systems declared."""
         told = Evidence(declared=ANYTHING)
         told._tables = dict(self._tables)
         return told
+
+    def replaced_in(self, other: Evidence) -> tuple[str, ...]:
+        """The tables that another evidence does not share with this one, altered or not."""
+        mine, theirs = self._tables, other._tables
+        replaced = [name for name, rows in theirs.items() if mine.get(name) is not rows]
+        return (*replaced, *(name for name in mine if name not in theirs))
 
     def only(self, *names: str) -> Evidence:
         """The same evidence without every table that is not named."""
@@ -150,12 +168,13 @@ class Evidence:
 class SealedEvidence:
     """Evidence as bytes, so that every reader gets rows of its own and can take nothing from another one."""
 
-    __slots__ = ("_base", "_declared", "_tables")
+    __slots__ = ("_base", "_declared", "_rows", "_tables")
 
     def __init__(self, evidence: Evidence) -> None:
         self._declared = evidence.declared
         self._tables = {name: _sealed_rows(evidence.table(name)) for name in evidence.names}
         self._base: Evidence | None = None
+        self._rows: dict[str, tuple[dict[str, Any], ...]] = {}
 
     def opened(self) -> Evidence:
         """Rows for one reader alone; each table is unpacked when it is first asked for."""
@@ -168,9 +187,13 @@ class SealedEvidence:
         """Rows for every mutant to start from; made anew after somebody was caught changing them."""
         if self._base is None:
             self._base = self.opened()
-            for name in self._tables:
-                self._base.table(name)
+            self._rows = {name: self._base.table(name) for name in self._tables}
         return self._base
+
+    @property
+    def rows(self) -> Mapping[str, tuple[dict[str, Any], ...]]:
+        """The tables that the latest `base` was opened with, whatever a mutant has put in their place."""
+        return self._rows
 
     def read_in(self, opened: Evidence) -> frozenset[str]:
         """The tables that the reader of this opened evidence has asked for."""

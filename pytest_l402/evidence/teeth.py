@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 from pytest_l402.evidence.answers import Answer, ask, concerns, told_about
 from pytest_l402.evidence.check import Canary, Check, Fate, Finding, MutantResult, MutantVerdict
@@ -51,7 +51,7 @@ class Trial:
             return MutantVerdict.SURVIVED, self._untried
         if not self._altered:
             return MutantVerdict.NOT_APPLICABLE, "not applicable: it did not change this evidence"
-        if answer.findings and self._kills(answer.findings[-1]):
+        if answer.decided:
             return MutantVerdict.KILLED, answer.findings[-1].seen
         if answer.fault is not None:
             return MutantVerdict.SURVIVED, f"the check fell over instead of judging: {answer.fault.seen}"
@@ -63,25 +63,26 @@ class Trial:
         return MutantVerdict.SURVIVED, "survived: the check found nothing wrong with it"
 
     def _kills(self, finding: Finding) -> bool:
-        return concerns(finding, (*self._altered, *self._mutant.follows))
+        return concerns(finding, (*self._altered, *self._mutant.follows), self._check.tables)
 
 
-def noise_canary(check: Check, evidence: Evidence, read: Collection[str]) -> Canary:
+def noise_canary(
+    check: Check, evidence: Evidence, rows: Mapping[str, tuple[dict[str, Any], ...]], read: Collection[str]
+) -> Canary:
     """Noise where the check does not look must survive it.
 
     A table that nobody knows; a row more in each table that the check did not `read`; in the rows of those
     that it did, a key that nobody knows, unless the check declares that it looks at every field of them.
     """
     noise = {_NOISE: "noise"}
-    tables = {}
-    for name in evidence.names:
-        rows = evidence.table(name)
+    tables: dict[str, tuple[dict[str, Any], ...]] = {}
+    for name, known in rows.items():
         if name not in read:
-            tables[name] = (*rows, noise)
+            tables[name] = (*known, noise)
         elif name not in check.every_field_of:
-            tables[name] = tuple({**row, **noise} for row in rows)
+            tables[name] = tuple({**row, **noise} for row in known)
         else:
-            tables[name] = rows
+            tables[name] = known
     answer = ask(check, evidence.with_shared({**tables, _NOISE: (noise,)}), lambda finding: True)
     told = answer.findings[0] if answer.findings else answer.fault
     return Canary(

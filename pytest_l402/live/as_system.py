@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from pytest_l402.contract.tables import ROW_FORMS
 from pytest_l402.evidence import Check, Part, record_checks
-from pytest_l402.ops.reconcile.deployments import Deployment, GatewayEvent
 from pytest_l402.ops.reconcile.ports import GatewayOpsError, reason_of
+from pytest_l402.ops.reconcile.row_forms import RECONCILE_FORMS
 
 if TYPE_CHECKING:
     from pytest_l402.evidence import Row
@@ -61,7 +61,7 @@ class DeployedSystem:
 
     def fields(self) -> Mapping[str, Form]:
         """Return what the rows of its tables are: those of the contract, and those of a reconcile."""
-        return {**ROW_FORMS, "deployments": Deployment, "gateway_events": GatewayEvent}
+        return {**ROW_FORMS, **RECONCILE_FORMS}
 
     def steady_state(self, when: When) -> tuple[Row, ...]:
         """Return nothing: what the platform does for others is not for a rehearsal to probe."""

@@ -11,9 +11,6 @@ import pytest
 
 import pytest_l402
 
-# Bound now: a conftest.py may have another clock in its place before anything asks for the time.
-import pytest_l402.plugin.clock
-
 __all__: list[str] = []
 
 _LAST_LOOK: Final[pytest.StashKey[Callable[[], None]]] = pytest.StashKey()
@@ -31,6 +28,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     _rewrite_no_asserts_here(pluginmanager)
     from pytest_l402.plugin.options import add_options
 
+    # Before a conftest.py can put another clock in its place.
+    import_module("pytest_l402.plugin.clock")
     add_options(parser)
 
 

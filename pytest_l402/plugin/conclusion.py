@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from pytest_l402.boundary import write_whole
-from pytest_l402.plugin.node import ARTIFACTS
 from pytest_l402.plugin.origin import pin_of, used_files
 from pytest_l402.plugin.outlets import say, say_removed, say_unwritten
 from pytest_l402.plugin.preparation import move_previous_aside, prepare
-from pytest_l402.plugin.run import RUN, Run
+from pytest_l402.plugin.run import ARTIFACTS, RUN, Run
 from pytest_l402.plugin.signals import signals_held
 from pytest_l402.signoff import Verdict
 from pytest_l402.signoff.document import build_document

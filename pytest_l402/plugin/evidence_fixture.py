@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from inspect import isfunction
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -16,9 +17,11 @@ from pytest_l402.evidence import Check, Evidence, EvidenceError, Row, System, re
 from pytest_l402.evidence.check import CheckResult
 from pytest_l402.evidence.checks.expected_faults import fault_shown, faults_shown
 from pytest_l402.evidence.checks.planes import EXPECTED_FAULTS
+from pytest_l402.evidence.checks.secrets import no_secrets
 from pytest_l402.evidence.checks.selecting import request_id_of
 from pytest_l402.evidence.kept import STANDING, verification
 from pytest_l402.evidence.request_names import called_by, request_names
+from pytest_l402.evidence.secret_scan import SECRET_SCAN, SecretScan
 from pytest_l402.evidence.system import Attached, AttachedSystem, UnusableSystemError
 from pytest_l402.evidence.tables import write_evidence
 from pytest_l402.evidence.telling import tell_results
@@ -80,6 +83,7 @@ class EvidenceCollector:
         self._standing: tuple[CheckResult, ...] = ()
         self._final: Evidence | None = None
         self._refusal: BaseException | None = None
+        self._scan = SecretScan()
 
     def __repr__(self) -> str:
         return f"<evidence of {self._title}: {len(self._checks)} checks>"
@@ -173,8 +177,19 @@ class EvidenceCollector:
 
     @property
     def expected_faults(self) -> Mapping[str, str | None]:
-        """For each request that was declared to meet a fault how that showed: None if it never did."""
-        return self._expected
+        """For each request that was declared to meet a fault how that showed: None if it never did.
+
+        And what was injected for it into the systems that can tell.
+        """
+        return {
+            request_id: shown and f"{shown}; {_told_injected(self._injected(request_id))}"
+            for request_id, shown in self._expected.items()
+        }
+
+    def _injected(self, request_id: str) -> list[str] | None:
+        told = [system.injected_faults(request_id) for system in self._systems]
+        known = [names for names in told if names is not None]
+        return [name for names in known for name in names] if known else None
 
     def add_local_artifact(self, path: Path) -> None:
         """Read a local-node artifact from `path` whenever evidence is collected: it may grow.
@@ -221,14 +236,24 @@ class EvidenceCollector:
         if self._local_artifacts:
             artifacts = [_read_local_artifact(path) for path in self._local_artifacts]
             tables.setdefault(LOCAL_ARTIFACT, []).extend(artifacts)
-        evidence = Evidence(tables, declared)
+        evidence = Evidence(self._scan.clean(tables, self._secret_digests()), declared)
         return self._with_expected_faults(evidence) if self._expected else evidence
+
+    def withhold_artifacts(self) -> None:
+        """Put a note in the place of each artifact that holds a secret: it is kept, and copied, as it is."""
+        self._scan.withhold(self._artifact_dir, self._secret_digests())
+
+    def _secret_digests(self) -> list[bytes]:
+        return [digest for system in self._systems for digest in system.secret_digests()]
 
     def _with_expected_faults(self, evidence: Evidence) -> Evidence:
         for request_id, shown in self._expected.items():
             if shown is None:
                 self._expected[request_id] = fault_shown(evidence, request_id, self._expected)
-        rows = [{"requestId": request, "shownAs": shown} for request, shown in self._expected.items()]
+        rows = [
+            {"requestId": request, "shownAs": shown, "injected": self._injected(request)}
+            for request, shown in self._expected.items()
+        ]
         return evidence.with_table(EXPECTED_FAULTS, rows)
 
     def _declared(self) -> dict[str, tuple[Form, ...]]:
@@ -239,7 +264,8 @@ class EvidenceCollector:
         return declared
 
     def _refuse_unless_own(self, table: str, filled: Collection[str]) -> None:
-        if table in (EXPECTED_FAULTS, SHORTFALLS, *self._results) or table in filled:
+        probed = (STEADY_STATE,) if self._systems else ()
+        if table in (EXPECTED_FAULTS, SECRET_SCAN, SHORTFALLS, *self._results, *probed, *filled):
             self._refuse_own(table)
 
     def _refuse_own(self, table: str) -> NoReturn:
@@ -282,7 +308,8 @@ class EvidenceCollector:
         """
         if not checks:
             raise ValueError("verify() takes at least one check; without one nothing is proven")
-        for check in checks:
+        for place, check in enumerate(checks, start=1):
+            self._refuse_unless_check(place, check)
             self._refuse_unknown_line(check)
         self._look_at_caller(sys._getframe(1))
         try:
@@ -310,7 +337,7 @@ class EvidenceCollector:
         """
         brought = {system.name: system.standing_checks() for system in self._systems}
         checks = self._standing_checks(brought)
-        if not checks:
+        if not (checks or self._systems or self._recorded or self._results):
             return ()
         # Probed, although few standing checks look at the steady state: this is what is kept.
         evidence = self.collect()
@@ -318,8 +345,11 @@ class EvidenceCollector:
         waived = bool(self._checks) and all(not each.passed and self._waived(each) for each in self._checks)
         if waived and not any(judged.table(table) for check in checks for table in check.tables):
             return ()
-        self._final = evidence
-        self._standing = self._judge(checks, judged, STANDING)
+        self.withhold_artifacts()
+        scanned = self._scan.rows()
+        self._final = evidence.with_table(SECRET_SCAN, scanned)
+        judged = judged.with_table(SECRET_SCAN, scanned)
+        self._standing = self._judge((*checks, no_secrets()), judged, STANDING)
         self._held_to = {name: tuple(check.name for check in own) for name, own in brought.items()}
         return self._standing
 
@@ -386,16 +416,37 @@ class EvidenceCollector:
             # What it came from is told in it; told once more, it would look like a failure of this package.
             raise failure from None
 
+    def _refuse_unless_check(self, place: int, given: object) -> None:
+        if isinstance(given, Check) and given.name.strip():
+            return
+        if isinstance(given, Check):
+            saw, remedy = "one without a name", 'name it by what it is called with: Check("paid_once(…)", …)'
+        elif isfunction(given):
+            saw, remedy = f"the function {given.__name__}", f"call it: {given.__name__}(…)"
+        elif isinstance(given, list | tuple):
+            saw, remedy = f"a {type(given).__name__}", "give its members one by one: verify(*checks)"
+        else:
+            saw, remedy = (
+                f"an object of {type(given).__name__}",
+                "give what a check of pytest_l402.evidence returns",
+            )
+        self._fail(f"{self._title}: verify, argument {place}: expected a check, saw {saw}; {remedy}")
+
     def _refuse_unknown_line(self, check: Check) -> None:
         if self._lines is None or check.line is None or check.line in self._lines:
             return
         from pytest_l402.boundary.text_safety import suggestion
 
-        pytest.fail(
+        self._fail(
             f"{self._title}: {check.name} is to prove {check.line!r}, which is no line of the runbook"
-            f"{suggestion(check.line, list(self._lines))}",
-            pytrace=False,
+            f"{suggestion(check.line, list(self._lines))}"
         )
+
+
+def _told_injected(names: list[str] | None) -> str:
+    if names is None:
+        return "no system says what was injected"
+    return f"injected: {', '.join(names)}" if names else "nothing was injected for it"
 
 
 def _from_here(path: Path) -> str:

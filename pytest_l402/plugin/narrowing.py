@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from pytest_l402.plugin.marker import MARKER
+
+FROM: Final = " (from "
+"""What follows the words that narrow a run where its command line does not have them."""
 
 _LAST_FAILED: Final = "--last-failed"
 
@@ -29,7 +36,7 @@ def narrowed_by_options(config: pytest.Config, catalogue: Path) -> tuple[str, ..
     A path that holds the catalogue holds its rehearsals too, and narrows nothing.
     """
     found = [
-        f"{flag} {value}".rstrip()
+        f"{flag} {value}{origin(config, value, flag)}"
         for flag, option in (
             ("-k", "keyword"),
             ("--deselect", "deselect"),
@@ -39,14 +46,14 @@ def narrowed_by_options(config: pytest.Config, catalogue: Path) -> tuple[str, ..
         for value in _values(config.getoption(option, None))
     ]
     found += [
-        flag
+        f"{flag}{origin(config, flag)}"
         for flag, option in ((_LAST_FAILED, "lf"), ("--stepwise", "stepwise"))
         if config.getoption(option, False)
     ]
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS and not _holds_catalogue(
         config, catalogue
     ):
-        found += [_as_given(config, argument) for argument in config.args]
+        found += [f"{_as_given(config, argument)}{origin(config, argument)}" for argument in config.args]
     return tuple(found)
 
 
@@ -56,8 +63,32 @@ def may_leave_out_cases(narrowed_by: tuple[str, ...]) -> bool:
     What is not named, or did not fail the last time, is not even collected.
     """
     return any(
-        words == _LAST_FAILED or ("::" in words and not words.startswith("-")) for words in narrowed_by
+        words.startswith(_LAST_FAILED) or ("::" in words and not words.startswith("-"))
+        for words in narrowed_by
     )
+
+
+def origin(config: pytest.Config, value: str, flag: str = "") -> str:
+    """Return " (from …)" for what narrows a run from elsewhere than its command line, else ""."""
+    if _is_among(config.invocation_params.args, value, flag):
+        return ""
+    try:
+        variable = shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))
+    except ValueError:
+        variable = []
+    if _is_among(variable, value, flag):
+        return f"{FROM}PYTEST_ADDOPTS)"
+    if config.inipath is not None and _is_among(config.getini("addopts"), value, flag):
+        return f"{FROM}addopts of {config.inipath.name})"
+    return ""
+
+
+def _is_among(given: Sequence[str | os.PathLike[str]], value: str, flag: str) -> bool:
+    words = [os.fspath(word) for word in given]
+    if not flag:
+        return value in words
+    joined = {f"{flag}={value}", f"{flag}{value}"}
+    return bool(joined & set(words)) or (flag, value) in pairwise(words)
 
 
 def _values(value: Any) -> list[str]:

@@ -28,9 +28,6 @@ RESULT_PROPERTY: Final = "l402_result"
 RAISED_PROPERTY: Final = "l402_raised"
 """The report property that names a setup or a teardown that raised: anybody can rewrite an outcome."""
 
-ARTIFACTS: Final = "artifacts"
-"""The folder of a node's artifacts; its inside mirrors the artifact folder (`output/`)."""
-
 
 @dataclass
 class Attempts:
@@ -178,6 +175,8 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     relative = node_folder(item, mark)
     folder = run.folder / relative
     collector = item.stash.get(COLLECTOR, None)
+    if collector is not None:
+        collector.withhold_artifacts()
     evidence = Evidence() if collector is None else collector.final()
     kept, moments = keep(evidence, {} if collector is None else collector.moments, folder)
     digests = {file.path: (file.sha256, file.bytes, file.rows) for file in kept}
@@ -190,7 +189,8 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
         case=case_of(item),
         phases={"call": "passed"} if attempts.passed else {},
         reran=max(attempts.setups - 1, attempts.calls - 1, attempts.repeats, 0),
-        failure=attempts.failure,
+        # What it names of this run alone would make the bytes of each run others.
+        failure=attempts.failure and attempts.failure.replace(run.folder.name, "<run>"),
         checks=() if collector is None else collector.checks,
         standing=() if collector is None else collector.standing,
         systems=() if collector is None else collector.described_systems(),

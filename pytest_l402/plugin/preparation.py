@@ -13,7 +13,7 @@ import pytest
 
 from pytest_l402.plugin.clock import day_of, now_ms
 from pytest_l402.plugin.options import ARTIFACT_DIR, check_output_folder
-from pytest_l402.plugin.run import RUN, Run
+from pytest_l402.plugin.run import ARTIFACTS, RUN, Run
 from pytest_l402.plugin.settings import LIVE
 
 if TYPE_CHECKING:
@@ -96,7 +96,6 @@ def move_previous_aside(run: Run) -> None:
 
     Raises `pytest.UsageError` if they cannot be moved.
     """
-    from pytest_l402.plugin.node import ARTIFACTS
     from pytest_l402.signoff.files import move_aside, withdraw_copies
 
     try:

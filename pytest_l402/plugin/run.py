@@ -16,6 +16,9 @@ from pytest_l402.plugin.settings import Settings
 WIRE_KEY: Final = "l402"
 """The key under which an xdist controller and its workers keep what they tell each other."""
 
+ARTIFACTS: Final = "artifacts"
+"""The folder of a node's artifacts; its inside mirrors the artifact folder (`output/`)."""
+
 CONTROLLER: Final = "pytest_l402_controller"
 SELECTION: Final = "pytest_l402_selection"
 NODES: Final = "pytest_l402_nodes"

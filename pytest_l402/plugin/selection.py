@@ -15,7 +15,7 @@ from pytest_l402.plugin.marker import (
     is_rehearsal,
     read_mark,
 )
-from pytest_l402.plugin.narrowing import may_leave_out_cases, narrowed_by_options
+from pytest_l402.plugin.narrowing import may_leave_out_cases, narrowed_by_options, origin
 from pytest_l402.plugin.run import RUN, missing_parts
 
 if TYPE_CHECKING:
@@ -103,6 +103,6 @@ def _narrowed_by(
     if not deselected:
         return options if missing or may_leave_out_cases(options) else ()
     expression = (config.getoption("markexpr", "") or "").strip()
-    marked = () if expression in ("", MARKER) else (f"-m {expression}",)
+    marked = () if expression in ("", MARKER) else (f"-m {expression}{origin(config, expression, '-m')}",)
     count = f"{len(deselected)} rehearsal test{'s' if len(deselected) > 1 else ''} deselected"
     return (*options, *marked, count)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import pytest
@@ -26,7 +27,7 @@ def guard(config: pytest.Config) -> None:
     if not config.pluginmanager.hasplugin(TEXT_GUARD):
         held = TextGuard(config)
         config.pluginmanager.register(held, TEXT_GUARD)
-        held.pytest_sessionstart()
+        held.hold_outlets()
 
 
 class TextGuard:
@@ -36,10 +37,12 @@ class TextGuard:
         self._config = config
         self._undo: list[Callable[[], None]] = []
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionstart(self) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionstart(self) -> Generator[None, None, None]:
         """Hold the ways out, now that all of them are there."""
-        self._hold_outlets()
+        self.hold_outlets()
+        with _cleaned_exceptions():
+            return (yield)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Give a test whose id shows a secret another id: it is in every report, in the cache and on disk."""
@@ -47,12 +50,11 @@ class TextGuard:
 
         from pytest_l402.boundary import redact_text
 
-        cleaned = redact_text(item.nodeid)
-        if cleaned != item.nodeid:
+        if redact_text(item.nodeid) != item.nodeid:
             # Two cases may differ in what is redacted alone.
             suffix = hashlib.sha256(item.nodeid.encode("utf-8", "replace")).hexdigest()[:8]
-            item.name = f"{redact_text(item.name)}-{suffix}"
-            item._nodeid = f"{cleaned}-{suffix}"
+            own = f"{redact_text(item.name).removesuffix(']')}-{suffix}]"
+            _rename(item, own, redact_text(item.nodeid.removesuffix(item.name)) + own)
 
     def pytest_collection_finish(self) -> None:
         """Let go of a run that turned out to have no rehearsals."""
@@ -116,7 +118,8 @@ class TextGuard:
         xml = self._config.stash.get(xml_key, None)
         if xml is not None:
             _clean_junit(xml)
-        return (yield)
+        with _cleaned_exceptions():
+            return (yield)
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
@@ -125,7 +128,8 @@ class TextGuard:
         if isinstance(error, pytest.UsageError):
             _clean_exception(error)
 
-    def _hold_outlets(self) -> None:
+    def hold_outlets(self) -> None:
+        """Take hold of each way out that has no hook."""
         config = self._config
         terminal = config.pluginmanager.get_plugin("terminalreporter")
         if terminal is not None:
@@ -206,6 +210,25 @@ def _cleaning_write(original: Callable[[str], object]) -> Callable[[str], object
         return original(redact_text(text))
 
     return write_clean
+
+
+def _rename(item: Any, name: str, nodeid: str) -> None:
+    item.name = name
+    known = getattr(item, "_id", None)
+    if known is None:
+        item._nodeid = nodeid
+    else:
+        item._id = type(known).parse(nodeid)
+
+
+@contextmanager
+def _cleaned_exceptions() -> Iterator[None]:
+    # pytest writes the reason of `pytest.exit` past the terminal before the session has begun, and after it.
+    try:
+        yield
+    except BaseException as error:
+        _clean_exception(error)
+        raise
 
 
 def _clean_exception(error: BaseException) -> None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pytest_l402.boundary.input_error import InputError
 from pytest_l402.boundary.input_files import read_text
 from pytest_l402.boundary.strict_json import parse_json
-from pytest_l402.evidence.check import CheckResult, RunbookLine
+from pytest_l402.evidence.check import CheckResult, MutantVerdict, RunbookLine
 from pytest_l402.evidence.kept import table_of
 from pytest_l402.evidence.system import AttachedSystem
 from pytest_l402.signoff.catalogue import Catalogue
@@ -159,6 +159,8 @@ def _from_version_1(value: dict[str, Any]) -> dict[str, Any]:
     digest.
     """
     found = {**value, "schema_version": SCHEMA_VERSION}
+    if isinstance(found.get("rehearsals"), list):
+        found["rehearsals"] = [_with_lines_of_version_1(entry) for entry in found["rehearsals"]]
     system = found.pop("system", None)
     known = isinstance(system, dict) and set(system) == {"name", "version", "digest"}
     if not known or {"systems", "project"} & set(found):
@@ -168,6 +170,20 @@ def _from_version_1(value: dict[str, Any]) -> dict[str, Any]:
     unknown: dict[str, Any] = {"digest": None, "pinned": "no", "tests": 0, "standing_checks": [], "parts": []}
     found["systems"] = [{**system, **unknown}]
     return found
+
+
+def _with_lines_of_version_1(entry: Any) -> Any:
+    """Version 1 called a line proven as soon as one of its checks held, whatever the others said."""
+    try:
+        checks = [check for node in entry["nodes"] for check in node["checks"] if check["line"] is not None]
+        against = {check["line"]["id"] for check in checks if check["state"] != CheckState.HELD}
+        unproven = {"state": LineState.UNPROVEN.value, "proven_by": []}
+        told = (
+            (line, line["state"] == LineState.PROVEN and line["id"] in against) for line in entry["lines"]
+        )
+        return {**entry, "lines": [{**line, **unproven} if worse else line for line, worse in told]}
+    except (TypeError, KeyError):  # whoever reads it on says what is wrong with its form
+        return entry
 
 
 def system_entries(nodes: Sequence[NodeResult]) -> tuple[SystemEntry, ...]:
@@ -250,6 +266,8 @@ def node_entry(node: NodeResult, cite: Callable[[str], object]) -> NodeEntry:
         ),
         shortfalls=tuple(_entry(ShortfallEntry, noted, line=cite(noted.line)) for noted in node.shortfalls),
         moments=dict(node.moments),
+        own_rows=dict(node.own_rows),
+        expected_faults=dict(node.expected_faults),
         evidence=node.evidence_files,
     )
 
@@ -268,7 +286,9 @@ def check_entry(
         moment=check.moment or None,
         read=_read(check, node),
         mutants_killed=tuple(mutant.name for mutant in check.mutants if mutant.killed),
-        mutants_survived=check.survivors,
+        mutants_wrong_reason=check.ended(MutantVerdict.WRONG_REASON),
+        mutants_survived=check.ended(MutantVerdict.SURVIVED),
+        mutants_not_applicable=check.ended(MutantVerdict.NOT_APPLICABLE),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from pytest_l402.boundary.cleaning import CleanText
+from pytest_l402.evidence.check import AtFault, Fate
 from pytest_l402.signoff.catalogue import LineSource, RehearsalKind
 from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
 from pytest_l402.signoff.results import PHASES
@@ -105,18 +106,31 @@ class CitedLine(_Part):
 
 
 class ViolationEntry(_Part):
-    """What a check found: what it expected, what it saw, where, and what to do."""
+    """What a check found: what it expected, what it saw, where, and what to do.
+
+    It is about the evidence, or about the check, which then cannot be trusted.
+    """
 
     expected: CleanText
     seen: CleanText
     where: CleanText
     remedy: CleanText
+    at_fault: AtFault = AtFault.EVIDENCE
 
 
 class SurvivorEntry(_Part):
-    """Altered evidence that a check did not notice."""
+    """Altered evidence that a check did not notice, or not for what was altered."""
 
     name: CleanText
+    detail: CleanText
+
+
+class CanaryEntry(_Part):
+    """Evidence of which it is known what an honest check makes of it: what is due, and what was seen."""
+
+    name: CleanText
+    due: Fate
+    seen: Fate
     detail: CleanText
 
 
@@ -134,7 +148,9 @@ class CheckEntry(_Part):
 
     `moment` is one of the node's moments, whose tables it was judged on. `read` has the files of those that
     it needs, each with its number of rows; together these are `rows`. Without a `recipe` it cannot be built,
-    and judged, again.
+    and judged, again. Of its mutants, those of a wrong reason were killed by findings about something else
+    than what was altered, and those that were not applicable altered nothing: one such is as bad as a
+    survivor.
     """
 
     name: CleanText
@@ -147,7 +163,10 @@ class CheckEntry(_Part):
     recipe: RecipeEntry | None = None
     violations: tuple[ViolationEntry, ...]
     mutants_killed: tuple[CleanText, ...]
+    mutants_wrong_reason: tuple[SurvivorEntry, ...] = ()
     mutants_survived: tuple[SurvivorEntry, ...]
+    mutants_not_applicable: tuple[SurvivorEntry, ...] = ()
+    canaries: tuple[CanaryEntry, ...] = ()
 
 
 class ShortfallEntry(_Part):
@@ -290,7 +309,10 @@ class CountsEntry(_Part):
     checks: Count
     violations: Count
     mutants_killed: Count
+    mutants_wrong_reason: Count = 0
     mutants_survived: Count
+    mutants_not_applicable: Count = 0
+    canaries: Count = 0
     evidence_files: Count
     evidence_bytes: Count
 
@@ -337,7 +359,10 @@ def count(rehearsals: tuple[RehearsalEntry, ...]) -> CountsEntry:
         checks=len(checks),
         violations=sum(len(check.violations) for check in checks),
         mutants_killed=sum(len(check.mutants_killed) for check in checks),
+        mutants_wrong_reason=sum(len(check.mutants_wrong_reason) for check in checks),
         mutants_survived=sum(len(check.mutants_survived) for check in checks),
+        mutants_not_applicable=sum(len(check.mutants_not_applicable) for check in checks),
+        canaries=sum(len(check.canaries) for check in checks),
         evidence_files=sum(len(node.evidence) for node in nodes),
         evidence_bytes=sum(recorded.bytes for node in nodes for recorded in node.evidence),
     )
@@ -364,11 +389,21 @@ def _contradictions(document: SignOffDocument) -> list[str]:
         faults.append(f"verdict {document.verdict} without a reason")
     for entry in document.rehearsals:
         faults.extend(fault for node in entry.nodes for fault in _misread(node))
+        faults.extend(_proven_in_spite(entry))
         if entry.state is RehearsalState.PASSED:
             faults.extend(f"{entry.id} is PASSED but {fault}" for fault in _against_passed(entry))
         if entry.state is RehearsalState.WAIVED and not all(reason.waived_by for reason in entry.reasons):
             faults.append(f"{entry.id} is WAIVED but has a reason that no waiver covers")
     return faults
+
+
+def _proven_in_spite(entry: RehearsalEntry) -> Iterator[str]:
+    """A line is proven only if every check that is tied to it held, of whatever test."""
+    checks = [check for node in entry.nodes for check in node.checks if not _held(check)]
+    against = {check.line.id: check.name for check in checks if check.line is not None}
+    for line in entry.lines:
+        if line.state is LineState.PROVEN and line.id in against:
+            yield f"line {line.id} of {entry.id} is PROVEN although {against[line.id]} did not hold"
 
 
 def _misread(node: NodeEntry) -> Iterator[str]:
@@ -441,5 +476,6 @@ def _held(check: CheckEntry) -> bool:
         and check.rows > 0
         and bool(check.mutants_killed)
         and not check.violations
-        and not check.mutants_survived
+        and not (check.mutants_survived or check.mutants_wrong_reason or check.mutants_not_applicable)
+        and all(canary.seen is canary.due for canary in check.canaries)
     )

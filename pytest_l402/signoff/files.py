@@ -215,6 +215,8 @@ def take_back(run_folder: Path) -> None:
 def _unfit(run_folder: Path) -> tuple[str, ...]:
     if run_folder.is_symlink():
         return (f"{run_folder.name}: expected the folder of this run, saw a link",)
+    if not run_folder.exists():  # no test has left anything
+        return ()
     found = contents(run_folder)
     return (
         *found.strangers,

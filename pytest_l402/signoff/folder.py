@@ -30,6 +30,7 @@ from pytest_l402.signoff.manifest import (
     check_manifest,
     contents,
     file_digest,
+    is_text,
     read_file,
     shown_path,
 )
@@ -67,7 +68,9 @@ def contradictions(folder: Path) -> tuple[str, ...]:
     faults += _run(folder, document)
     faults += _catalogue(document)
     faults += _evidence(folder, document)
-    return tuple(dict.fromkeys(faults))
+    # What a refusal names as its own reason does not contradict it.
+    told = "" if document.kind is DocumentKind.SIGNOFF else "\n".join(each.text for each in document.reasons)
+    return tuple(fault for fault in dict.fromkeys(faults) if fault not in told)
 
 
 def _page(folder: Path, document: SignOffDocument) -> Iterator[str]:
@@ -111,9 +114,8 @@ def _run(folder: Path, document: SignOffDocument) -> Iterator[str]:
         narrowed = ", ".join(run.narrowed_by) or "nothing"
         yield f"run: expected what narrowed a {run.selection} run, saw {narrowed}"
     for waiver in document.waivers:
-        ended = _day(run.finished_at_ms) > waiver.until if waiver.effect != "expired" else False
         # A run may begin on the last day of a waiver and end on the next.
-        if ended and _day(run.started_at_ms) > waiver.until:
+        if waiver.effect != "expired" and _day(run.started_at_ms) > waiver.until:
             yield (
                 f"waiver of {waiver.target} {waiver.name}: expected one that had not ended at the run, "
                 f"saw {waiver.until}"
@@ -178,7 +180,7 @@ def _evidence(folder: Path, document: SignOffDocument) -> Iterator[str]:
     documents = {f"{kind}.{suffix}" for kind in DocumentKind for suffix in ("json", "md")}
     claimed = {recorded.path for _, node in nodes.values() for recorded in node.evidence}
     for path in contents(folder).files:
-        if path in claimed or path in documents or path == MANIFEST:
+        if path in claimed or path in documents or path == MANIFEST or _is_unkept(path, document):
             continue
         if not _is_result(path):
             faults.append(f"{shown_path(path)}: expected a file of a test of this run, saw one of none")
@@ -203,6 +205,19 @@ def _evidence(folder: Path, document: SignOffDocument) -> Iterator[str]:
         told = [results[nodeid] for nodeid in nodes if nodeid in results]
         if system_entries(told) != document.systems:
             yield f"systems: expected those that the tests name in {RESULT_FILE}, saw others"
+
+
+def _is_unkept(path: str, document: SignOffDocument) -> bool:
+    """Whether a refused run may have this file of a test that did not come to keep its evidence."""
+    if document.kind is DocumentKind.SIGNOFF:
+        return False
+    names = {
+        folder_name(entry.id)
+        for entry in document.rehearsals
+        if not entry.nodes or not all(node.evidence for node in entry.nodes)
+    }
+    place = path.split("/")
+    return not is_text(path) or (place[0] == EVIDENCE and place[1] in names and not _is_result(path))
 
 
 def _is_result(path: str) -> bool:

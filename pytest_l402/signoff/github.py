@@ -4,6 +4,7 @@ never dropped.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from pytest_l402.boundary.cleaning import flat
 from pytest_l402.signoff.document_model import RehearsalEntry, SignOffDocument
 from pytest_l402.signoff.judged import Verdict
 from pytest_l402.signoff.markdown import render_markdown
-from pytest_l402.signoff.wording import VERDICT_WORDS, sentence, told_of_the_run
+from pytest_l402.signoff.wording import VERDICT_WORDS, narrowed_elsewhere, sentence, told_of_the_run
 
 MAX_ANNOTATIONS: Final = 10
 """GitHub shows ten errors per step and drops the rest without a word."""
@@ -32,7 +33,9 @@ def annotation_lines(document: SignOffDocument) -> tuple[str, ...]:
         last = error_line(f"and {left_out} more, see the sign-off report")
         errors = [*errors[: MAX_ANNOTATIONS - 1], last]
     if document.verdict is Verdict.DRILL:
-        return (_command("notice", sentence(document), title=VERDICT_WORDS[document.verdict]), *errors)
+        # Who asked for everything, and got less, is to see it.
+        kind = "warning" if narrowed_elsewhere(document) else "notice"
+        return (_command(kind, sentence(document), title=VERDICT_WORDS[document.verdict]), *errors)
     return tuple(errors)
 
 
@@ -43,7 +46,9 @@ def error_line(text: str) -> str:
 
 def append_step_summary(path: Path, document: SignOffDocument) -> None:
     """Append the Markdown report, capped, to the file that `$GITHUB_STEP_SUMMARY` names; raises `OSError`."""
-    with path.open("a", encoding="utf-8", newline="\n") as stream:
+    # Not blocking: nobody may read from what is no file.
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o644)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
         stream.write(render_markdown(document, limit=SUMMARY_LIMIT))
 
 

@@ -179,8 +179,16 @@ def _check(check: CheckEntry) -> Iterator[str]:
         yield f"  - seen {code(violation.seen)}"
         yield f"  - where {code(violation.where)}"
         yield f"  - do {code(violation.remedy)}"
-    for survivor in check.mutants_survived:
-        yield f"  - mutant not noticed: {code(survivor.name)} ({code(survivor.detail)})"
+    for ended, mutants in (
+        ("not noticed", check.mutants_survived),
+        ("noticed for another reason", check.mutants_wrong_reason),
+        ("not applicable", check.mutants_not_applicable),
+    ):
+        for mutant in mutants:
+            yield f"  - mutant {ended}: {code(mutant.name)} ({code(mutant.detail)})"
+    for canary in check.canaries:
+        if canary.seen is not canary.due:
+            yield f"  - canary {canary.seen}, where it ought to be one that {canary.due}: {code(canary.name)}"
 
 
 def _tail(document: SignOffDocument) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Final
 
@@ -33,6 +34,10 @@ STATE_WORDS: Final = {
     RehearsalState.FAILED: "failed",
 }
 
+_ELSEWHERE: Final = re.compile(r" \(from (PYTEST_ADDOPTS|addopts of [^()]+)\)$")
+
+_COUNT: Final = re.compile(r"\d+ rehearsal tests? deselected")
+
 _SAID_ELSEWHERE: Final = (ReasonCode.REHEARSAL_FAILED, ReasonCode.REHEARSAL_MISSING, ReasonCode.NARROWED)
 
 
@@ -61,10 +66,21 @@ def sentence(document: SignOffDocument) -> str:
             states = (
                 ", ".join(f"{entry.id} {STATE_WORDS[entry.state]}" for entry in ran) or "no rehearsal ran"
             )
-            return f"Partial run, cannot sign off: {states}."
+            elsewhere = narrowed_elsewhere(document)
+            by = f" It was narrowed by {elsewhere}, not by its command line." if elsewhere else ""
+            return f"Partial run, cannot sign off: {states}.{by}"
         case _:
             rehearsals = plural(len(required), "required rehearsal")
             return f"{passed} of {rehearsals} passed. {document.reasons[0].text}"
+
+
+def narrowed_elsewhere(document: SignOffDocument) -> str:
+    """Return what narrowed a run that was asked for everything, such as a variable of the environment; ""
+    where the command line did.
+    """
+    words = [words for words in document.run.narrowed_by if not _COUNT.fullmatch(words)]
+    found = [match[1] for match in map(_ELSEWHERE.search, words) if match is not None]
+    return ", ".join(dict.fromkeys(found)) if len(found) == len(words) else ""
 
 
 def told_of_the_run(document: SignOffDocument) -> tuple[ReasonEntry, ...]:

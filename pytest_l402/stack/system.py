@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_l402 import __version__
 from pytest_l402.contract.tables import ROW_FORMS
 from pytest_l402.evidence import Check, Part, own_digest, parts_of, record_checks
-from pytest_l402.ops.reconcile.deployments import Deployment, GatewayEvent
+from pytest_l402.ops.reconcile.row_forms import RECONCILE_FORMS
 from pytest_l402.ops.security.credentials import CredentialRole
 from pytest_l402.ops.security.roles import RoleOperation, RoleRefusal, RoleStatus
 from pytest_l402.stack.stack import ROLES, Stack
@@ -68,7 +68,11 @@ class StackSystem:
 
     def fields(self) -> Mapping[str, Form]:
         """Return what the rows of its tables are: those of the contract, and those of operations."""
-        return {**ROW_FORMS, "deployments": Deployment, "gateway_events": GatewayEvent, **_ROLES}
+        return {**ROW_FORMS, **RECONCILE_FORMS, **_ROLES}
+
+    def injected_faults(self) -> list[tuple[str, str | None]]:
+        """Return each fault that was ever injected, and the request that it was meant for, None for all."""
+        return [(entry.fault.name, entry.request_id) for entry in self._stack.faults.history()]
 
     def steady_state(self, when: When) -> Sequence[Row]:
         """Return one row per probe; no money moves."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pytest_l402.boundary import printable, quoted, redact_text, tagless
+from pytest_l402.boundary import digest_reference, printable, quoted, redact_text, redact_values, tagless
 from pytest_l402.boundary.columns import in_columns
 from pytest_l402.triage.correlation import flow_request_ids
 from pytest_l402.triage.diagnosis import Diagnosis, triage
 from pytest_l402.triage.incident_rows import DepartureEffect, Incident, SourcedRow
 from pytest_l402.triage.shortfalls import Shortfall, shortfalls
 
+# 32 bytes in hex or base64, as no reference is written.
+_PREIMAGE = re.compile(r"[0-9a-fA-F]{64}|[\w+/-]{43}=?")
 SCHEMA = "pytest-l402/triage"
 SCHEMA_VERSION = "1"
 
@@ -73,7 +76,7 @@ class TriageReport:
             blocks.append(
                 "notes: what these files cannot prove\n" + "\n".join(_note(s) for s in self.shortfalls)
             )
-        return "\n\n".join(blocks)
+        return self._referring("\n\n".join(blocks))
 
     def to_json(self) -> str:
         """One JSON object, schema `pytest-l402/triage` version 1; enums carry every verdict."""
@@ -109,7 +112,18 @@ class TriageReport:
                 for item in self.shortfalls
             ],
         }
-        return tagless(json.dumps(document, indent=2))
+        return self._referring(tagless(json.dumps(redact_values(document), indent=2)))
+
+    def told_problems(self) -> tuple[str, ...]:
+        """`problems` as they may be shown."""
+        return tuple(map(self._referring, self.problems))
+
+    def _referring(self, text: str) -> str:
+        """Put a reference where a record holds a preimage itself as its proof; it can be pasted."""
+        for proof in {record.row.get("paymentProofRef") for record in self.incident.records}:
+            if isinstance(proof, str) and _PREIMAGE.fullmatch(proof) is not None:
+                text = text.replace(proof, digest_reference(proof))
+        return text
 
 
 def triage_report(incident: Incident, request_id: str | None = None) -> TriageReport:

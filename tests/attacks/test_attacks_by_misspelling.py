@@ -34,7 +34,7 @@ from pytest_l402.evidence import (
     some_row,
     success_despite,
 )
-from pytest_l402.evidence.mutants import drop_key, duplicate_row, insert_row, set_value
+from pytest_l402.evidence.mutants import drop_key, duplicate_row, insert_row, remove_rows, set_value
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.stack import ProjectionStale, SettlementLost, Stack
 from pytest_l402.stack.system import StackSystem
@@ -75,6 +75,14 @@ def _finds(table: str, **values: Any) -> Callable[[Evidence], Iterable[Finding]]
                 yield Finding("none", "one", f"{table}.jsonl line {number}", "look")
 
     return judge
+
+
+def _reads_two_tables(evidence: Evidence) -> Iterator[Finding]:
+    """Of the second table, which is spelled wrongly, no mutant speaks."""
+    if not evidence.table("payments"):
+        yield Finding("a payment", "none", "table payments", "look")
+    for number, _ in enumerate(evidence.table("settlement"), start=1):
+        yield Finding("none", "one", f"settlements.jsonl line {number}", "look")
 
 
 def _own(table: str, mutant: Mutant, **values: Any) -> Check:
@@ -154,6 +162,10 @@ MISSPELT: dict[str, tuple[Callable[[Story], Check], str]] = {
         lambda told: no_row("credential_roles", witness="records", role="gatway_invoice"),
         "did you mean 'gateway_invoice'?",
     ),
+    "code-of-a-failure": (
+        lambda told: reconcile_reported("staging:one", failureCode="deploy-apply-failed"),
+        "did you mean 'deploy_apply_failed'?",
+    ),
     "plane-where-the-proof-is-absent": (lambda told: proof_absent(told.paid, "setlement"), "'settlement'?"),
     "plane-of-one-value": (lambda told: same_value("taskId", told.paid, plane="gatway"), "'gateway'?"),
     "spelled-as-no-log-is": (lambda told: found_in_logs(told.paid, "Gateway"), "'gateway'?"),
@@ -211,6 +223,10 @@ MISSPELT: dict[str, tuple[Callable[[Story], Check], str]] = {
         lambda told: _own("payments", insert_row("payments", {"paid": True, "by": "x"}), paid=True),
         "'paid'",
     ),
+    "own-judge-that-also-reads-what-is-not-there": (
+        lambda told: Check("own()", _reads_two_tables, (remove_rows("payments"),), ("records",)),
+        "did you mean 'settlements'?",
+    ),
     "own-key-that-is-dropped-from-nothing": (
         lambda told: _own("payments", drop_key("payments", "amountMsat"), status="failed"),
         "not applicable",
@@ -221,10 +237,15 @@ MISSPELT: dict[str, tuple[Callable[[Story], Check], str]] = {
 @pytest.mark.parametrize("way", MISSPELT)
 def test_a_misspelling_is_no_absence(way: str, story: Story) -> None:
     build, hint = MISSPELT[way]
-    result = run_check(build(story), story.evidence)
-    assert not result.passed
-    told = [text for each in result.violations for text in (each.expected, each.seen)]
-    assert hint in " ".join([*told, *(each.detail for each in result.mutants)])
+    try:
+        result = run_check(build(story), story.evidence)
+    except (TypeError, ValueError) as refused:
+        held, told = False, [str(refused)]
+    else:
+        held, told = result.passed, [each.detail for each in result.mutants]
+        told += [text for each in result.violations for text in (each.expected, each.seen)]
+    assert not held
+    assert hint in " ".join(told)
 
 
 HONEST: dict[str, Callable[[Story], Check]] = {
@@ -395,6 +416,7 @@ MIXED: dict[str, Callable[[EvidenceCollector, Any], None]] = {
     "a-result-of-a-fixture": _a_result_of_a_fixture,
     "before-the-fixture": _before_a_fixture,
     "an-expected-fault": _into("expected_faults", {"requestId": "r", "shownAs": "settlement"}),
+    "the-steady-state": _into("steady_state", {"when": "after", "probe": "p", "ok": True, "detail": "ok"}),
     "a-shortfall": _into("shortfalls", {"line": "1"}),
 }
 
@@ -408,7 +430,9 @@ def test_no_row_of_a_test_is_taken_for_a_systems(way: str, tmp_path: Path) -> No
     assert not any(evidence.collect().table(name) for name in ("bookings", "refunds", "expected_faults"))
 
 
-@pytest.mark.parametrize("table", ["records", "payments", "settlements", "exchanges", "deployments", "logs"])
+@pytest.mark.parametrize(
+    "table", ["records", "payments", "exchanges", "deployments", "logs", "reconcile_summary", "inspection"]
+)
 def test_no_row_of_a_test_is_taken_for_the_stacks(table: str, tmp_path: Path) -> None:
     with Stack(1) as stack:
         evidence = collector(tmp_path, StackSystem(stack))
@@ -484,18 +508,32 @@ def test_a_fault_that_shows_is_told_with_its_request(fault: Any, shown: str, tmp
         results = {result.name: result for result in evidence.judge_standing()}
     assert results["faults_shown()"].passed
     assert results["faults_shown()"].has_teeth
-    assert evidence.expected_faults == {failing.request_id: shown}
-    assert evidence.final().table("expected_faults") == ({"requestId": failing.request_id, "shownAs": shown},)
+    name = type(fault).__name__
+    assert evidence.expected_faults == {failing.request_id: f"{shown}; injected: {name}"}
+    row = {"requestId": failing.request_id, "shownAs": shown, "injected": [name]}
+    assert evidence.final().table("expected_faults") == (row,)
+
+
+def test_a_fault_that_nobody_injected_is_told_as_such(tmp_path: Path) -> None:
+    with Stack(3) as stack, stack.online():
+        evidence = collector(tmp_path, StackSystem(stack))
+        with stack.faults.inject(SettlementLost(), "request-of-nobody"):
+            denied = stack.executor.buy("/premium-expensive")
+        evidence.expect_fault(denied)
+        evidence.judge_standing()
+        told = evidence.expected_faults[denied.request_id]
+    assert told == "policy; nothing was injected for it"
 
 
 def test_a_fault_that_showed_once_need_not_show_at_the_end(tmp_path: Path) -> None:
     evidence = collector(tmp_path)
     evidence.record("records", make_record(denyReason="gateway_challenge_failed", plane="gateway"))
     evidence.expect_fault("req-1")
-    assert evidence.collect().table("expected_faults") == ({"requestId": "req-1", "shownAs": "gateway"},)
+    shown = {"requestId": "req-1", "shownAs": "gateway", "injected": None}
+    assert evidence.collect().table("expected_faults") == (shown,)
     evidence._recorded["records"].clear()
     evidence.record("records", make_record())
-    assert evidence.collect().table("expected_faults") == ({"requestId": "req-1", "shownAs": "gateway"},)
+    assert evidence.collect().table("expected_faults") == (shown,)
 
 
 @pytest.mark.parametrize("nobody", [None, 7, b"req", "", object()])

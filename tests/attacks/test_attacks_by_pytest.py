@@ -7,11 +7,13 @@ SIGNED OFF or an exit code of 0, and each must be named where a person or a gate
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 
 import pytest
 from plugin_project import End, Project
 
+from pytest_l402.plugin import clock
 from pytest_l402.plugin.clock import contradiction
 
 ALPHA = "rehearsals/test_alpha.py"
@@ -922,6 +924,13 @@ ENDINGS = [
         (SKIPPED,),
     ),
     Way(
+        "while the run is taken down a hook takes back that a drill failed",
+        "not as it must be",
+        KEEP + "\ndef pytest_unconfigure():\n    sessions[0].exitstatus = 0\n",
+        (FAILS,),
+        (*MARKED, "-k", "alpha"),
+    ),
+    Way(
         "at the very end a cleanup takes the failure back",
         "was skipped (not today)",
         KEEP
@@ -1271,6 +1280,17 @@ def test_a_clock_that_is_set_during_a_run_is_not_believed(
 ) -> None:
     said = contradiction(wall_ms, passed_ms)
     assert said is None if told is None else told in str(said)
+
+
+def test_what_alters_the_clock_of_the_system_in_place_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    # There are libraries that put other code behind the very function, for the one clock that all read.
+    asked = clock.clock_gettime_ns
+
+    def travelled(which: int) -> int:
+        return 0 if which == time.CLOCK_REALTIME else asked(which)
+
+    monkeypatch.setattr(clock, "clock_gettime_ns", travelled)
+    assert abs(clock.now_ms() - time.time() * 1000) < 10_000
 
 
 def test_a_run_whose_clock_was_set_does_not_sign_off(

@@ -126,6 +126,17 @@ def pin(value: dict[str, Any]) -> None:
     value["systems"][0] |= {"digest": f"sha256:{'1' * 64}", "pinned": "by-digest"}
 
 
+ENDED_WAIVER = {
+    "target": "check",
+    "name": "check 2.hit",
+    "owner": "ada",
+    "reason": "ticket 12",
+    "until": "2026-11-20",
+    "source": "waivers.yaml",
+    "effect": "unused",
+}
+
+
 def setting(*path: str | int, to: object) -> Callable[[dict[str, Any]], None]:
     def alter(value: Any) -> None:
         for key in path[:-1]:
@@ -164,6 +175,7 @@ ALTERED_DOCUMENTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "the requests are others": setting("rehearsals", 0, "nodes", 0, "request_ids", to=["req-of-last-year"]),
     "the verdict is a refusal": setting("verdict", to="NOT_SIGNED_OFF"),
     "evidence lies elsewhere": setting("rehearsals", 0, "nodes", 0, "evidence", 0, "path", to="signoff.md"),
+    "a waiver had ended": lambda value: value["waivers"].append(ENDED_WAIVER),
     "the counts are others": setting("counts", "checks", to=99),
 }
 
@@ -250,7 +262,7 @@ def with_socket(folder: Path) -> None:
 
 def as_link(path: str) -> Callable[[Path], None]:
     def alter(folder: Path) -> None:
-        elsewhere = folder.parent / f"elsewhere-{path.replace('/', '-')}"
+        elsewhere = folder.parent / f".elsewhere-{path.replace('/', '-')}"
         (folder / path).rename(elsewhere)
         (folder / path).symlink_to(elsewhere)
 

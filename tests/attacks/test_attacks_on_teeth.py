@@ -8,6 +8,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from itertools import count
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from plugin_project import Project
 
-from pytest_l402.evidence import Check, Evidence, Finding, Mutant, run_check
+from pytest_l402.evidence import Check, Evidence, Finding, Mutant, Subject, run_check
 from pytest_l402.evidence.check import CheckResult
 from pytest_l402.evidence.mutants import insert_row, remove_rows, set_value
 from pytest_l402.evidence.telling import tell_results
@@ -112,6 +113,7 @@ EDITS: dict[str, Callable[[Evidence], Any]] = {
     "all tables taken away": lambda e: setattr(e, "_tables", None),
     "all tables replaced through object": lambda e: object.__setattr__(e, "_tables", {}),
     "all emptied": lambda e: e._tables.clear(),
+    "all tables deleted": lambda e: delattr(e, "_tables"),
     "something unwritable put in": lambda e: _first(e).update(status=object()),
     "itself put in": lambda e: _first(e).update(status=_first(e)),
 }
@@ -152,7 +154,9 @@ def test_a_judge_that_edits_only_when_it_finds_something_hides_nothing(way: str)
                 try:
                     yield wrong()
                 finally:
-                    with contextlib.suppress(KeyError):  # what was taken away is not there to be taken again
+                    with contextlib.suppress(
+                        LookupError
+                    ):  # what was taken away is not there to be taken again
                         EDITS[way](evidence)
 
     evidence = books()
@@ -160,6 +164,22 @@ def test_a_judge_that_edits_only_when_it_finds_something_hides_nothing(way: str)
     assert evidence == books()
     assert trusted(run_check(nothing_paid(), evidence))
     assert not run_check(nothing_paid(), paid_books()).passed
+
+
+@pytest.mark.parametrize("slot", Evidence.__slots__)
+@pytest.mark.parametrize("way", [setattr, lambda evidence, slot, _: delattr(evidence, slot)])
+def test_a_judge_that_breaks_what_it_was_shown_breaks_nothing_else(
+    way: Callable[..., None], slot: str
+) -> None:
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        yield from honest(evidence)
+        way(evidence, slot, None)
+
+    assert not run_check(nothing_paid(judge), paid_books()).passed
+    evidence = books()
+    run_check(nothing_paid(judge), evidence)
+    assert evidence == books()
+    assert trusted(run_check(nothing_paid(), evidence))
 
 
 def test_an_edit_is_told_in_four_parts() -> None:
@@ -307,9 +327,12 @@ def _clock() -> Check:
     return nothing_paid(lambda evidence: [wrong()] if next(clock) - started > 1_000 else [])
 
 
-def _randomness() -> Check:
-    dice = random.Random(3)
-    return nothing_paid(lambda evidence: [wrong()] if dice.random() < 0.5 else [])
+def _randomness(seed: int, often: float) -> Callable[[], Check]:
+    def make() -> Check:
+        dice = random.Random(seed)
+        return nothing_paid(lambda evidence: [wrong()] if dice.random() < often else [])
+
+    return make
 
 
 def _cached() -> Check:
@@ -358,7 +381,7 @@ MEMORIES: dict[str, Callable[[], Check]] = {
     "findings of all calls": _accumulates,
     "one generator for all calls": _one_generator,
     "a clock": _clock,
-    "randomness": _randomness,
+    **{f"chance {seed}, {often}": _randomness(seed, often) for seed in range(8) for often in (0.3, 0.5, 0.7)},
     "a cache": _cached,
     "the environment": _environment,
     "another text each time": _other_text_each_time,
@@ -456,7 +479,8 @@ def _elsewhere(evidence: Evidence) -> Iterator[Finding]:
 def _about(*concerns: str) -> Judge:
     def judge(evidence: Evidence) -> Iterator[Finding]:
         for finding in honest(evidence):
-            yield Finding(finding.expected, finding.seen, finding.where, finding.remedy, concerns)
+            pairs = (concern.partition(".") for concern in concerns)
+            yield replace(finding, about=tuple(Subject(table, field or None) for table, _, field in pairs))
 
     return judge
 
@@ -488,6 +512,12 @@ def _at(where: str) -> Judge:
 
 REASONS: dict[str, Check] = {
     "a finding about another table": nothing_paid(_elsewhere),
+    "a finding about another table, of two that are compared": replace(
+        nothing_paid(_about("settlements.amountMsats")), tables=("payments", "settlements")
+    ),
+    "a finding about a third table, of two that are compared": replace(
+        nothing_paid(_at("refunds.jsonl line 1")), tables=("payments", "settlements")
+    ),
     "a finding about nothing": nothing_paid(_at("")),
     "a finding about the check": nothing_paid(_at("check nothing_paid()")),
     "a table whose name only begins alike": nothing_paid(_at("payments_archive.jsonl line 1")),
@@ -509,6 +539,28 @@ REASONS: dict[str, Check] = {
     "no table": Check("nothing_paid()", honest, (PAID,), ()),
     "a table that is empty": Check("nothing_paid()", honest, (PAID,), ("payments", "refunds")),
 }
+
+
+HONEST_REASONS: dict[str, Check] = {
+    "the table": nothing_paid(_about("payments")),
+    "the field": nothing_paid(_about("payments.status")),
+    "one of several": nothing_paid(_about("settlements", "payments.status")),
+    "where, as a file": nothing_paid(_at("payments.jsonl line 1")),
+    "where, as a word": nothing_paid(_at("row 1 of payments")),
+    "where, with an index": nothing_paid(_at("payments[0]")),
+    "where, of two that are compared": replace(
+        nothing_paid(_at("settlements.jsonl line 1")), tables=("payments", "settlements")
+    ),
+    "a consequence that the mutant declares": nothing_paid(_elsewhere, PAID.concerning("settlements")),
+    "a field as a consequence": nothing_paid(
+        _about("settlements.amountMsats"), PAID.concerning("settlements.amountMsats")
+    ),
+}
+
+
+@pytest.mark.parametrize("way", HONEST_REASONS)
+def test_a_mutant_killed_for_what_it_alters_is_killed(way: str) -> None:
+    assert trusted(run_check(HONEST_REASONS[way], books()))
 
 
 @pytest.mark.parametrize("way", REASONS)

@@ -327,7 +327,7 @@ def test_an_artifact_that_is_none_is_named_by_its_faults():
         (lambda: artifact_shows("a"), ValueError, "saw neither"),
         (lambda: success_despite("a"), ValueError, "success_despite: .* saw none"),
         (lambda: triaged_as("a", "weather"), ValueError, "healthy, policy, gateway"),
-        (lambda: recovered(7), TypeError, "saw int"),
+        (lambda: recovered(7), TypeError, "recovered: purchase: expected a purchase, or a request id, saw 7"),
         (lambda: recovered(""), TypeError, "request id"),
     ],
 )

@@ -150,7 +150,7 @@ def test_a_made_up_row_is_as_its_form_has_it(table: str) -> None:
 def test_every_table_of_the_checks_has_a_form() -> None:
     assert {*TABLES} - {*ROW_FORMS} == {"deployments", "gateway_events", "credential_roles"}
     with Stack() as stack:
-        assert {*TABLES} == {*StackSystem(stack).fields()}
+        assert {*StackSystem(stack).fields()} == {*TABLES, "reconcile_summary", "inspection"}
 
 
 def test_the_stack_leaves_rows_as_the_forms_have_them() -> None:

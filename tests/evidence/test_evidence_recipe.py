@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 import math
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +22,7 @@ from pytest_l402.evidence import (
     some_record,
     triaged_as,
 )
+from pytest_l402.evidence import recipe as recipe_module
 from pytest_l402.evidence.recipe import NotPermittedError, Recipe, RecipeError, build
 
 PURCHASE = SimpleNamespace(
@@ -67,6 +69,7 @@ def test_a_purchase_is_told_by_its_references_alone() -> None:
     [
         some_record(cacheHit=True, denyReason=None),
         forgeries_refused(PURCHASE, "req-2", PURCHASE),
+        paid_exactly_once(SimpleNamespace(payment_hash="c" * 64)),
         paid_exactly_once(PURCHASE),
         triaged_as(PURCHASE, "settlement", field="paymentProofRef", step_contains="replay"),
         ours_alone(7),
@@ -126,7 +129,8 @@ def test_a_check_that_was_altered_does_not_tell_what_it_was() -> None:
         (Recipe("some_record"), "some_record does not take that"),
         (Recipe("some_record", (), {"cacheHti": True}), "some_record does not take that: ValueError"),
         (Recipe("triaged_as", ("req-1",)), "TypeError"),
-        (Recipe("paid_exactly_once", ({"purchase": {"payment_hash": "x"}},)), "expected a purchase"),
+        (Recipe("paid_exactly_once", ({"purchase": {"kind": "x"}},)), "expected a purchase"),
+        (Recipe("same_value", ("taskId", {"purchase": {"request_id": 7}})), "expected a purchase"),
         (Recipe("paid_exactly_once", ({"purchase": {"request_id": "r", "preimage": "x"}},)), "a purchase"),
     ],
     ids=lambda value: f"{value.factory}{len(value.arguments)}" if isinstance(value, Recipe) else None,
@@ -139,6 +143,13 @@ def test_a_recipe_that_builds_nothing_says_why(recipe: Recipe, error: str) -> No
 def test_no_module_is_imported_that_was_not_permitted() -> None:
     with pytest.raises(NotPermittedError):
         build(Recipe("antigravity:fly"))
+
+
+def test_a_factory_is_found_that_nobody_has_imported_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipe_module, "_FACTORIES", {})
+    for name in [name for name in sys.modules if name.startswith("pytest_l402.evidence.checks")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert build(Recipe("some_record", (), {"cacheHit": True})).name == "some_record(cacheHit=true)"
 
 
 def test_every_factory_of_the_room_is_described() -> None:

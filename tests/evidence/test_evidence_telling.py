@@ -16,8 +16,8 @@ from pytest_l402.evidence.telling import tell_results
 
 
 def violated(check: str, *about: Subject, line: str | None = None, expected: str = "") -> CheckResult:
-    said = (expected or f"what {check} expects", f"what {check} saw", f"where {check} saw it", "look")
-    return CheckResult(check, line, 1, (Violation(check, line, *said, about),), ())
+    said = (expected or f"what {check} expects", f"what {check} saw", f"where {check} saw it")
+    return CheckResult(check, line, 1, (Violation(check, line, *said, f"mend {check}", about),), ())
 
 
 def grouped(*results: CheckResult, requests: tuple[str, ...] = ()) -> list[list[str]]:
@@ -68,6 +68,23 @@ def test_a_missing_log_line_and_a_second_payment_have_two_causes() -> None:
     assert grouped(violated("a", logs), violated("b", payments)) == [["a"], ["b"]]
 
 
+def test_what_is_mended_by_doing_one_thing_is_one_cause() -> None:
+    said = ("it", "something else", "nowhere", "stop payouts")
+    results = [
+        CheckResult(name, None, 1, (Violation(name, None, *said, (Subject(table, rows=(row,)),)),), ())
+        for name, table, row in (("a", "payments", 1), ("b", "steady_state", 2))
+    ]
+    assert grouped(*results) == [["a", "b"]]
+
+
+def test_empty_tables_of_a_purchase_are_one_cause() -> None:
+    results = [
+        run_check(Check(table, lambda evidence: [], (), (table,)), Evidence())
+        for table in ("payments", "settlements", "steady_state")
+    ]
+    assert grouped(*results)[0][:2] == ["payments", "settlements"]
+
+
 def test_what_links_two_groups_makes_them_one() -> None:
     first, second = Subject("payments", request="r1"), Subject("records", "cacheHit")
     results = (violated("a", first), violated("b", second), violated("c", first, second))
@@ -75,7 +92,7 @@ def test_what_links_two_groups_makes_them_one() -> None:
 
 
 def test_a_finding_that_says_nothing_of_itself_is_read() -> None:
-    said = ("no payment for request r-1", "one", "payments.jsonl line 2", "look")
+    said = ("no payment for request r-1", "one", "payments.jsonl line 2", "pay it back")
     ours = CheckResult("mine", None, 1, (Violation("mine", None, *said),), ())
     about = violated("a", Subject("settlements", request="r-1"))
     assert grouped(about, ours, requests=("r-1", "r")) == [["mine", "a"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,26 @@ def test_a_check_without_teeth_does_not_hold(tmp_path: Path) -> None:
     evidence.record("counts", {"count": 3})
     with pytest.raises(pytest.fail.Exception, match="cannot be trusted"):
         evidence.verify(at_most(10**7))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (at_most, "saw the function at_most; call it: at_most(…)"),
+        ([at_most(5)], "saw a list; give its members one by one: verify(*checks)"),
+        (True, "saw an object of bool; give what a check's function returns"),
+        (replace(at_most(5), name=" "), "saw one without a name; name it by what it is called with"),
+    ],
+    ids=["function", "list", "flag", "nameless"],
+)
+def test_what_is_no_check_is_told_as_a_wrong_argument(tmp_path: Path, given: Any, told: str) -> None:
+    evidence = collector(tmp_path)
+    evidence.record("counts", {"count": 3})
+    with pytest.raises(pytest.fail.Exception) as failure:
+        evidence.verify(at_most(5), given)
+    assert f"a test: verify, argument 2: expected a check, {told}" in str(failure.value)
+    assert evidence.refusal is failure.value
+    assert evidence.checks == ()
 
 
 def test_teeth_can_be_left_out(tmp_path: Path) -> None:

@@ -95,6 +95,14 @@ def test_the_short_summary_begins_with_the_violated_line(project: Project) -> No
     assert summary[1].startswith("FAILED rehearsals/test_alpha.py::test_alpha - 1.free: expected nothing")
 
 
+def test_what_a_failure_says_of_the_run_is_not_in_the_bytes_of_its_evidence(project: Project) -> None:
+    project.replace("rehearsals/test_alpha.py", *FAILING)
+    run = project.run(*MARKED)
+    kept = (run.folder / "evidence/alpha/test_alpha/node.json").read_text()
+    assert "output/signoff/<run>/evidence/alpha/test_alpha/" in json.loads(kept)["failure"]
+    assert run.folder.name not in kept
+
+
 def test_rehearsal_that_verifies_nothing(project: Project) -> None:
     project.replace("rehearsals/test_alpha.py", 'drill(l402_evidence, "1.free")', "pass")
     assert (

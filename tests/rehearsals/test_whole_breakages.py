@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from breakages import BREAKAGES, Breakage
 from rehearsed_project import RUNBOOK, Rehearsed, RehearsedProject, catalogue_of
@@ -47,6 +49,26 @@ def assert_told(broken: Breakage, run: Rehearsed) -> None:
     for line in broken.lines:
         assert f"({line})" in run.output
     assert "INTERNALERROR" not in run.output
+    assert_readable(run)
+
+
+def assert_readable(run: Rehearsed) -> None:
+    """Nothing that is told is wider than a screen, but for a path, and each row that it names is there."""
+    told = run.output.partition("= FAILURES =")[2].partition("= short test summary")[0]
+    assert [line for line in told.splitlines() if len(line) > 100 and "/evidence/" not in line] == []
+    for failure in re.split(r"(?m)^_{3,} .* _{3,}$", told)[1:]:
+        words = " ".join(failure.split())
+        assert re.search(r" verify [\w/]+\.py:\d+ evidence output/signoff/", words), failure
+        place = re.search(r"output/signoff/[^/]+/(evidence/\S+)/", words)
+        assert place is not None
+        for table, numbers in re.findall(r"(\w+)\.jsonl lines? (\d+(?:, \d+)*)", words):
+            files = [
+                run.folder / place[1] / f"{table}.jsonl",
+                *(run.folder / place[1]).glob(f"*/{table}.jsonl"),
+            ]
+            rows = max(len(file.read_bytes().splitlines()) for file in files if file.is_file())
+            assert max(map(int, numbers.split(", "))) <= rows, f"{table}: {numbers}\n{failure}"
+        assert "table table" not in words
 
 
 @pytest.mark.parametrize("broken", sampled(BREAKAGES, 24, "breakages"), ids=named)
@@ -71,6 +93,48 @@ def test_a_broken_stack_is_not_signed_off(
     assert_told(broken, run)
     assert (run.verdict, run.exit) == ("NOT_SIGNED_OFF", 1)
     assert run.rehearsal(WHOLE[broken.name])["state"] == "FAILED"
+
+
+def test_a_cap_that_nobody_enforces_is_one_cause(
+    rehearsals: RehearsedProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (broken,) = (each for each in BREAKAGES if each.name == "the cap is not looked at")
+    broken.apply(monkeypatch)
+    run = rehearsals.run("-k", "over_cap")
+    assert_readable(run)
+    assert run.output.count(" is violated\n") == 1
+    assert "5 checks do not hold, for one cause" in run.output
+    assert "\n4.before-payment: expected no payment for the purchase, saw 250000 msats" in run.output
+
+
+LOSES_ITS_CREDENTIALS = """\
+import pytest
+
+@pytest.fixture
+def l402_executor(l402_executor, monkeypatch):
+    buy = l402_executor.buy
+    monkeypatch.setattr(l402_executor, "buy", lambda path, **how: buy(path, **how | {"new_credential": True}))
+    return l402_executor
+"""
+
+
+def test_a_buyer_that_loses_its_credentials_is_told_once_in_each_test(rehearsals: RehearsedProject) -> None:
+    rehearsals.write("conftest.py", LOSES_ITS_CREDENTIALS)
+    run = rehearsals.run("-k", "same_request_twice or told_401", "--l402-no-teeth")
+    assert_readable(run)
+    told = run.output.partition("= FAILURES =")[2].partition("= short test summary")[0]
+    assert told.count(" is violated\n") == 2
+    words = " ".join(told.split())
+    assert "4 checks do not hold, for one cause" in words
+    assert "cached_request(first purchase, second purchase) is violated" in words
+    assert "seen no credential presented, status 402; then a credential accepted, status 200" in words
+    assert words.count("do the client sent no credential: see whether it kept the one it bought") == 1
+    for line in ("3.cache-hit", "3.paid-once", "3.idempotent-replay", "3.no-second-payment"):
+        assert f"({line}): " in words
+    for false in ("challenged a credential that was good", "cache key", "a plane tells another story"):
+        assert false not in words
+    ids = re.findall(r"desktop-[0-9a-f-]{36}", told)
+    assert len(ids) == len(set(ids)) == 4
 
 
 @pytest.mark.slow

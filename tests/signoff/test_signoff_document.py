@@ -85,7 +85,10 @@ def test_it_lists_what_the_verdict_rests_on() -> None:
         "recipe": {"factory": "some_record", "arguments": [], "named": {"cacheHit": True}},
         "violations": [],
         "mutants_killed": ["key dropped", "row removed"],
+        "mutants_wrong_reason": [],
         "mutants_survived": [],
+        "mutants_not_applicable": [],
+        "canaries": [],
     }
     assert (standing["scope"], standing["line"]) == ("standing", None)
     assert written["counts"]["mutants_killed"] == 10
@@ -115,7 +118,13 @@ def test_a_refusal_lists_violations_survivors_and_reasons() -> None:
     ]
     assert keys["state"] == "VIOLATED"
     assert keys["violations"] == [
-        {"expected": "19 keys", "seen": "18 keys", "where": "records row 4", "remedy": "emit the key"}
+        {
+            "expected": "19 keys",
+            "seen": "18 keys",
+            "where": "records row 4",
+            "remedy": "emit the key",
+            "at_fault": "evidence",
+        }
     ]
     assert sleepy["state"] == "TOOTHLESS"
     assert sleepy["mutants_survived"] == [{"name": "key dropped", "detail": "not noticed"}]
@@ -302,6 +311,25 @@ def test_a_sign_off_of_version_1_is_still_read(tmp_path: Path) -> None:
     assert old["system"]["digest"].startswith("git:")
 
 
+def test_a_line_of_version_1_is_proven_only_if_every_check_of_it_held(tmp_path: Path) -> None:
+    old = json.loads((Path(__file__).parent / "vectors" / "signoff-version-1.json").read_text())
+    old.update(kind="refusal", verdict="NOT_SIGNED_OFF")
+    old["reasons"] = [dict.fromkeys(("rehearsal", "check", "line", "waived_by"), None)]
+    old["reasons"][0].update(code="exit-status", text="a test failed")
+    entry = next(entry for entry in old["rehearsals"] if entry["lines"] and entry["lines"][0]["proven_by"])
+    line, check = entry["lines"][0], entry["nodes"][0]["checks"][0]
+    entry["state"] = "FAILED"
+    check.update(state="TOOTHLESS", line={key: line[key] for key in ("id", "section", "text")})
+    old["counts"]["rehearsals"].update(
+        PASSED=old["counts"]["rehearsals"]["PASSED"] - 1, FAILED=old["counts"]["rehearsals"]["FAILED"] + 1
+    )
+    (tmp_path / "refusal.json").write_text(json.dumps(old))
+
+    found = read_signoff(tmp_path / "refusal.json")
+    (told,) = (each.lines[0] for each in found.rehearsals if each.id == entry["id"])
+    assert (told.state, told.proven_by) == ("UNPROVEN", ())
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -374,8 +402,15 @@ def _check(value: Any) -> Any:
     return _reuse(value)["nodes"][0]["checks"][0]
 
 
+_UNNOTICED = {"name": "a mutant", "detail": "told of something else"}
+_CANARY = {"name": "noise", "due": "survives", "seen": "survives", "detail": ""}
+
+
 def _drop_node(value: Any) -> None:
     _reuse(value)["nodes"] = []
+
+
+_ENDS = ("killed", "wrong_reason", "survived", "not_applicable")
 
 
 def _recount(value: Any) -> None:
@@ -387,8 +422,8 @@ def _recount(value: Any) -> None:
         "rehearsals": {state: states.count(state) for state in value["counts"]["rehearsals"]},
         "checks": len(checks),
         "violations": 0,
-        "mutants_killed": sum(len(check["mutants_killed"]) for check in checks),
-        "mutants_survived": 0,
+        **{f"mutants_{each}": sum(len(check[f"mutants_{each}"]) for check in checks) for each in _ENDS},
+        "canaries": sum(len(check["canaries"]) for check in checks),
         "evidence_files": len(files),
         "evidence_bytes": sum(file["bytes"] for file in files),
     }
@@ -433,6 +468,14 @@ TAMPERED: dict[str, Callable[[Any], object]] = {
     "negative-rows": lambda value: _check(value).update(rows=-1),
     "check-violated": lambda value: _check(value).update(state="VIOLATED"),
     "no-mutants": lambda value: _check(value).update(mutants_killed=[]),
+    "wrong-reason": lambda value: _check(value).update(mutants_wrong_reason=[_UNNOTICED]),
+    "not-applicable": lambda value: _check(value).update(mutants_not_applicable=[_UNNOTICED]),
+    "canary-died": lambda value: _check(value).update(canaries=[{**_CANARY, "seen": "dies"}]),
+    "canary-lived": lambda value: _check(value).update(canaries=[{**_CANARY, "due": "dies"}]),
+    "proven-in-spite": lambda value: (
+        _reuse(value).update(state="FAILED", need="optional"),
+        _check(value).update(state="VIOLATED"),
+    ),
     "check-removed": lambda value: _reuse(value)["nodes"][0]["checks"].pop(0),
     "proven-by-nobody": lambda value: _reuse(value)["lines"][0].update(proven_by=[]),
     "proven-by-a-stranger": lambda value: _reuse(value)["lines"][0].update(proven_by=["someone"]),
@@ -490,6 +533,11 @@ FOUND = {
     "negative-rows": "rows",
     "check-violated": "is not HELD",
     "no-mutants": "is not HELD",
+    "wrong-reason": "is not HELD",
+    "not-applicable": "is not HELD",
+    "canary-died": "is not HELD",
+    "canary-lived": "is not HELD",
+    "proven-in-spite": "line 2.hit of reuse is PROVEN although check 2.hit did not hold",
     "check-removed": "asked for no check",
     "proven-by-nobody": "line 2.hit is PROVEN, proven by nobody",
     "proven-by-a-stranger": "proven by someone, which did not run",

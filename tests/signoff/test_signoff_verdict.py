@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from signoff_samples import (
     CATALOGUE,
     GREEN,
+    PROJECT,
     TODAY,
     facts,
     failed_node,
@@ -18,15 +19,18 @@ from signoff_samples import (
     judge,
     node,
     violated,
+    violation,
     waiver,
 )
 
-from pytest_l402.evidence.check import MutantResult, MutantVerdict
+from pytest_l402.evidence.check import AtFault, Canary, CheckResult, Fate, MutantResult, MutantVerdict
 from pytest_l402.signoff import ReasonCode, Verdict
 from pytest_l402.signoff.catalogue import CatalogueError
+from pytest_l402.signoff.document import build_document
 from pytest_l402.signoff.judged import RehearsalState, SignOff
 from pytest_l402.signoff.results import NodeResult
 from pytest_l402.signoff.waivers import WaiverTarget
+from pytest_l402.signoff.wording import tally
 
 RANK = {Verdict.SIGNED_OFF: 0, Verdict.INCOMPLETE: 1, Verdict.NOT_SIGNED_OFF: 2}
 
@@ -229,6 +233,45 @@ def test_one_flaw_of_a_node_is_enough(
     assert state(sign_off, "reuse") is expected_state
     assert sign_off.verdict is verdict
     assert "reuse" in sign_off.reasons[0].text
+
+
+DIED = Canary("noise", due=Fate.SURVIVES, seen=Fate.DIES)
+UNTRUSTED = replace(violation("hit", "2.hit"), at_fault=AtFault.CHECK)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(violated("other", "2.hit"), id="violated"),
+        pytest.param(held("other", "2.hit", violations=(UNTRUSTED,), canaries=(DIED,)), id="untrusted"),
+        pytest.param(held("other", "2.hit", mutants=()), id="toothless"),
+        pytest.param(held("other", "2.hit", rows=0, moment=""), id="rowless"),
+        pytest.param(
+            held("other", "2.hit", mutants=(MutantResult("a", MutantVerdict.WRONG_REASON),)),
+            id="wrong-reason",
+        ),
+    ],
+)
+@pytest.mark.parametrize("where", ["same test", "other test", "standing"])
+def test_a_line_is_proven_only_if_every_check_tied_to_it_held(other: CheckResult, where: str) -> None:
+    reuse = node("reuse")
+    nodes = {
+        "same test": (replace(reuse, checks=(held("hit", "2.hit"), other)),),
+        "other test": (reuse, replace(reuse, nodeid=f"{reuse.nodeid}[2]", checks=(other,))),
+        "standing": (replace(reuse, standing=(other,)),),
+    }[where]
+    sign_off = judge((node("success"), *nodes))
+    outcome = sign_off.outcome("reuse")
+    assert outcome is not None
+    assert [proof.proven_by for proof in outcome.lines] == [()]
+    assert sign_off.verdict is Verdict.NOT_SIGNED_OFF
+    assert tally(build_document(sign_off, project=PROJECT).rehearsals[1]).startswith("0 of 1 line proven")
+
+
+def test_a_check_that_cannot_be_trusted_is_told_apart_from_a_violated_one() -> None:
+    untrusted = held("hit", "2.hit", violations=(UNTRUSTED,))
+    sign_off = judge((node("success"), node("reuse", checks=(untrusted,))))
+    assert codes(sign_off, "reuse") == [ReasonCode.CHECK_UNTRUSTED]
 
 
 def test_a_line_that_only_a_toothless_check_holds_is_not_proven() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from pytest_l402.evidence.check import Check, Finding
-from pytest_l402.evidence.checks.presented import refusal_of
+from pytest_l402.evidence.checks.presented import refusal_of, what_to_do
 from pytest_l402.evidence.checks.selecting import (
     Bought,
     Found,
     at,
+    counted,
     derived,
     either,
     is_of_platform,
@@ -86,7 +87,7 @@ def found_in_logs(purchase: Bought, plane: str | None = None) -> Check:
         return matching(evidence, "logs", here).expect_some(
             f"a log line with oa_req={request_id}" + (f" of plane {plane}" if plane else ""),
             "take the id from x-oa-request-id of the answer; is it right, that plane did not see or log it",
-            f"none in {len(evidence.table('logs'))} lines",
+            f"none in {counted(evidence, 'logs', 'line')}",
         )
 
     mutants = (
@@ -109,7 +110,7 @@ def task_settlement_join(purchase: Bought) -> Check:
             f"a task of request {request_id}", "the control plane never registered this request"
         )
         settled = rows(evidence, "settlements", requestId=request_id)
-        yield from settled.expect_some(*_settlement_of(request_id), f"none{refusal_of(evidence, request_id)}")
+        yield from settled.expect_some(*_settlement_of(evidence, request_id))
         yield from settled.expect("taskId", [row.get("taskId") for _, row in tasks], _MIXED_UP)
         spoken = told(evidence, request_id, "settlement")
         for _, row in settled:
@@ -144,7 +145,7 @@ def proof_join(purchase: Bought) -> Check:
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         settled = rows(evidence, "settlements", requestId=request_id)
-        yield from settled.expect_some(*_settlement_of(request_id), f"none{refusal_of(evidence, request_id)}")
+        yield from settled.expect_some(*_settlement_of(evidence, request_id))
         for _, row in settled:
             proof, payment_hash = row.get("paymentProofRef"), row.get("paymentHash")
             for plane in ("gateway", "settlement"):
@@ -296,11 +297,13 @@ def _has_proof(row: Row) -> object:
     return row.get("paymentProofRef")
 
 
-def _settlement_of(request_id: str) -> tuple[str, str]:
-    return (
-        f"a settlement of request {request_id}",
-        "see whether it was paid; then replay its settlement event",
-    )
+def _settlement_of(evidence: Evidence, request_id: str) -> tuple[str, str, str]:
+    """What is expected where a settlement is, what to do if there is none, and what was seen instead."""
+    asked = rows(evidence, "exchanges", requestId=request_id)
+    standings = {row.get("credential") for _, row in asked}
+    barred = "refused" in standings and "accepted" not in standings
+    remedy = what_to_do(asked) if barred else "see whether it was paid; then replay its settlement event"
+    return f"a settlement of request {request_id}", remedy, f"none{refusal_of(evidence, request_id)}"
 
 
 def _log_of(request_id: str, plane: str | None) -> Callable[[Row], bool]:

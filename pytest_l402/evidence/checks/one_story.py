@@ -24,7 +24,7 @@ _EVENT_OF = (
     ("observability", FlowStage.OBSERVABILITY_VERIFY.value, ("recordCount",)),
 )
 _WITH_REQUEST = ("gatewayReconcile", "paidRequest", "policyDeniedRequest")
-_REMEDY = "the settlement store is right: find out why the other says otherwise, then run the full flow again"
+_REMEDY = "compare both with what the wallet paid, mend the one that differs, then run the full flow again"
 
 
 @described

@@ -35,7 +35,7 @@ _NAMED_BY = {"payments": "paymentHash", "logs": "line"}
 
 
 @described
-def paid_exactly_once(purchase: Bought) -> Check:
+def paid_exactly_once(purchase: Bought | None) -> Check:
     """The wallet paid this payment hash (or this purchase's) once, and the store settled it at most once."""
     payment_hash = payment_hash_of(purchase)
     name = f"paid_exactly_once({short(payment_hash or 'nothing')})"
@@ -113,10 +113,14 @@ def denied_before_payment(purchase: Bought, code: str | None = None) -> Check:
         return denied and holds(row, decided)
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        yield from matching(evidence, "records", is_denial).expect_some(
-            f"a denial of request {request_id} in plane=control, executor=system"
-            + (f", with {code}" if code else ""),
-            "the control plane let it pass or did not say so: read its log by oa_req=<id>",
+        yield from (
+            rows(evidence, "records", **decided)
+            .only(is_denial, "denyReason")
+            .expect_some(
+                f"a denial of request {request_id} in plane=control, executor=system"
+                + (f", with {code}" if code else ""),
+                "the control plane let it pass or did not say so: read its log by oa_req=<id>",
+            )
         )
         yield from payments_of(evidence, request_id)
 
@@ -177,7 +181,10 @@ def payments_agree() -> Check:
                     "; ".join(found.where for found in entries if found) or at("payments"),
                     "paid and not settled: replay the settlement event; anything else: stop payouts for the "
                     "paywall",
-                    tuple(map(Subject, tables)),
+                    (
+                        *map(Subject, tables),
+                        *(each for found in entries if found for each in found.about("amountMsats")),
+                    ),
                 )
 
     mutants = []

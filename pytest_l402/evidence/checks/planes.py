@@ -104,7 +104,7 @@ def _one_payment(evidence: Evidence, key: str, spoken: Found) -> Iterator[Findin
     stored = matching(evidence, "settlements", lambda row: proof_key(row.get("paymentProofRef")) == key)
     paid = matching(evidence, "payments", lambda row: proof_key(row.get("proofReference")) == key)
     hosted = spoken.only(is_of_platform)
-    where = spoken.where
+    where = "; ".join(found.where for found in (spoken, stored, paid) if found)
     amounts = {r["paidAmountMsats"] for _, r in spoken if r.get("paidAmountMsats") is not None}
     # Who names a payment of the hosted path knows its amount; a buyer that was cut off need not.
     amounts |= {r.get("paidAmountMsats") for _, r in hosted}

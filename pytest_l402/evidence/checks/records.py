@@ -12,6 +12,7 @@ from pytest_l402.evidence.checks.selecting import (
     another_record,
     at,
     capped,
+    counted,
     expect_keys,
     listed,
     other_value,
@@ -165,7 +166,7 @@ def _some_record(name: str, fields: dict[str, Any]) -> Check:
         if found:
             return
         known = evidence.table("records")
-        seen, where = f"none in {len(known)} records", at("records")
+        seen, where = f"none in {counted(evidence, 'records', 'record')}", at("records")
         if known and len(fields) == 1:
             (key,) = fields
             values = sorted({shown(row.get(key)) for row in known})

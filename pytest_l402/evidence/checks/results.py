@@ -8,6 +8,7 @@ from typing import Any, Final
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.selecting import (
     at,
+    counted,
     listed,
     one_more,
     other_value,
@@ -90,7 +91,7 @@ def some_row(table: str, **fields: Any) -> Check:
         return rows(evidence, table, **fields).expect_some(
             _values(fields),
             "see what the procedure recorded instead, row by row",
-            f"none in {len(evidence.table(table))} rows",
+            f"none in {counted(evidence, table)}",
         )
 
     mutants = (*others(table, fields), remove_rows(table, fields))

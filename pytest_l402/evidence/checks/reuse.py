@@ -184,9 +184,9 @@ def no_second_payment(first: Bought, second: Bought) -> Check:
 
 
 @described
-def idempotent_replay(purchase: Bought) -> Check:
+def idempotent_replay(purchase: Bought | None) -> Check:
     """A purchase's (or payment hash's) settlement was observed again, and none added (section 3)."""
-    payment_hash = payment_hash_of(purchase) or ""
+    payment_hash = payment_hash_of(purchase) or "nothing"
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         stored = rows(evidence, "settlements", paymentHash=payment_hash)
@@ -201,7 +201,7 @@ def idempotent_replay(purchase: Bought) -> Check:
         for hit, what, often in ((False, "the first settlement", ", once"), (True, "its replay", "")):
             found = rows(evidence, "records", **told_of, cacheHit=hit).only(is_of_platform, "executor")
             if not found or (often and len(found) != 1):
-                refused = rows(evidence, "exchanges", paymentHash=payment_hash, credential="refused")
+                refused = _refused_later(evidence, payment_hash)
                 yield Finding(
                     f"{what} on record: plane=settlement, cacheHit={shown(hit)}{often}",
                     f"{len(found) or 'none'}" + (f"; {story_of(refused)}" if refused else ""),
@@ -303,6 +303,13 @@ def _undelivered(evidence: Evidence, request_id: str, delivered: Found) -> Itera
             what_to_do(asked),
             asked.about("credential"),
         )
+
+
+def _refused_later(evidence: Evidence, payment_hash: str) -> Found:
+    """The exchanges in which a credential that this payment bought was refused."""
+    good = {row.get("credentialDigest") for _, row in rows(evidence, "exchanges", paymentHash=payment_hash)}
+    refused = rows(evidence, "exchanges", credential="refused")
+    return refused.only(lambda row: row.get("credentialDigest") in good - {None}, "credentialDigest")
 
 
 def _instead_of_a_refusal(asked: Found) -> str:

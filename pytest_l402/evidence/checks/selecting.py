@@ -196,6 +196,12 @@ def at(table: str, *indexes: int) -> str:
     return f"{table}.jsonl line{'s' if len(indexes) > 1 else ''} {lines}{more}"
 
 
+def counted(evidence: Evidence, table: str, noun: str = "row") -> str:
+    """How many rows a table has, as a finding says it: "1 row", "2 rows"."""
+    number = len(evidence.table(table))
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def shown(value: Any) -> str:
     """A value as a finding may print it."""
     if value is None:

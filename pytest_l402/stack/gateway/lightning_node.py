@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pytest_l402.boundary.known_secrets import ISSUED
 from pytest_l402.harness.harness import Harness
 from pytest_l402.protocol import PaymentHash, Preimage, encode_invoice, public_key
 from pytest_l402.stack.faults import ChallengeFailure
@@ -103,6 +104,7 @@ class LightningNode:
             raise NodeUnavailable("the node creates no invoice (ChallengeFailure)")
         preimage = Preimage(self._harness.randomness.bytes(32, "preimage"))
         payment_hash = preimage.payment_hash
+        ISSUED.note_digest(bytes.fromhex(payment_hash))
         now_s = self._clock.now_s()
         bolt11 = encode_invoice(
             private_key=self._private_key,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
 
+from pytest_l402.boundary.known_secrets import ISSUED
 from pytest_l402.harness.network import Header
 from pytest_l402.harness.randomness import Randomness
 from pytest_l402.protocol import (
@@ -96,7 +97,9 @@ class CredentialMint:
         root_key = self._randomness.bytes(32, "root key")
         identifier = Identifier(0, payment_hash, token_id).encode()
         self.remember(identifier, Minted(root_key, payment_hash, amount_msats, token_id))
-        return mint(root_key, identifier, LOCATION, service.caveats(now_s))
+        macaroon = mint(root_key, identifier, LOCATION, service.caveats(now_s))
+        ISSUED.note(root_key, macaroon.to_bytes())
+        return macaroon
 
     def remember(self, identifier: bytes, minted: Minted) -> None:
         """Keep a root key under the SHA-256 of the macaroon's identifier, as Aperture's store does."""
