@@ -107,6 +107,20 @@ class Database:
         found = [row for row in self.rows(_QUERIES["workflows"]) if row["workflowID"] == workflow_id]
         return found[0]["status"] if found else None
 
+    def is_locked(self) -> bool:
+        """Whether somebody holds the write lock of the whole database, which only SQLite has."""
+        if self.dialect is POSTGRESQL:
+            return False
+        path = self.url.removeprefix("sqlite:///")
+        with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as asking:
+            try:
+                # Nothing is written: taking the lock is the only way to see that it is free.
+                asking.execute("BEGIN IMMEDIATE")
+                asking.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                return True
+        return False
+
     def count_of(self, status: str) -> int:
         """Return how many workflows have a status."""
         counted = self.rows("SELECT status, count(*) AS n FROM {engine}workflow_status GROUP BY status")

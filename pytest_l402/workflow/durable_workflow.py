@@ -108,6 +108,24 @@ class DurableWorkflow:
         spares = EngineFault.KILL_SPARES in self._faults
         process.sigkill(number=signal.SIGTERM if spares else signal.SIGKILL)
 
+    def freeze(self, process: EngineProcess, wait_s: float = 10.0) -> None:
+        """Freeze a process of the engine at a moment at which it does not hold the lock of the database.
+
+        One that does holds up every other worker on SQLite until it thaws, which is another drill. Raises
+        `NotSoInTime` if there is no such moment within `wait_s` seconds.
+        """
+
+        def frozen_without_lock(database: Database) -> bool:
+            process.sigstop()
+            if database.is_locked():
+                process.sigcont()
+                return False
+            return True
+
+        self.database.until(
+            f"{process.role} {process.pid} frozen without a lock", frozen_without_lock, wait_s
+        )
+
     def start(self, *, partition: str = "ui-default", approval: bool = False, goal: str = "demo") -> str:
         """Create an intent and start its run; return the workflow id."""
         intent_id = self.control.create_intent(goal)

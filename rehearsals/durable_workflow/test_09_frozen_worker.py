@@ -15,7 +15,7 @@ def test_overtaken(l402_workflow: DurableWorkflow, l402_evidence: EvidenceCollec
     with points.held(Point.AFTER_EFFECT) as hold:
         run = l402_workflow.start()
         points.reached(hold)
-        frozen.sigstop()
+        l402_workflow.freeze(frozen)
     l402_workflow.worker()
     l402_workflow.finished(run)
     frozen.sigcont()
