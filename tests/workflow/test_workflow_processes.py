@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,11 @@ import pytest
 
 import pytest_l402
 from pytest_l402.workflow import (
-    Databases,
     DurableWorkflow,
     EngineMissing,
     EngineProcessFailed,
     Point,
+    SqliteDatabases,
     Zygote,
     processes,
 )
@@ -85,14 +88,46 @@ def test_what_keeps_a_worker_from_being_ready_is_told_in_one_line(
     assert str(refused.value).startswith("worker: expected it to become ready, saw ")
 
 
-def test_a_file_that_is_no_database_is_told_in_one_line(
-    l402_zygote: Zygote, l402_workflow_databases: Databases
-) -> None:
-    url = l402_workflow_databases.fresh()
-    path = Path(url.removeprefix("sqlite:///"))
+def newer(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE dbos_migrations SET version = 9999")
+
+
+def foreign(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("DROP TABLE app_runs")
+
+
+def garbage(path: Path) -> None:
     path.write_bytes(b"no database at all, but longer than the header of one, which has a hundred bytes" * 2)
-    with pytest.raises(EngineProcessFailed, match="file is not a database"):
-        l402_zygote.fork("worker", {"database": url, "outside": ""})
+
+
+@pytest.mark.parametrize(
+    ("damage", "seen"),
+    [
+        (newer, "saw migration 9999; install the engine that has written it"),
+        (foreign, "saw no such table: app_runs; see who holds it, or make it again"),
+        (garbage, "saw file is not a database; see who holds it, or make it again"),
+        (Path.unlink, "saw unable to open database file; see who holds it, or make it again"),
+    ],
+)
+def test_a_database_that_is_unfit_is_told_in_one_line(
+    l402_zygote: Zygote, tmp_path: Path, damage: Callable[[Path], None], seen: str
+) -> None:
+    path = Path(SqliteDatabases(l402_zygote).fresh().removeprefix("sqlite:///"))
+    damage(path)
+    with pytest.raises(EngineProcessFailed, match=seen) as refused:
+        l402_zygote.fork("worker", {"database": f"sqlite:///{path}", "outside": ""})
+    assert "\n" not in str(refused.value)
+
+
+def test_a_database_that_stays_locked_is_told_and_not_waited_for(l402_zygote: Zygote) -> None:
+    url = SqliteDatabases(l402_zygote).fresh()
+    path = url.removeprefix("sqlite:///")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(EngineProcessFailed, match="saw database is locked; see who holds it"):
+            l402_zygote.fork("worker", {"database": url, "outside": ""})
 
 
 def test_an_unknown_role_and_a_handshake_of_garbage(l402_zygote: Zygote) -> None:

@@ -15,6 +15,7 @@ from pytest_l402.workflow.steps import QUEUE
 from pytest_l402.workflow.worker import bodies
 from pytest_l402.workflow.worker.books import Books
 from pytest_l402.workflow.worker.broken import break_engine
+from pytest_l402.workflow.worker.fitness import refuse_unfit
 from pytest_l402.workflow.worker.outside_client import OutsideClient
 from pytest_l402.workflow.worker.settings import DEFAULT_CONCURRENCY, WorkerSettings
 from pytest_l402.workflow.worker.tracing import turn_on
@@ -30,7 +31,9 @@ def launch_worker(settings: WorkerSettings) -> None:
         turn_on(settings.traces)
     _configure(settings)
     # An engine of SQLAlchemy of its own: bodies may run before the launch has returned.
-    books = Books(open_database(settings.database))
+    database = open_database(settings.database)
+    refuse_unfit(database, settings.database)
+    books = Books(database)
     outside = OutsideClient(
         settings.outside, {"executorID": settings.executor, "applicationVersion": settings.version}
     )
