@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import pwd
+import secrets
 import signal
 import sys
 import tempfile
@@ -79,6 +80,11 @@ class Postgres:
         )
 
     @property
+    def pid(self) -> int:
+        """The process id of the server."""
+        return self._child.pid
+
+    @property
     def url(self) -> str:
         """The URL of its own database, in which others can be created."""
         return f"postgresql://postgres@/postgres?host={self.folder}"
@@ -115,8 +121,8 @@ class PostgresDatabases:
         self._url = url
         self._numbers = itertools.count(1)
         self._made: list[str] = []
-        # Of this process alone: another run may use the same server.
-        self._prefix = f"l402_{os.getpid()}"
+        # Another run may use the same server.
+        self._prefix = f"l402_{secrets.token_hex(6)}"
 
     def __enter__(self) -> Self:
         return self

@@ -14,7 +14,7 @@ def test_killed_while_it_sleeps(
     late: bool, l402_workflow: DurableWorkflow, l402_evidence: EvidenceCollector
 ) -> None:
     worker, clock = l402_workflow.worker(), l402_workflow.clock
-    l402_workflow.control.post("/api/ops/sleep?wf=sleep_1&sleep=1500", {})
+    l402_workflow.control.post("/api/ops/sleep?wf=sleep_1&sleep=2000", {})
     deadline_ms = l402_workflow.asleep_until("sleep_1")
     l402_workflow.kill(worker)
     if late:
@@ -22,7 +22,7 @@ def test_killed_while_it_sleeps(
     l402_workflow.worker()
     booted_ms = clock.now_ms()
     l402_workflow.finished("sleep_1")
-    latest_ms = max(deadline_ms, booted_ms) + 1_200
+    latest_ms = max(deadline_ms, booted_ms) + 1_600
     l402_evidence.record(
         "sleeps", {"workflowID": "sleep_1", "deadlineMs": deadline_ms, "latestMs": latest_ms}
     )

@@ -65,7 +65,17 @@ def test_every_fault_has_a_case() -> None:
     assert {case.fault for case in CASES} == {*EngineFault}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case.fault))
+# The fast tier has one that breaks the engine, and one that breaks the API.
+FAST = (F.EFFECT_REPEATED, F.AUDIT_OUTSIDE)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=str(case.fault), marks=() if case.fault in FAST else pytest.mark.slow)
+        for case in CASES
+    ],
+)
 def test_caught(case: Case, workflows: Any) -> None:
     traces = case.fault is F.SPANS_WITHOUT_ATTEMPT
     drill = getattr(rehearsal(case.module), case.drill)
