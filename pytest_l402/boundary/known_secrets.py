@@ -11,6 +11,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final
 
 # 32 bytes in hex and in either base64, and longer values, such as macaroons and tokens, whole.
@@ -18,6 +19,7 @@ _CANDIDATE: Final = re.compile(r"[\w+/=-]{22,}")
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _SIGN: Final = re.compile(r"[=+/_-]")
 _PATH_LIMIT: Final = 1000
+_REMEMBERED: Final = 2000
 _HEX_OF_32: Final = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])")
 
 
@@ -50,34 +52,46 @@ class KnownSecrets:
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield where a known secret stands in `text`: as it is, in hex of either case, or in base64."""
-        if not self:
-            return
-        for token in _CANDIDATE.finditer(text):
-            if self._knows(token[0]):
-                yield token.span()
-                continue
-            for part in _HEX_OF_32.finditer(token[0]):
-                if self._knows(part[0]):
-                    yield token.start() + part.start(), token.start() + part.end()
-            if len(token[0]) <= _PATH_LIMIT:
-                yield from self._parts(token[0], token.start())
-
-    def _parts(self, token: str, offset: int) -> Iterator[tuple[int, int]]:
-        """`name=value` and `path/value`: what stands between signs that base64 has as well."""
-        done = 0
-        for start in (0, *(sign.end() for sign in _SIGN.finditer(token))):
-            for end in {start + 43, len(token)}:
-                part = token[start:end]
-                if start >= done and len(part) >= 22 and self._knows(part):
-                    done = end + (token[end : end + 1] == "=")
-                    yield offset + start, offset + done
-                    break
-
-    def _knows(self, token: str) -> bool:
-        return any(self._has(hashlib.sha256(value).digest()) for value in forms_of(token))
+        if self:
+            for start, end, digest in _candidates(text) if len(text) <= _REMEMBERED else _searched(text):
+                if self._has(digest):
+                    yield start, end
 
     def _has(self, digest: bytes) -> bool:
         return digest in self._digests or (self._beyond is not None and self._beyond._has(digest))
+
+
+@lru_cache(maxsize=20_000)
+def _candidates(text: str) -> tuple[tuple[int, int, bytes], ...]:
+    # Rows and reports say the same texts many times; most hold no candidate at all.
+    return tuple(_searched(text))
+
+
+def _searched(text: str) -> Iterator[tuple[int, int, bytes]]:
+    """Yield each place that may hold a secret, and the digest of what it stands for."""
+    for token in _CANDIDATE.finditer(text):
+        start = token.start()
+        yield from _digests(token[0], start)
+        for part in _HEX_OF_32.finditer(token[0]):
+            yield from _digests(part[0], start + part.start())
+        if 43 < len(token[0]) <= _PATH_LIMIT:
+            yield from _parts(token[0], start)
+
+
+def _parts(token: str, offset: int) -> Iterator[tuple[int, int, bytes]]:
+    """`name=value` and `path/value`: what stands between signs that base64 has as well."""
+    for start in (0, *(sign.end() for sign in _SIGN.finditer(token))):
+        if len(token) - start >= 43:
+            padded = token[start + 43 : start + 44] == "="
+            for _, end, digest in _digests(token[start : start + 43], offset + start):
+                yield offset + start, end + padded, digest
+            if start:
+                yield from _digests(token[start:], offset + start)
+
+
+def _digests(token: str, start: int) -> Iterator[tuple[int, int, bytes]]:
+    for value in forms_of(token):
+        yield start, start + len(token), hashlib.sha256(value).digest()
 
 
 def forms_of(token: str) -> Iterator[bytes]:

@@ -182,6 +182,15 @@ class ExpectedFault(TableRow):
     injected: list[str] | None
 
 
+class Searched(TableRow):
+    """A table or artifact that was searched for secrets: how many rows, how many held one, and where."""
+
+    place: str
+    searched: int
+    secrets: int
+    found: list[str]
+
+
 class NotBorneOut(TableRow):
     """A claim of the runbook that a historical artifact does not bear out."""
 
@@ -213,5 +222,6 @@ ROW_FORMS: Final[Mapping[str, type[Any]]] = {
     "steady_state": Probe,
     "shortfalls": NotBorneOut,
     "expected_faults": ExpectedFault,
+    "secret_scan": Searched,
 }
 """What the rows of a table are; a system may say it of its own tables (`System.fields`)."""

@@ -16,10 +16,10 @@ _IN_ORDER: Final = (
     "payments",
     "settlements",
     "conflicts",
-    "projection",
     "tasks",
     "transitions",
     "records",
+    "projection",
 )
 """Tables in the order in which a purchase fills them: what is wrong in an earlier one explains a later one.
 What the records say comes after what was done."""

@@ -11,7 +11,7 @@ from pytest_l402.evidence.fields import ANYTHING, TableFields, alike, nearly
 from pytest_l402.evidence.tables import TABLES, Evidence, Row
 
 _DECLARE: Final = "or let its system declare it (fields(), docs/rehearse-another-system.md)"
-_NAMES_A_THING: Final = ("Id", "Hash")
+_NAMES_A_THING: Final = ("Id", "Hash", "Ref", "Reference", "Digest")
 """How the keys end whose values are names that somebody gave: one that nobody knows is no absence."""
 
 
@@ -119,9 +119,9 @@ class Vocabulary:
         """What a mutant is made of that no evidence can have: a table, a field or a value spelled wrongly."""
         if self._evidence.declared is ANYTHING:
             return None
-        for table in altered.names:
+        for table in self._evidence.replaced_in(altered):
             rows, before = altered.table(table), self._evidence.table(table)
-            if rows is before or not rows:
+            if not rows:
                 continue
             if table not in self.tables:
                 return f"made of a table {table!r} that there is not{suggestion(table, self.tables)}"

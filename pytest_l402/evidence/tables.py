@@ -40,6 +40,7 @@ TABLES = (
     "gateway_events",
     "shortfalls",
     "expected_faults",
+    "secret_scan",
 )
 """The tables that the checks of this package read; others may be added by whoever records them."""
 

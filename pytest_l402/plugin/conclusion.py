@@ -13,7 +13,7 @@ import pytest
 from pytest_l402.boundary import write_whole
 from pytest_l402.plugin.origin import pin_of, used_files
 from pytest_l402.plugin.outlets import say, say_removed, say_unwritten
-from pytest_l402.plugin.preparation import move_previous_aside, prepare
+from pytest_l402.plugin.preparation import make_way, prepare
 from pytest_l402.plugin.run import ARTIFACTS, RUN, Run
 from pytest_l402.plugin.signals import signals_held
 from pytest_l402.signoff import Verdict
@@ -104,9 +104,9 @@ def _conclude(session: pytest.Session, seen: Seen, exit_status: int, signalled: 
         seen.interrupted = seen.interrupted or signalled()
         try:
             document = _document(session, seen, exit_status, troubles)
-            if document.kind is not DocumentKind.DRILL:
-                move_previous_aside(run)
             if not troubles:
+                if document.kind is not DocumentKind.DRILL:
+                    make_way(config)
                 publish_artifacts(run.folder, document, run.settings)
             if signalled() and not seen.interrupted:
                 raise KeyboardInterrupt

@@ -36,6 +36,7 @@ class Controller:
         self._seen = Seen(config)
         self._handled = sys.exception()
         self._concluded_with: int | None = None
+        self._has_signed_off = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -44,7 +45,7 @@ class Controller:
             from pytest_l402.plugin.preparation import make_way, prepare
 
             prepare(self._config)
-            make_way(self._run)
+            make_way(self._config)
 
     def pytest_collection_finish(self) -> None:
         """Do the same for a run whose rehearsals only collection has shown.
@@ -142,7 +143,7 @@ class Controller:
         status = int(session.exitstatus)
         if self._concluded_with is None:
             self._fail_without_a_verdict(session, status)
-        elif self._seen.is_signed_off:
+        elif self._has_signed_off:
             error = sys.exception()
             if error is not None and error is not self._handled:
                 self._seen.internal_errors.append(f"{type(error).__name__}: {error}")
@@ -162,7 +163,7 @@ class Controller:
         if self._config.stash[RUN] is not self._run:
             self._seen.doubt("expected the settings that the run began with, saw others in their place")
         conclude(session, self._seen, exit_status)
-        self._concluded_with = int(session.exitstatus)
+        self._concluded_with, self._has_signed_off = int(session.exitstatus), self._seen.is_signed_off
 
     def _fail_without_a_verdict(self, session: pytest.Session, status: int) -> None:
         if status == pytest.ExitCode.OK and self._concerns_rehearsals(status):
@@ -223,4 +224,4 @@ def _make_way(config: pytest.Config) -> None:
     if selection is not None and not selection.narrowed_by:
         from pytest_l402.plugin.preparation import make_way
 
-        make_way(config.stash[RUN])
+        make_way(config)

@@ -311,6 +311,7 @@ class EvidenceCollector:
         for place, check in enumerate(checks, start=1):
             self._refuse_unless_check(place, check)
             self._refuse_unknown_line(check)
+            self._refuse_own_witness(check)
         self._look_at_caller(sys._getframe(1))
         try:
             self._look_at_systems()
@@ -431,6 +432,16 @@ class EvidenceCollector:
                 "give what a check of pytest_l402.evidence returns",
             )
         self._fail(f"{self._title}: verify, argument {place}: expected a check, saw {saw}; {remedy}")
+
+    def _refuse_own_witness(self, check: Check) -> None:
+        own = set(self._recorded)
+        of_systems = [named.table for named in check.named if named.table not in own]
+        if self._systems and of_systems and set(check.tables) <= own:
+            saw = f"{', '.join(check.tables)}, which the test recorded itself"
+            self._fail(
+                f"{check.name}: expected evidence of a system beside {of_systems[0]}, saw {saw}; "
+                "name a table as witness that the system fills"
+            )
 
     def _refuse_unknown_line(self, check: Check) -> None:
         if self._lines is None or check.line is None or check.line in self._lines:

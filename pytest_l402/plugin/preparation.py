@@ -73,14 +73,22 @@ def check_families(run: Run) -> None:
     _load_catalogue(run)
 
 
-def make_way(run: Run) -> None:
-    """Move earlier runs aside before this one begins, and what others left where the full flow is looked for.
+WAY_MADE: Final[pytest.StashKey[bool]] = pytest.StashKey()
+"""On the config: whether this process has moved aside what lay where the full flow is looked for."""
+
+
+def make_way(config: pytest.Config) -> None:
+    """Move earlier runs aside, and once a run what others left where the full flow is looked for.
 
     Raises `pytest.UsageError` if they cannot be moved.
     """
     from pytest_l402.ops.earlier_artifacts import FULL_FLOW, move_earlier_aside
 
+    run = config.stash[RUN]
     move_previous_aside(run)
+    if config.stash.get(WAY_MADE, False):
+        return
+    config.stash[WAY_MADE] = True
     folder = run.settings.artifact_dir
     try:
         move_earlier_aside(folder, FULL_FLOW)

@@ -50,9 +50,9 @@ class RunFiles:
 def move_aside(signoff_folder: Path, *, keep: str | None = None) -> tuple[Path, ...]:
     """Move every ended run of `output/signoff/` to `output/signoff/previous/`; return where they are now.
 
-    A folder without a document stays: its run is still going on, or died before it came to a verdict. `keep`
-    names the folder of the current run, which stays. A name that is taken there gets a number: nothing is
-    overwritten. Raises `OSError`.
+    A folder without document and page stays: its run is still going on, or died before it came to a verdict.
+    `keep` names the folder of the current run, which stays. A name that is taken there gets a number: nothing
+    is overwritten. Raises `OSError`.
     """
     if not signoff_folder.is_dir():
         return ()
@@ -229,4 +229,7 @@ def _unfit(run_folder: Path) -> tuple[str, ...]:
 
 
 def _has_ended(run_folder: Path) -> bool:
-    return any((run_folder / f"{kind}.json").is_file() for kind in DocumentKind)
+    # A page without its document is not of a run that goes on: the page is the last that a run writes.
+    return any(
+        (run_folder / f"{kind}.{suffix}").is_file() for kind in DocumentKind for suffix in ("json", "md")
+    )

@@ -173,7 +173,8 @@ def _files(recorded: Sequence[FileEntry]) -> str:
 def _check(check: CheckEntry) -> Iterator[str]:
     cited = f" for {code(check.line.id)}" if check.line else ""
     killed = plural(len(check.mutants_killed), "mutant")
-    yield f"- {check.state} {code(check.name)}{cited}, {plural(check.rows, 'row')}, {killed} killed"
+    rows = plural(check.rows, "row") + (f" of {code(check.moment)}" if check.moment else "")
+    yield f"- {check.state} {code(check.name)}{cited}, {rows}, {killed} killed"
     for violation in check.violations:
         yield f"  - expected {code(violation.expected)}"
         yield f"  - seen {code(violation.seen)}"

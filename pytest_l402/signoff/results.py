@@ -123,8 +123,8 @@ class RunFacts:
     `narrowed_by` says in words why fewer rehearsals were selected than the catalogue requires (empty = a
     full run), e.g. "-k cache". `collected` and `deselected` map node ids of rehearsal items to their
     rehearsal id. `exit_status` is pytest's own, before the plugin adds its veto. `interrupted` covers
-    Ctrl-C and `pytest.exit`. `distrust` says why nothing that the run says can be believed. Instants are epoch
-    milliseconds of the machine's clock.
+    Ctrl-C and `pytest.exit`. `distrust` says why nothing that the run says can be believed. Instants are
+    epoch milliseconds of the machine's clock.
     """
 
     run_id: str

@@ -68,7 +68,7 @@ def test_a_contradiction_is_refused_with_its_batch(
         some_row("ingest_batches", requestId="smoke:conflict", outcome="refused").proves(
             "settlement.conflict"
         ),
-        no_row("invoices", witness="events_sent", invoiceId="inv_stranger").proves("settlement.conflict"),
+        no_row("invoices", witness="invoices", invoiceId="inv_stranger").proves("settlement.conflict"),
         result_shows("settlements", settlementId="set_smoke_1", amountMsats=2_500).proves(
             "settlement.conflict"
         ),

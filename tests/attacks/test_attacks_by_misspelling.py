@@ -186,6 +186,14 @@ MISSPELT: dict[str, tuple[Callable[[Story], Check], str]] = {
     ),
     "payment-hash": (lambda told: no_row("payments", witness="payments", paymentHash="ab" * 32), ""),
     "payment-hash-paid-once": (lambda told: paid_exactly_once("ab" * 32), ""),
+    "proof": (
+        lambda told: no_record(paymentProofRef="lightning_preimage:" + "0" * 24),
+        "no row of any table",
+    ),
+    "digest": (
+        lambda told: no_row("exchanges", witness="exchanges", credentialDigest="sha256:" + "0" * 16),
+        "no row of any table",
+    ),
     "price-as-text": (lambda told: gateway_challenged(told.paid.request_id, "21000"), '"21000"'),
     "some-record-with-a-number-for-a-flag": (lambda told: some_record(cacheHit=0), "0"),
     "success-despite-a-state-that-is-none": (
@@ -448,6 +456,14 @@ def test_what_was_mixed_is_kept_apart_and_proves_nothing(tmp_path: Path) -> None
         evidence.verify(some_row("bookings", guest="ann"))
     assert evidence.collect().table("own_bookings") == (SOLD,)
     assert evidence.own_rows == {"own_bookings": 1}
+
+
+def test_no_row_of_a_test_bears_witness_of_what_a_system_did_not_do(tmp_path: Path) -> None:
+    with Stack(1) as stack:
+        evidence = collector(tmp_path, StackSystem(stack))
+        evidence.record("asked", {"status": "failed"})
+        with pytest.raises(pytest.fail.Exception, match="name a table as witness that the system fills"):
+            evidence.verify(no_row("payments", witness="asked", status="failed"))
 
 
 def test_rows_are_copied_out_of_a_list_that_lives_on(tmp_path: Path) -> None:

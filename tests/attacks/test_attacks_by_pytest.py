@@ -971,6 +971,26 @@ def pytest_unconfigure(config):
 """,
     ),
     Way(
+        "while the run is taken down a hook takes the document away",
+        "listed but not there",
+        """
+def pytest_unconfigure(config):
+    for file in (config.rootpath / "output/signoff").glob("2*Z-*/signoff.json"):
+        file.unlink()
+""",
+    ),
+    Way(
+        "while the run is taken down a hook takes the whole folder away",
+        "untrusted run",
+        """
+import shutil
+
+def pytest_unconfigure(config):
+    for folder in (config.rootpath / "output/signoff").glob("2*Z-*"):
+        shutil.rmtree(folder)
+""",
+    ),
+    Way(
         "while the run is taken down a hook changes the evidence",
         "other bytes",
         """

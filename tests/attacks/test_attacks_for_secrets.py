@@ -397,7 +397,13 @@ def run_once(
 
 
 OUTLET_WAYS = tuple(dict.fromkeys(way for text in (OUTLETS, CONFTEST) for way in ways_in(text)))
-END_WAYS = [(kind, way) for kind, (_, text) in ENDS.items() for way in ways_in(text)]
+# Each end is a run of its own; of each kind one stays in the fast tier.
+FAST_ENDS = ("exit", "internal", "collection")
+END_WAYS = [
+    pytest.param(kind, way, marks=() if kind in FAST_ENDS else pytest.mark.slow)
+    for kind, (_, text) in ENDS.items()
+    for way in ways_in(text)
+]
 
 
 @pytest.mark.parametrize("way", OUTLET_WAYS)

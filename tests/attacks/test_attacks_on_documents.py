@@ -15,6 +15,8 @@ import pytest
 from plugin_project import Project
 from signoff_samples import PROJECT, judge, node
 
+from pytest_l402.commands.artifacts import ArtifactFolder
+from pytest_l402.ops.earlier_artifacts import move_earlier_aside
 from pytest_l402.signoff.document import build_document, installed_versions
 from pytest_l402.signoff.document_model import SignOffDocument
 from pytest_l402.signoff.files import remove_oldest, write_run
@@ -379,6 +381,7 @@ ENDS: dict[str, tuple[str, ...]] = {
     "a module cannot be imported": (),
     "nothing is collected": ("rehearsals", "-p", "no:python"),
     "it stops before its first test": (),
+    "a module cannot be imported, and nobody asked for rehearsals": ("-m", ""),
 }
 
 
@@ -388,7 +391,7 @@ def test_a_full_run_leaves_nothing_of_an_earlier_one(project: Project, way: str)
         project.write(output, OLD)
     if way == "a required rehearsal fails":
         project.replace("rehearsals/test_alpha.py", "def test_alpha(l402_evidence):", "def test_alpha():")
-    if way == "a module cannot be imported":
+    if way.startswith("a module cannot be imported"):
         project.replace("rehearsals/test_alpha.py", "import pytest\n", "import pytest, nothing\n")
     if way == "it stops before its first test":
         project.pytester.makeconftest("""
@@ -472,3 +475,45 @@ def test_how_many_are_kept_is_a_whole_number(project: Project, value: str) -> No
     end = project.run("-m", "rehearsal", f"--l402-keep-previous={value}")
     assert (end.exit, end.verdict) == (4, None)
     assert "--l402-keep-previous: expected" in end.output
+
+
+PAIRS = [
+    ("a/b", "a_b"),
+    ("a:b", "a_b"),
+    ("a b", "a/b"),
+    ("A", "a"),
+    ("smoke:staging:1", "smoke_staging_1"),
+    ("..", "_."),
+    ("x" * 300, "x" * 301),
+    ("e\u0301", "\u00e9"),
+    ("a\0b", "a_b"),
+    ("\ud800", "\ud801"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS, ids=[f"pair {number}" for number in range(len(PAIRS))])
+def test_two_requests_never_erase_each_other(tmp_path: Path, one: str, other: str) -> None:
+    for request_id in (one, other):
+        ArtifactFolder(tmp_path, "reconcile", request_id).leave({"ok": True, "size": len(request_id)})
+    summaries = list((tmp_path / "lightning-ops" / "reconcile").glob("*/summary.json"))
+    assert len({str(summary).lower() for summary in summaries}) == 2
+
+
+def test_moving_aside_touches_nothing_that_is_not_ours(tmp_path: Path) -> None:
+    kind = tmp_path / "lightning-ops" / "staging"
+    (kind / "notes").mkdir(parents=True)
+    (kind / "notes" / "mine.txt").write_text("mine")
+    (kind / "going-on").mkdir()
+    (kind / "going-on" / "records.jsonl").write_text("{}\n")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "summary.json").write_text(OLD)
+    (kind / "linked").symlink_to(tmp_path / "elsewhere")
+    for number in range(14):
+        run = kind / f"run-{number:02}"
+        run.mkdir()
+        (run / "summary.json").write_text(OLD)
+        move_earlier_aside(tmp_path, "staging")
+
+    assert sorted(place.name for place in kind.iterdir()) == ["going-on", "linked", "notes"]
+    kept = sorted(place.name for place in (kind.parent / "previous" / "staging").iterdir())
+    assert kept == [f"run-{number:02}" for number in range(4, 14)]

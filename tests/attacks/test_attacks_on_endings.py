@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from plugin_project import End, Project
 from signoff_samples import document
+from tiers import sampled
 
 from pytest_l402.signoff.files import write_run
 from pytest_l402.signoff.folder import contradictions
@@ -78,7 +79,7 @@ def leaving(project: Project, statement: str) -> None:
     )
 
 
-@pytest.mark.parametrize("way", ARTIFACTS)
+@pytest.mark.parametrize("way", sampled(list(ARTIFACTS), 7, "artifacts"))
 def test_a_test_leaves_what_nobody_could_verify(project: Project, way: str) -> None:
     leaving(project, ARTIFACTS[way])
     end = project.run(*MARKED)
@@ -108,7 +109,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("way", NAMES)
+@pytest.mark.parametrize("way", sampled(list(NAMES), 6, "names"))
 def test_a_file_may_have_any_name(project: Project, way: str) -> None:
     leaving(project, f"(folder / {NAMES[way]!r}).write_text('x')")
     end = project.run(*MARKED)
@@ -210,7 +211,9 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-@pytest.mark.parametrize("when", ["calls == 1", "calls >= 1", "calls == 5", "calls >= 7", "calls == 11"])
+@pytest.mark.parametrize(
+    "when", sampled(["calls == 1", "calls >= 1", "calls == 5", "calls >= 7", "calls == 11"], 2, "calls")
+)
 def test_the_nth_call_at_the_end_fails(project: Project, when: str, failure: str) -> None:
     project.pytester.makeconftest(ENDING.format(when=when, failure=FAILURES[failure]))
     end = project.run(*MARKED)
@@ -253,7 +256,7 @@ FOLDERS = {
 }
 
 
-@pytest.mark.parametrize("way", FOLDERS)
+@pytest.mark.parametrize("way", sampled(list(FOLDERS), 4, "folders"))
 def test_the_folder_of_the_run_is_meddled_with(project: Project, way: str) -> None:
     project.pytester.makeconftest(f"""
         import os, shutil
@@ -301,7 +304,7 @@ NARROWED_ELSEWHERE = {
 }
 
 
-@pytest.mark.parametrize("way", NARROWED_ELSEWHERE)
+@pytest.mark.parametrize("way", sampled(list(NARROWED_ELSEWHERE), 3, "narrowed"))
 def test_a_full_run_that_is_narrowed_elsewhere_says_by_what(
     project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str
 ) -> None:
@@ -381,3 +384,25 @@ def test_a_terminal_that_cannot_be_written_to_changes_no_verdict(project: Projec
     assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
     assert end.folder is not None
     assert contradictions(end.folder) == ()
+
+
+def test_an_earlier_run_that_cannot_be_moved_at_the_end_is_a_reason(project: Project) -> None:
+    project.pytester.makeconftest("""
+        import os, pathlib
+
+        rename = pathlib.Path.rename
+
+        def pytest_sessionfinish(session):
+            late = session.config.rootpath / "output/signoff/20200102T000000Z-00000000"
+            late.mkdir()
+            (late / "drill.json").write_text("{}")
+            pathlib.Path.rename = lambda self, target: os.rename("/none", "/none")
+
+        def pytest_unconfigure():
+            pathlib.Path.rename = rename
+    """)
+    project.pytester.runpytest_inprocess(*MARKED, no_reraise_ctrlc=True)
+    (folder,) = [place for place in project.run_folders() if not place.name.startswith("2020")]
+    document = project.document(folder)
+    assert (document["verdict"], document["run"]["exit_status"]) == ("NOT_SIGNED_OFF", 1)
+    assert "expected to move earlier runs aside" in document["reasons"][0]["text"]

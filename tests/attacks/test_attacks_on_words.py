@@ -352,6 +352,41 @@ def test_a_reason_that_a_foreign_gateway_invents_is_shown_and_not_explained(shop
     assert "see the caveats of the macaroon" in told
 
 
+def test_a_gateway_whose_rows_do_not_say_what_was_presented_is_not_told_to_have_said(shop: Shop) -> None:
+    shop.ask()
+    evidence = shop.evidence()
+    silent = [
+        {key: value for key, value in row.items() if key != "credential" or row["requestId"] != SECOND}
+        for row in evidence.table("exchanges")
+    ]
+    told = " ".join(
+        tell_results(
+            [
+                run_check(
+                    cached_request(shop.bought, SECOND), evidence.with_table("exchanges", silent), teeth=False
+                )
+            ]
+        ).split()
+    )
+    assert "no word of a credential, status 402" in told
+    assert "its rows do not say" in told
+    for false in (*NO_CREDENTIAL, "no credential asked for", *GARBLED):
+        assert false not in told
+
+
+def test_a_deployment_that_fails_is_not_told_to_have_refused_the_credential(shop: Shop) -> None:
+    another_preimage(shop)
+    evidence = shop.evidence()
+    failed = [
+        {**row, "status": 502, "refusal": "proxy_status_502"} if row["credential"] == "refused" else row
+        for row in evidence.table("exchanges")
+    ]
+    result = run_check(gateway_delivered(SECOND), evidence.with_table("exchanges", failed), teeth=False)
+    (violation,) = result.violations
+    assert violation.seen == "a credential not served: proxy_status_502, status 502"
+    assert "see why the request failed" in violation.remedy
+
+
 def test_a_gateway_that_gives_no_reason_is_told_to_have_given_none(shop: Shop) -> None:
     another_preimage(shop)
     evidence = shop.evidence()

@@ -21,6 +21,7 @@ from test_attacks_on_documents import (
     setting,
     signed,
 )
+from tiers import sampled
 
 from pytest_l402.signoff.files import write_run
 
@@ -75,7 +76,9 @@ def test_a_file_of_any_name_passes_what_is_about_names(run: Path, name: str) -> 
     assert "evidence" in noticed(run) or noticed(run) == ""
 
 
-@pytest.mark.parametrize("way", [way for way in SPECIAL if way != "a name that is no text"])
+@pytest.mark.parametrize(
+    "way", sampled([way for way in SPECIAL if way != "a name that is no text"], 4, "special")
+)
 def test_what_is_no_file_is_noticed(run: Path, way: str) -> None:
     SPECIAL[way](run)
     assert "! -type f" in noticed(run)
@@ -120,7 +123,7 @@ FOLLOWED = [
 ]
 
 
-@pytest.mark.parametrize("way", FOLLOWED)
+@pytest.mark.parametrize("way", sampled(FOLLOWED, 4, "followed"))
 def test_what_the_manifest_follows_is_noticed(run: Path, way: str) -> None:
     ALTERED_FOLDERS[way](run)
     listed_again(run)

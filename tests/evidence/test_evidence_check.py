@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from pytest_l402.evidence import Check, Evidence, Finding, Mutant, run_check
-from pytest_l402.evidence.mutants import insert_row, remove_rows, set_value
+from pytest_l402.evidence.check import Fate, MutantVerdict
+from pytest_l402.evidence.mutants import drop_key, insert_row, remove_rows, set_value
 from pytest_l402.evidence.telling import tell_results
 
 PAID = Evidence({"payments": [{"status": "succeeded", "amountMsats": 1}]})
@@ -105,3 +108,45 @@ def test_the_same_check_can_be_tied_to_a_line_and_stays_the_same(fields):
     assert check.line is None
     assert check.proves("x").line == "x"
     assert check.proves("x").proves("y") == check.proves("y")
+
+
+def test_every_mutant_has_a_verdict_and_both_canaries_are_told():
+    other = Finding("settled", "not", "settlements.jsonl", "look")
+
+    def judge(evidence):
+        yield from _judge(evidence)
+        if evidence.table("payments")[-1].get("amountMsats") != 1:
+            yield other
+
+    mutants = (
+        FAILED,
+        set_value("payments", "amountMsats", 2),
+        set_value("payments", "status", "succeeded"),
+        insert_row("payments", {"status": "succeeded", "amountMsats": 1}),
+    )
+    result = run_check(_check(*mutants, judge=judge), PAID)
+    assert [mutant.verdict for mutant in result.mutants] == [
+        MutantVerdict.KILLED,
+        MutantVerdict.WRONG_REASON,
+        MutantVerdict.NOT_APPLICABLE,
+        MutantVerdict.SURVIVED,
+    ]
+    assert "altered payments.amountMsats" in result.mutants[1].detail
+    assert not result.has_teeth
+    assert [(canary.due, canary.seen) for canary in result.canaries] == [
+        (Fate.SURVIVES, Fate.SURVIVES),
+        (Fate.DIES, Fate.DIES),
+    ]
+
+
+def test_a_check_may_look_at_every_field_of_a_table_if_it_says_so():
+    known = {"status", "amountMsats"}
+
+    def judge(evidence):
+        for row in evidence.table("payments"):
+            if set(row) != known:
+                yield Finding(f"{known} alone", f"{set(row)}", "payments", "look")
+
+    check = _check(drop_key("payments", "status"), judge=judge)
+    assert "canary" in run_check(check, PAID).violations[0].seen
+    assert run_check(replace(check, every_field_of=("payments",)), PAID).passed

@@ -1,7 +1,8 @@
 import pytest
 
-from pytest_l402.evidence import Evidence
+from pytest_l402.evidence import Evidence, Mutant
 from pytest_l402.evidence.mutants import (
+    alterations,
     change_proof,
     drop_key,
     duplicate_row,
@@ -113,3 +114,33 @@ def test_another_proof_has_the_same_form_and_length():
 def test_names_say_what_was_altered_and_where():
     assert drop_key("records", "plane", {"n": 2}).name == "records: plane is missing where n=2"
     assert "twice with another amountMsats" in duplicate_row("payments", amountMsats=1).name
+
+
+BEFORE = Evidence({"a": [{"x": 1, "y": {"z": [1, {"w": True}]}}, {"x": 2}], "b": [{"x": 1}]})
+
+
+@pytest.mark.parametrize(
+    ("mutant", "altered"),
+    [
+        (set_value("a", "x", 3), {("a", "x")}),
+        (set_value("a", "x", True), {("a", "x")}),
+        (set_value("a", "y.z", []), {("a", "y.z")}),
+        (set_value("a", "y.z.1.w", 1), {("a", "y.z")}),
+        (drop_key("a", "y"), {("a", "y")}),
+        (set_value("a", "new", None), {("a", "new")}),
+        (remove_rows("a", {"x": 2}), {("a", None)}),
+        (insert_row("c", {"x": 1}), {("c", None)}),
+        (set_value("a", "x", 2, {"x": 2}), set()),
+        (
+            Mutant("both", lambda e: remove_rows("b").apply(drop_key("a", "x").apply(e))),
+            {("a", "x"), ("b", None)},
+        ),
+    ],
+)
+def test_what_a_mutant_altered_is_found_by_table_and_field(mutant, altered):
+    assert set(alterations(BEFORE, mutant.apply(BEFORE))) == altered
+
+
+def test_a_mutant_declares_what_follows_from_it():
+    mutant = remove_rows("a").concerning("b", "c.d.e").named("other words")
+    assert (mutant.name, mutant.follows) == ("other words", (("b", None), ("c", "d.e")))

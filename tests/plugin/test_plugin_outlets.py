@@ -35,10 +35,10 @@ UNSIGNED = (
 @pytest.mark.parametrize("workers", ON_WORKERS_TOO)
 def test_signed_off(project: Project, workers: int) -> None:
     assert section(project.run(*MARKED, workers=workers).output) == [
-        "PASSED  alpha  1 of 1 line proven, 3 checks, <n> mutants killed",
-        "PASSED  beta  1 of 1 line proven, 6 checks, <n> mutants killed",
+        "PASSED  alpha  1 of 1 line proven, 4 checks, <n> mutants killed",
+        "PASSED  beta  1 of 1 line proven, 8 checks, <n> mutants killed",
         UNSIGNED,
-        "SIGNED OFF: 2 of 2 required rehearsals passed; 9 checks held and killed <n> mutants.",
+        "SIGNED OFF: 2 of 2 required rehearsals passed; 12 checks held and killed <n> mutants.",
         "output/signoff/<run>/signoff.json",
     ]
 
@@ -55,7 +55,7 @@ def test_quiet_says_the_verdict_and_the_path(project: Project) -> None:
 def test_refused(project: Project, workers: int) -> None:
     project.replace("rehearsals/test_alpha.py", *FAILING)
     lines = section(project.run(*MARKED, workers=workers).output)
-    assert lines[0].startswith("FAILED  alpha  0 of 1 line proven, 3 checks, <n> mutants killed")
+    assert lines[0].startswith("FAILED  alpha  0 of 1 line proven, 4 checks, <n> mutants killed")
     assert lines[-2:] == [
         "NOT SIGNED OFF: 1 of 2 required rehearsals passed. "
         "alpha failed: nothing_paid(): expected nothing paid, saw 7 msats, in records[0]",
@@ -236,10 +236,13 @@ def test_what_lies_on_disk(project: Project, workers: int) -> None:
         "signoff.md",
         "evidence/alpha/test_alpha/node.json",
         "evidence/alpha/test_alpha/records.jsonl",
+        "evidence/alpha/test_alpha/secret_scan.jsonl",
         "evidence/beta/test_beta_one_-<digest>/node.json",
         "evidence/beta/test_beta_one_-<digest>/records.jsonl",
+        "evidence/beta/test_beta_one_-<digest>/secret_scan.jsonl",
         "evidence/beta/test_beta_two_-<digest>/node.json",
         "evidence/beta/test_beta_two_-<digest>/records.jsonl",
+        "evidence/beta/test_beta_two_-<digest>/secret_scan.jsonl",
     }
     sums = (end.folder / "SHA256SUMS").read_text().splitlines()
     for line in sums:
@@ -266,7 +269,10 @@ def test_a_failed_run_leaves_its_evidence_too(project: Project, workers: int) ->
     (node,) = [
         node for entry in end.document["rehearsals"] for node in entry["nodes"] if "alpha" in node["nodeid"]
     ]
-    assert [file["path"] for file in node["evidence"]] == ["evidence/alpha/test_alpha/records.jsonl"]
+    assert [file["path"] for file in node["evidence"]] == [
+        "evidence/alpha/test_alpha/records.jsonl",
+        "evidence/alpha/test_alpha/secret_scan.jsonl",
+    ]
 
 
 def test_same_seed_same_evidence(project: Project) -> None:

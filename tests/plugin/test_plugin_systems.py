@@ -66,7 +66,9 @@ def ledger(project: Project) -> Project:
 def standing(document: dict[str, Any]) -> list[tuple[str, str]]:
     alpha = next(entry for entry in document["rehearsals"] if entry["id"] == "alpha")
     checks = [check for node in alpha["nodes"] for check in node["checks"]]
-    return [(check["name"], check["state"]) for check in checks if check["scope"] == "standing"]
+    told = [(check["name"], check["state"]) for check in checks if check["scope"] == "standing"]
+    assert ("no_secrets()", "HELD") in told
+    return [each for each in told if each[0] != "no_secrets()"]
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])

@@ -49,6 +49,12 @@ class TestMoveAside:
         assert names(tmp_path) == ["now", "previous"]
         assert names(tmp_path / "previous") == ["old"]
 
+    def test_a_page_without_its_document_is_moved_as_well(self, tmp_path: Path) -> None:
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "signoff.md").write_text("# L402 sign-off: SIGNED OFF\n")
+
+        assert move_aside(tmp_path) == (tmp_path / "previous" / "run",)
+
     def test_a_run_that_goes_on_elsewhere_keeps_its_folder(self, tmp_path: Path) -> None:
         (tmp_path / "going-on" / "evidence").mkdir(parents=True)
 

@@ -137,7 +137,7 @@ def test_a_mutant_that_survived_and_a_waiver_are_shown() -> None:
     nodes = (node("success"), node("reuse", checks=(sleepy,)))
     text = render_markdown(document(nodes, None, (waiver(WaiverTarget.CHECK, "sleepy"),)))
 
-    assert "- TOOTHLESS `sleepy` for `2.hit`, 3 rows, 0 mutants killed" in text
+    assert "- TOOTHLESS `sleepy` for `2.hit`, 3 rows of `verify-1`, 0 mutants killed" in text
     assert "  - mutant not noticed: `key dropped` (`saw nothing`)" in text
     assert "- mutant-survived: `sleepy did not notice: key dropped` (waived by `check sleepy`)" in text
     assert "1 of 2 required rehearsals passed, 1 only by waiver; 4 checks held and killed 8 mutants." in text

@@ -104,6 +104,8 @@ def paid_and_denied_present() -> Check:
             if proof is None or proof not in proofs:
                 expected = f"a settlement record of request {shown(paid)} with proof {shown(proof)}"
                 remedy = "the summary claims a payment that no plane recorded: trust the records"
+                if proof is None:
+                    expected, remedy = "a paymentProofRef of the paid request in summary.json", _AGAIN
                 about = (*settled.about(), Subject("records", "paymentProofRef"))
                 about += (Subject("flow_summary", "paidRequest"),)
                 yield Finding(expected, listed(proofs), settled.where, remedy, about)
@@ -201,6 +203,8 @@ def denial_of(evidence: Evidence, summary: Row, remedy: str) -> Iterator[Finding
     reasons = [record.get("denyReason") for _, record in decisions]
     if code is None or code not in reasons:
         expected = f"a control record of request {shown(denied)} with denyReason {shown(code)}"
+        if code is None:
+            expected, remedy = "a denyReasonCode of the denied request in summary.json", _AGAIN
         about = (*decisions.about(), Subject("records", "denyReason"))
         about += (Subject("flow_summary", "policyDeniedRequest"),)
         yield Finding(expected, listed(reasons), decisions.where, remedy, about)

@@ -197,7 +197,7 @@ def ui_join(purchase: Bought) -> Check:
                 "the read model is behind: rebuild it from the settlement rows",
             )
             for key in ("taskId", "paymentProofRef") if settled else ():
-                yield from spoken.expect(key, {record.get(key) for _, record in settled}, _MIXED_UP)
+                yield from spoken.expect(key, {record.get(key) for _, record in settled} - {None}, _MIXED_UP)
 
     mine, spoken_here = {"requestId": request_id}, is_told(request_id, "ui")
     mutants = (

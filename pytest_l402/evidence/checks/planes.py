@@ -95,7 +95,7 @@ def _findings(evidence: Evidence, faulty: frozenset[str]) -> Iterator[Finding]:
                 expected=f"one proof for request {request_id} on every plane that names one",
                 seen="; ".join(f"{plane}: {listed(proofs)}" for plane, proofs in sorted(planes.items())),
                 where=at("records"),
-                remedy=f"triage {request_id}: settlement differs from gateway, or the ui from settlement",
+                remedy=f"triage request {request_id}: settlement differs from gateway, or ui from settlement",
             )
     yield from _unspoken(evidence, faulty, left_out, set(payments))
 
@@ -132,11 +132,11 @@ def _one_payment(evidence: Evidence, key: str, spoken: Found) -> Iterator[Findin
         lacking.append("settlement store")
     if lacking:
         yield Finding(
-            expected=f"payment {key}, which {listed(planes)} names, settled and shown",
+            expected=f"payment {key}, named by {listed(planes)}, to be settled and shown",
             seen=f"not known to: {', '.join(lacking)}",
             where=where,
-            remedy=f"triage {listed(row.get('requestId') for _, row in hosted)}; if a fault was injected "
-            "on purpose, declare the request as expected to be faulty",
+            remedy=f"triage request {listed(row.get('requestId') for _, row in hosted)}; if a fault was "
+            "injected on purpose, declare it: l402_evidence.expect_fault(purchase)",
         )
 
 

@@ -17,9 +17,13 @@ class Presentation(StrEnum):
     NOTHING = "nothing"
     GARBLED = "garbled"
     REFUSED = "refused"
+    NOT_SERVED = "not served"
+    """It failed, as with a status of 502, and nobody says what was wrong with the credential, if anything."""
     ACCEPTED = "accepted"
     NOT_LOOKED_AT = "not looked at"
     """The gateway answered before it read any credential; whether one was sent is not known."""
+    UNKNOWN = "unknown"
+    """The row does not say."""
 
 
 _UNREADABLE: Final = frozenset({*CredentialReason, "identifier_malformed"}) - {CredentialReason.ABSENT}
@@ -50,6 +54,8 @@ _REFUSED: Final[Mapping[str, str]] = {
     CaveatReason.EXPIRED: "its time is over: pay a fresh challenge",
     CaveatReason.SERVICE_NOT_AUTHORIZED: "it was bought of another service: pay the challenge of this one",
 }
+_NO_GOOD: Final = frozenset({*_REFUSED, *CaveatReason})
+"""Reasons that are about the credential, whatever the status of the answer."""
 
 
 def presentation(row: Row) -> Presentation:
@@ -58,7 +64,13 @@ def presentation(row: Row) -> Presentation:
     if standing == "accepted":
         return Presentation.ACCEPTED
     if standing == "refused":
-        return Presentation.GARBLED if reason in _UNREADABLE else Presentation.REFUSED
+        if reason in _UNREADABLE:
+            return Presentation.GARBLED
+        status = row.get("status")
+        failed = isinstance(status, int) and status >= 500
+        return Presentation.NOT_SERVED if failed and reason not in _NO_GOOD else Presentation.REFUSED
+    if standing != "absent":
+        return Presentation.UNKNOWN
     looked = row.get("challenge") == "issued" or reason in _AFTER_READING or row.get("status") == 401
     return Presentation.NOTHING if looked else Presentation.NOT_LOOKED_AT
 
@@ -71,8 +83,10 @@ def told_of(row: Row) -> str:
         Presentation.NOTHING: "no credential presented",
         Presentation.GARBLED: "a credential that cannot be read",
         Presentation.REFUSED: "a credential refused" + ("" if why else ", no reason given"),
+        Presentation.NOT_SERVED: "a credential not served",
         Presentation.ACCEPTED: "a credential accepted",
         Presentation.NOT_LOOKED_AT: "no credential asked for",
+        Presentation.UNKNOWN: "no word of a credential",
     }
     forwarded = row.get("upstreamStatus")
     failed = forwarded is not None and not is_success(forwarded)
@@ -101,6 +115,10 @@ def what_to_do(found: Sequence[tuple[int, Row]]) -> str:
                 return _REFUSED.get(
                     reason, "see the caveats of the macaroon, and the gateway's log by oa_req=<id>"
                 )
+            case Presentation.NOT_SERVED:
+                return "see why the request failed (the gateway, the seller's service), then the credential"
+            case Presentation.UNKNOWN:
+                return "see in the gateway's log by oa_req=<id> what was presented: its rows do not say"
             case Presentation.NOT_LOOKED_AT if not is_success(row.get("status")):
                 return f"the gateway turned the request away before that: look up {shown(reason)}"
             case _ if not is_success(row.get("status")):

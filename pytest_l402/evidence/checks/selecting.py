@@ -75,9 +75,10 @@ class Found(list[tuple[int, dict[str, Any]]]):
 
     def expect(self, key: str, wanted: Collection[Any], remedy: str) -> list[Finding]:
         """A finding for each row in which a dotted key leads to none of the wanted values."""
+        what = f"{key} {listed(wanted)}" if wanted else f"a {key} that both know"
         told = [(Found(self.table, [each], self.sought), reach(each[1], key)) for each in self]
         return [
-            Finding(f"{key} {listed(wanted)}", shown(seen), each.where, remedy, each.about(key))
+            Finding(what, shown(seen), each.where, remedy, each.about(key))
             for each, seen in told
             if not any(holds({key: seen}, {key: value}) for value in wanted)
         ]
