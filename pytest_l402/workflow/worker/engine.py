@@ -21,7 +21,7 @@ from pytest_l402.workflow.worker.settings import DEFAULT_CONCURRENCY, WorkerSett
 from pytest_l402.workflow.worker.tracing import turn_on
 
 APPLICATION = "pytest-l402-rehearsal"
-_POLL_S = 0.05
+_POLL_S = 0.03
 _LISTEN_S = 0.02
 
 
@@ -50,7 +50,7 @@ def make_template(settings: WorkerSettings) -> None:
     """Make an empty database: the engine's tables, migrated, the queue, and the application's own tables."""
     if settings.database.startswith("sqlite:"):
         _set_journal(settings.database, "wal")
-    _configure(settings)
+    _configure(settings, migrate=True)
     DBOS.launch()
     _register_queue(settings.concurrency)
     dialect = dialect_of(settings.database)
@@ -76,7 +76,7 @@ def open_client(settings: WorkerSettings) -> DBOSClient:
     )
 
 
-def _configure(settings: WorkerSettings) -> None:
+def _configure(settings: WorkerSettings, *, migrate: bool = False) -> None:
     traces: dict[str, Any] = {}
     if settings.traces is not None:
         traces = {"enable_otlp": True, "otlp_traces_endpoints": [settings.traces]}
@@ -89,6 +89,7 @@ def _configure(settings: WorkerSettings) -> None:
             "log_level": "CRITICAL",
             "serializer": DBOSPortableJSONSerializer(),
             "notification_listener_polling_interval_sec": _LISTEN_S,
+            "run_migrations": migrate,
             **traces,  # type: ignore[typeddict-item]
         }
     )

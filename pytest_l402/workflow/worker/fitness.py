@@ -10,7 +10,7 @@ from dbos._migration import get_migration_versions, get_sqlite_migration_version
 from pytest_l402.workflow.schema import TABLES, dialect_of
 
 _FREE_S = 5.0
-_LACKS = "SELECT 1 FROM {{app}}{table} WHERE 1 = 0"
+_ALL_TABLES = f"SELECT 1 FROM {', '.join(f'{{app}}{table}' for table in TABLES)} WHERE 1 = 0"  # noqa: S608
 
 
 class DatabaseUnfit(RuntimeError):  # noqa: N818 - the name of the condition
@@ -31,8 +31,7 @@ def refuse_unfit(engine: sa.Engine, url: str) -> None:
         else:
             have, known = get_migration_versions(engine, "dbos", True)
         with engine.connect() as connection:
-            for table in TABLES:
-                connection.execute(sa.text(dialect.sql(_LACKS.format(table=table))))
+            connection.execute(sa.text(dialect.sql(_ALL_TABLES)))
     except (sqlite3.Error, sa.exc.DBAPIError) as error:
         seen = str(error.orig) if isinstance(error, sa.exc.DBAPIError) else str(error)
         raise _unfit(
