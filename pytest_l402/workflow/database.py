@@ -62,10 +62,14 @@ class Reader(Protocol):
 
 
 class Database:
-    """One workflow database, opened to be read; a context manager. `journal` is what it is to use."""
+    """One workflow database, opened to be read; a context manager. `journal` is what it is to use.
 
-    def __init__(self, url: str, journal: str | None = None) -> None:
+    One whose tables are somebody else's is refused, unless it is said to be `foreign`.
+    """
+
+    def __init__(self, url: str, journal: str | None = None, *, foreign: bool = False) -> None:
         self.url = url
+        self._refuses_foreign = not foreign
         self.dialect: Dialect = SQLITE if url.startswith("sqlite:") else POSTGRESQL
         self.journal = journal
         self._opened = contextlib.ExitStack()
@@ -73,6 +77,8 @@ class Database:
     def __enter__(self) -> Self:
         open_reader = _open_sqlite if self.dialect is SQLITE else _open_postgresql
         self._read = open_reader(self.url, self._opened)
+        if self._refuses_foreign:
+            self._refuse_foreign()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -163,6 +169,20 @@ class Database:
 
         return self.until(f"{workflow_id} to be {' or '.join(statuses)}", reached, wait_s)
 
+    def _refuse_foreign(self) -> None:
+        if self.dialect is SQLITE:
+            found = self._read("SELECT name FROM sqlite_master")
+        else:
+            found = self._read(
+                "SELECT replace(table_schema || '_' || table_name, 'dbos_', '') AS name"
+                " FROM information_schema.tables"
+            )
+        names = {row["name"] for row in found}
+        for name in ("workflow_status", *(f"app_{view}" for view in VIEWS)):
+            if name not in names:
+                self._opened.close()
+                raise unreadable(self.url, f"no {name}")
+
     @property
     def _kind(self) -> str:
         return "sqlite" if self.dialect is SQLITE else "postgresql"
@@ -193,7 +213,7 @@ def _open_sqlite(url: str, opened: contextlib.ExitStack) -> Reader:
             f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
         )
         opened.callback(connection.close)
-        _refuse_foreign([row[0] for row in connection.execute("SELECT name FROM sqlite_master")], url)
+        connection.execute("SELECT name FROM sqlite_master").fetchall()
     except sqlite3.Error as error:
         raise unreadable(url, str(error)) from None
 
@@ -213,8 +233,6 @@ def _open_postgresql(url: str, opened: contextlib.ExitStack) -> Reader:
         connection = psycopg.connect(url, autocommit=True, connect_timeout=5, row_factory=dict_row)
         opened.callback(connection.close)
         connection.execute("SET default_transaction_read_only = on")
-        names = "SELECT table_schema || '_' || table_name AS name FROM information_schema.tables"
-        _refuse_foreign([row["name"].removeprefix("dbos_") for row in connection.execute(names)], url)
     except psycopg.Error as error:
         raise unreadable(url, str(error)) from None
 
@@ -222,12 +240,6 @@ def _open_postgresql(url: str, opened: contextlib.ExitStack) -> Reader:
         return list(connection.execute(sql.encode()).fetchall())
 
     return read
-
-
-def _refuse_foreign(names: Sequence[str], url: str) -> None:
-    lacking = [name for name in ("workflow_status", *(f"app_{view}" for view in VIEWS)) if name not in names]
-    if lacking:
-        raise unreadable(url, f"no {lacking[0]}")
 
 
 def unreadable(url: str, seen: str) -> DatabaseUnreadable:

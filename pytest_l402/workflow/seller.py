@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from pytest_l402.boundary.known_secrets import ISSUED
 from pytest_l402.harness.network import Request, Response
 from pytest_l402.harness.randomness import Randomness
 from pytest_l402.protocol import (
@@ -97,6 +98,7 @@ class Seller:
             secret = self._randomness.bytes(32, "payment secret")
             payment_hash = preimage.payment_hash
             self._offers[payment_hash] = _Offer(preimage, root_key)
+        ISSUED.note_digest(payment_hash.to_bytes())
         invoice = encode_invoice(
             private_key=self._node_key,
             payment_hash=payment_hash,
@@ -107,5 +109,6 @@ class Seller:
             expiry_s=_EXPIRY_S,
         )
         macaroon = mint(root_key, Identifier(0, payment_hash, token_id).encode(), "lsat", ())
+        ISSUED.note(root_key, macaroon.to_bytes())
         challenge = format_challenge(macaroon.to_base64(), invoice)
         return Response(402, (("WWW-Authenticate", challenge),), b"payment required\n")

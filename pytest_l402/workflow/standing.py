@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pytest_l402.evidence import Check, Evidence, Finding, Row
@@ -11,7 +11,7 @@ from pytest_l402.evidence.checks.selecting import at, listed, rows, shown
 from pytest_l402.evidence.mutants import Mutant, duplicate_row, insert_row, remove_rows, set_value
 from pytest_l402.evidence.recipe import described
 from pytest_l402.workflow.lineage import line_of, root_of, sources
-from pytest_l402.workflow.steps import DECLARED, PRICE_MSATS
+from pytest_l402.workflow.steps import DECLARED, PRICE_MSATS, WORKFLOW
 
 _ENDED: Final = ("SUCCESS", "ERROR", "CANCELLED")
 
@@ -30,12 +30,12 @@ def standing_checks() -> tuple[Check, ...]:
 
 
 @described
-def identity_law() -> Check:
-    """Every run has the id of its intent, or was forked from one that has (runbook section 0)."""
+def identity_law(workflow: str = WORKFLOW) -> Check:
+    """Every run of a workflow has the id of its intent, or was forked from one that has (section 0)."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         runs = {row["workflowID"]: row for row in evidence.table("runs")}
-        for index, row in rows(evidence, "workflows", name="buy"):
+        for index, row in rows(evidence, "workflows", name=workflow):
             if row["workflowID"] not in runs:
                 yield Finding(
                     "workflowID with a row in runs",
@@ -52,7 +52,7 @@ def identity_law() -> Check:
                     "find out who started it under another id",
                 )
 
-    stranger = {"workflowID": "stranger", "name": "buy", "status": "SUCCESS", "forkedFrom": None}
+    stranger = {"workflowID": "stranger", "name": workflow, "status": "SUCCESS", "forkedFrom": None}
     mutants = (
         insert_row("workflows", stranger, "a run that nobody started"),
         insert_row(
@@ -63,7 +63,7 @@ def identity_law() -> Check:
 
 
 @described
-def receipts_unique() -> Check:
+def receipts_unique(price_msats: int = PRICE_MSATS) -> Check:
     """No root intent has two receipts, and each is over one price (EO)."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
@@ -71,9 +71,9 @@ def receipts_unique() -> Check:
         paid: dict[str, list[int]] = {}
         for index, row in enumerate(evidence.table("receipts")):
             paid.setdefault(root_of(workflows, row["workflowID"]), []).append(index)
-            if row.get("amountMsats") != PRICE_MSATS:
+            if row.get("amountMsats") != price_msats:
                 yield Finding(
-                    f"amountMsats {PRICE_MSATS}",
+                    f"amountMsats {price_msats}",
                     shown(row.get("amountMsats")),
                     at("receipts", index),
                     "see the price",
@@ -89,7 +89,7 @@ def receipts_unique() -> Check:
 
     def twice(evidence: Evidence) -> Evidence:
         workflow_id = evidence.table("workflows")[0]["workflowID"]
-        row = {"workflowID": workflow_id, "amountMsats": PRICE_MSATS}
+        row = {"workflowID": workflow_id, "amountMsats": price_msats}
         return evidence.with_table("receipts", [*evidence.table("receipts"), row, row])
 
     mutants = (
@@ -100,9 +100,9 @@ def receipts_unique() -> Check:
 
 
 @described
-def steps_left_artifacts() -> Check:
+def steps_left_artifacts(kinds: Mapping[str, str] | None = None) -> Check:
     """Every step that succeeded has exactly one artifact of the kind that it declares; `none` is one (CV)."""
-    declared = {str(step): kind for step, kind in DECLARED.items()}
+    declared = {str(step): kind for step, kind in (DECLARED if kinds is None else kinds).items()}
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         workflows = sources(evidence)
@@ -114,11 +114,11 @@ def steps_left_artifacts() -> Check:
             if step not in declared or row["error"] is not None:
                 continue
             line = line_of(workflows, row["workflowID"])
-            kinds = next((left[run, step] for run in line if (run, step) in left), [])
-            if kinds != [declared[step]]:
+            found = next((left[run, step] for run in line if (run, step) in left), [])
+            if found != [declared[step]]:
                 yield Finding(
                     f"one artifact of kind {declared[step]} for {step} ({at('workflow_steps', index)})",
-                    listed(kinds) if len(kinds) < 2 else f"{len(kinds)}: {listed(kinds)}",
+                    listed(found) if len(found) < 2 else f"{len(found)}: {listed(found)}",
                     at("artifacts"),
                     "see what the body wrote before its checkpoint",
                 )

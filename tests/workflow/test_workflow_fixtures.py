@@ -62,5 +62,5 @@ def test_a_word_that_is_no_database_is_refused_before_the_run(project: pytest.Py
     end = project.runpytest_subprocess("-m", "rehearsal", "--l402-workflow-database=oracle")
     assert end.ret == pytest.ExitCode.USAGE_ERROR
     end.stderr.fnmatch_lines(
-        ["ERROR: --l402-workflow-database: expected sqlite, postgresql, or*saw 'oracle'*"]
+        ["ERROR: --l402-workflow-database: expected sqlite, postgresql, or a URL, saw 'oracle'*"]
     )
