@@ -80,8 +80,8 @@ def read_tables_file(path: Path) -> TablesFile:
         lacking = [field for field in fields if field not in columns]
         if lacking:
             raise TablesFileError(
-                f"{path.name}: tables.{table}: expected the columns {', '.join(fields)}, saw no {lacking[0]}; "
-                "name the table or a view that has them"
+                f"{path.name}: tables.{table}: expected the columns {', '.join(fields)}, saw no "
+                f"{lacking[0]}; name the table or a view that has them"
             )
     return told
 
