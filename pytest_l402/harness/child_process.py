@@ -32,6 +32,7 @@ _WATCHER = Path(__file__).with_name("child_watcher.py")
 # Not by its path, which would be in its command line: `pkill -f pytest` is meant for others.
 _RUN_WATCHER = "import sys; exec(open(int(sys.argv[1]), 'rb').read())"
 _PATIENCE_S = 10.0
+_REMOVAL_S = 120.0
 _MAX_LINE = 1 << 20
 _SHOWN = 300
 _SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
@@ -282,7 +283,8 @@ class ChildProcess:
         # Not a close alone: a fork of this process may hold the socket open.
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
-        self._until(lambda: self._told.over, _PATIENCE_S)
+        # To remove a folder of a thousand files takes a busy machine a while.
+        self._until(lambda: self._told.over, _PATIENCE_S if self.folder is None else _REMOVAL_S)
         if not self._told.over:
             raise self._failure("all that it started to be gone", "end it by hand", "some of it alive")
         self._watcher.wait()

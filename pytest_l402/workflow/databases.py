@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import shutil
 import sqlite3
+from pathlib import Path
 from typing import Final, Protocol
 
 from pytest_l402.workflow.processes import Zygote
@@ -19,6 +20,9 @@ class Databases(Protocol):
 
     def fresh(self) -> str:
         """Return the URL of an empty database, with the tables of the engine and of the application."""
+
+    def drop(self, url: str) -> None:
+        """Take a database away that nobody uses any more."""
 
 
 class SqliteDatabases:
@@ -39,6 +43,12 @@ class SqliteDatabases:
         copy = self._zygote.folder / f"workflow-{next(self._numbers)}.sqlite"
         shutil.copyfile(self._template, copy)
         return f"sqlite:///{copy}"
+
+    def drop(self, url: str) -> None:
+        """Remove the file of a database, and those that SQLite has put beside it."""
+        path = Path(url.removeprefix("sqlite:///"))
+        for file in path.parent.glob(f"{path.name}*"):
+            file.unlink()
 
 
 def use_journal(url: str, mode: str) -> None:

@@ -141,6 +141,12 @@ class PostgresDatabases:
         self._create(f"CREATE DATABASE {name} TEMPLATE {template}", name)
         return self._url_of(name)
 
+    def drop(self, url: str) -> None:
+        """Drop a database, whoever is still connected to it."""
+        name = urlsplit(url).path.removeprefix("/")
+        self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self._made.remove(name)
+
     def _create(self, statement: str, name: str) -> None:
         self._run(statement)
         self._made.append(name)
