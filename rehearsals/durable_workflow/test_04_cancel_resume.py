@@ -17,14 +17,9 @@ def test_resumed_when_idle(l402_workflow: DurableWorkflow, l402_evidence: Eviden
         points.reached(hold)
         control.cancel(run)
     points.seen(Point.LEFT, workflowID=run)
-    calls = points.calls
-    l402_evidence.record(
-        "cancelled",
-        {
-            "status": l402_workflow.database.status_of(run),
-            "executed": sum(call.get("step") == Step.EXECUTE for call in calls),
-        },
-    )
+    executed = sum(call.get("step") == Step.EXECUTE for call in points.calls)
+    status = l402_workflow.database.status_of(run)
+    l402_evidence.record("cancelled", {"status": status, "executed": executed})
     control.resume(run)
     l402_workflow.finished(run)
     l402_evidence.verify(
