@@ -4,11 +4,13 @@ control characters.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, PlainSerializer
 
-from pytest_l402.boundary.redaction import redact_text
+from pytest_l402.boundary.known_secrets import SHORT
+from pytest_l402.boundary.redaction import is_harmless, redact_text
 from pytest_l402.boundary.text_safety import printable
 
 MAX_LINES: Final = 200
@@ -25,14 +27,18 @@ def clean_text(text: str) -> str:
     A secret that is broken up by colour codes or invisible characters is looked for in the text without
     them. Applying it twice changes nothing more.
     """
-    if len(text) <= MAX_WIDTH and text.isascii() and text.isprintable():
-        # Nearly every text: on one line, with nothing hidden in it.
-        return printable(redact_text(text), MAX_WIDTH)
+    if len(text) <= SHORT and _is_clean(text):
+        return text
     lines = redact_text(text).splitlines()
     if len(lines) > MAX_LINES:
         lines = [*lines[: MAX_LINES - 1], f"(and {len(lines) - MAX_LINES + 1} more lines)"]
     # A last line that is empty would be none to a second pass.
     return "\n".join(printable(line, MAX_WIDTH) for line in lines).rstrip("\n")
+
+
+@lru_cache(maxsize=20_000)
+def _is_clean(text: str) -> bool:
+    return text.isprintable() and is_harmless(text)
 
 
 CleanText = Annotated[str, AfterValidator(clean_text)]

@@ -7,9 +7,9 @@ by its own, whatever form it is written in.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import re
-import threading
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final
@@ -18,95 +18,98 @@ from typing import Final
 _CANDIDATE: Final = re.compile(r"[\w+/=-]{22,}")
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _SIGN: Final = re.compile(r"[=+/_-]")
+_URL_SAFE: Final = str.maketrans("-_", "+/")
 _PATH_LIMIT: Final = 1000
-_REMEMBERED: Final = 2000
 _HEX_OF_32: Final = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])")
+
+SHORT: Final = 400
+"""How long a text may be, in characters, for what it holds to be remembered."""
 
 
 class KnownSecrets:
     """The digests of secrets; to ask costs nothing while there are none."""
 
-    def __init__(self, digests: Iterable[bytes] = (), beyond: KnownSecrets | None = None) -> None:
+    def __init__(self, digests: Iterable[bytes] = ()) -> None:
         self._digests = set(digests)
-        self._beyond = beyond
-        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"KnownSecrets({len(self._digests)})"
 
     def __bool__(self) -> bool:
-        return bool(self._digests) or bool(self._beyond)
+        return bool(self._digests)
 
     def note(self, *secrets: bytes | str) -> None:
         """Note secrets by their digest; a text counts as its UTF-8 bytes."""
-        digests = [
+        self._digests.update(
             hashlib.sha256(value.encode() if isinstance(value, str) else value).digest() for value in secrets
-        ]
-        with self._lock:
-            self._digests.update(digests)
+        )
 
     def note_digest(self, digest: bytes) -> None:
         """Note a secret by its SHA-256, 32 bytes: of a preimage that is its payment hash."""
-        with self._lock:
-            self._digests.add(digest)
+        self._digests.add(digest)
 
-    def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield where a known secret stands in `text`: as it is, in hex of either case, or in base64."""
-        if self:
-            for start, end, digest in _candidates(text) if len(text) <= _REMEMBERED else _searched(text):
-                if self._has(digest):
-                    yield start, end
+    def __eq__(self, other: object) -> bool:
+        return self._digests == other._digests if isinstance(other, KnownSecrets) else NotImplemented
 
-    def _has(self, digest: bytes) -> bool:
-        return digest in self._digests or (self._beyond is not None and self._beyond._has(digest))
+    __hash__ = None  # type: ignore[assignment]
+
+    def union(self, *others: KnownSecrets) -> KnownSecrets:
+        """Return what is known to these and to others at this moment."""
+        return KnownSecrets(self._digests.union(*(other._digests for other in others)))
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Return where a known secret stands in `text`: as it is, in hex of either case, or in base64."""
+        if not self._digests:
+            return []
+        found = places(text) if len(text) <= SHORT else _searched(text)
+        return [(start, end) for start, end, digest in found if digest in self._digests] if found else []
 
 
 @lru_cache(maxsize=20_000)
-def _candidates(text: str) -> tuple[tuple[int, int, bytes], ...]:
-    # Rows and reports say the same texts many times; most hold no candidate at all.
+def places(text: str) -> tuple[tuple[int, int, bytes], ...]:
+    """Return each place of a short text that may hold a secret, and the digest of what it stands for."""
     return tuple(_searched(text))
 
 
 def _searched(text: str) -> Iterator[tuple[int, int, bytes]]:
-    """Yield each place that may hold a secret, and the digest of what it stands for."""
-    for token in _CANDIDATE.finditer(text):
-        start = token.start()
-        yield from _digests(token[0], start)
-        for part in _HEX_OF_32.finditer(token[0]):
-            yield from _digests(part[0], start + part.start())
-        if 43 < len(token[0]) <= _PATH_LIMIT:
-            yield from _parts(token[0], start)
+    for found in _CANDIDATE.finditer(text):
+        token, start = found[0], found.start()
+        yield from _read(token, start)
+        if _HEX.fullmatch(token) is not None:
+            continue
+        for part in _HEX_OF_32.finditer(token):
+            yield from _read(part[0], start + part.start())
+        if 43 < len(token) <= _PATH_LIMIT:
+            yield from _parts(token, start)
 
 
 def _parts(token: str, offset: int) -> Iterator[tuple[int, int, bytes]]:
     """`name=value` and `path/value`: what stands between signs that base64 has as well."""
     for start in (0, *(sign.end() for sign in _SIGN.finditer(token))):
-        if len(token) - start >= 43:
-            padded = token[start + 43 : start + 44] == "="
-            for _, end, digest in _digests(token[start : start + 43], offset + start):
-                yield offset + start, end + padded, digest
-            if start:
-                yield from _digests(token[start:], offset + start)
-
-
-def _digests(token: str, start: int) -> Iterator[tuple[int, int, bytes]]:
-    for value in forms_of(token):
-        yield start, start + len(token), hashlib.sha256(value).digest()
-
-
-def forms_of(token: str) -> Iterator[bytes]:
-    """Yield the bytes that a token may stand for: itself, and what it is in hex and in base64."""
-    yield token.encode("utf-8", "surrogatepass")
-    if _HEX.fullmatch(token) is not None:
-        yield bytes.fromhex(token)
-    if not token.isascii():
-        return
-    bare = token.rstrip("=").replace("-", "+").replace("_", "/")
-    if len(bare) % 4 != 1:
-        try:
-            yield base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
-        except ValueError:
+        if len(token) - start < 43:
             return
+        if start:
+            yield from _read(token[start:], offset + start)
+        window = token[start : start + 43]
+        if not window.islower():
+            padded = token[start + 43 : start + 44] == "="
+            for _, end, digest in _read(window, offset + start):
+                yield offset + start, end + padded, digest
+
+
+def _read(token: str, start: int) -> Iterator[tuple[int, int, bytes]]:
+    """Yield the digest of each value that a token may stand for: itself, what it is in hex or in base64."""
+    end = start + len(token)
+    yield start, end, hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+    if _HEX.fullmatch(token) is not None:
+        yield start, end, hashlib.sha256(bytes.fromhex(token)).digest()
+    elif token.isascii() and not token.islower():
+        # The base64 of 32 bytes has a capital, but for one in billions; names and paths have none.
+        bare = token.rstrip("=").translate(_URL_SAFE)
+        if len(bare) % 4 != 1:
+            with contextlib.suppress(ValueError):
+                value = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+                yield start, end, hashlib.sha256(value).digest()
 
 
 ISSUED: Final = KnownSecrets()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 REDACTED: Final = "[redacted]"
@@ -101,6 +102,7 @@ def looks_secret(word: str) -> bool:
     return len(word) >= (6 if mixed else 16)
 
 
+@lru_cache(maxsize=500)
 def names_secret(name: str) -> bool:
     """Return whether a key of an object, such as `preimageHex` or `OPS_SECRET`, holds a secret."""
     lowered = name.lower()

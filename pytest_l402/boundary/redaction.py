@@ -6,12 +6,13 @@ import hashlib
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Final
 from urllib.parse import unquote
 
 from pytest_l402.boundary.invisible import INVISIBLE, SEQUENCE
-from pytest_l402.boundary.known_secrets import ISSUED, KnownSecrets
+from pytest_l402.boundary.known_secrets import ISSUED, SHORT, KnownSecrets, places
 from pytest_l402.boundary.named_secrets import (
     LINE_BREAK,
     WORDS,
@@ -73,6 +74,7 @@ _ANCHORS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
 _MACAROON_STARTS: Final = ("AgE", "AgI", "AgJ", "MDA")
 _ENCODED = re.compile(r"(?<!\S)[^\s%]*+%[0-9a-fA-F]{2}\S*")
 _REFERENCE = re.compile(r"sha256:[0-9a-f]{16}")
+_NONE: Final = KnownSecrets()
 
 
 def redact_text(text: str, known: KnownSecrets = ISSUED) -> str:
@@ -82,11 +84,24 @@ def redact_text(text: str, known: KnownSecrets = ISSUED) -> str:
     (`preimage:` and 16 hex digits, `lightning_preimage:` and 24), payment hashes and invoices stay: evidence
     joins on them. Applying it twice changes nothing more.
     """
+    if len(text) <= SHORT and _is_plain(text) and not (places(text) and known.spans(text)):
+        return text
     spans = secret_spans(text, known)
     redacted = _without(text, spans) if spans else text
     if "%" in redacted:
         redacted = _ENCODED.sub(_decoded_if_secret, redacted)
     return redacted
+
+
+def is_harmless(text: str) -> bool:
+    """Whether there is no secret in a short text, and none that may become known."""
+    return len(text) <= SHORT and _is_plain(text) and not places(text)
+
+
+@lru_cache(maxsize=20_000)
+def _is_plain(text: str) -> bool:
+    """Whether only a known value can be secret in a text, as it is; rows and reports repeat theirs."""
+    return "%" not in text and _LAYOUT.search(text) is None and not secret_spans(text, _NONE)
 
 
 def redact_after(before: str, text: str) -> str:
@@ -106,18 +121,20 @@ def redact_values(value: Any, known: KnownSecrets = ISSUED) -> Any:
     """Return `value` with every text in it redacted, and what a key such as `preimage` names."""
     if isinstance(value, str):
         return redact_text(value, known)
-    if isinstance(value, Mapping):
+    if isinstance(value, list | tuple):
+        if len(value) == 2 and isinstance(value[0], str) and names_secret(value[0]):
+            # A name and its value, as headers and properties are told.
+            return [value[0], _all_of(value[1])]
+        return [redact_values(item, known) for item in value]
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, dict | Mapping):
         return {
             redact_text(key, known) if isinstance(key, str) else key: _all_of(item)
             if isinstance(key, str) and names_secret(key)
             else redact_values(item, known)
             for key, item in value.items()
         }
-    if isinstance(value, list | tuple):
-        if len(value) == 2 and isinstance(value[0], str) and names_secret(value[0]):
-            # A name and its value, as headers and properties are told.
-            return [value[0], _all_of(value[1])]
-        return [redact_values(item, known) for item in value]
     return value
 
 

@@ -51,7 +51,7 @@ def parse_json(text: str, source: str | os.PathLike[str] = "text", first_line: i
             expected="numbers that fit 64 bits",
             seen="an integer of thousands of digits",
         ) from None
-    if _SURROGATE_ESCAPE.search(text) or not text.isascii():
+    if _SURROGATE_ESCAPE.search(text) or _has_lone_surrogate(text):
         _refuse_lone_surrogates(value, text, source, first_line)
     return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 HOSTED_PREFIX = "lightning_preimage:"
 LOCAL_PREFIX = "preimage:"
@@ -30,6 +31,7 @@ def local_proof_reference(preimage_hex: str) -> str:
     return LOCAL_PREFIX + _digits(preimage_hex)[:_JOIN_DIGITS]
 
 
+@lru_cache(maxsize=1024)
 def proof_join_key(reference: str | None) -> str | None:
     """Return the 16 hex digits that both forms of a reference share, or None for a text of neither form.
 

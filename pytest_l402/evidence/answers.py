@@ -14,8 +14,6 @@ from pytest_l402.evidence.tables import Evidence
 MOST_FINDINGS: Final = 10_000
 """So many findings of one check are taken for a judge that never ends."""
 
-_PARTS: Final = ("expected", "seen", "where", "remedy")
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -94,12 +92,12 @@ def _is_of(subject: Subject, table: str, key: str | None) -> bool:
 
 
 def _is_finding(finding: object) -> bool:
-    return (
-        isinstance(finding, Finding)
-        and all(isinstance(getattr(finding, part), str) for part in _PARTS)
-        and isinstance(finding.about, tuple)
-        and all(isinstance(subject, Subject) for subject in finding.about)
-    )
+    if not isinstance(finding, Finding) or not isinstance(finding.about, tuple):
+        return False
+    texts = (finding.expected, finding.seen, finding.where, finding.remedy)
+    strange: list[object] = [text for text in texts if not isinstance(text, str)]
+    strange += [subject for subject in finding.about if not isinstance(subject, Subject)]
+    return not strange
 
 
 def _fault(check: Check, seen: str, remedy: str) -> Finding:

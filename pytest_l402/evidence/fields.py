@@ -70,9 +70,11 @@ class TableFields:
             self._paths = {path for row in self._rows for path in _paths(row)}
         return path in self._paths
 
-    def unknown_in(self, row: Row) -> str | None:
-        """The first path of a row that no other row and no form has."""
-        return next((path for path in _paths(row) if not self.has(path)), None)
+    def unknown_in(self, key: str, value: Any) -> str | None:
+        """The first path of an item of a row that no other row and no form has."""
+        if self.has(key) and not isinstance(value, dict | list):
+            return None
+        return next((path for path in _paths({key: value}) if not self.has(path)), None)
 
     def misfit(self, path: str, value: Any) -> str | None:
         """What the field can hold, if that is not the value."""
@@ -153,13 +155,13 @@ def _annotations(form: Hashable) -> Mapping[str, Any]:
     return {to_camel(name): hint for name, hint in hints.items()} if issubclass(form, TableRow) else hints
 
 
+@lru_cache(maxsize=4096)
 def alike(value: str, word: str) -> bool:
     """Whether two texts differ only in case and punctuation, or are long words and nearly the same."""
     if _letters(value) and _letters(value) == _letters(word):
         return True
-    if min(len(value), len(word)) < 7 or any(char.isdigit() for char in value + word):
-        return False
-    return nearly(value, word)
+    long = min(len(value), len(word)) >= 7
+    return long and not _DIGIT.search(value) and not _DIGIT.search(word) and nearly(value, word)
 
 
 def nearly(value: str, word: str) -> bool:
@@ -170,9 +172,12 @@ def nearly(value: str, word: str) -> bool:
     return matcher.quick_ratio() >= _NEARLY and matcher.ratio() >= _NEARLY
 
 
-@lru_cache(maxsize=1024)
 def _letters(text: str) -> str:
-    return "".join(char for char in text.casefold() if char.isalnum())
+    return _NO_LETTERS.sub("", text.casefold())
+
+
+_NO_LETTERS: Final = re.compile(r"[\W_]+")
+_DIGIT: Final = re.compile(r"\d")
 
 
 def _other_spellings(value: Any) -> Iterator[Any]:
@@ -201,6 +206,10 @@ def _reader(annotation: Hashable) -> tuple[TypeAdapter[Any] | None, tuple[Words,
 
 def _misfit(annotation: Hashable, value: Any) -> str | None:
     """What an annotation expects, if a value of JSON is something else; nothing is coerced."""
+    return _SCALAR_MISFIT(annotation, value) if isinstance(value, _SCALARS) else _read(annotation, value)
+
+
+def _read(annotation: Hashable, value: Any) -> str | None:
     reader, words = _reader(annotation)
     if isinstance(value, str) and words and not any(_is_word(marker, value) for marker in words):
         return "a word that a plane says"
@@ -216,9 +225,13 @@ def _misfit(annotation: Hashable, value: Any) -> str | None:
         expected = (item.expected.removeprefix("Input should be ") for item in departures_of(error))
         return " or ".join(dict.fromkeys(expected))
     plain = taken.value if isinstance(taken, Enum) else taken
-    scalar = isinstance(value, bool | int | float | str)
     # A contract may take 1.0 for the integer 1; a row never equals it.
-    return None if not scalar or type(plain) is type(value) else _KINDS.get(type(plain), "another type")
+    fits = type(plain) is type(value) or value is None or not isinstance(value, _SCALARS)
+    return None if fits else _KINDS.get(type(plain), "another type")
+
+
+_SCALARS: Final = (str, int, float, type(None))
+_SCALAR_MISFIT: Final = lru_cache(maxsize=4096, typed=True)(_read)
 
 
 def _is_word(marker: Words, value: str) -> bool:
@@ -233,24 +246,28 @@ def _is_annotated(part: Any) -> bool:
     return get_origin(part) is Annotated
 
 
-def _parts(annotation: Any) -> Iterator[Any]:
-    yield annotation
-    if get_origin(annotation) is not Literal:
-        for part in get_args(annotation):
-            yield from _parts(part)
+@cache
+def _parts(annotation: Hashable) -> tuple[Any, ...]:
+    if get_origin(annotation) is Literal:
+        return (annotation,)
+    return (annotation, *(part for inner in get_args(annotation) for part in _parts(inner)))
 
 
-def _words(annotation: Any) -> Iterator[str]:
+@cache
+def _words(annotation: Hashable) -> tuple[str, ...]:
+    words: list[object] = []
     for part in _parts(annotation):
         if get_origin(part) is Literal:
-            yield from (word for word in get_args(part) if isinstance(word, str))
+            words += get_args(part)
         elif isinstance(part, type) and issubclass(part, Enum):
-            yield from (member.value for member in part if isinstance(member.value, str))
+            words += (member.value for member in part)
         for marker in _markers(part, Words):
-            yield from marker.words
+            words += marker.words
+    return tuple(word for word in words if isinstance(word, str))
 
 
-def _leads(annotation: Any, path: str) -> bool:
+@lru_cache(maxsize=1024)
+def _leads(annotation: Hashable, path: str) -> bool:
     """Whether a dotted path leads to a field of a model, or into an object of which nothing is told."""
     key, _, rest = path.partition(".")
     for part in _parts(annotation):
@@ -286,7 +303,7 @@ def _values(value: Any, steps: list[str]) -> Iterator[Any]:
 
 def _made_up(annotation: Any) -> Any:
     """A value that an annotation admits: null where that is one."""
-    parts = list(_parts(annotation))
+    parts = _parts(annotation)
     if type(None) in parts:
         return None
     for part in parts:
@@ -294,7 +311,7 @@ def _made_up(annotation: Any) -> Any:
             return []
         if part is dict or get_origin(part) is dict:
             return {}
-        if words := list(_words(part)):
+        if words := _words(part):
             return words[0]
         if isinstance(part, type) and issubclass(part, BaseModel):
             return {key: _made_up(inner) for key, inner in annotations_of(part).items()}

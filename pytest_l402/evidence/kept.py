@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_l402.boundary.input_error import InputError
 from pytest_l402.boundary.strict_json import read_json_lines
-from pytest_l402.evidence.tables import Evidence, EvidenceFile, Row, write_evidence
+from pytest_l402.evidence.tables import Evidence, Row
 
 STANDING = "standing"
 """The moment at which the standing checks are run, over everything that was recorded."""
 
 MAX_TABLE_BYTES = 256 * 1024 * 1024
 """The largest file that is read as a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFile:
+    """One table as written to disk: its path, the SHA-256 of its bytes, how many bytes and how many rows."""
+
+    path: Path
+    sha256: str
+    bytes: int
+    rows: int
 
 
 def verification(number: int) -> str:
@@ -29,27 +41,39 @@ def keep(
 
     Returns the files, and for each moment the paths below the folder that hold its tables, one a file. A
     table is written once for each of its contents: most of a moment is what the end has as well, or an
-    earlier moment. What an earlier attempt of the same test left is removed. Raises `OSError`.
+    earlier moment. What an earlier attempt of the same test left is removed. Who vouches for the files has
+    them put on the disk first, all at once (`signoff.write_run`). Raises `OSError`.
     """
-    _forget(folder)
-    files = write_evidence(final, folder)
-    known = {(file.path.stem, file.sha256): file.path.name for file in files}
-    digests_of = {id(final.table(file.path.stem)): file.sha256 for file in files if file.rows}
-
-    def digest_of(evidence: Evidence, name: str) -> str:
-        rows = evidence.table(name)
-        # Most of what the standing checks were held to are the very rows of the end.
-        return digests_of.get(id(rows)) or hashlib.sha256(evidence.jsonl(name)).hexdigest()
-
+    for pattern in ("*.jsonl", "verify-*/*.jsonl", f"{STANDING}/*.jsonl"):
+        for left in folder.glob(pattern):
+            left.unlink()
+    files: list[EvidenceFile] = []
+    known: dict[tuple[str, bytes], str] = {}
     held: dict[str, tuple[str, ...]] = {}
-    for moment, evidence in moments.items():
-        digests = {name: digest_of(evidence, name) for name in evidence.names}
-        changed = [name for name, digest in digests.items() if (name, digest) not in known]
-        if changed:
-            files += write_evidence(evidence.only(*changed), folder / moment)
-            known |= {(name, digests[name]): f"{moment}/{name}.jsonl" for name in changed}
-        held[moment] = tuple(known[table] for table in digests.items())
+    for moment, evidence in {"": final, **moments}.items():
+        contents = evidence.sealed().packed.items()
+        new = [table for table in contents if table not in known]
+        if new or not moment:
+            (folder / moment).mkdir(parents=True, exist_ok=True)
+        for table in new:
+            files.append(_write(evidence, table[0], folder / moment))
+            known[table] = f"{moment}/{table[0]}.jsonl".removeprefix("/")
+        held[moment] = tuple(known[table] for table in contents)
+    held.pop("")
     return files, held
+
+
+def _write(evidence: Evidence, name: str, folder: Path) -> EvidenceFile:
+    """Write one table, through a temporary name."""
+    content = evidence.jsonl(name)
+    # Twenty files a test: as texts, paths cost a third of what they cost as objects.
+    path = f"{os.fspath(folder)}/{name}.jsonl"
+    temporary = f"{os.fspath(folder)}/.{name}.jsonl.tmp"
+    with open(temporary, "wb") as file:  # noqa: PTH123
+        file.write(content)
+    os.replace(temporary, path)  # noqa: PTH105
+    rows = len(evidence.table(name))
+    return EvidenceFile(Path(path), hashlib.sha256(content).hexdigest(), len(content), rows)
 
 
 def table_of(path: str) -> str:
@@ -78,9 +102,3 @@ def _rows(path: Path) -> Iterable[Row]:
         if not isinstance(row, dict):
             raise InputError.at(path, line=number, expected="a JSON object", seen=type(row).__name__)
     return rows
-
-
-def _forget(folder: Path) -> None:
-    for pattern in ("*.jsonl", "verify-*/*.jsonl", f"{STANDING}/*.jsonl"):
-        for left in folder.glob(pattern):
-            left.unlink()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pytest_l402.evidence.tables import Evidence, Row
 
@@ -36,17 +36,31 @@ class Mutant:
         return replace(self, follows=(*self.follows, *((table, key or None) for table, _, key in pairs)))
 
 
-def alterations(before: Evidence, after: Evidence) -> tuple[Altered, ...]:
-    """What is not the same in two evidences: each table with its fields, or the table alone."""
-    found: dict[Altered, None] = {}
+def changed_rows(before: Evidence, after: Evidence) -> Iterator[tuple[str, Row | None, Row | None]]:
+    """Each row that is not the same in two evidences: its table, as it was and as it is.
+
+    Where rows came or went, each that came as it is alone, and once neither.
+    """
     for table in before.replaced_in(after):
         old, new = before.table(table), after.table(table)
-        if len(old) != len(new):
+        if len(old) == len(new):
+            yield from [(table, was, row) for was, row in zip(old, new, strict=True) if was is not row]
+        else:
+            known = set(map(id, old))
+            yield table, None, None
+            yield from [
+                (table, None, row) for row, key in zip(new, map(id, new), strict=True) if key not in known
+            ]
+
+
+def alterations(changed: Iterable[tuple[str, Row | None, Row | None]]) -> tuple[Altered, ...]:
+    """What is not the same in two evidences: each table with its fields, or the table alone."""
+    found: dict[Altered, None] = {}
+    for table, was, row in changed:
+        if was is None or row is None:
             found[table, None] = None
-            continue
-        for was, row in zip(old, new, strict=True):
-            if was is not row:
-                found.update(((table, path), None) for path in _apart(was, row))
+        else:
+            found |= dict.fromkeys([(table, path) for path in _apart(was, row)])
     return tuple(found)
 
 
@@ -70,10 +84,11 @@ def _apart(old: Any, new: Any, path: str = "") -> Iterator[str]:
 def drop_key(table: str, key: str, where: Where = None, *, every: bool = False) -> Mutant:
     """The key is missing from the first matching row (or from every one). Dotted keys reach into a row."""
 
-    def change(row: dict[str, Any]) -> None:
-        holder, last = _holder(row, key)
+    def change(row: Row) -> Row:
+        copy, holder, last = _copied(row, key)
         if isinstance(holder, dict):
             holder.pop(last, None)
+        return copy
 
     return _rewriting(f"{table}: {key} is missing{_of(where)}", table, where, every, change)
 
@@ -81,8 +96,14 @@ def drop_key(table: str, key: str, where: Where = None, *, every: bool = False) 
 def set_value(table: str, key: str, value: Any, where: Where = None, *, every: bool = False) -> Mutant:
     """The key holds another value in the first matching row; a callable value is given the row."""
 
-    def change(row: dict[str, Any]) -> None:
-        _put(row, key, value(row) if callable(value) else value)
+    def change(row: Row) -> Row:
+        copy, holder, last = _copied(row, key)
+        put = value(row) if callable(value) else value
+        if isinstance(holder, dict):
+            holder[last] = put
+        elif isinstance(holder, list) and last.isdigit() and int(last) < len(holder):
+            holder[int(last)] = put
+        return copy
 
     shown = "another value" if callable(value) else repr(value)
     return _rewriting(f"{table}: {key} is {shown}{_of(where)}", table, where, every, change)
@@ -141,9 +162,14 @@ def change_proof(table: str = "records", where: Where = None, *, every: bool = F
 
 def holds(row: Row, fields: Row) -> bool:
     """Whether a row has every one of these values, of the same type."""
-    return all(
-        key in row and type(row[key]) is type(value) and row[key] == value for key, value in fields.items()
-    )
+    for key, value in fields.items():
+        seen = row.get(key, _ABSENT)
+        if type(seen) is not type(value) or seen != value:
+            return False
+    return True
+
+
+_ABSENT: Final = object()
 
 
 def other_proof(reference: str) -> str:
@@ -153,16 +179,13 @@ def other_proof(reference: str) -> str:
     return f"{form}{colon}{flipped}"
 
 
-def _rewriting(
-    name: str, table: str, where: Where, every: bool, change: Callable[[dict[str, Any]], None]
-) -> Mutant:
+def _rewriting(name: str, table: str, where: Where, every: bool, change: Callable[[Row], Row]) -> Mutant:
     def apply(evidence: Evidence) -> Evidence:
         rows: list[Row] = []
         done = False
         for row in evidence.table(table):
             if _matches(row, where) and (every or not done):
-                altered = _copy(row)
-                change(altered)
+                altered = change(row)
                 done = done or altered != row
                 rows.append(altered)
             else:
@@ -170,15 +193,6 @@ def _rewriting(
         return evidence.with_table(table, rows)
 
     return Mutant(name, apply)
-
-
-def _copy(value: Any) -> Any:
-    """Copy what JSON can say, which is all that a row holds; a fifth of what `copy.deepcopy` takes."""
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_copy(item) for item in value]
-    return value
 
 
 def _matches(row: Row, where: Where) -> bool:
@@ -195,19 +209,17 @@ def _of(where: Where) -> str:
     return ""
 
 
-def _holder(row: Any, key: str) -> tuple[Any, str]:
+def _copied(row: Row, key: str) -> tuple[Row, Any, str]:
+    """A copy of the row as far as a dotted key leads, what holds the last step there, and that step."""
     *path, last = key.split(".")
+    copy: Any = dict(row)
+    holder: Any = copy
     for step in path:
-        if isinstance(row, list):
-            row = row[int(step)] if step.isdigit() and int(step) < len(row) else None
-        elif isinstance(row, dict):
-            row = row.get(step)
-    return row, last
-
-
-def _put(row: dict[str, Any], key: str, value: Any) -> None:
-    holder, last = _holder(row, key)
-    if isinstance(holder, dict):
-        holder[last] = value
-    elif isinstance(holder, list) and last.isdigit() and int(last) < len(holder):
-        holder[int(last)] = value
+        place = int(step) if isinstance(holder, list) and step.isdigit() else step
+        try:
+            inner = holder[place]
+        except (LookupError, TypeError):
+            return copy, None, last
+        holder[place] = inner.copy() if isinstance(inner, dict | list) else inner
+        holder = holder[place]
+    return copy, holder, last

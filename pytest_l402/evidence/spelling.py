@@ -115,34 +115,28 @@ class Vocabulary:
             marked in str(row.get("line", "")).split() for row in self._evidence.table("logs")
         )
 
-    def unlike_evidence(self, altered: Evidence) -> str | None:
-        """What a mutant is made of that no evidence can have: a table, a field or a value spelled wrongly."""
+    def unlike_evidence(self, changed: Iterable[tuple[str, Row | None, Row | None]]) -> str | None:
+        """What a mutant is made of that no evidence can have: a table, a field or a value spelled wrongly.
+
+        `changed` are the rows that it changed (`changed_rows`).
+        """
         if self._evidence.declared is ANYTHING:
             return None
-        for table in self._evidence.replaced_in(altered):
-            rows, before = altered.table(table), self._evidence.table(table)
-            if not rows:
-                continue
-            if table not in self.tables:
-                return f"made of a table {table!r} that there is not{suggestion(table, self.tables)}"
-            if len(rows) == len(before):
-                made = [(row, was) for row, was in zip(rows, before, strict=True) if row is not was]
-            else:
-                known = {id(row) for row in before}
-                model = before[0] if before else {}
-                made = [(row, model) for row in rows if id(row) not in known]
-            for row, was in made:
-                unlike = self._unlike_row(table, row, was)
-                if unlike is not None:
-                    return unlike
-        return None
+        unlike = (
+            self._unlike_row(table, row, next(iter(self._evidence.table(table)), {}) if was is None else was)
+            for table, was, row in changed
+            if row is not None
+        )
+        return next(filter(None, unlike), None)
 
     def _unlike_row(self, table: str, row: Row, was: Row) -> str | None:
+        if table not in self.tables:
+            return f"made of a table {table!r} that there is not{suggestion(table, self.tables)}"
         fields = self.fields_of(table)
         for key, value in row.items():
             if key in was and (was[key] is value or (type(was[key]) is type(value) and was[key] == value)):
                 continue
-            path = fields.unknown_in({key: value})
+            path = fields.unknown_in(key, value)
             if path is not None:
                 return f"made of a field {path!r} that no row of {table} has{suggestion(path, fields.names)}"
             meant = fields.meant_by(key, value)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pytest_l402.evidence.answers import Answer, ask, concerns, told_about
 from pytest_l402.evidence.check import Canary, Check, Fate, Finding, MutantResult, MutantVerdict
-from pytest_l402.evidence.mutants import Altered, Mutant, alterations
+from pytest_l402.evidence.mutants import Altered, Mutant, alterations, changed_rows
 from pytest_l402.evidence.spelling import vocabulary_of
 from pytest_l402.evidence.tables import Evidence
 
@@ -26,8 +26,9 @@ class Trial:
         self._altered: tuple[Altered, ...] = ()
         try:
             made = mutant.apply(evidence)
-            self._altered = alterations(evidence, made)
-            self._untried = vocabulary_of(evidence).unlike_evidence(made) or ""
+            changed = list(changed_rows(evidence, made))
+            self._altered = alterations(changed)
+            self._untried = vocabulary_of(evidence).unlike_evidence(changed) or ""
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a mutant that cannot be made is a survivor, not the end of the run

@@ -164,8 +164,7 @@ def publish_artifacts(run_folder: Path, document: SignOffDocument, settings: Set
     for rehearsal in document.rehearsals:
         for node in rehearsal.nodes:
             for entry in node.evidence:
-                path = PurePosixPath(entry.path)
-                copied = inside(path, ARTIFACTS)
+                copied = inside(entry.path, ARTIFACTS)
                 if copied is None:
                     continue
                 # A file at the top stands for itself; one in a folder belongs to the story of that folder.
@@ -175,7 +174,7 @@ def publish_artifacts(run_folder: Path, document: SignOffDocument, settings: Set
                 target = settings.artifact_dir / copied
                 if target.is_relative_to(settings.signoff_dir):
                     continue
-                write_whole(target, read_file(run_folder / path))
+                write_whole(target, read_file(run_folder / entry.path))
 
 
 def _named(errors: dict[str, str]) -> tuple[str, ...]:

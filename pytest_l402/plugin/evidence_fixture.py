@@ -19,11 +19,10 @@ from pytest_l402.evidence.checks.expected_faults import fault_shown, faults_show
 from pytest_l402.evidence.checks.planes import EXPECTED_FAULTS
 from pytest_l402.evidence.checks.secrets import no_secrets
 from pytest_l402.evidence.checks.selecting import request_id_of
-from pytest_l402.evidence.kept import STANDING, verification
+from pytest_l402.evidence.kept import STANDING, keep, verification
 from pytest_l402.evidence.request_names import called_by, request_names
 from pytest_l402.evidence.secret_scan import SECRET_SCAN, SecretScan
 from pytest_l402.evidence.system import Attached, AttachedSystem, UnusableSystemError
-from pytest_l402.evidence.tables import write_evidence
 from pytest_l402.evidence.telling import tell_results
 from pytest_l402.triage.diagnosis import triage, triage_records
 from pytest_l402.triage.incident import read_incident
@@ -404,7 +403,7 @@ class EvidenceCollector:
         folder = self._artifact_dir.parent
         if self._lines is None:
             # No rehearsal: nobody else keeps its evidence, and what is said of it names files.
-            write_evidence(evidence, folder)
+            keep(evidence, {}, folder)
             return f"{_from_here(folder)}/"
         moments = " and ".join(f"{moment}/" for moment in dict.fromkeys(each.moment for each in self._told))
         return f"{_from_here(folder)}/\nwhat has changed since is in {moments} as it was"

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from pytest_l402.boundary.input_error import InputError
 from pytest_l402.boundary.whole_files import flush_folder, staged_whole
-from pytest_l402.signoff.document import document_bytes, read_signoff
+from pytest_l402.signoff.document import document_bytes
 from pytest_l402.signoff.document_model import DocumentKind, SignOffDocument
 from pytest_l402.signoff.manifest import (
     MANIFEST,
@@ -27,6 +26,7 @@ from pytest_l402.signoff.manifest import (
     file_digest,
     is_text,
     manifest_bytes,
+    read_manifest,
     shown_path,
 )
 from pytest_l402.signoff.markdown import render_markdown
@@ -108,24 +108,21 @@ def withdraw_copies(moved: Path, artifact_dir: Path, artifacts: str) -> None:
     `artifacts` is the name of the folders whose files were copied. Raises `OSError`.
     """
     try:
-        document = read_signoff(moved)
-    except InputError:
+        listed = read_manifest(moved)
+    except ManifestError:
         return
-    for entry in (
-        entry for rehearsal in document.rehearsals for node in rehearsal.nodes for entry in node.evidence
-    ):
-        copied = inside(PurePosixPath(entry.path), artifacts)
-        if copied is not None:
+    for path, digest in listed.items():
+        copied = inside(path, artifacts)
+        if copied is not None and ".." not in copied.parts:
             copy = artifact_dir / copied
-            if copy.is_file() and not copy.is_symlink() and file_digest(copy) == (entry.sha256, entry.bytes):
+            if copy.is_file() and not copy.is_symlink() and file_digest(copy)[0] == digest:
                 copy.unlink()
 
 
-def inside(path: PurePosixPath, artifacts: str) -> PurePosixPath | None:
+def inside(path: str, artifacts: str) -> PurePosixPath | None:
     """Return the path of an artifact below its folder of artifacts; None for other evidence."""
-    if artifacts not in path.parts:
-        return None
-    return PurePosixPath(*path.parts[path.parts.index(artifacts) + 1 :])
+    _, found, below = path.partition(f"/{artifacts}/")
+    return PurePosixPath(below.lstrip("/")) if found else None
 
 
 def find_evidence_faults(run_folder: Path, nodes: Sequence[NodeResult]) -> tuple[str, ...]:
@@ -135,13 +132,13 @@ def find_evidence_faults(run_folder: Path, nodes: Sequence[NodeResult]) -> tuple
     A node that ran and recorded no evidence file at all is a fault too: then there is nothing that its
     checks rest on.
     """
-    faults = [*_unfit(run_folder)]
+    faults, folder = [*_unfit(run_folder)], os.fspath(run_folder)
     for node in nodes:
         if not node.evidence_files and node.phases.get("call") == "passed":
             faults.append(f"{node.nodeid}: expected evidence files, saw none")
         for recorded in node.evidence_files:
             try:
-                seen = file_digest(run_folder / recorded.path)
+                seen = file_digest(f"{folder}/{recorded.path}")
             except OSError as error:
                 faults.append(
                     f"{recorded.path}: expected the evidence of {node.nodeid}, saw: {error.strerror or error}"

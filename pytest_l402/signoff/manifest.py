@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
-from io import FileIO
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -35,31 +34,30 @@ class Contents(NamedTuple):
     strangers: tuple[str, ...]
 
 
-def file_digest(path: Path) -> tuple[str, int]:
+def file_digest(path: str | Path) -> tuple[str, int]:
     """Return the SHA-256 (lower hex) and the size in bytes of a file; raises `OSError`."""
     digest, size = hashlib.sha256(), 0
-    with _opened(path) as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-            size += len(chunk)
+    for chunk in _chunks(path):
+        digest.update(chunk)
+        size += len(chunk)
     return digest.hexdigest(), size
 
 
 def read_file(path: Path) -> bytes:
     """Return what is in a file; raises `OSError`, also for what is no file."""
-    with _opened(path) as stream:
-        return stream.read()
+    return b"".join(_chunks(path))
 
 
-def _opened(path: Path) -> FileIO:
-    # Not blocking: a pipe that was put in a file's place has nobody at its other end. Unbuffered: the files
-    # of a run are many and small, and each is read in one piece.
+def _chunks(path: str | Path) -> Iterator[bytes]:
+    # Not blocking: a pipe that was put in a file's place has nobody at its other end.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    stream = open(descriptor, "rb", buffering=0)  # noqa: PTH123, SIM115
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        stream.close()
-        raise OSError(f"what lies there is no file: {printable(path.name)}")
-    return stream
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"what lies there is no file: {printable(Path(path).name)}")
+        while chunk := os.read(descriptor, _CHUNK):
+            yield chunk
+    finally:
+        os.close(descriptor)
 
 
 def contents(folder: Path) -> Contents:
@@ -177,7 +175,7 @@ def _listable(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _digest(run_folder: Path, name: str) -> str:
     try:
-        return file_digest(run_folder / name)[0]
+        return file_digest(f"{os.fspath(run_folder)}/{name}")[0]
     except OSError as error:
         raise ManifestError(
             f"{shown_path(name)}: expected a readable file, saw: {error.strerror or error}"

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from operator import itemgetter
+from typing import Any, Final
 
 from pytest_l402.contract import REQUIRED_KEYS, Departure, record_departures
 from pytest_l402.contract.rows import Row
@@ -132,7 +133,10 @@ def _load(
             invalid.append(InvalidRecord(index, request_id, tuple(departures)))
             doubts.append((index, request_id, proof))
         else:
-            valid.append((index, *(_cell(record[key]) for key in REQUIRED_KEYS)))
+            cells = _CELLS(record)
+            # The contract takes 1.0 for 1, as the emitters' JSON does; the model compares integers.
+            whole = float in map(type, cells)
+            valid.append((index, *(map(_whole, cells) if whole else cells)))
     marks = ", ".join("?" * (len(REQUIRED_KEYS) + 1))
     connection.executemany(f"insert into l402_records values ({marks})", valid)  # noqa: S608 - only marks go in
     connection.executemany("insert into l402_violations values (?, ?, ?)", doubts)
@@ -151,8 +155,10 @@ def _readable(record: Any, key: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _cell(value: Any) -> Any:
-    # The contract takes 1.0 for 1, as the emitters' JSON does; the model compares integers.
+_CELLS: Final = itemgetter(*REQUIRED_KEYS)
+
+
+def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) else value
 
 

@@ -368,11 +368,11 @@ def leaked(project: Project, output: str, ways: tuple[str, ...]) -> dict[str, li
         relative = path.relative_to(project.root)
         if path.is_file() and path.suffix not in (".py", ".pyc") and "__pycache__" not in relative.parts:
             places[str(relative)] = path.read_text(errors="replace")
-    return {
-        way: found
-        for way in ways
-        if (found := [place for place, text in places.items() if any(each in text for each in needles(way))])
-    }
+    found = {}
+    for way in ways:
+        shapes = needles(way)
+        found[way] = [place for place, text in places.items() if any(each in text for each in shapes)]
+    return {way: seen for way, seen in found.items() if seen}
 
 
 SEEN: dict[str, tuple[dict[str, list[str]], str]] = {}

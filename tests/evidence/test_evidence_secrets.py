@@ -42,6 +42,8 @@ def test_rows_without_secrets_are_the_same_rows() -> None:
         ({"apiKey": "short"}, "apiKey"),
         ({"held": [{"secret": ["x"]}]}, "held"),
         ({"paymentHash": HASH, "note": PREIMAGE.hex()}, "note"),
+        ({"line": type("Text", (str,), {})(f"preimage={PREIMAGE.hex()}")}, "line"),
+        ({"paymentHash": HASH, PREIMAGE.hex(): "a key"}, REDACTED),
     ],
 )
 def test_a_secret_goes_and_its_place_is_told(row: dict[str, object], field: str) -> None:

@@ -1,12 +1,9 @@
-import json
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_l402.boundary import InputError
 from pytest_l402.evidence import Evidence, EvidenceError
-from pytest_l402.evidence.tables import read_evidence, write_evidence
+from pytest_l402.evidence.kept import keep, read_kept
 
 _SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -90,8 +87,8 @@ def test_written_evidence_reads_back_as_it_was(tmp_path_factory, tables):
     if not evidence.names:
         return
     folder = tmp_path_factory.mktemp("evidence")
-    files = write_evidence(evidence, folder)
-    read = read_evidence(folder)
+    files, _ = keep(evidence, {}, folder)
+    read = read_kept(folder, [file.path.name for file in files])
     assert {name: read.jsonl(name) for name in read} == {name: evidence.jsonl(name) for name in evidence}
     assert {file.path.stem: file.rows for file in files} == {
         n: len(evidence.table(n)) for n in evidence.names
@@ -101,25 +98,14 @@ def test_written_evidence_reads_back_as_it_was(tmp_path_factory, tables):
 def test_a_written_file_is_described_by_what_is_in_it(tmp_path):
     import hashlib
 
-    (file,) = write_evidence(Evidence({"payments": [{"amountMsats": 1}]}), tmp_path / "new")
+    ((file,), _) = keep(Evidence({"payments": [{"amountMsats": 1}]}), {}, tmp_path / "new")
     content = file.path.read_bytes()
     assert (file.sha256, file.bytes) == (hashlib.sha256(content).hexdigest(), len(content))
     assert sorted(path.name for path in file.path.parent.iterdir()) == ["payments.jsonl"]
 
 
 def test_a_table_of_an_earlier_attempt_does_not_stay(tmp_path):
-    write_evidence(Evidence({"payments": [{}], "records": [{}]}), tmp_path)
-    (tmp_path / "notes.jsonl").write_text("{}\n")
-    write_evidence(Evidence({"records": [{}]}), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.jsonl", "records.jsonl"]
-
-
-def test_reading_names_what_is_missing_or_broken(tmp_path):
-    with pytest.raises(EvidenceError, match="saw none"):
-        read_evidence(tmp_path / "absent")
-    (tmp_path / "records.jsonl").write_text('{}\n{"a":1,"a":2}\n')
-    with pytest.raises(InputError, match=r"records\.jsonl:2"):
-        read_evidence(tmp_path)
-    (tmp_path / "records.jsonl").write_text(json.dumps([1]) + "\n")
-    with pytest.raises(InputError, match=r"records\.jsonl:1"):
-        read_evidence(tmp_path)
+    keep(Evidence({"payments": [{}], "records": [{}]}), {}, tmp_path)
+    (tmp_path / "notes.txt").touch()
+    keep(Evidence({"records": [{}]}), {}, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "records.jsonl"]

@@ -111,12 +111,13 @@ def payment_hash_of(purchase: Bought) -> str | None:
 
 def rows(evidence: Evidence, table: str, **fields: Any) -> Found:
     """The rows of a table whose keys hold these values, each with its index. `True` is not 1 here."""
-    return Found(table, matching(evidence, table, lambda row: holds(row, fields)), fields)
+    found = [(index, row) for index, row in enumerate(evidence.table(table)) if holds(row, fields)]
+    return Found(table, found, fields)
 
 
 def matching(evidence: Evidence, table: str, matches: Callable[[Row], object]) -> Found:
     """The rows of a table that `matches` holds for, each with its index."""
-    return Found(table, enumerate(evidence.table(table))).only(matches)
+    return Found(table, [(index, row) for index, row in enumerate(evidence.table(table)) if matches(row)])
 
 
 def told(evidence: Evidence, request_id: str, plane: str) -> Found:
