@@ -1,5 +1,7 @@
 """Section 3, walkthrough B: what policy or schema refuses writes nothing; with a key it is accepted."""
 
+from typing import Any
+
 import pytest
 
 from pytest_l402.evidence import some_row
@@ -9,8 +11,8 @@ from pytest_l402.workflow import DurableWorkflow, paid_once, zero_writes
 pytestmark = pytest.mark.rehearsal("zero-write", runbook="durable-workflow", section="3")
 
 
-START = {"queuePartitionKey": "ui-default", "approval": False}
-REFUSED = {
+START: dict[str, Any] = {"queuePartitionKey": "ui-default", "approval": False}
+REFUSED: dict[str, dict[str, Any]] = {
     "queue_partition_key_required": {"queuePartitionKey": " "},
     "unknown_field": {"queueName": "other"},
     "over_budget": {"budgetMsats": 1},

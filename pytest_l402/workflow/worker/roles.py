@@ -10,7 +10,9 @@ from pytest_l402.harness.loopback import LoopbackServer
 from pytest_l402.workflow.worker.books import Books
 from pytest_l402.workflow.worker.control_api import ControlApi
 from pytest_l402.workflow.worker.engine import launch_worker, make_template, open_client
+from pytest_l402.workflow.worker.operations import Operations
 from pytest_l402.workflow.worker.outside_client import OutsideClient
+from pytest_l402.workflow.worker.runs import Runs
 from pytest_l402.workflow.worker.settings import WorkerSettings
 
 Row = dict[str, Any]
@@ -33,7 +35,8 @@ def _control(settings: WorkerSettings) -> Row:
     client = open_client(settings)
     outside = OutsideClient(settings.outside, {"executorID": settings.executor})
     # The engine's own connections: what changes a run and what is written of it share one transaction.
-    api = ControlApi(client, Books(client._sys_db.engine), outside, settings)
+    books = Books(client._sys_db.engine)
+    api = ControlApi(Runs(client, books, settings), Operations(client, books, outside, settings))
     # The laws must hold for requests that come at the same time, so they are not lined up here.
     server = LoopbackServer(api, one_at_a_time=False).start()
     return {"ready": True, "url": server.url}
