@@ -55,9 +55,10 @@ class Outside:
         return self._app.handle(request)
 
     def tables(self) -> dict[str, list[Document]]:
-        """Return what workers did outside: `calls`, `receipts`, `wallet_calls`, `deliveries`, `spans`."""
+        """Return what workers did outside, and what was injected there, by the names of the tables."""
         return {
             "calls": self.points.calls,
+            "injected_faults": self.points.injected,
             "receipts": list(self.wallet.receipts),
             "wallet_calls": list(self.wallet.calls),
             "deliveries": list(self.seller.deliveries),

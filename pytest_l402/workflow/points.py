@@ -45,6 +45,7 @@ class Points:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._holds: list[Hold] = []
+        self._injected: list[Hold] = []
         self._calls: list[Row] = []
 
     @property
@@ -52,6 +53,15 @@ class Points:
         """Every point that was passed so far, in the order of arrival."""
         with self._changed:
             return [dict(call) for call in self._calls]
+
+    @property
+    def injected(self) -> list[Row]:
+        """What was injected so far: at which point, how often it was to happen, and how often it did."""
+        with self._changed:
+            return [
+                {"point": hold.point, "order": hold.order, "times": hold.times, "fired": len(hold.held)}
+                for hold in self._injected
+            ]
 
     def passed(self, call: Row) -> str:
         """Write the call down; return `go` or `fail`, once a drill lets the caller go on."""
@@ -124,6 +134,7 @@ class Points:
     def _holding(self, hold: Hold) -> Iterator[Hold]:
         with self._changed:
             self._holds.append(hold)
+            self._injected.append(hold)
         try:
             yield hold
         finally:

@@ -131,6 +131,15 @@ class PointPassed(TypedDict):
     told: Literal["go", "wait", "fail"]
 
 
+class InjectedFault(TypedDict):
+    """A point at which workers were to be held, or to fail, and how often that happened."""
+
+    point: str
+    order: Literal["wait", "fail"]
+    times: int
+    fired: int
+
+
 class Receipt(TypedDict):
     """A payment that was made."""
 
@@ -212,6 +221,7 @@ FORMS: Final[Mapping[str, type[Any]]] = MappingProxyType(
         "stranded": Stranded,
         "database": DatabaseKind,
         "calls": PointPassed,
+        "injected_faults": InjectedFault,
         "receipts": Receipt,
         "wallet_calls": WalletCall,
         "deliveries": Delivery,

@@ -25,6 +25,7 @@ def standing_checks() -> tuple[Check, ...]:
         no_orphan_notification(),
         actions_audited(),
         kills_evidenced(),
+        faults_fired(),
         journal_as_declared(),
     )
 
@@ -232,6 +233,28 @@ def kills_evidenced() -> Check:
         insert_row("process_events", {**killed, "exitSignal": None}, "a kill that did not happen"),
     )
     return Check("kills_evidenced() [RD]", judge, mutants, ("process_events",))
+
+
+@described
+def faults_fired() -> Check:
+    """Every injected fault happened as often as it was to: what did not fire was not survived (RD)."""
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        for index, row in enumerate(evidence.table("injected_faults")):
+            if row["fired"] != row["times"]:
+                yield Finding(
+                    f"fired {row['times']} times at point {row['point']}",
+                    shown(row["fired"]),
+                    at("injected_faults", index),
+                    "let the run come to the point while the fault is there",
+                )
+
+    injected = {"point": "begin", "order": "wait", "times": 1}
+    mutants = (
+        insert_row("injected_faults", {**injected, "fired": 0}, "a fault that never happened"),
+        insert_row("injected_faults", {**injected, "fired": 2}, "a fault that happened once more"),
+    )
+    return Check("faults_fired() [RD]", judge, mutants, ("process_events",))
 
 
 @described

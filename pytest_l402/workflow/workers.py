@@ -14,14 +14,14 @@ from pytest_l402.harness.child_process import ChildProcess
 from pytest_l402.workflow.outside import Outside
 from pytest_l402.workflow.points import Points
 from pytest_l402.workflow.rows import FORMS
-from pytest_l402.workflow.standing import kills_evidenced
+from pytest_l402.workflow.standing import faults_fired, kills_evidenced
 
 Row = dict[str, Any]
 
 OUTSIDE_URL: Final = "L402_OUTSIDE_URL"
 """The variable in which a worker finds what it meets outside."""
 READY_S: Final = 20.0
-_TABLES: Final = ("calls", "receipts", "wallet_calls", "deliveries", "process_events")
+_TABLES: Final = ("calls", "injected_faults", "receipts", "wallet_calls", "deliveries", "process_events")
 
 
 class Workers:
@@ -96,7 +96,7 @@ class Workers:
 
     def standing_checks(self) -> Sequence[Check]:
         """Return what holds of every worker."""
-        return (kills_evidenced(),)
+        return (kills_evidenced(), faults_fired())
 
 
 class Worker:

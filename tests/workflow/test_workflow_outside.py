@@ -95,6 +95,16 @@ def test_a_point_makes_a_body_fail_so_many_times() -> None:
         assert [points.passed(CALL) for _ in range(3)] == ["fail", "fail", "go"]
 
 
+def test_what_was_injected_says_how_often_it_fired() -> None:
+    points = Points()
+    with points.failing("begin", times=2), points.held("left"):
+        points.passed(CALL)
+    assert points.injected == [
+        {"point": "begin", "order": "fail", "times": 2, "fired": 1},
+        {"point": "left", "order": "wait", "times": 1, "fired": 0},
+    ]
+
+
 def test_a_wait_that_is_over_names_what_it_waited_for() -> None:
     points = Points()
     with points.held("begin", step="pay") as hold:
