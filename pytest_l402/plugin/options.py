@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import pytest
 
-from pytest_l402.plugin.settings import MODES, Settings
+from pytest_l402.plugin.settings import LIVE, MODES, Settings
 
 IniType = Literal["string", "bool", "args"]
 
@@ -173,8 +173,12 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
             keep_previous, "a whole number of at most 6 digits", "take how many runs are to be kept"
         )
     database = given(WORKFLOW_DATABASE)
-    if database.value is not None and not _is_database(database.value):
-        raise _refuse(database, "sqlite, postgresql, or a URL", "take one of them")
+    if database.value is not None and not _is_database(database.value, live=mode.value == LIVE):
+        raise _refuse(
+            database,
+            "sqlite, postgresql, or postgresql://…",
+            "take one; a file is looked at in live mode only",
+        )
     required = given(REQUIRED)
 
     output = given(ARTIFACT_DIR)
@@ -276,8 +280,9 @@ def _is_number(text: str, digits: int) -> bool:
     return len(text) <= digits and text.isascii() and text.isdigit()
 
 
-def _is_database(text: str) -> bool:
-    return text in ("sqlite", "postgresql") or text.startswith(("postgresql://", "sqlite:///"))
+def _is_database(text: str, *, live: bool) -> bool:
+    known = ("sqlite:///", "postgresql://") if live else ("postgresql://",)
+    return text in ("sqlite", "postgresql") or text.startswith(known)
 
 
 def _path(found: _Given) -> Path | None:

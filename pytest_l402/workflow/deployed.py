@@ -14,7 +14,9 @@ from pytest_l402.boundary.strict_yaml import YamlError, read_yaml
 from pytest_l402.boundary.yaml_entries import OneLine, YamlEntry, spelled, validated
 from pytest_l402.evidence import Check, Part
 from pytest_l402.evidence.system import When
+from pytest_l402.harness.child_process import ChildProcessFailed
 from pytest_l402.workflow.database import Database, DatabaseUnreadable
+from pytest_l402.workflow.processes import EngineProcessFailed
 from pytest_l402.workflow.rows import FORMS
 from pytest_l402.workflow.standing import (
     identity_law,
@@ -56,6 +58,9 @@ class TablesFile(YamlEntry):
 class TablesFileError(ValueError):
     """The file cannot be used; one line with its place in it."""
 
+
+TROUBLES: Final = (DatabaseUnreadable, EngineProcessFailed, ChildProcessFailed, TablesFileError)
+"""What can keep durable workflows from being rehearsed; each is told on one line."""
 
 _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "workflows": ("workflowID", "name", "status", "forkedFrom"),

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Self
 
-from pytest_l402.harness.child_process import ChildProcess, ChildProcessFailed
+from pytest_l402.harness.child_process import ChildProcess
 from pytest_l402.harness.deadline import Deadline
 
 Row = dict[str, Any]
@@ -222,8 +222,3 @@ class EngineProcess:
         row: Row = {"event": event, "role": self.role, "pid": self.pid, **named, **more}
         self._on_event(row)
         return row
-
-
-def troubles() -> tuple[type[Exception], ...]:
-    """What can keep a drill's processes from doing their work; each is told on one line."""
-    return EngineMissing, EngineProcessFailed, ChildProcessFailed

@@ -58,9 +58,19 @@ def test_without_the_engine_the_drills_are_not_run_and_nothing_is_signed_off(
     assert "pip install 'pytest-l402[durable]'" in text
 
 
-def test_a_word_that_is_no_database_is_refused_before_the_run(project: pytest.Pytester) -> None:
-    end = project.runpytest_subprocess("-m", "rehearsal", "--l402-workflow-database=oracle")
+@pytest.mark.parametrize("word", ["oracle", "sqlite:///somebody.sqlite"])
+def test_a_word_that_is_no_database_is_refused_before_the_run(project: pytest.Pytester, word: str) -> None:
+    end = project.runpytest_subprocess("-m", "rehearsal", f"--l402-workflow-database={word}")
     assert end.ret == pytest.ExitCode.USAGE_ERROR
-    end.stderr.fnmatch_lines(
-        ["ERROR: --l402-workflow-database: expected sqlite, postgresql, or a URL, saw 'oracle'*"]
-    )
+    expected = "ERROR: --l402-workflow-database: expected sqlite, postgresql, or postgresql://…, saw *"
+    end.stderr.fnmatch_lines([expected])
+
+
+def test_a_server_that_does_not_answer_fails_in_one_line(project: pytest.Pytester) -> None:
+    url = "postgresql://po:secret@127.0.0.1:1/shop"
+    end = project.runpytest_subprocess("-m", "rehearsal", f"--l402-workflow-database={url}")
+    assert end.ret != 0
+    text = end.stdout.str()
+    assert "workflow database (127.0.0.1:1/shop): expected" in text
+    assert "secret" not in text
+    assert "Error" not in text.replace("ERROR", "")
