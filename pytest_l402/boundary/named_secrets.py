@@ -145,14 +145,8 @@ def _value(text: str, name: str, after: re.Match[str]) -> Iterator[Span]:
     elif sign in _SETS or (sign == ":" and close):
         yield from _word(text, start)
     elif name.startswith(("preimage", "payment")):
-        if (proof := _PROOF.match(text, start)) is not None and sign in (
-            "",
-            ":",
-            "is",
-            "was",
-            "hex",
-            "value",
-        ):
+        proof = _PROOF.match(text, start)
+        if proof is not None and (sign in _TELLING or sign.startswith("(")):
             yield from _word_from(text, start, proof.end())
     elif sign in (":", "%3a", "->", "=>"):
         word = _WORD.match(text, start)
@@ -168,7 +162,7 @@ def _sign_of(told: str) -> str:
 
 
 _SETS: Final = frozenset({"=", ":=", "==", "!=", "%3d"})
-_TELLING: Final = frozenset({"", ":", "is", "was", "hex", "value", "("})
+_TELLING: Final = frozenset({"", ":", "is", "was", "hex", "value"})
 _ASSIGNS: Final = _SETS | {":", "%3a", "=>", "->", "["}
 
 

@@ -51,13 +51,20 @@ def departures_of(error: ValidationError) -> tuple[Departure, ...]:
 _EXPECTED = {
     DepartureKind.MISSING: "a value or null",
     DepartureKind.NOT_AN_OBJECT: "an object",
+    "string_type": "text",
+    "string_unicode": "text without lone surrogates",
+    "string_too_short": "text that is not empty",
+    "bool_type": "true or false",
+    "tuple_type": "an array",
+    "list_type": "an array",
 }
 
 
 def _departure(item: Mapping[str, Any]) -> Departure:
     kind = _kind(item["type"])
     context = item.get("ctx") or {}
-    expected = context.get("expected") or _EXPECTED.get(kind) or _expected_by_pydantic(item)
+    expected = context.get("expected") or _EXPECTED.get(kind) or _EXPECTED.get(item["type"])
+    expected = expected or str(item["msg"]).removeprefix("Value error, ")
     saw = ABSENT if kind is DepartureKind.MISSING else _seen_input(kind, item)
     return Departure(_dotted(item["loc"]), kind, str(expected), saw)
 
@@ -65,16 +72,12 @@ def _departure(item: Mapping[str, Any]) -> Departure:
 def _kind(pydantic_type: str) -> DepartureKind:
     if pydantic_type in ("model_type", "model_attributes_type", "dict_type"):
         return DepartureKind.NOT_AN_OBJECT
+    if pydantic_type == "string_too_short":
+        return DepartureKind.BLANK
     try:
         return DepartureKind(pydantic_type)
     except ValueError:
         return DepartureKind.RULE if pydantic_type == "value_error" else DepartureKind.TYPE
-
-
-def _expected_by_pydantic(item: Mapping[str, Any]) -> str:
-    if item["type"] in ("tuple_type", "list_type"):
-        return "an array"
-    return str(item["msg"]).removeprefix("Value error, ")
 
 
 def _seen_input(kind: DepartureKind, item: Mapping[str, Any]) -> str:

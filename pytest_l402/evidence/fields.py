@@ -64,11 +64,15 @@ class TableFields:
     def _leads(self, path: str) -> bool:
         key, _, rest = path.partition(".")
         told = self._told(key)
-        if told and (not rest or any(_leads(annotation, rest) for annotation in told)):
+        if told and (not rest or any(_inner(annotation, rest) for annotation in told)):
             return True
         if self._paths is None:
             self._paths = {path for row in self._rows for path in _paths(row)}
-        return path in self._paths
+        if path in self._paths:
+            return True
+        # Of an open object the rows say what it has, as soon as one of them has something in it.
+        into = any(_leads(annotation, rest) for annotation in told)
+        return into and not any(known.startswith(f"{key}.") for known in self._paths)
 
     def unknown_in(self, key: str, value: Any) -> str | None:
         """The first path of an item of a row that no other row and no form has."""
@@ -115,8 +119,8 @@ class TableFields:
         return {key: _made_up(annotation) for form in forms for key, annotation in form.items()}
 
     def _told(self, key: str) -> list[Any]:
-        own = [form[key] for form in self._forms if key in form]
-        return own or [form[key] for form in (self._by_contract,) if key in form]
+        own = [each for form in self._forms for each in _of_form(form, key)]
+        return own or list(_of_form(self._by_contract, key))
 
     def _seen_in(self, path: str) -> dict[tuple[type[Any], str], Any]:
         """The values that the rows hold there, each once."""
@@ -264,6 +268,21 @@ def _words(annotation: Hashable) -> tuple[str, ...]:
         for marker in _markers(part, Words):
             words += marker.words
     return tuple(word for word in words if isinstance(word, str))
+
+
+def _of_form(form: Mapping[str, Any], path: str) -> tuple[Any, ...]:
+    """What a form says of a dotted path."""
+    if path in form:
+        return (form[path],)
+    key, _, rest = path.partition(".")
+    return _inner(form[key], rest) if rest and key in form else ()
+
+
+@lru_cache(maxsize=1024)
+def _inner(annotation: Hashable, path: str) -> tuple[Any, ...]:
+    """What the models within an annotation say of a dotted path."""
+    models = [part for part in _parts(annotation) if isinstance(part, type) and issubclass(part, BaseModel)]
+    return tuple(each for model in models for each in _of_form(annotations_of(model), path))
 
 
 @lru_cache(maxsize=1024)

@@ -48,19 +48,33 @@ def keep(
         for left in folder.glob(pattern):
             left.unlink()
     files: list[EvidenceFile] = []
+    held = _placed(final, moments)
+    for moment, evidence in {"": final, **moments}.items():
+        new = [path for path in held[moment] if path.rpartition("/")[0] == moment]
+        if new or not moment:
+            (folder / moment).mkdir(parents=True, exist_ok=True)
+        files += [_write(evidence, table_of(path), folder / moment) for path in new]
+    held.pop("")
+    return files, held
+
+
+def folders_of(final: Evidence, moments: Mapping[str, Evidence], told: Iterable[str]) -> tuple[str, ...]:
+    """Return the folders below that of the final evidence in which `keep` puts tables of the moments told."""
+    held = _placed(final, moments)
+    folders = (path.rpartition("/")[0] for moment in dict.fromkeys(told) for path in held[moment])
+    return tuple(dict.fromkeys(folder for folder in folders if folder))
+
+
+def _placed(final: Evidence, moments: Mapping[str, Evidence]) -> dict[str, tuple[str, ...]]:
+    """For each moment, the final one being "", the paths of its tables: where their content is first."""
     known: dict[tuple[str, bytes], str] = {}
     held: dict[str, tuple[str, ...]] = {}
     for moment, evidence in {"": final, **moments}.items():
         contents = evidence.sealed().packed.items()
-        new = [table for table in contents if table not in known]
-        if new or not moment:
-            (folder / moment).mkdir(parents=True, exist_ok=True)
-        for table in new:
-            files.append(_write(evidence, table[0], folder / moment))
-            known[table] = f"{moment}/{table[0]}.jsonl".removeprefix("/")
+        for table in contents:
+            known.setdefault(table, f"{moment}/{table[0]}.jsonl".removeprefix("/"))
         held[moment] = tuple(known[table] for table in contents)
-    held.pop("")
-    return files, held
+    return held
 
 
 def _write(evidence: Evidence, name: str, folder: Path) -> EvidenceFile:

@@ -85,9 +85,10 @@ def drop_key(table: str, key: str, where: Where = None, *, every: bool = False) 
     """The key is missing from the first matching row (or from every one). Dotted keys reach into a row."""
 
     def change(row: Row) -> Row:
-        copy, holder, last = _copied(row, key)
-        if isinstance(holder, dict):
-            holder.pop(last, None)
+        copy, holders, last = _copied(row, key)
+        for holder in holders:
+            if isinstance(holder, dict):
+                holder.pop(last, None)
         return copy
 
     return _rewriting(f"{table}: {key} is missing{_of(where)}", table, where, every, change)
@@ -97,12 +98,13 @@ def set_value(table: str, key: str, value: Any, where: Where = None, *, every: b
     """The key holds another value in the first matching row; a callable value is given the row."""
 
     def change(row: Row) -> Row:
-        copy, holder, last = _copied(row, key)
+        copy, holders, last = _copied(row, key)
         put = value(row) if callable(value) else value
-        if isinstance(holder, dict):
-            holder[last] = put
-        elif isinstance(holder, list) and last.isdigit() and int(last) < len(holder):
-            holder[int(last)] = put
+        for holder in holders:
+            if isinstance(holder, dict):
+                holder[last] = put
+            elif last.isdigit() and int(last) < len(holder):
+                holder[int(last)] = put
         return copy
 
     shown = "another value" if callable(value) else repr(value)
@@ -161,15 +163,47 @@ def change_proof(table: str = "records", where: Where = None, *, every: bool = F
 
 
 def holds(row: Row, fields: Row) -> bool:
-    """Whether a row has every one of these values, of the same type."""
+    """Whether a row has every one of these values, of the same type; dotted keys reach into it.
+
+    A list holds a value where one of its items does.
+    """
     for key, value in fields.items():
         seen = row.get(key, _ABSENT)
-        if type(seen) is not type(value) or seen != value:
+        if seen is _ABSENT and "." in key:
+            if not any(type(each) is type(value) and each == value for each in _reached(row, key.split("."))):
+                return False
+        elif type(seen) is not type(value) or seen != value:
             return False
     return True
 
 
 _ABSENT: Final = object()
+
+
+def _reached(value: Any, steps: list[str]) -> Iterator[Any]:
+    if not steps:
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _reached(item, steps)
+    elif isinstance(value, Mapping) and steps[0] in value:
+        yield from _reached(value[steps[0]], steps[1:])
+
+
+def with_values(row: Row, fields: Row) -> Row:
+    """The row with these values instead of its own; dotted keys reach into it."""
+    for key, value in fields.items():
+        row = {**row, key: value} if key in row else _put(row, key.split("."), value)
+    return row
+
+
+def _put(value: Any, steps: list[str], new: Any) -> Any:
+    if not steps:
+        return new
+    if isinstance(value, list):
+        return [_put(value[0] if value else None, steps, new), *value[1:]]
+    held = value if isinstance(value, Mapping) else {}
+    return {**held, steps[0]: _put(held.get(steps[0]), steps[1:], new)}
 
 
 def other_proof(reference: str) -> str:
@@ -209,17 +243,44 @@ def _of(where: Where) -> str:
     return ""
 
 
-def _copied(row: Row, key: str) -> tuple[Row, Any, str]:
-    """A copy of the row as far as a dotted key leads, what holds the last step there, and that step."""
-    *path, last = key.split(".")
+def _copied(row: Row, key: str) -> tuple[Row, list[Any], str]:
+    """A copy of the row as far as a dotted key leads, what holds the last step there, and that step.
+
+    A step that is no number leads into every item of a list.
+    """
     copy: Any = dict(row)
-    holder: Any = copy
+    if key in row:
+        return copy, [copy], key
+    *path, last = key.split(".")
+    holders: list[Any] = [copy]
     for step in path:
-        place = int(step) if isinstance(holder, list) and step.isdigit() else step
-        try:
-            inner = holder[place]
-        except (LookupError, TypeError):
-            return copy, None, last
-        holder[place] = inner.copy() if isinstance(inner, dict | list) else inner
-        holder = holder[place]
-    return copy, holder, last
+        holders = [inner for holder in holders for inner in _copied_into(holder, step)]
+    if not last.isdigit():
+        holders = [item for holder in holders for item in _copied_items(holder)]
+    return copy, holders, last
+
+
+def _copied_into(holder: Any, step: str) -> Iterator[Any]:
+    """What is at one step of a path, copied, as it is written to."""
+    if isinstance(holder, list) and not step.isdigit():
+        for item in _copied_items(holder):
+            yield from _copied_into(item, step)
+        return
+    place = int(step) if isinstance(holder, list) else step
+    try:
+        inner = holder[place]
+    except LookupError:
+        return
+    if isinstance(inner, dict | list):
+        holder[place] = inner.copy()
+        yield holder[place]
+
+
+def _copied_items(holder: Any) -> Iterator[Any]:
+    if not isinstance(holder, list):
+        yield holder
+        return
+    for place, item in enumerate(holder):
+        if isinstance(item, dict | list):
+            holder[place] = item.copy()
+            yield from _copied_items(holder[place])

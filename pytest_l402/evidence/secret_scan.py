@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from operator import is_
 from pathlib import Path
 from typing import Any, Final
@@ -42,7 +43,6 @@ class SecretScan:
         self._known = KnownSecrets()
         # Rows come again each time that evidence is collected, and with them their texts.
         self._harmless: set[str] = set()
-        self._names: set[object] = set()
         self._texts: set[str] = set()
 
     def clean(self, tables: Mapping[str, Iterable[Row]], issued: Iterable[bytes]) -> dict[str, list[Row]]:
@@ -52,6 +52,8 @@ class SecretScan:
         """
         rows = {name: list(of_table) for name, of_table in tables.items()}
         self._know((*issued, *_payment_hashes(rows)))
+        for name, of_table in rows.items():
+            self._searched[name] = max(self._searched.get(name, 0), len(of_table))
         return {name: [self._row(name, at, row) for at, row in enumerate(of_table, start=1)]
                 for name, of_table in rows.items()}  # fmt: skip
 
@@ -90,32 +92,31 @@ class SecretScan:
         ]  # fmt: skip
 
     def _row(self, table: str, number: int, row: Any) -> Any:
-        self._searched[table] = max(self._searched.get(table, 0), number)
         if not isinstance(row, dict) and not isinstance(row, Mapping):
             return row
         changes = self._changes(row)
         for name, _ in changes.values():
             self._note(table, f"row {number}, {name}")
-        return _changed(row, changes)
+        return _changed(row, changes) if changes else row
 
     def _changes(self, row: Mapping[Any, Any], *, named: bool = False) -> dict[object, tuple[object, Any]]:
         """Return what has to stand in the place of an item, by its key; all that is `named` is secret."""
         changes = {}
         for key, value in row.items():
             kind = type(value)
-            if key in self._names and not named:
+            if _is_harmless_name(key) and not named:
                 # So it is with nearly all that rows hold.
                 if kind in _WITHOUT_TEXT:
                     continue
                 if kind is str and (value in self._harmless or value in self._texts):
                     continue
-            secret = named or (isinstance(key, str) and names_secret(key))
-            name = self._text(key) if isinstance(key, str) else key
+                name, secret = key, False
+            else:
+                name = self._text(key) if isinstance(key, str) else key
+                secret = named or (isinstance(key, str) and names_secret(key))
             cleaned = self._value(value, secret)
             if name is not key or cleaned is not value:
                 changes[key] = name, cleaned
-            elif not secret and key in self._harmless:
-                self._names.add(key)
         return changes
 
     def _value(self, value: Any, secret: bool) -> Any:
@@ -125,7 +126,8 @@ class SecretScan:
             items = [self._value(item, secret) for item in value]
             return value if all(map(is_, items, value)) else items
         if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101 - the second is slow
-            return _changed(value, self._changes(value, named=secret))
+            changes = self._changes(value, named=secret)
+            return _changed(value, changes) if changes else value
         return value
 
     def _text(self, text: str) -> str:
@@ -145,7 +147,12 @@ class SecretScan:
 
 
 def _changed(row: Mapping[Any, Any], changes: Mapping[object, tuple[object, Any]]) -> Any:
-    return dict(changes.get(key, (key, value)) for key, value in row.items()) if changes else row
+    return dict(changes.get(key, (key, value)) for key, value in row.items())
+
+
+@lru_cache(maxsize=5_000)
+def _is_harmless_name(key: object) -> bool:
+    return isinstance(key, str) and is_harmless(key) and not names_secret(key)
 
 
 def _payment_hashes(tables: Mapping[str, Iterable[Row]]) -> Iterator[bytes]:

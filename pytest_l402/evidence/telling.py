@@ -64,6 +64,19 @@ def tell_results(
     return "\n\n".join(block for block in blocks if block)
 
 
+def told_causes(results: Iterable[CheckResult], names: Mapping[str, RequestName]) -> tuple[str, ...]:
+    """Return in one line each, in the order of `tell_results`, what these results have as causes."""
+    wrong = [result for result in results if not result.passed]
+    firsts = [cause.violations[0] for cause in causes(wrong, names)]
+    told = [f"{each.line or each.check}: {_said(each)}" for each in firsts]
+    told += [
+        f"{result.line or result.name}: {result.name} cannot be trusted"
+        for result in wrong
+        if result.survivors
+    ]
+    return tuple(renamed(clean_text(text), names) for text in told)
+
+
 def _headline(found: Sequence[Cause], blind: Sequence[CheckResult]) -> str:
     if found:
         first = found[0].violations[0]

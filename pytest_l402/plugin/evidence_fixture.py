@@ -19,11 +19,11 @@ from pytest_l402.evidence.checks.expected_faults import fault_shown, faults_show
 from pytest_l402.evidence.checks.planes import EXPECTED_FAULTS
 from pytest_l402.evidence.checks.secrets import no_secrets
 from pytest_l402.evidence.checks.selecting import request_id_of
-from pytest_l402.evidence.kept import STANDING, keep, verification
+from pytest_l402.evidence.kept import STANDING, folders_of, keep, verification
 from pytest_l402.evidence.request_names import called_by, request_names
 from pytest_l402.evidence.secret_scan import SECRET_SCAN, SecretScan
 from pytest_l402.evidence.system import Attached, AttachedSystem, UnusableSystemError
-from pytest_l402.evidence.telling import tell_results
+from pytest_l402.evidence.telling import tell_results, told_causes
 from pytest_l402.triage.diagnosis import triage, triage_records
 from pytest_l402.triage.incident import read_incident
 from pytest_l402.triage.shortfalls import shortfalls
@@ -41,6 +41,8 @@ def _nothing_waived(result: CheckResult) -> bool:
 STEADY_STATE: Final = "steady_state"
 SHORTFALLS: Final = "shortfalls"
 LOCAL_ARTIFACT: Final = "local_artifact"
+RESULTS: Final = frozenset({SHORTFALLS, "reconcile_summary", "inspection", "reference_artifact"})
+"""The tables into which fixtures of this package put what a procedure has returned."""
 
 
 class EvidenceCollector:
@@ -72,6 +74,7 @@ class EvidenceCollector:
         self._before: list[Row] = []
         self._recorded: dict[str, list[Row]] = {}
         self._results: dict[str, list[Row]] = {}
+        self._kept_apart: set[tuple[str, str]] = set()
         self._expected: dict[str, str | None] = {}
         self._local_artifacts: list[Path] = []
         self._checks: list[CheckResult] = []
@@ -79,6 +82,8 @@ class EvidenceCollector:
         self._called: dict[str, str] = {}
         self._verified_at = ("", 0)
         self._told: list[CheckResult] = []
+        self._said = ""
+        self._causes: tuple[str, ...] = ()
         self._standing: tuple[CheckResult, ...] = ()
         self._final: Evidence | None = None
         self._refusal: BaseException | None = None
@@ -162,9 +167,12 @@ class EvidenceCollector:
         self._refuse_unless_own(table, self._declared())
         self._recorded.setdefault(table, []).extend(dict(row) for row in rows)
 
-    def record_result(self, table: str, row: Row) -> None:
-        """Add what a procedure that a fixture ran has returned; a test's own rows go into `record`."""
-        if table in self._recorded:
+    def _record_result(self, table: str, row: Row) -> None:
+        """Add what a procedure that a fixture of this package ran has returned, to its own table.
+
+        For those fixtures alone: a test's own rows go into `record`.
+        """
+        if table not in RESULTS or table in self._recorded:
             self._refuse_own(table)
         self._results.setdefault(table, []).append(dict(row))
 
@@ -173,6 +181,11 @@ class EvidenceCollector:
         """How many rows the test has added itself, by table; a local artifact is one."""
         own = {table: len(rows) for table, rows in self._recorded.items()}
         return own | ({LOCAL_ARTIFACT: len(self._local_artifacts)} if self._local_artifacts else {})
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """What was told as wrong, one line for each cause."""
+        return self._causes
 
     @property
     def expected_faults(self) -> Mapping[str, str | None]:
@@ -200,7 +213,7 @@ class EvidenceCollector:
         self._local_artifacts.append(path)
         # By its name alone: where it lies on this machine is nobody's business.
         for each in shortfalls(read_incident(path)):
-            self.record_result(SHORTFALLS, replace(each, file=path.name).to_row())
+            self._record_result(SHORTFALLS, replace(each, file=path.name).to_row())
 
     def expect_fault(self, *purchases: Any) -> None:
         """Declare that these requests meet a fault on purpose: planes may disagree about them.
@@ -218,11 +231,8 @@ class EvidenceCollector:
         Without `probed`, all but the steady state: its probes cost more than all the rest. Raises
         `UnusableSystemError` or `EvidenceError` for a system that answers with something else than rows.
         """
-        tables: dict[str, list[Row]] = {}
         declared = self._declared()
-        for system in self._systems:
-            for name, rows in system.tables().items():
-                tables.setdefault(name, []).extend(rows)
+        tables = self._tables_of_systems()
         if self._local_artifacts and tables.get(LOCAL_ARTIFACT):
             self._refuse_own(LOCAL_ARTIFACT)
         for name in tuple(self._recorded):
@@ -237,6 +247,31 @@ class EvidenceCollector:
             tables.setdefault(LOCAL_ARTIFACT, []).extend(artifacts)
         evidence = Evidence(self._scan.clean(tables, self._secret_digests()), declared)
         return self._with_expected_faults(evidence) if self._expected else evidence
+
+    def _tables_of_systems(self) -> dict[str, list[Row]]:
+        """The rows of all systems; a table belongs to the first of them that fills it or declares it."""
+        tables: dict[str, list[Row]] = {}
+        owners = dict.fromkeys(self._results, "a fixture of this package")
+        shared = []
+        filled = [(system, system.tables()) for system in self._systems]
+        for system, own in filled:
+            for table in (*own, *(system.fields() if len(filled) > 1 else ())):
+                owners.setdefault(table, system.name)
+            for table, rows in own.items():
+                if owners[table] == system.name or not rows:
+                    tables.setdefault(table, []).extend(rows)
+                    continue
+                tables.setdefault(f"own_{table}"[:64], []).extend(rows)
+                shared.append((system.name, table))
+        for name, table in shared:
+            if (name, table) not in self._kept_apart:
+                # Told once: from then on nobody can take these rows for those of the other system.
+                self._kept_apart.update(shared)
+                raise UnusableSystemError(
+                    f"system {name!r}: expected tables of its own, saw rows in {table!r}, which is of "
+                    f"{owners[table]}; name its table otherwise, such as own_{table}"
+                )
+        return tables
 
     def withhold_artifacts(self) -> None:
         """Put a note in the place of each artifact that holds a secret: it is kept, and copied, as it is."""
@@ -377,8 +412,8 @@ class EvidenceCollector:
 
     @property
     def told(self) -> bool:
-        """Whether `describe` has told what is wrong already; it tells that again, with what is new."""
-        return bool(self._told)
+        """Whether the refusal is what `describe` has told; it tells that again, with what is new."""
+        return self._refusal is not None and str(self._refusal) == self._said
 
     def describe(self, results: Iterable[CheckResult]) -> str:
         """Return, for people, what is wrong and not waived; empty if nothing is in these results.
@@ -386,18 +421,23 @@ class EvidenceCollector:
         What an earlier call told is told as well, since it may have the same cause.
         """
         wrong = [result for result in results if not result.passed and not self._waived(result)]
-        if not wrong:
-            return ""
         self._told.extend(wrong)
-        evidence = self._moments[wrong[-1].moment]
+        return self.tell_again() if wrong else ""
+
+    def tell_again(self) -> str:
+        """Return what `describe` has told; after the standing checks, with the folders that are kept."""
+        evidence = self._moments[self._told[-1].moment]
         file, line = self._verified_at
-        return tell_results(
+        names = request_names(evidence, self._called)
+        self._causes = told_causes(self._told, names)
+        self._said = tell_results(
             self._told,
             title=self._title,
             lines=self._lines,
-            names=request_names(evidence, self._called),
+            names=names,
             places={"verify": f"{_from_here(Path(file))}:{line}", "evidence": self._kept_in(evidence)},
         )
+        return self._said
 
     def _kept_in(self, evidence: Evidence) -> str:
         folder = self._artifact_dir.parent
@@ -405,8 +445,12 @@ class EvidenceCollector:
             # No rehearsal: nobody else keeps its evidence, and what is said of it names files.
             keep(evidence, {}, folder)
             return f"{_from_here(folder)}/"
-        moments = " and ".join(f"{moment}/" for moment in dict.fromkeys(each.moment for each in self._told))
-        return f"{_from_here(folder)}/\nwhat has changed since is in {moments} as it was"
+        told = f"{_from_here(folder)}/"
+        if self._final is None:  # nobody knows yet what will have changed
+            return told
+        apart = folders_of(self._final, self._moments, (each.moment for each in self._told))
+        moments = " and ".join(f"{name}/" for name in apart)
+        return f"{told}\nwhat has changed since is in {moments} as it was" if moments else told
 
     def _fail(self, problem: str) -> NoReturn:
         try:

@@ -106,11 +106,12 @@ class RehearsalNodes:
             pytest.fail(_nothing_verified(item, mark), pytrace=False)
         # Caught by the test, a refusal is one still: it is what the checks said.
         failure = failure or collector.refusal
+        anew = failure is None or collector.told
         standing = _judge_standing(collector, failure)
-        if standing and failure is collector.refusal:
+        if failure is collector.refusal and (standing or collector.told):
             # What the checks of the test said is told with what the standing ones say: it may be one cause.
-            alone = failure is None or collector.told
-            pytest.fail(standing if alone else f"{failure}\n\n{standing}", pytrace=False)
+            told = standing or collector.tell_again()
+            pytest.fail(told if anew else f"{failure}\n\n{told}", pytrace=False)
         _raise(failure)
         attempts.passed = True
         return result
@@ -203,6 +204,7 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
         folder=relative.as_posix(),
         moments=moments,
         own_rows={} if collector is None else collector.own_rows,
+        causes=() if collector is None else collector.causes,
         expected_faults={} if collector is None else collector.expected_faults,
     )
     content = result.to_json().encode() + b"\n"

@@ -31,7 +31,7 @@ def say(
 ) -> None:
     """Tell the verdict, after pytest's own last line: only then is it final.
 
-    With `-q` the terminal shows the verdict and the path alone.
+    With `-q` the terminal shows a line for each failed test, the verdict and the path alone.
     """
     from pytest_l402.signoff.github import annotation_lines, append_step_summary
     from pytest_l402.signoff.terminal import terminal_lines

@@ -204,9 +204,10 @@ def _cleaning_set(original: Callable[[str, object], None]) -> Callable[[str, obj
 
 
 def _cleaning_write(original: Callable[[str], object]) -> Callable[[str], object]:
-    def write_clean(text: str) -> object:
-        from pytest_l402.boundary import redact_text
+    # Not in the function: what pytest traces of an import would be cleaned by that import.
+    from pytest_l402.boundary import redact_text
 
+    def write_clean(text: str) -> object:
         return original(redact_text(text))
 
     return write_clean

@@ -22,12 +22,10 @@ from pytest_l402.evidence.check import CheckResult, MutantVerdict, RunbookLine
 from pytest_l402.evidence.kept import table_of
 from pytest_l402.evidence.system import AttachedSystem
 from pytest_l402.signoff.catalogue import Catalogue
-from pytest_l402.signoff.document_model import (
-    SCHEMA_VERSION,
+from pytest_l402.signoff.document_entries import (
     CatalogueEntry,
     CheckEntry,
     CheckState,
-    DocumentKind,
     LineEntry,
     LineState,
     NodeEntry,
@@ -35,9 +33,13 @@ from pytest_l402.signoff.document_model import (
     RehearsalEntry,
     RunEntry,
     ShortfallEntry,
-    SignOffDocument,
     SystemEntry,
     WaiverEntry,
+)
+from pytest_l402.signoff.document_model import (
+    SCHEMA_VERSION,
+    DocumentKind,
+    SignOffDocument,
     count,
     is_pinning,
 )

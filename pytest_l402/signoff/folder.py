@@ -18,12 +18,8 @@ from pytest_l402.boundary.strict_json import read_json
 from pytest_l402.boundary.text_safety import folder_name
 from pytest_l402.evidence.check import RunbookLine
 from pytest_l402.signoff.document import installed_versions, node_entry, read_signoff, system_entries
-from pytest_l402.signoff.document_model import (
-    DocumentKind,
-    NodeEntry,
-    RehearsalEntry,
-    SignOffDocument,
-)
+from pytest_l402.signoff.document_entries import NodeEntry, RehearsalEntry
+from pytest_l402.signoff.document_model import DocumentKind, SignOffDocument
 from pytest_l402.signoff.manifest import (
     MANIFEST,
     ManifestError,

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from pytest_l402.boundary.cleaning import flat
-from pytest_l402.signoff.document_model import RehearsalEntry, SignOffDocument
+from pytest_l402.signoff.document_entries import RehearsalEntry
+from pytest_l402.signoff.document_model import SignOffDocument
 from pytest_l402.signoff.judged import Verdict
 from pytest_l402.signoff.markdown import render_markdown
 from pytest_l402.signoff.wording import VERDICT_WORDS, narrowed_elsewhere, sentence, told_of_the_run

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from pytest_l402.boundary.text_safety import printable
 
 MANIFEST: Final = "SHA256SUMS"
-_CHUNK: Final = 1 << 20
+_CHUNK: Final = 1 << 16
 _ESCAPES: Final = (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"))
 _SPECIAL: Final = (
     (stat.S_ISLNK, "a link"),
@@ -54,8 +54,11 @@ def _chunks(path: str | Path) -> Iterator[bytes]:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(f"what lies there is no file: {printable(Path(path).name)}")
+        # Most files of a run are smaller than that: one read has all of them.
         while chunk := os.read(descriptor, _CHUNK):
             yield chunk
+            if len(chunk) < _CHUNK:
+                break
     finally:
         os.close(descriptor)
 

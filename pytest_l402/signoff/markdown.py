@@ -13,14 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pytest_l402.boundary.cleaning import flat
-from pytest_l402.signoff.document_model import (
-    CheckEntry,
-    FileEntry,
-    NodeEntry,
-    RehearsalEntry,
-    SignOffDocument,
-    SystemEntry,
-)
+from pytest_l402.signoff.document_entries import CheckEntry, FileEntry, NodeEntry, RehearsalEntry, SystemEntry
+from pytest_l402.signoff.document_model import SignOffDocument
 from pytest_l402.signoff.judged import RehearsalState
 from pytest_l402.signoff.manifest import MANIFEST
 from pytest_l402.signoff.wording import (

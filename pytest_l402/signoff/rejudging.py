@@ -16,7 +16,7 @@ from pytest_l402.evidence.kept import read_kept, table_of
 from pytest_l402.evidence.recipe import NotPermittedError, Recipe, RecipeError, build
 from pytest_l402.evidence.tables import Evidence, EvidenceError
 from pytest_l402.signoff.document import check_entry
-from pytest_l402.signoff.document_model import CheckEntry, NodeEntry
+from pytest_l402.signoff.document_entries import CheckEntry, NodeEntry
 from pytest_l402.signoff.results import NodeResult, RecordedFile
 
 _SHOWN: Final = 3

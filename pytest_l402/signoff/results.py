@@ -93,6 +93,7 @@ class NodeResult:
     moments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     own_rows: Mapping[str, int] = field(default_factory=dict)
     expected_faults: Mapping[CleanedWhenWritten, CleanedWhenWritten | None] = field(default_factory=dict)
+    causes: tuple[CleanedWhenWritten, ...] = ()
     failure: CleanedWhenWritten | None = None
     file: str | None = None
     line: int | None = None

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from pytest_l402.boundary.cleaning import flat
-from pytest_l402.signoff.document_model import RehearsalEntry, SignOffDocument
-from pytest_l402.signoff.judged import RehearsalState, Verdict
+from pytest_l402.signoff.document_entries import CheckState, NodeEntry, RehearsalEntry
+from pytest_l402.signoff.document_model import SignOffDocument
+from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
 from pytest_l402.signoff.wording import (
     VERDICT_WORDS,
     plural,
@@ -35,6 +36,13 @@ _VERDICT_TONE: Final[dict[Verdict, Tone]] = {
     Verdict.INCOMPLETE: "bad",
     Verdict.DRILL: "warn",
 }
+_TOLD_BY_CAUSES: Final = frozenset(
+    {
+        ReasonCode.CHECK_VIOLATED,
+        ReasonCode.CHECK_UNTRUSTED,
+        ReasonCode.MUTANT_SURVIVED,
+    }
+)
 _REASONS_SHOWN: Final = 5
 _NARROWEST: Final = 40
 
@@ -51,16 +59,19 @@ def terminal_lines(
     document: SignOffDocument, *, width: int, path: str | None, brief: bool = False
 ) -> tuple[TerminalLine, ...]:
     """Return the lines of the section, at most `width` columns wide (40 at least); a longer word, such as a
-    node id, stays whole to be copied. `brief` leaves the verdict and the path.
+    node id, stays whole to be copied. `brief` leaves a line for each failed test, the verdict and the path.
 
     `path` is where the document is or will be and stands alone on the last line, unbroken, to be copied;
     None if nothing is written.
     """
     lines: list[TerminalLine] = []
     width = max(width, _NARROWEST)
-    paragraphs = tuple(_paragraphs(document))
-    for text, tone, indent in paragraphs[-1:] if brief else paragraphs:
+    *before, verdict = _paragraphs(document)
+    for text, tone, indent in () if brief else before:
         lines.extend(TerminalLine(part, tone) for part in _wrap(flat(text), width, indent))
+    # Next to the verdict, since the screen ends with it; pytest's summary has no room behind a long node id.
+    lines.extend(TerminalLine(_cut(flat(text), width), "bad") for text in _failures(document))
+    lines.extend(TerminalLine(part, verdict[1]) for part in _wrap(flat(verdict[0]), width, 0))
     if path is not None:
         lines.append(TerminalLine(flat(path), "plain"))
     return tuple(lines)
@@ -88,13 +99,41 @@ def _paragraphs(document: SignOffDocument) -> Iterator[tuple[str, Tone, int]]:
     yield f"{VERDICT_WORDS[document.verdict]}: {sentence(document)}", _VERDICT_TONE[document.verdict], 0
 
 
+def _failures(document: SignOffDocument) -> Iterator[str]:
+    """One line for each test that failed: which line of the runbook, which test, and how."""
+    for node in (node for entry in document.rehearsals for node in entry.nodes):
+        if "failed" in node.phases.values():
+            if node.causes:
+                line, _, said = node.causes[0].partition(": ")
+            else:
+                line, said = "FAILED", (node.failure or "").strip().partition("\n")[0]
+            yield f"{line}  {_test(node)}  {said}"
+
+
+def _test(node: NodeEntry) -> str:
+    return node.case or node.nodeid
+
+
 def _reasons(entry: RehearsalEntry) -> Iterator[tuple[str, Tone, int]]:
-    for reason in entry.reasons[:_REASONS_SHOWN]:
-        waived = f" (waived by {reason.waived_by})" if reason.waived_by else ""
-        yield f"{reason.text}{waived}", "warn" if reason.waived_by else "plain", 4
-    if len(entry.reasons) > _REASONS_SHOWN:
-        more = plural(len(entry.reasons) - _REASONS_SHOWN, "more reason")
-        yield f"and {more} in the report", "plain", 4
+    told: list[tuple[str, Tone]] = [
+        (f"{_test(node)}: {cause}", "plain") for node in entry.nodes for cause in node.causes
+    ]
+    # What a test found wrong is told by its causes; a test that told none is told by its reasons.
+    silent = any(
+        check.state is not CheckState.HELD for node in entry.nodes if not node.causes for check in node.checks
+    )
+    telling = tuple(f"{node.nodeid} failed in " for node in entry.nodes if node.causes)
+    for reason in entry.reasons:
+        if reason.waived_by:
+            told.append((f"{reason.text} (waived by {reason.waived_by})", "warn"))
+        elif reason.code is ReasonCode.PHASE_FAILED:
+            told += [] if reason.text.startswith(telling) else [(reason.text, "plain")]
+        elif silent or not telling or reason.code not in _TOLD_BY_CAUSES:
+            told.append((reason.text, "plain"))
+    for text, tone in told[:_REASONS_SHOWN]:
+        yield text, tone, 4
+    if len(told) > _REASONS_SHOWN:
+        yield f"and {plural(len(told) - _REASONS_SHOWN, 'more reason')} in the report", "plain", 4
 
 
 def _shortfalls(entry: RehearsalEntry) -> Iterator[tuple[str, Tone, int]]:
@@ -115,6 +154,14 @@ def _wrap(text: str, width: int, indent: int) -> Iterator[str]:
             line = hanging
         line += word
     yield line.rstrip()
+
+
+def _cut(text: str, width: int) -> str:
+    if _columns(text) <= width:
+        return text
+    while text and _columns(text) > width - 1:
+        text = text[:-1]
+    return f"{text.rstrip()}…"
 
 
 def _columns(text: str) -> int:

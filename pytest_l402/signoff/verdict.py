@@ -124,7 +124,9 @@ def _rehearsal_reasons(outcomes: Sequence[RehearsalJudgement]) -> Iterator[Reaso
     for outcome in outcomes:
         if outcome.state in _AMOUNTS_TO and (outcome.required or outcome.state is RehearsalState.FAILED):
             code, words = _AMOUNTS_TO[outcome.state]
-            first = next((reason.text for reason in outcome.reasons if reason.waiver is None), "")
+            told = [f"{node.case or node.nodeid}: {cause}" for node in outcome.nodes for cause in node.causes]
+            told += [reason.text for reason in outcome.reasons if reason.waiver is None]
+            first = told[0] if told else ""
             name = outcome.rehearsal.id
             yield Reason(code, f"{name} {words}: {first}", rehearsal=name)
     required = [outcome for outcome in outcomes if outcome.required]

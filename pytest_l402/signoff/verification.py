@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from pytest_l402.boundary.input_error import InputError
 from pytest_l402.signoff.catalogue import Catalogue, CatalogueError, Line, Rehearsal, Runbook
 from pytest_l402.signoff.document import read_signoff
-from pytest_l402.signoff.document_model import DocumentKind, RehearsalEntry, SignOffDocument
+from pytest_l402.signoff.document_entries import RehearsalEntry
+from pytest_l402.signoff.document_model import DocumentKind, SignOffDocument
 from pytest_l402.signoff.folder import contradictions
 from pytest_l402.signoff.judged import ReasonCode, SignOff, Verdict
 from pytest_l402.signoff.manifest import MANIFEST, contents, shown_path

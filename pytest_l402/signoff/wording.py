@@ -6,17 +6,17 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-from pytest_l402.signoff.document_model import (
+from pytest_l402.signoff.document_entries import (
     CheckEntry,
     CheckState,
     LineState,
     PartEntry,
     ReasonEntry,
     RehearsalEntry,
-    SignOffDocument,
     SystemEntry,
     WaiverEntry,
 )
+from pytest_l402.signoff.document_model import SignOffDocument
 from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
 
 VERDICT_WORDS: Final = {

@@ -35,6 +35,7 @@ from pytest_l402.evidence import (
     success_despite,
 )
 from pytest_l402.evidence.mutants import drop_key, duplicate_row, insert_row, remove_rows, set_value
+from pytest_l402.evidence.system import UnusableSystemError
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.stack import ProjectionStale, SettlementLost, Stack
 from pytest_l402.stack.system import StackSystem
@@ -386,6 +387,40 @@ def test_what_a_system_declares_can_be_absent(check: Check, tmp_path: Path) -> N
     assert result.has_teeth
 
 
+NESTED = {"seat": "A1", "meta": {"guest": "ann", "notes": [{"by": "bob"}, {"by": "cid"}]}}
+
+REACHED: dict[str, tuple[Check, bool]] = {
+    "absent-though-it-is-there": (no_row("deals", witness="deals", **{"meta.guest": "ann"}), False),
+    "absent-in-a-list": (no_row("deals", witness="deals", **{"meta.notes.by": "cid"}), False),
+    "absent-and-it-is": (no_row("deals", witness="deals", **{"meta.guest": "zed"}), True),
+    "absent-in-a-list-and-it-is": (no_row("deals", witness="deals", **{"meta.notes.by": "ann"}), True),
+    "there": (some_row("deals", **{"meta.guest": "ann"}), True),
+    "there-in-a-list": (some_row("deals", **{"meta.notes.by": "cid"}), True),
+    "not-there": (some_row("deals", **{"meta.guest": "zed"}), False),
+    "misspelt": (no_row("deals", witness="deals", **{"meta.gest": "ann"}), False),
+    "another-type": (no_row("deals", witness="deals", **{"meta.guest": 5}), False),
+}
+
+
+class Nesting(Theatre):
+    def fields(self) -> dict[str, Any]:
+        return {"deals": {"seat": str, "meta": dict}}
+
+
+@pytest.mark.parametrize("system", [Theatre, Nesting], ids=["undeclared", "declared-as-an-object"])
+@pytest.mark.parametrize("way", REACHED)
+def test_a_path_reaches_into_rows_wherever_it_is_taken(way: str, system: Any, tmp_path: Path) -> None:
+    check, holds = REACHED[way]
+    evidence = collector(tmp_path, system(deals=[NESTED]))
+    if holds:
+        (result,) = evidence.verify(check)
+        assert result.passed
+        assert result.has_teeth
+    else:
+        with pytest.raises(pytest.fail.Exception):
+            evidence.verify(check)
+
+
 # --- Rows of the test's own where a system's are expected ---
 
 
@@ -407,13 +442,13 @@ def _once_the_system_has_it(evidence: EvidenceCollector, system: Any) -> None:
 
 
 def _a_result_of_a_fixture(evidence: EvidenceCollector, system: System) -> None:
-    evidence.record_result("reconcile_summary", {"requestId": "staging:one"})
+    evidence._record_result("reconcile_summary", {"requestId": "staging:one"})
     evidence.record("reconcile_summary", {"requestId": "staging:two"})
 
 
 def _before_a_fixture(evidence: EvidenceCollector, system: System) -> None:
     evidence.record("reconcile_summary", {"requestId": "staging:two"})
-    evidence.record_result("reconcile_summary", {"requestId": "staging:one"})
+    evidence._record_result("reconcile_summary", {"requestId": "staging:one"})
 
 
 MIXED: dict[str, Callable[[EvidenceCollector, Any], None]] = {
@@ -426,6 +461,8 @@ MIXED: dict[str, Callable[[EvidenceCollector, Any], None]] = {
     "an-expected-fault": _into("expected_faults", {"requestId": "r", "shownAs": "settlement"}),
     "the-steady-state": _into("steady_state", {"when": "after", "probe": "p", "ok": True, "detail": "ok"}),
     "a-shortfall": _into("shortfalls", {"line": "1"}),
+    "as-a-result-of-a-fixture": lambda evidence, system: evidence._record_result("bookings", SOLD),
+    "as-a-result-into-a-table-of-nobody": lambda evidence, system: evidence._record_result("refunds", SOLD),
 }
 
 
@@ -446,6 +483,50 @@ def test_no_row_of_a_test_is_taken_for_the_stacks(table: str, tmp_path: Path) ->
         evidence = collector(tmp_path, StackSystem(stack))
         with pytest.raises(EvidenceError, match=f"own_{table}"):
             evidence.record(table, make_record())
+
+
+class Another(Theatre):
+    name = "notes"
+
+
+class Promising(Theatre):
+    def fields(self) -> dict[str, Any]:
+        return {"bookings": Booking}
+
+
+TWO_SYSTEMS: dict[str, tuple[System, System]] = {
+    "both-have-rows": (Theatre(bookings=[SOLD]), Another(bookings=[SOLD])),
+    "the-first-has-none-yet": (Theatre(bookings=[]), Another(bookings=[SOLD])),
+    "the-first-only-declares-it": (Promising(), Another(bookings=[SOLD])),
+    "the-other-way-round": (Another(bookings=[SOLD]), Theatre(bookings=[SOLD])),
+}
+
+
+@pytest.mark.parametrize("way", TWO_SYSTEMS)
+def test_a_table_is_of_one_system(way: str, tmp_path: Path) -> None:
+    first, second = TWO_SYSTEMS[way]
+    evidence = collector(tmp_path, first, second)
+    with pytest.raises(pytest.fail.Exception, match="expected tables of its own") as failure:
+        evidence.verify(some_row("bookings", guest="ann"))
+    assert f"which is of {first.name}" in str(failure.value)
+    assert evidence.refusal is not None
+    assert evidence.collect().table("own_bookings") == (SOLD,)
+
+
+def test_a_system_cannot_fill_the_table_of_a_fixture(tmp_path: Path) -> None:
+    evidence = collector(tmp_path, Theatre(reconcile_summary=[{"requestId": "staging:one"}]))
+    evidence._record_result("reconcile_summary", {"requestId": "staging:one"})
+    with pytest.raises(UnusableSystemError, match="which is of a fixture of this package"):
+        evidence.collect()
+
+
+def test_two_systems_with_tables_of_their_own_stand_side_by_side(tmp_path: Path) -> None:
+    evidence = collector(tmp_path, Theatre(bookings=[SOLD], refunds=[]), Another(refunds=[], notes=[SOLD]))
+    evidence.verify(some_row("bookings", guest="ann"), some_row("notes", guest="ann"))
+
+
+def test_no_row_of_a_result_has_a_public_way_in(tmp_path: Path) -> None:
+    assert [name for name in dir(collector(tmp_path)) if "result" in name and name[0] != "_"] == []
 
 
 def test_what_was_mixed_is_kept_apart_and_proves_nothing(tmp_path: Path) -> None:
@@ -604,7 +685,8 @@ def test_own_rows_are_told_and_a_declared_absence_is_judged_again(
     (node,) = (node for entry in end.document["rehearsals"] for node in entry["nodes"])
     assert node["own_rows"] == {"offers": 2}
     assert "- recorded by the test itself: `offers` 2 rows" in (end.folder / "drill.md").read_text()
-    assert [check["state"] for check in node["checks"]] == ["HELD", "HELD"]
+    judged = {check["name"].partition("(")[0]: check["state"] for check in node["checks"]}
+    assert judged == {"no_row": "HELD", "some_row": "HELD", "no_secrets": "HELD"}
     capsys.readouterr()
     main(["verify", str(end.folder)])
     assert "judging again says" not in capsys.readouterr().out

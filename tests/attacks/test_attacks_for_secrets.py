@@ -454,6 +454,30 @@ def test_the_search_finds_every_way_when_nothing_is_held(
     assert {*OUTLET_WAYS, *FORMS} - {*found} == set()
 
 
+@pytest.mark.slow
+def test_a_run_in_a_process_of_its_own_with_the_debug_file(project: Project) -> None:
+    """There pytest rewrites modules that no test has imported before, and traces that."""
+    end = project.run_process("-m", "rehearsal", "--debug=debug.log")
+    assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
+    assert (project.root / "debug.log").stat().st_size > 0
+
+
+def test_to_write_the_debug_file_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pytest_l402.plugin.text_guard import _cleaning_write
+
+    written: list[str] = []
+    write = _cleaning_write(written.append)
+
+    def traced(name: str, *_: object) -> None:
+        write(f"find_module called for: {name}")
+        raise AssertionError(name)
+
+    with monkeypatch.context() as context:
+        context.setattr("builtins.__import__", traced)
+        write(f"preimage={HEX}")
+    assert written == ["preimage=[redacted]"]
+
+
 def test_steering_characters_do_not_reach_the_terminal(project: Project) -> None:
     _, output = run_once(project, "outlets", {"conftest.py": CONFTEST, "tests/test_outlets.py": OUTLETS})
     assert not {char for char in output if not char.isprintable()} - {"\n"}

@@ -88,6 +88,7 @@ SECRETS = [
     f"\\u0022secret\\u0022:\\u0022{HEX}\\u0022",
     f"preimage=\n        {HEX}",
     f"preimage is {HEX}",
+    f"Preimage({HEX}), Preimage(value={HEX})",
     f"  | ValueError: not paid with preimage={HEX}",
     f">       pay('preimage={HEX}')",
     f"E   assert {{'token': '{HEX}'}} == {{}}",

@@ -14,7 +14,7 @@ from typing import Any
 
 from pytest_l402.live import Bounds, LiveSystem, open_live_system
 
-START_S = 30
+START_S = 120
 """The longest wait for a line of another process; nothing depends on how long it really takes."""
 ENTRY = [sys.executable, "-c", "import sys; from pytest_l402.cli import main; sys.exit(main())"]
 NEW_STATE = {"faults": []}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+import imported_once  # noqa: F401
 import pytest
 from plugin_project import Project
-
-# pytester forgets every module that a run in process was the first to import, and the next one pays again.
-import pytest_l402.evidence
-import pytest_l402.signoff
-import pytest_l402.stack  # noqa: F401
 
 
 @pytest.fixture
@@ -16,4 +14,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Proje
     """A project with two rehearsals, in an environment that holds nothing of the surrounding run."""
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"):
         monkeypatch.delenv(name, raising=False)
+    # That what these runs leave outlasts a power cut is not what is tried here.
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    monkeypatch.setattr(os, "sync", lambda: None)
     return Project(pytester)

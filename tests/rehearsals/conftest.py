@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import os
 
+import imported_once  # noqa: F401
 import pytest
 from rehearsed_project import RehearsedProject
-
-# pytester forgets every module that a run in process has imported first; the breakages alter these.
-import pytest_l402.evidence
-import pytest_l402.signoff
-import pytest_l402.stack  # noqa: F401
 
 
 @pytest.fixture

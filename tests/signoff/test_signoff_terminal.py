@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -124,6 +125,30 @@ def test_brief_keeps_the_whole_verdict_and_the_path() -> None:
         )
     ]
 
-    assert lines[0].startswith("NOT SIGNED OFF: ")
-    assert len(lines) > 2
+    assert lines[0].startswith("FAILED  ")
+    assert lines[1].startswith("NOT SIGNED OFF: ")
+    assert len(lines) > 3
     assert lines[-1] == PATH
+
+
+def test_causes_are_told_as_the_failure_told_them_and_each_failed_test_has_a_line_at_the_end() -> None:
+    causes = (
+        "1.keys: expected the first purchase with 19 keys, saw 18 keys, " + "long " * 20,
+        "2.hit: expected a hit, saw none",
+    )
+    broken = replace(failed_node("success", checks=(violated("keys(desktop-1)", "1.keys"),)), causes=causes)
+    other = failed_node(
+        "reuse", nodeid="t.py::test_other", case="test_other", failure="\nassert 1 == 2\n  more"
+    )
+    lines = texts(document((broken, other), facts((broken, other), exit_status=1)), width=80)
+
+    assert not any("keys(desktop-1)" in line for line in lines)
+    whole = " ".join(" ".join(lines).split())
+    assert whole.index(f": {causes[0].strip()}") < whole.index(f": {causes[1]}")
+    assert "t.py::test_other failed in call: assert 1 == 2" in whole
+    verdict = next(index for index, line in enumerate(lines) if line.startswith("NOT SIGNED OFF"))
+    first, second = lines[verdict - 2 : verdict]
+    assert first.startswith("1.keys  ")
+    assert " expected the first purchase" in first
+    assert second == "FAILED  test_other  assert 1 == 2"
+    assert "test_it: 1.keys: expected the first purchase" in whole

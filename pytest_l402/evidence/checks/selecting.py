@@ -10,7 +10,7 @@ from pytest_l402.boundary import printable
 from pytest_l402.boundary.text_safety import suggestion
 from pytest_l402.contract import REQUIRED_KEYS, CamelDocument, DocumentError, proof_join_key
 from pytest_l402.evidence.check import Finding, Subject
-from pytest_l402.evidence.mutants import Mutant, holds, insert_row, other_proof, set_value
+from pytest_l402.evidence.mutants import Mutant, holds, insert_row, other_proof, set_value, with_values
 from pytest_l402.evidence.spelling import vocabulary_of
 from pytest_l402.evidence.tables import Evidence, Row
 from pytest_l402.triage.correlation import flow_request_ids
@@ -110,7 +110,10 @@ def payment_hash_of(purchase: Bought) -> str | None:
 
 
 def rows(evidence: Evidence, table: str, **fields: Any) -> Found:
-    """The rows of a table whose keys hold these values, each with its index. `True` is not 1 here."""
+    """The rows of a table whose keys hold these values, each with its index. `True` is not 1 here.
+
+    Dotted keys reach into a row.
+    """
     found = [(index, row) for index, row in enumerate(evidence.table(table)) if holds(row, fields)]
     return Found(table, found, fields)
 
@@ -289,7 +292,8 @@ def another_record(fields: Row, what: str) -> Mutant:
 def a_row(evidence: Evidence, table: str, /, **fields: Any) -> Row:
     """The first row of a table with these values instead of its own, or one that its forms make up."""
     known = evidence.table(table)
-    return {**(known[0] if known else vocabulary_of(evidence).fields_of(table).made_up()), **fields}
+    base = known[0] if known else vocabulary_of(evidence).fields_of(table).made_up()
+    return with_values(base, fields)
 
 
 def one_more(table: str, fields: Row, what: str) -> Mutant:
