@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, Self, TypeVar
 
 from pytest_l402.harness.deadline import Deadline
+from pytest_l402.workflow.rows import AUDIT, AUDITED
 from pytest_l402.workflow.schema import POSTGRESQL, SQLITE, VIEWS, Dialect
 
 Row = dict[str, Any]
@@ -96,7 +97,8 @@ class Database:
             row["outputDigest"] = None if output is None else sha256(str(output).encode()).hexdigest()
             row["error"] = None if row["error"] is None else "error"
         for row in tables["artifacts"]:
-            row["inline"] = json.loads(row["inline"])
+            inline = row["inline"] = json.loads(row["inline"])
+            row |= {key: inline.get(key) if row["stepID"] == AUDIT else None for key in AUDITED}
         for row in tables["notifications"]:
             row["consumed"] = bool(row["consumed"])
         tables["database"] = [

@@ -47,8 +47,14 @@ class Run(TypedDict):
     queuePartitionKey: str
 
 
+AUDIT: Final = "OPS"
+"""The step under which an operation leaves its audit."""
+AUDITED: Final = ("op", "actor", "reason")
+"""What an audit says first of all, and no other artifact does."""
+
+
 class Artifact(TypedDict):
-    """What a step or an operation left."""
+    """What a step or an operation left; the last three are of an audit, and null elsewhere."""
 
     workflowID: str
     stepID: str
@@ -59,6 +65,9 @@ class Artifact(TypedDict):
     inline: dict[str, Any]
     sha256: str
     atMs: int
+    op: Literal["cancel", "resume", "fork"] | None
+    actor: str | None
+    reason: str | None
 
 
 class Reply(TypedDict):

@@ -11,6 +11,7 @@ from pytest_l402.evidence.checks.selecting import at, listed, rows, shown
 from pytest_l402.evidence.mutants import Mutant, duplicate_row, insert_row, remove_rows, set_value
 from pytest_l402.evidence.recipe import described
 from pytest_l402.workflow.lineage import line_of, root_of, sources
+from pytest_l402.workflow.rows import AUDIT
 from pytest_l402.workflow.steps import DECLARED, PRICE_MSATS, WORKFLOW
 
 _ENDED: Final = ("SUCCESS", "ERROR", "CANCELLED")
@@ -186,18 +187,16 @@ def actions_audited() -> Check:
             if row["operation"] in operations and row["status"] == 202
         )
         audited: Counter[Any] = Counter()
-        for index, row in rows(evidence, "artifacts", stepID="OPS"):
-            inline = row["inline"]
-            audited[row["workflowID"], inline.get("op")] += 1
-            if not inline.get("actor") or not inline.get("reason"):
-                yield Finding(
-                    "inline with actor and reason", listed(inline), at("artifacts", index), "refuse it"
-                )
+        for index, row in rows(evidence, "artifacts", stepID=AUDIT):
+            audited[row["workflowID"], row["op"]] += 1
+            if not row["actor"] or not row["reason"]:
+                seen = listed(shown(row[key]) for key in ("actor", "reason"))
+                yield Finding("actor and reason", seen, at("artifacts", index), "refuse such a request")
         for workflow_id, operation in sorted({*accepted, *audited}, key=str):
             key = workflow_id, operation
             if accepted[key] != audited[key]:
                 yield Finding(
-                    f"{accepted[key]} artifacts with inline op {operation} of {workflow_id}, as there were "
+                    f"{accepted[key]} artifacts with op {operation} of {workflow_id}, as there were "
                     "answers of status 202",
                     f"{audited[key]}",
                     f"{at('artifacts')}, {at('control_answers')}",
@@ -205,15 +204,11 @@ def actions_audited() -> Check:
                 )
 
     answer = {"path": "/api/ops/wf/x/cancel", "operation": "cancel", "status": 202}
-    inline = {"op": "cancel", "actor": "x", "reason": "x"}
+    audit = {"workflowID": "y", "stepID": AUDIT, "op": "cancel", "actor": "x", "reason": "x"}
     mutants = (
         insert_row("control_answers", answer, "a cancel that left no audit"),
-        insert_row(
-            "artifacts", {"workflowID": "y", "stepID": "OPS", "inline": inline}, "an audit of nothing"
-        ),
-        insert_row(
-            "artifacts", {"workflowID": "y", "stepID": "OPS", "inline": {}}, "an audit without an actor"
-        ),
+        insert_row("artifacts", audit, "an audit of nothing"),
+        insert_row("artifacts", {**audit, "actor": None}, "an audit without an actor"),
     )
     return Check("actions_audited() [CV]", judge, mutants, ("control_answers",))
 
