@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import select
 import signal
@@ -28,6 +29,15 @@ settings.register_profile(
     max_examples=int(os.environ.get("L402_TEST_EXAMPLES", "25")),
 )
 settings.load_profile("not timed")
+
+
+def pytest_collection_finish() -> None:
+    """Let no run of pytest in this process look for garbage in what was loaded before the first test.
+
+    Each of the hundreds collects garbage ten times or so, and what is loaded by now stays to the end.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

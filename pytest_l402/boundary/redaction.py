@@ -27,12 +27,27 @@ from pytest_l402.boundary.named_secrets import (
 )
 
 # Authorization values: `L402 <macaroon>:<preimage>`, and the schemes that carry one token.
-_CREDENTIAL = re.compile(r"\b(?:l402|lsat)(?:\s|%20|\+)+()([\w+/=.~,-]+(?::|%3a)[0-9a-f]+)")
-_SCHEMES = re.compile(
-    r"\b(?:basic(?:\s|%20)+(?![a-z]{8,23}\b(?![+/=.~-]))|bearer(?:\s|%20)+(?!auth|credential|challenge|scheme))"
-    r"()([\w+/=.~-]{8,})"
+_CREDENTIAL = re.compile(
+    r"(?<![\w+/~,.-])(?:l402|lsat)(?:\s|%20|\+){1,8}+()"
+    r"([\w+/=.~,-]{1,4000}(?::|%3a)[0-9a-f]{64,}|[\w+/=.~,-]{40,4000}(?::|%3a)[0-9a-f]{16,})"
 )
-_USER_INFORMATION = re.compile(r"(?<=://)(?!\[redacted\])()([^\s/?#\"'<>]*)(?=@)")
+_SCHEMES = re.compile(
+    r"\b(?:basic|bearer)(?:\s|%20|[:=,]\s?){1,8}+()"
+    r"((?=[a-z+/_.~-]{0,80}+[0-9=])[\w+/=.~-]{6,}|[\w+/=.~]{24,}"
+    r"|(?<=bearer )(?!auth|cert|credential|challenge|scheme)[\w+/=.~]{12,})"
+)
+_USER_INFORMATION = re.compile(
+    r"(?<=:)(?:\\{0,4}/){2}(?!\[redacted\])()((?:[^\s/?#\"'<>:@[]{0,100}+:(?!\[redacted\])"
+    r"(?![0-9]{1,5}[/?#,]|port\b)(?:[^\s\"'<>@{]|(?<=\w)'(?=\w)){1,200}(?<!/)|[^\s/?#\"'<>:@]{1,200}+):?)(?=@)"
+)
+# The same without a scheme, and as an option; no digest of an image, and no address of a person.
+_USER_AND_PASSWORD = re.compile(
+    r"(?<![\w/@.:\\-])(?!(?:mailto|mail|email|sip|acct|npm|ssh|git):)[\w.-]{1,40}:()([^\s:/@\"'<>,;()\[\]{}]{4,100})"
+    r"@(?!sha256)(?=\w)"
+)
+_CURL = re.compile(
+    r"\bcurl\b[^\n]{0,200}?\s(?:-u|--user)[\s=]{0,4}[\"']?()([^\s:\"']{0,100}:[^\s\"']{1,200})"
+)
 # A macaroon with no name before it, and a preimage behind it: V2 begins 0x02 0x01, without a location
 # 0x02 0x02, V1 with a packet length in hex digits. Lines that are all base64 belong to it.
 _MACAROON = re.compile(
@@ -52,7 +67,10 @@ _PRIVATE_KEY = re.compile(
     r"-----begin [a-z ]{0,30}private key-----[\w+/=\s\\:,-]*?(?=-----end|\Z|[^\w+/=\s\\:,-])"
 )
 _ISSUERS = re.compile(
-    r"(?<!\w)(?:[srp]k_(?:live|test)_\w{8,}|gh[pousr]_\w{20,}|xox[abprs]-[\w-]{10,}|akia[0-9a-z]{16})"
+    r"(?<![\w-])(?:[srp]k_(?:live|test)_\w{8,}|gh[pousr]_\w{20,}|github_pat_\w{20,}|xox[abprs]-[\w-]{10,}"
+    r"|akia[0-9a-z]{16}|sk-(?=[a-z_-]{0,40}+[0-9])[\w-]{20,}|glpat-[\w-]{16,}|npm_\w{30,}|aiza[\w-]{30,}"
+    r"|sg\.[\w-]{16,}\.[\w-]{30,}|nsec1[0-9a-z]{50,}|[xt]prv[0-9a-z]{90,}"
+    r"|(?<=hooks\.slack\.com/)services/[\w/]{20,})"
 )
 # Most text holds no secret, and these looks for a literal cost a hundredth of the patterns.
 _ANCHORS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
@@ -67,9 +85,20 @@ _ANCHORS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("private key-----", _PRIVATE_KEY),
     ("_live_", _ISSUERS),
     ("_test_", _ISSUERS),
+    ("@", _USER_AND_PASSWORD),
+    ("curl", _CURL),
     ("gh", _ISSUERS),
+    ("github_pat_", _ISSUERS),
     ("xox", _ISSUERS),
     ("akia", _ISSUERS),
+    ("sk-", _ISSUERS),
+    ("glpat-", _ISSUERS),
+    ("npm_", _ISSUERS),
+    ("aiza", _ISSUERS),
+    ("sg.", _ISSUERS),
+    ("nsec1", _ISSUERS),
+    ("prv", _ISSUERS),
+    ("slack.com/", _ISSUERS),
 )
 _MACAROON_STARTS: Final = ("AgE", "AgI", "AgJ", "MDA")
 _ENCODED = re.compile(r"(?<!\S)[^\s%]*+%[0-9a-fA-F]{2}\S*")
@@ -200,11 +229,14 @@ def _lower(text: str) -> str:
 def _found(pattern: re.Pattern[str], lowered: str) -> Iterable[Span]:
     for match in pattern.finditer(lowered):
         if pattern is _USER_INFORMATION:
-            user, colon, _ = match[2].partition(":")
-            if colon or looks_secret(user):
+            user, _, password = match[2].partition(":")
+            if password or looks_secret(user):
+                yield match.span(2)
+        elif pattern is _USER_AND_PASSWORD:
+            if looks_secret(match[2]):
                 yield match.span(2)
         else:
-            yield match.span(2 if pattern in (_CREDENTIAL, _SCHEMES) else 0)
+            yield match.span(2 if pattern in (_CREDENTIAL, _SCHEMES, _CURL) else 0)
 
 
 def _merged(spans: list[Span]) -> list[Span]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pytest_l402.boundary.input_error import InputError
 from pytest_l402.boundary.strict_json import read_json_lines
+from pytest_l402.evidence.fields import Declared
 from pytest_l402.evidence.tables import Evidence, Row
 
 STANDING = "standing"
@@ -95,13 +96,13 @@ def table_of(path: str) -> str:
     return path.rpartition("/")[2].removesuffix(".jsonl")
 
 
-def read_kept(folder: Path, paths: Iterable[str]) -> Evidence:
+def read_kept(folder: Path, paths: Iterable[str], declared: Declared | None = None) -> Evidence:
     """Read the evidence of one moment from the files that hold its tables, by their paths below the folder.
 
     Raises `contract.InputError` for a file that is missing, too large, or no JSON Lines of objects, and
     `EvidenceError` for rows that are no evidence. Who calls it has seen that each is a file, and no link.
     """
-    return Evidence({table_of(path): _rows(folder / path) for path in paths})
+    return Evidence({table_of(path): _rows(folder / path) for path in paths}, declared)
 
 
 def _rows(path: Path) -> Iterable[Row]:

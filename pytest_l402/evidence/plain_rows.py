@@ -8,6 +8,9 @@ from typing import Any, Final
 
 from pytest_l402.contract.rows import Row
 
+MAX_DEPTH: Final = 64
+"""So many levels of objects and lists a row may have; nobody reads more, and Python ends at some."""
+
 _PLAIN: Final = frozenset({int, bool, type(None)})
 _FLAT: Final = _PLAIN | {str}
 _TEXT: Final = frozenset({str})
@@ -34,14 +37,20 @@ def plain_rows(
     )
 
 
-def _plain_object(value: Mapping[Any, Any], table: str, index: int) -> dict[str, Any]:
+def _plain_object(value: Mapping[Any, Any], table: str, index: int, depth: int = 1) -> dict[str, Any]:
     # Nearly every row is plain as it stands; its values one by one would take most of the time of a run.
     if type(value) is dict:
         if _is_flat(value):
             return value.copy()
     elif not isinstance(value, Mapping):
         raise EvidenceError(f"{table}[{index}]: expected a row, saw {type(value).__name__}; record a mapping")
-    return {_text(key, table, index): _plain(item, table, index) for key, item in value.items()}
+    named = _TEXT.issuperset(map(type, value)) and "".join(value).isascii()
+    return {
+        key if named else _text(key, table, index): (
+            item if type(item) in _PLAIN else _plain(item, table, index, depth)
+        )
+        for key, item in value.items()
+    }
 
 
 def _is_flat(value: dict[Any, Any]) -> bool:
@@ -50,7 +59,7 @@ def _is_flat(value: dict[Any, Any]) -> bool:
     return "".join([*value, *[item for item in value.values() if type(item) is str]]).isascii()
 
 
-def _plain(value: Any, table: str, index: int) -> Any:
+def _plain(value: Any, table: str, index: int, depth: int) -> Any:
     # By exact type first: nearly every value is plain already, and `isinstance` of a Mapping is slow.
     kind = type(value)
     if kind is str:
@@ -63,10 +72,14 @@ def _plain(value: Any, table: str, index: int) -> Any:
         return int(value)
     if isinstance(value, float) and math.isfinite(value):
         return float(value)
+    if depth >= MAX_DEPTH:
+        raise EvidenceError(
+            f"{table}[{index}]: expected at most {MAX_DEPTH} levels, saw more; record it in flat rows"
+        )
     if kind is dict or isinstance(value, Mapping):
-        return _plain_object(value, table, index)
+        return _plain_object(value, table, index, depth + 1)
     if isinstance(value, list | tuple):
-        return [_plain(item, table, index) for item in value]
+        return [_plain(item, table, index, depth + 1) for item in value]
     # The value itself stays out of the message: it was never checked for secrets.
     raise EvidenceError(
         f"{table}[{index}]: expected a JSON value, saw {type(value).__name__}; record plain values"

@@ -92,6 +92,7 @@ class Attached:
     def __init__(self, system: System) -> None:
         self._system = system
         self._probed = False
+        self._fields: dict[str, Form] | None = None
         self._refuse_unless_complete(system)
         self.name = self._text("name")
         self._text("version")
@@ -107,7 +108,15 @@ class Attached:
         return {name: self._rows(f"rows in table {name!r}", rows) for name, rows in tables.items()}
 
     def fields(self) -> dict[str, Form]:
-        """Return what the rows of each table are, as far as it says so; it need not have `fields()`."""
+        """Return what the rows of each table are, as far as it says so; it need not have `fields()`.
+
+        It is asked once: what a table is does not change while a test runs.
+        """
+        if self._fields is None:
+            self._fields = self._asked_fields()
+        return self._fields
+
+    def _asked_fields(self) -> dict[str, Form]:
         ask = getattr(self._system, "fields", None)
         forms = {} if ask is None else self._ask("fields()", ask)
         expected = "fields() to return a class with the fields of a row for each table"

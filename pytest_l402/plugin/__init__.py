@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -17,10 +17,15 @@ _LAST_LOOK: Final[pytest.StashKey[Callable[[], None]]] = pytest.StashKey()
 """On the config: what is to be called when nothing else of pytest or its plugins is left to run."""
 
 
+_STATUS_OF_A_REFUSAL: Final[pytest.StashKey[Callable[[], int]]] = pytest.StashKey()
+"""On the config: what the run must exit with if pytest itself is made to say 0; 0 where that is right."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """See to it, before any `conftest.py` is read, that what is called last of all is ours."""
     early_config.add_cleanup(partial(_look_last, early_config))
+    _return_last(early_config)
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -75,6 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
         check_families(run)
     controller = Controller(config)
     config.stash[_LAST_LOOK] = controller.look_last
+    config.stash[_STATUS_OF_A_REFUSAL] = controller.status_of_a_refusal
     _register(config, controller, CONTROLLER)
     for name in (NODES, INNERMOST, AFTERMATH):
         _refuse_blocked(config, name)
@@ -84,6 +90,30 @@ def _look_last(config: pytest.Config) -> None:
     look = config.stash.get(_LAST_LOOK, None)
     if look is not None:
         look()
+
+
+def _return_last(config: pytest.Config) -> None:
+    """Have the last word on what pytest returns to the shell: no wrapper of anybody's is around this."""
+    caller: Any = config.hook.pytest_cmdline_main
+    call = getattr(caller, "_hookexec", None)
+    if call is None:
+        return
+
+    def call_and_look(*args: Any, **named: Any) -> Any:
+        try:
+            returned = call(*args, **named)
+        except SystemExit as stop:
+            refused = 0 if stop.code else _status_of_a_refusal(config)
+            if not refused:
+                raise
+            return refused
+        return returned or _status_of_a_refusal(config)
+
+    caller._hookexec = call_and_look
+
+
+def _status_of_a_refusal(config: pytest.Config) -> int:
+    return config.stash.get(_STATUS_OF_A_REFUSAL, int)()
 
 
 def _register(config: pytest.Config, part: object, name: str) -> None:

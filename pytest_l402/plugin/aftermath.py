@@ -16,7 +16,7 @@ import pytest
 
 from pytest_l402.plugin.marker import MARK
 from pytest_l402.plugin.run import AFTERMATH
-from pytest_l402.plugin.witness import told
+from pytest_l402.plugin.witness import four_parts, told
 
 HEARD: Final[pytest.StashKey[Aftermath]] = pytest.StashKey()
 """On the config: what came to light after the rehearsals; there once a rehearsal was selected."""
@@ -82,14 +82,14 @@ class Aftermath(logging.Handler):
         there = threading.excepthook, sys.unraisablehook
         if there == self._hooks:
             return None
-        return pytest.fail.Exception(
-            "what nobody caught would not have been seen\n"
-            "  expected  threading.excepthook and sys.unraisablehook as they were before the test\n"
-            f"  seen      {' and '.join(map(repr, there))}\n"
-            f"  where     {item.nodeid}\n"
-            "  do        leave both alone in a rehearsal",
-            pytrace=False,
+        problem = four_parts(
+            "what nobody caught would not have been seen",
+            "threading.excepthook and sys.unraisablehook as they were before the test",
+            " and ".join(map(repr, there)),
+            item.nodeid,
+            "leave both alone in a rehearsal",
         )
+        return pytest.fail.Exception(problem, pytrace=False)
 
     def finish(self) -> None:
         """Collect what is left, and wait a little for threads of rehearsals; name those that still run."""

@@ -152,6 +152,10 @@ class Controller:
         elif status == pytest.ExitCode.OK:
             session.exitstatus = self._concluded_with
 
+    def status_of_a_refusal(self) -> int:
+        """Return what a run that was not signed off exits with; 0 for every other one."""
+        return 0 if self._has_signed_off or os.getpid() != self._pid else self._concluded_with or 0
+
     def _conclude(self, session: pytest.Session, exit_status: int) -> None:
         from pytest_l402.plugin.conclusion import conclude
         from pytest_l402.plugin.preparation import WATCHERS

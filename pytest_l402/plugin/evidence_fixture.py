@@ -245,7 +245,14 @@ class EvidenceCollector:
         if self._local_artifacts:
             artifacts = [_read_local_artifact(path) for path in self._local_artifacts]
             tables.setdefault(LOCAL_ARTIFACT, []).extend(artifacts)
-        evidence = Evidence(self._scan.clean(tables, self._secret_digests()), declared)
+        try:
+            cleaned = self._scan.clean(tables, self._secret_digests())
+        except RecursionError:
+            # A row that is nested less deeply is refused by name below.
+            raise EvidenceError(
+                "expected rows of a few levels, saw one without end; record it in flat rows"
+            ) from None
+        evidence = Evidence(cleaned, declared)
         return self._with_expected_faults(evidence) if self._expected else evidence
 
     def _tables_of_systems(self) -> dict[str, list[Row]]:

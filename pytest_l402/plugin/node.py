@@ -16,7 +16,7 @@ from pytest_l402.plugin.aftermath import HEARD, Aftermath
 from pytest_l402.plugin.marker import MARK
 from pytest_l402.plugin.preparation import WATCHERS
 from pytest_l402.plugin.run import AFTERMATH, INNERMOST, NODES, RUN, Run, missing_parts
-from pytest_l402.plugin.witness import InnermostHooks, swallowed, watched
+from pytest_l402.plugin.witness import InnermostHooks, four_parts, swallowed, watched
 
 if TYPE_CHECKING:
     from pytest_l402.plugin.evidence_fixture import EvidenceCollector
@@ -169,6 +169,7 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
     from pytest_l402.boundary import write_whole
     from pytest_l402.evidence.kept import keep
     from pytest_l402.evidence.tables import Evidence
+    from pytest_l402.evidence.told_forms import told_forms
     from pytest_l402.signoff.manifest import contents, file_digest, is_text
     from pytest_l402.signoff.results import RESULT_FILE, NodeResult, NotedShortfall, RecordedFile
 
@@ -206,10 +207,28 @@ def keep_evidence(item: pytest.Item, mark: RehearsalMark) -> str:
         own_rows={} if collector is None else collector.own_rows,
         causes=() if collector is None else collector.causes,
         expected_faults={} if collector is None else collector.expected_faults,
+        terms=_terms(item, mark),
+        declared=None if collector is None else told_forms(evidence.declared),
     )
     content = result.to_json().encode() + b"\n"
     write_whole(folder / RESULT_FILE, content)
     return f"{(relative / RESULT_FILE).as_posix()} sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _terms(item: pytest.Item, mark: RehearsalMark) -> dict[str, str]:
+    from pytest_l402.plugin.preparation import prepare
+    from pytest_l402.signoff.results import terms_of
+
+    run, catalogue = item.config.stash[RUN], prepare(item.config).catalogue
+    entry = catalogue.rehearsal(mark.rehearsal)
+    told = () if entry is None else (catalogue.line(entry.runbook, line) for line in entry.proves)
+    return terms_of(
+        mode=run.settings.mode,
+        seed=str(run.settings.seed),
+        catalogue=catalogue.sha256,
+        title="" if entry is None else entry.title,
+        lines=(line for line in told if line is not None),
+    )
 
 
 def _attempts(item: pytest.Item) -> Attempts:
@@ -273,12 +292,12 @@ def _raise(failure: BaseException | None) -> None:
 
 
 def _nothing_verified(item: pytest.Item, mark: RehearsalMark) -> str:
-    return (
-        f"rehearsal {mark.rehearsal} proves nothing\n"
-        f"  expected  at least one check ({mark.runbook} section {mark.section})\n"
-        "  seen      the test passed without l402_evidence.verify(...)\n"
-        f"  where     {item.nodeid}\n"
-        '  do        ask for l402_evidence and verify one check for each "Verify" line'
+    return four_parts(
+        f"rehearsal {mark.rehearsal} proves nothing",
+        f"at least one check ({mark.runbook} section {mark.section})",
+        "the test passed without l402_evidence.verify(...)",
+        item.nodeid,
+        'ask for l402_evidence and verify one check for each "Verify" line',
     )
 
 

@@ -48,15 +48,18 @@ class Witness:
             head, seen = "failed, and that was swallowed", told(self.raised)
         else:
             return None
-        return pytest.fail.Exception(
-            f"the function of the test {head}\n"
-            "  expected  one run of it, to its end\n"
-            f"  seen      {seen}\n"
-            f"  where     {item.location[0]}\n"
-            "  do        take out what repeats, replaces or catches it: a hook of a conftest.py or a plugin, "
-            "a decorator",
-            pytrace=False,
+        remedy = (
+            "take out what repeats, replaces or catches it: a hook of a conftest.py or a plugin, a decorator"
         )
+        problem = four_parts(
+            f"the function of the test {head}", "one run of it, to its end", seen, item.location[0], remedy
+        )
+        return pytest.fail.Exception(problem, pytrace=False)
+
+
+def four_parts(head: str, expected: str, seen: str, where: str, remedy: str) -> str:
+    """Return what went wrong around a test, told as checks tell what they find."""
+    return f"{head}\n  expected  {expected}\n  seen      {seen}\n  where     {where}\n  do        {remedy}"
 
 
 def told(error: BaseException | None) -> str:
@@ -171,10 +174,10 @@ def swallowed(item: pytest.Item, phase: str) -> str | None:
     noted = item.stash.get(RAISED, None)
     if noted is None:
         return None
-    return (
-        f"the {phase} of the test failed, and that was swallowed\n"
-        "  expected  what it raises to be reported\n"
-        f"  seen      {noted}\n"
-        f"  where     {item.location[0]}\n"
-        "  do        take out the hook of a conftest.py or a plugin that catches it"
+    return four_parts(
+        f"the {phase} of the test failed, and that was swallowed",
+        "what it raises to be reported",
+        noted,
+        item.location[0],
+        "take out the hook of a conftest.py or a plugin that catches it",
     )

@@ -31,7 +31,7 @@ from pytest_l402.signoff.manifest import (
     shown_path,
 )
 from pytest_l402.signoff.markdown import render_markdown
-from pytest_l402.signoff.results import RESULT_FILE, NodeResult, ResultError
+from pytest_l402.signoff.results import RESULT_FILE, NodeResult, ResultError, terms_of
 from pytest_l402.signoff.wording import VERDICT_WORDS
 
 EVIDENCE: Final = "evidence"
@@ -196,6 +196,9 @@ def _evidence(folder: Path, document: SignOffDocument) -> Iterator[str]:
     for nodeid, (_, node) in nodes.items():
         if nodeid not in results and (node.evidence or node.checks):
             faults.append(f"{nodeid}: expected its {RESULT_FILE}, saw none that names it")
+    if not _of_version_1(folder / f"{document.kind}.json"):
+        for nodeid, result in results.items():
+            faults += _terms_differ(result, document, nodes[nodeid][0])
     yield from faults
     if not faults and not _of_version_1(folder / f"{document.kind}.json"):
         told = [results[nodeid] for nodeid in nodes if nodeid in results]
@@ -256,6 +259,22 @@ def _result_differs(path: str, result: NodeResult, entry: RehearsalEntry, node: 
             yield f"{shown_path(path)}: expected the {name} that the document has of it, saw others"
     if node.checks and (result.phases.get("call") == "passed") < (node.phases.get("call") == "passed"):
         yield f"{shown_path(path)}: expected a test that passed, as the document says; saw one that did not"
+
+
+def _terms_differ(result: NodeResult, document: SignOffDocument, entry: RehearsalEntry) -> Iterator[str]:
+    told = terms_of(
+        mode=document.run.mode,
+        seed=document.run.seed,
+        catalogue=document.catalogue.sha256,
+        title=entry.title,
+        lines=entry.lines,
+    )
+    apart = [name for name in {**told, **result.terms} if told.get(name) != result.terms.get(name)]
+    if apart:
+        yield (
+            f"{result.nodeid}: expected the {', '.join(apart[:3])} of its {RESULT_FILE}, under which it ran, "
+            "saw others in the document"
+        )
 
 
 def _of_version_1(file: Path) -> bool:

@@ -12,12 +12,15 @@ from pytest_l402.boundary.cleaning import flat
 from pytest_l402.boundary.input_error import InputError
 from pytest_l402.evidence import Check, run_check
 from pytest_l402.evidence.check import CheckResult
+from pytest_l402.evidence.fields import Declared
 from pytest_l402.evidence.kept import read_kept, table_of
 from pytest_l402.evidence.recipe import NotPermittedError, Recipe, RecipeError, build
 from pytest_l402.evidence.tables import Evidence, EvidenceError
+from pytest_l402.evidence.told_forms import ToldForms, forms_told, is_loose
 from pytest_l402.signoff.document import check_entry
 from pytest_l402.signoff.document_entries import CheckEntry, NodeEntry
-from pytest_l402.signoff.results import NodeResult, RecordedFile
+from pytest_l402.signoff.manifest import read_file
+from pytest_l402.signoff.results import RESULT_FILE, NodeResult, RecordedFile, ResultError
 
 _SHOWN: Final = 3
 
@@ -60,9 +63,11 @@ def rejudge(
     """
     result = _without_checks(node, rehearsal)
 
+    declared = _declared(run_folder, node, present)
+
     @cache
     def evidence_of(moment: str) -> Evidence:
-        return _evidence(run_folder, node, moment, present)
+        return _evidence(run_folder, node, moment, present, forms_told(declared or {}))
 
     def freely_evidence_of(moment: str) -> Evidence:
         return evidence_of(moment).whatever_was_declared()
@@ -73,11 +78,11 @@ def rejudge(
         try:
             again = _judged(told, evidence_of, teeth, importable)
             apart = list(_departures(told, again, result))
-            if apart:
-                # What a system declared of its tables is not kept: a name that it declared was not misspelt.
+            if apart and (declared is None or is_loose(declared)):
+                # A name that its system declared was not misspelt.
                 freely = _judged(told, freely_evidence_of, teeth, importable)
                 if not any(_departures(told, freely, result)):
-                    again, apart = freely, []
+                    raise _UnknownError("what its system declares of its tables decides, and is not kept")
             differences += [f"{node.nodeid}: {told.name}: {each}" for each in apart]
             checks[told.scope].append(again)
             mutants += len(again.mutants)
@@ -102,7 +107,19 @@ def _without_checks(node: NodeEntry, rehearsal: str) -> NodeResult:
     )
 
 
-def _evidence(run_folder: Path, node: NodeEntry, moment: str, present: Collection[str]) -> Evidence:
+def _declared(run_folder: Path, node: NodeEntry, present: Collection[str]) -> ToldForms | None:
+    path = f"{node.folder}/{RESULT_FILE}"
+    if path not in present:
+        return None
+    try:
+        return NodeResult.from_json(read_file(run_folder / path).decode()).declared
+    except (OSError, UnicodeDecodeError, ResultError):
+        return None
+
+
+def _evidence(
+    run_folder: Path, node: NodeEntry, moment: str, present: Collection[str], declared: Declared
+) -> Evidence:
     names = node.moments[moment]
     lost = [name for name in names if f"{node.folder}/{name}" not in present]
     if lost or node.folder is None:
@@ -110,7 +127,7 @@ def _evidence(run_folder: Path, node: NodeEntry, moment: str, present: Collectio
     if len({table_of(name) for name in names}) < len(names):
         raise _DifferenceError(f"expected one file for each table of {moment}, saw two for one")
     try:
-        return read_kept(run_folder / node.folder, names)
+        return read_kept(run_folder / node.folder, names, declared)
     except (InputError, EvidenceError) as error:
         raise _DifferenceError(flat(str(error))) from None
 

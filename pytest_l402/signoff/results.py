@@ -7,15 +7,16 @@ because what travels in a report's `user_properties` also reaches JUnit and JSON
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from pytest_l402.boundary.cleaning import CleanedWhenWritten
 from pytest_l402.evidence.check import CheckResult
 from pytest_l402.evidence.system import AttachedSystem
+from pytest_l402.evidence.told_forms import ToldForms
 
 PHASES: Final = ("setup", "call", "teardown")
 """The phases that a node must have passed, each exactly once."""
@@ -70,8 +71,9 @@ class NodeResult:
     are those that the test asked for, `standing` those that its systems brought. `systems` is empty if none
     was attached. `folder` is that of its evidence, below the run folder. `moments` says for each moment at
     which checks were run which files below `folder` hold its tables. `own_rows` counts by table what the test
-    recorded itself. `expected_faults` maps requests that were to meet a fault to how it showed. `line` counts
-    from 1.
+    recorded itself. `expected_faults` maps requests that were to meet a fault to how it showed. `terms` are
+    those under which it ran (`terms_of`), `declared` is what each system says of its tables (`told_forms`);
+    None where that was not kept. `line` counts from 1.
     """
 
     nodeid: str
@@ -97,6 +99,8 @@ class NodeResult:
     failure: CleanedWhenWritten | None = None
     file: str | None = None
     line: int | None = None
+    terms: Mapping[CleanedWhenWritten, CleanedWhenWritten] = field(default_factory=dict)
+    declared: ToldForms | None = None
 
     version: Literal[1] = 1
 
@@ -115,6 +119,32 @@ class NodeResult:
             raise ResultError(
                 f"expected a node result as to_json writes it, saw a misfit: {place}: {first['msg']}"
             ) from None
+
+
+class _CitedLine(Protocol):
+    """A line as catalogue and document have it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def section(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+
+
+def terms_of(
+    *, mode: str, seed: str, catalogue: str, title: str, lines: Iterable[_CitedLine]
+) -> dict[str, str]:
+    """Return what a test was to do, and how, by the name of each term: what no evidence shows.
+
+    `catalogue` is the SHA-256 of the catalogue, `title` that of the rehearsal, `lines` what it must prove.
+    """
+    terms = {"mode": mode, "seed": seed, "catalogue": catalogue, "title": title}
+    for line in lines:
+        terms |= {f"{line.id} {name}": str(getattr(line, name)) for name in ("section", "text", "source")}
+    return terms
 
 
 @dataclass(frozen=True, slots=True)

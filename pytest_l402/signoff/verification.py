@@ -119,7 +119,7 @@ def _reached_otherwise(document: SignOffDocument, judged: Sequence[Rejudged]) ->
     """Compare the verdict, and the state of each rehearsal, with those that the kept evidence leads to."""
     try:
         again = _judge_again(document, [each.result for each in judged])
-    except (CatalogueError, ValidationError, ValueError) as error:
+    except (CatalogueError, ValidationError, ValueError, OverflowError, OSError) as error:
         yield f"no verdict can be reached from the document: {str(error).splitlines()[0]}"
         return
     for entry in document.rehearsals:

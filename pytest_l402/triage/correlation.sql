@@ -67,7 +67,14 @@ select
     else null
   end as runtime_down,
   quoted_cost_msats,
-  paid_amount_msats
+  paid_amount_msats,
+  case when paid_amount_msats > cap_applied_msats then paid_amount_msats else null end as paid_over_cap,
+  -- A gateway quotes, names a proof, or denies: where it says none of these of a paywall, it gave it away.
+  case
+    when plane = 'gateway' and executor <> 'desktop' and paywall_id is not null and quoted_cost_msats is null
+      and payment_proof_ref is null and (deny_reason is null or trim(deny_reason) = '') then endpoint
+    else null
+  end as given_away
 from l402_records;
 
 -- name: proof_audit
@@ -134,6 +141,8 @@ select
   min(case when voice in ('buyer', 'buyer_ui') and deny_class = 'local' then deny else null end) as local_deny,
   min(case when voice in ('buyer', 'buyer_ui') and deny_class = 'uncertain' then deny else null end)
     as uncertain_deny,
+  max(paid_over_cap) as paid_over_cap,
+  min(given_away) as given_away,
   max(wallet_locked) as wallet_locked,
   max(degraded) as degraded,
   min(runtime_down) as runtime_down,
@@ -210,7 +219,16 @@ select
   case when a.gateway_denied_at >= a.gateway_served_at then a.gateway_deny else null end as gateway_deny,
   case when a.buyer_gateway_denied_at >= a.gateway_served_at then a.buyer_gateway_deny else null end
     as buyer_gateway_deny,
+  case
+    when a.buyer_gateway_denied_at >= a.gateway_served_at and a.buyer_gateway_deny = 'credential_refused'
+      then a.buyer_gateway_deny
+    when a.gateway_denied_at >= a.gateway_served_at and a.gateway_deny = 'gateway_credential_refused'
+      then a.gateway_deny
+    else null
+  end as credential_refused,
   a.store_deny as store_deny,
+  a.paid_over_cap as paid_over_cap,
+  a.given_away as given_away,
   a.ui_deny as ui_deny,
   a.local_deny as local_deny,
   a.uncertain_deny as uncertain_deny,

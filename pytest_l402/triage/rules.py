@@ -64,6 +64,18 @@ _GATEWAY_STEP = (
     "run the health, challenge and proxy probes against the gateway, then read its log by "
     "oa_req=<this request id>; where a proof is named the buyer has paid, and must not pay again"
 )
+_UNPAID_STEP = (
+    "stop the route, for the seller gives away what it sells: see which service of the gateway serves that "
+    "path without a price (auth off, a route that matches first), then probe the challenge"
+)
+_CREDENTIAL_STEP = (
+    "do not pay again; find the buyer's request in the gateway's log by oa_req=<this request id>: if it sent "
+    "no credential, or one that cannot be read, mend the buyer, else see why the gateway refused it"
+)
+_OVER_CAP_STEP = (
+    "pause the buyer, for its cap is not enforced: compare quotedCostMsats with capAppliedMsats in its "
+    "records, and see why the quote was paid all the same"
+)
 _SETTLEMENT_STEP = (
     "find the settlement row by requestId, then by the proof's payment hash; replay the settlement "
     "event if it is absent (ingest is idempotent), and stop payouts for the paywall if the proofs or "
@@ -132,6 +144,18 @@ RULES: tuple[Rule, ...] = (
         reason="the control plane reports the gateway or its deployment: {reconcile_deny}",
     ),
     Rule(
+        name="delivered_unpaid",
+        domain=Domain.GATEWAY,
+        field="endpoint",
+        value="given_away",
+        voices=("gateway",),
+        reason=(
+            "delivered without payment: the gateway answered {given_away}, and neither quoted a price, saw a "
+            "proof, nor denied"
+        ),
+        next_step=_UNPAID_STEP,
+    ),
+    Rule(
         name="policy_denied",
         domain=Domain.POLICY,
         value="policy_deny",
@@ -142,6 +166,17 @@ RULES: tuple[Rule, ...] = (
             "nothing is broken: see who set the pause, kill switch or limit that this code names,"
             " and whether it still ought to hold; no payment was made on this request's behalf"
         ),
+    ),
+    Rule(
+        name="credential_refused",
+        domain=Domain.GATEWAY,
+        value="credential_refused",
+        voices=("buyer_gateway", "buyer", "buyer_ui", "gateway"),
+        reason=(
+            "a credential was refused ({credential_refused}), and records do not say whose fault that is: "
+            "the buyer may have presented none, or garbled it, or the gateway refused a good one"
+        ),
+        next_step=_CREDENTIAL_STEP,
     ),
     Rule(
         name="gateway_failed",
@@ -161,6 +196,16 @@ RULES: tuple[Rule, ...] = (
             "nothing is broken: compare the quoted price with the buyer's spend cap and allowed "
             "hosts; raise the cap or leave it"
         ),
+    ),
+    Rule(
+        name="paid_over_cap",
+        domain=Domain.EXECUTOR,
+        field="paidAmountMsats",
+        value="paid_over_cap",
+        voices=("buyer", "buyer_ui", "buyer_gateway", "store", "ui", "gateway", "gate"),
+        reason="the buyer paid {paid_over_cap} msats, above the cap that the same record says was applied",
+        section="4",
+        next_step=_OVER_CAP_STEP,
     ),
     Rule(
         name="gateway_unreachable",

@@ -406,3 +406,44 @@ def test_an_earlier_run_that_cannot_be_moved_at_the_end_is_a_reason(project: Pro
     document = project.document(folder)
     assert (document["verdict"], document["run"]["exit_status"]) == ("NOT_SIGNED_OFF", 1)
     assert "expected to move earlier runs aside" in document["reasons"][0]["text"]
+
+
+RETURNED = {
+    "a wrapper that returns 0": ("yield", "return 0"),
+    "a wrapper that exits with 0": ("yield", "raise SystemExit(0)"),
+    "a wrapper that exits with nothing": ("yield", "raise SystemExit"),
+    "a wrapper that swallows what was raised": (
+        "try:\n                yield\n            except BaseException:\n                pass",
+        "return 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", RETURNED)
+def test_what_pytest_returns_is_no_zero_where_a_run_was_refused(project: Project, way: str) -> None:
+    run, end_with = RETURNED[way]
+    project.pytester.makeconftest(f"""
+        import pytest
+
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_cmdline_main(config):
+            {run}
+            {end_with}
+    """)
+    project.replace(ALPHA, DRILL, f"{DRILL}\n    assert False")
+    end = project.run(*MARKED)
+    assert (end.exit, end.verdict) == (1, "NOT_SIGNED_OFF"), end.output
+    agree(end, project.signoff)
+
+
+def test_what_pytest_returns_is_left_alone_where_nothing_was_refused(project: Project) -> None:
+    project.pytester.makeconftest("""
+        import pytest
+
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_cmdline_main(config):
+            return 7 * (yield)
+    """)
+    assert project.run(*MARKED).exit == 0
+    project.replace(ALPHA, DRILL, f"{DRILL}\n    assert False")
+    assert project.run(*MARKED).exit == 7

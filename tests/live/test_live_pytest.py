@@ -120,7 +120,7 @@ def test_the_second_run_does_not_return_the_outcome_of_the_first(platform: Platf
             ("API_BASE_URL", "plane", "expected an http or https URL"),
             ("GATEWAY_HEALTH_PATH", "healthz", "expected a path"),
         ],
-        1,
+        0,
         "variables",
     ),
 )

@@ -459,7 +459,7 @@ def prepare(project: Project, row: Row) -> None:
         project.pytester.makeconftest(row.conftest)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", sampled(ROWS, 34, "in process"), ids=lambda row: row.name)
 def test_in_process(project: Project, row: Row) -> None:
     prepare(project, row)
     end = project.run(*row.args)

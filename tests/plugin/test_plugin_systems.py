@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from plugin_project import Project
+from tiers import sampled
 
 MARKED = ("-m", "rehearsal")
 
@@ -126,7 +127,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("name", sampled(list(BAD), 3, "bad systems"))
 def test_a_bad_system_refuses_the_run_in_one_line_without_a_traceback(ledger: Project, name: str) -> None:
     change, expected = BAD[name]
     ledger.replace("ledger.py", *change)

@@ -15,7 +15,7 @@ from pytest_l402.signoff import SignOffDocument
 from pytest_l402.signoff.catalogue import Catalogue, Line, LineSource, Rehearsal, RehearsalKind, Runbook
 from pytest_l402.signoff.document import ProjectPin, build_document
 from pytest_l402.signoff.judged import SignOff
-from pytest_l402.signoff.results import NodeResult, RecordedFile, RunFacts
+from pytest_l402.signoff.results import NodeResult, RecordedFile, RunFacts, terms_of
 from pytest_l402.signoff.verdict import judge_run
 from pytest_l402.signoff.waivers import Waiver, WaiverTarget
 
@@ -118,6 +118,14 @@ def node(rehearsal: str, case: str | None = None, **changes: Any) -> NodeResult:
         moments={"verify-1": ("records.jsonl",), "standing": ("records.jsonl",)},
         file=f"rehearsals/test_{rehearsal}.py",
         line=7,
+        terms=terms_of(
+            mode="mock",
+            seed="1",
+            catalogue=CATALOGUE.sha256,
+            title=entry.title if entry else "",
+            lines=(line for id in lines if (line := CATALOGUE.line("observability", id)) is not None),
+        ),
+        declared={},
     )
     return replace(result, **changes)
 

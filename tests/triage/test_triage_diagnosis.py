@@ -75,6 +75,22 @@ CASES = {
         Domain.EXECUTOR,
     ),
     "reconcile_failed": ([rec(**GATE, denyReason="health_check_failed")], Domain.GATEWAY),
+    "delivered_unpaid": (
+        [
+            rec(**GATE),
+            rec(**GATEWAY, paywallId="pw", endpoint="/premium"),
+            rec(**BUYER_UI, paidAmountMsats=0),
+        ],
+        Domain.GATEWAY,
+    ),
+    "credential_refused": (
+        [rec(**GATEWAY, quotedCostMsats=5), rec(**BUYER, denyReason="credential_refused")],
+        Domain.GATEWAY,
+    ),
+    "paid_over_cap": (
+        [*_paid(), rec(**BUYER_UI, paymentProofRef=P_LOCAL, paidAmountMsats=5, capAppliedMsats=4)],
+        Domain.EXECUTOR,
+    ),
     "policy_denied": ([rec(**GATE, denyReason="global_pause_active")], Domain.POLICY),
     "gateway_failed": ([rec(**GATEWAY, denyReason="gateway_probe_failed")], Domain.GATEWAY),
     "spending_policy": ([rec(**BUYER, denyReason="Host shop.test is blocked")], Domain.POLICY),
@@ -315,3 +331,24 @@ def test_each_fault_of_the_stack_is_named_by_its_domain(drill, fault, domain, ru
     evidence = story.evidence.only("records", "local_artifact")
     assert [(d.domain, d.rule) for d in triage(evidence, story.first.request_id)] == [(domain, rule)]
     assert [(d.domain, d.rule) for d in triage(evidence, story.second.request_id)] == [("healthy", "paid")]
+
+
+def test_a_cap_that_was_kept_and_a_health_check_are_healthy():
+    exact = rec(**BUYER_UI, paymentProofRef=P_LOCAL, paidAmountMsats=5, capAppliedMsats=5)
+    health = rec(**GATEWAY, endpoint="/l402/health")
+    (found,) = triage(Evidence({"records": [*_paid(), exact, health]}), "req-1")
+    assert found.rule == "paid"
+
+
+def test_what_was_given_away_is_said_although_policy_had_denied_it():
+    records = [rec(**GATE, denyReason="global_pause_active"), rec(**GATEWAY, paywallId="pw", endpoint="/x")]
+    (found,) = triage(Evidence({"records": records}), "req-1")
+    assert found.rule == "delivered_unpaid"
+    assert found.reason.startswith("delivered without payment")
+
+
+def test_who_is_at_fault_for_a_refusal_is_not_guessed():
+    (found,) = triage(_evidence("credential_refused"), "req-1")
+    assert "probe" not in found.next_step
+    for party in ("presented none", "garbled", "a good one"):
+        assert party in found.reason

@@ -149,7 +149,7 @@ def proof_join(purchase: Bought) -> Check:
         for _, row in settled:
             proof, payment_hash = row.get("paymentProofRef"), row.get("paymentHash")
             for plane in ("gateway", "settlement"):
-                spoken = told(evidence, request_id, plane).only(_has_proof, "paymentProofRef")
+                spoken = _with_proof(evidence, request_id, plane)
                 what = f"a {plane} record of request {request_id} with a paymentProofRef"
                 yield from spoken.expect_some(what, f"read the log of plane {plane} by oa_req=<id>")
                 yield from spoken.expect("paymentProofRef", [proof], _MIXED_UP)
@@ -186,7 +186,7 @@ def ui_join(purchase: Bought) -> Check:
     request_id = request_id_of(purchase)
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        settled = told(evidence, request_id, "settlement").only(_has_proof, "paymentProofRef")
+        settled = _with_proof(evidence, request_id, "settlement")
         what = f"a settlement record of request {request_id}"
         yield from settled.expect_some(
             what, "triage this request first", f"none{refusal_of(evidence, request_id)}"
@@ -227,7 +227,7 @@ def proof_absent(purchase: Bought, plane: str = "settlement") -> Check:
         outside = named_outside(evidence)
         yield from outside.expect_some(
             f"a paymentProofRef of request {request_id} outside plane {plane}",
-            "see whether it was paid at all",
+            _WAS_IT_PAID,
         )
         proofs = {proof_key(row["paymentProofRef"]) for _, row in outside}
         for index, row in matching(evidence, "records", here):
@@ -257,22 +257,16 @@ def proof_differs(purchase: Bought, left: str = "gateway", right: str = "settlem
     """Two planes of the platform name different proofs for the request (section 5)."""
     request_id = request_id_of(purchase)
 
-    def proofs(evidence: Evidence, plane: str) -> set[str]:
-        return {
-            row["paymentProofRef"]
-            for _, row in told(evidence, request_id, plane).only(_has_proof, "paymentProofRef")
-        }
+    def proofs(found: Found) -> set[str]:
+        return {row["paymentProofRef"] for _, row in found}
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        for plane in (left, right):
-            yield from (
-                told(evidence, request_id, plane)
-                .only(_has_proof, "paymentProofRef")
-                .expect_some(
-                    f"a {plane} record of request {request_id} with a proof", "see whether it was paid at all"
-                )
+        sides = [_with_proof(evidence, request_id, plane) for plane in (left, right)]
+        for plane, side in zip((left, right), sides, strict=True):
+            yield from side.expect_some(
+                f"a {plane} record of request {request_id} with a proof", _WAS_IT_PAID
             )
-        common = proofs(evidence, left) & proofs(evidence, right)
+        common = proofs(sides[0]) & proofs(sides[1])
         if common:
             expected = f"{left} and {right} to name different proofs for request {request_id}"
             where = told(evidence, request_id, right).where
@@ -280,7 +274,7 @@ def proof_differs(purchase: Bought, left: str = "gateway", right: str = "settlem
             yield Finding(expected, f"both name {listed(common)}", where, remedy)
 
     def agree(evidence: Evidence) -> Mutant | None:
-        known = sorted(proofs(evidence, left))
+        known = sorted(proofs(_with_proof(evidence, request_id, left)))
         here = is_told(request_id, right)
         return set_value("records", "paymentProofRef", known[0], here, every=True) if known else None
 
@@ -295,6 +289,11 @@ def proof_differs(purchase: Bought, left: str = "gateway", right: str = "settlem
 
 def _has_proof(row: Row) -> object:
     return row.get("paymentProofRef")
+
+
+def _with_proof(evidence: Evidence, request_id: str, plane: str) -> Found:
+    """The records of a request in which the platform names a proof for a plane."""
+    return told(evidence, request_id, plane).only(_has_proof, "paymentProofRef")
 
 
 def _settlement_of(evidence: Evidence, request_id: str) -> tuple[str, str, str]:
