@@ -16,11 +16,16 @@ from typing import Final
 
 # 32 bytes in hex and in either base64, and longer values, such as macaroons and tokens, whole.
 _CANDIDATE: Final = re.compile(r"[\w+/=-]{22,}")
-_HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
+_HEX: Final = re.compile(r"[0-9a-fA-F]++")
 _SIGN: Final = re.compile(r"[=+/_-]")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 _PATH_LIMIT: Final = 1000
 _HEX_OF_32: Final = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])")
+
+# 32 bytes in pairs, in groups, over lines or as numbers: what stands between them is left out.
+_IN_PIECES: Final = re.compile(r"(?<![0-9a-fA-F\s:_,%\\xX-])[0-9a-fA-F\s:_,%\\xX-]{65,400}+")
+_BETWEEN: Final = re.compile(r"0?[xX]|[^0-9a-fA-F]")
+_PIECES_LIMIT: Final = 120
 
 SHORT: Final = 400
 """How long a text may be, in characters, for what it holds to be remembered."""
@@ -57,6 +62,14 @@ class KnownSecrets:
         """Return what is known to these and to others at this moment."""
         return KnownSecrets(self._digests.union(*(other._digests for other in others)))
 
+    def holds(self, value: bytes) -> bool:
+        """Return whether a value, as bytes, is known."""
+        return bool(self._digests) and hashlib.sha256(value).digest() in self._digests
+
+    def is_in(self, data: bytes) -> bool:
+        """Return whether 32 bytes in a row of `data` are a known secret; the time grows with `data`."""
+        return any(self.holds(data[at : at + 32]) for at in range(len(data) - 31)) if self._digests else False
+
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return where a known secret stands in `text`: as it is, in hex of either case, or in base64."""
         if not self._digests:
@@ -75,12 +88,31 @@ def _searched(text: str) -> Iterator[tuple[int, int, bytes]]:
     for found in _CANDIDATE.finditer(text):
         token, start = found[0], found.start()
         yield from _read(token, start)
-        if _HEX.fullmatch(token) is not None:
+        if _is_hex(token):
             continue
         for part in _HEX_OF_32.finditer(token):
             yield from _read(part[0], start + part.start())
         if 43 < len(token) <= _PATH_LIMIT:
             yield from _parts(token, start)
+    if len(text) > 64:
+        for run in _IN_PIECES.finditer(text):
+            yield from _pieced(run)
+
+
+def _pieced(run: re.Match[str]) -> Iterator[tuple[int, int, bytes]]:
+    if _HEX_OF_32.search(run[0]) is not None:
+        return
+    digits = _BETWEEN.sub("", run[0])
+    if 64 <= len(digits) <= _PIECES_LIMIT:
+        for at in range(len(digits) - 63):
+            yield run.start(), run.end(), hashlib.sha256(bytes.fromhex(digits[at : at + 64])).digest()
+    numbers = run[0].replace(",", " ").split()
+    if len(numbers) == 32 and all(each.isdecimal() and int(each) < 256 for each in numbers):
+        yield run.start(), run.end(), hashlib.sha256(bytes(map(int, numbers))).digest()
+
+
+def _is_hex(token: str) -> bool:
+    return len(token) % 2 == 0 and _HEX.fullmatch(token) is not None
 
 
 def _parts(token: str, offset: int) -> Iterator[tuple[int, int, bytes]]:
@@ -101,7 +133,7 @@ def _read(token: str, start: int) -> Iterator[tuple[int, int, bytes]]:
     """Yield the digest of each value that a token may stand for: itself, what it is in hex or in base64."""
     end = start + len(token)
     yield start, end, hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-    if _HEX.fullmatch(token) is not None:
+    if _is_hex(token):
         yield start, end, hashlib.sha256(bytes.fromhex(token)).digest()
     elif token.isascii() and not token.islower():
         # The base64 of 32 bytes has a capital, but for one in billions; names and paths have none.

@@ -38,6 +38,7 @@ from pytest_l402.evidence.checks.local_node import (
     local_parity,
     reference_artifact_holds,
 )
+from pytest_l402.evidence.checks.offered import sold_as_listed
 from pytest_l402.evidence.checks.one_story import one_story
 from pytest_l402.evidence.checks.payments import (
     denied_before_payment,
@@ -125,6 +126,7 @@ __all__ = [
     "same_in_every_row",
     "same_value",
     "settlement_conflict",
+    "sold_as_listed",
     "some_record",
     "some_row",
     "steady_state_restored",

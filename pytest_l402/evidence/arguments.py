@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
 from functools import cache
 from inspect import Parameter, isfunction, signature
 from typing import Any, Final
@@ -35,6 +36,26 @@ def expect_arguments(
             raise TypeError(f"{factory.__name__}: {name}: expected {expected}, saw {given}")
 
 
+def plain_argument(value: Any) -> Any:
+    """Return what a row would hold in the place of a value: no row holds a member of an enumeration."""
+    if isinstance(value, Enum):
+        return plain_argument(value.value)
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int | float):
+        return int(value) if isinstance(value, int) else float(value)
+    if type(value) in (list, tuple):
+        return type(value)(map(plain_argument, value))
+    if type(value) is dict:
+        return {key: plain_argument(each) for key, each in value.items()}
+    return value
+
+
+_PLAIN: Final = (str, int, float, bool, type(None))
+
+
 def _given(
     factory: Callable[..., object], args: Sequence[object], named: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, object]]:
@@ -53,8 +74,9 @@ def _parameters(
 ) -> tuple[list[tuple[str, str]], tuple[str, str] | None, dict[str, str]]:
     """Names and annotations: those by place, the one that takes any number, and those by name."""
     known = signature(factory).parameters.values()
-    told: dict[object, list[tuple[str, str]]] = {each.kind: [] for each in known}
-    told |= {Parameter.POSITIONAL_OR_KEYWORD: []}
+    told: dict[Any, list[tuple[str, str]]] = {each.kind: [] for each in known} | {
+        Parameter.POSITIONAL_OR_KEYWORD: []
+    }
     for each in known:
         told[each.kind].append((each.name, str(each.annotation)))
     positional = told[Parameter.POSITIONAL_OR_KEYWORD]

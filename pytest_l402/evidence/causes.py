@@ -24,6 +24,9 @@ _IN_ORDER: Final = (
 """Tables in the order in which a purchase fills them: what is wrong in an earlier one explains a later one.
 What the records say comes after what was done."""
 
+_EXPLAINS: Final = "sold_as_listed("
+"""What was sold for no price, or for another, explains whatever else is wrong with payments."""
+
 _TRACE: Final = frozenset({"answers", "logs"})
 _PURCHASE: Final = frozenset(_IN_ORDER) - _TRACE
 _IDENTITY: Final = frozenset(
@@ -67,7 +70,13 @@ def causes(results: Iterable[CheckResult], requests: Collection[str] = ()) -> tu
     gathered: dict[int, list[Violation]] = {}
     for place, violation in enumerate(violations):
         gathered.setdefault(root(place), []).append(violation)
-    return tuple(Cause(tuple(sorted(each, key=_telling_first))) for each in gathered.values())
+    found = [Cause(tuple(sorted(each, key=_telling_first))) for each in gathered.values()]
+    return tuple(sorted(found, key=lambda cause: not explains(cause.violations[0])))
+
+
+def explains(violation: Violation) -> bool:
+    """Whether it is told before all that is wrong besides."""
+    return violation.check.startswith(_EXPLAINS)
 
 
 def subjects_of(violation: Violation, requests: Collection[str] = ()) -> tuple[Subject, ...]:
@@ -109,7 +118,7 @@ def _story(table: str) -> str:
     return "trace" if table in _TRACE else "purchase" if table in _PURCHASE else table
 
 
-def _telling_first(violation: Violation) -> tuple[bool, int]:
+def _telling_first(violation: Violation) -> tuple[bool, bool, int]:
     tables = [subject.table for subject in subjects_of(violation)]
     ranks = [_IN_ORDER.index(table) for table in tables if table in _IN_ORDER]
-    return violation.line is None, min(ranks, default=len(_IN_ORDER))
+    return not explains(violation), violation.line is None, min(ranks, default=len(_IN_ORDER))

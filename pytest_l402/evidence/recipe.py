@@ -14,7 +14,7 @@ from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar
 from pydantic import JsonValue
 
 from pytest_l402.boundary.cleaning import clean_text
-from pytest_l402.evidence.arguments import expect_arguments
+from pytest_l402.evidence.arguments import expect_arguments, plain_argument
 
 _OURS: Final = "pytest_l402.evidence."
 _PURCHASE: Final = "purchase"
@@ -66,6 +66,7 @@ def described(factory: Callable[P, T]) -> Callable[P, T]:
     def describing(*args: P.args, **kwargs: P.kwargs) -> T:
         __tracebackhide__ = True
         if ours:
+            args, kwargs = _plain(args, kwargs)
             expect_arguments(factory, args, kwargs)
         made = factory(*args, **kwargs)
         try:
@@ -79,6 +80,10 @@ def described(factory: Callable[P, T]) -> Callable[P, T]:
         _FACTORIES[name] = describing
     describing.__dict__["describes"] = describing
     return describing
+
+
+def _plain(args: Any, kwargs: Any) -> Any:
+    return tuple(map(plain_argument, args)), {name: plain_argument(value) for name, value in kwargs.items()}
 
 
 def build(recipe: Recipe, importable: Collection[str] = ()) -> Any:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import is_
 from pathlib import Path
 from typing import Any, Final
 
 from pytest_l402.boundary.known_secrets import ISSUED, KnownSecrets
-from pytest_l402.boundary.named_secrets import REDACTED, is_reference, names_secret
+from pytest_l402.boundary.named_secrets import REDACTED, is_reference, is_secret_number, names_secret
 from pytest_l402.boundary.redaction import is_harmless, redact_text
 from pytest_l402.boundary.whole_files import write_whole
 from pytest_l402.contract.rows import Row
@@ -24,6 +25,10 @@ CONTROL: Final = "control"
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _PLACES: Final = 20
+_PART: Final = 1 << 20
+_OVERLAP: Final = 4_096
+_BINARY_LIMIT: Final = 1 << 16
+_FEWEST_BYTES: Final = 16
 _WITHOUT_TEXT: Final = frozenset({int, float, bool, type(None)})
 _PREIMAGE: Final = bytes(range(7, 39))
 _PLANTED: Final[tuple[Row, ...]] = (
@@ -63,12 +68,31 @@ class SecretScan:
         for path in sorted(folder.rglob("*")):
             if path.is_symlink() or not path.is_file():
                 continue
-            name = f"artifacts/{path.relative_to(folder).as_posix()}"
+            called = path.relative_to(folder).as_posix()
+            shown = redact_text(called, self._known)
+            name = f"artifacts/{shown}"
             self._searched[name] = 1
-            text = path.read_bytes().decode("utf-8", "replace")
-            if self._text(text) is not text:
+            data = path.read_bytes()
+            if self._is_in(data):
                 self._note(name, "the file")
                 write_whole(path, b"withheld by pytest-l402: a secret was in this file\n")
+            if shown != called:
+                self._note(name, "its name")
+                _rename(path, folder, shown)
+
+    def _is_in(self, data: bytes) -> bool:
+        """Return whether a secret is in an artifact; a long one is searched in parts that overlap."""
+        text = data.decode("utf-8", "replace")
+        for at in range(0, len(text), _PART):
+            part = text[max(at - _OVERLAP, 0) : at + _PART]
+            if self._text(part) is not part:
+                return True
+        if b"\0" not in data and "\ufffd" not in text:
+            return False
+        wide = data.replace(b"\0", b"").decode("utf-8", "replace")
+        return redact_text(wide[:_PART], self._known) != wide[:_PART] or (
+            len(data) <= _BINARY_LIMIT and self._known.is_in(data)
+        )
 
     def _know(self, digests: Iterable[bytes]) -> None:
         known = ISSUED.union(self._known, KnownSecrets(digests))
@@ -102,9 +126,12 @@ class SecretScan:
     def _changes(self, row: Mapping[Any, Any], *, named: bool = False) -> dict[object, tuple[object, Any]]:
         """Return what has to stand in the place of an item, by its key; all that is `named` is secret."""
         changes = {}
+        # `{"name": "preimage", "value": "…"}`: what is called `value` has another field's name.
+        other = row.get("name")
+        of_other = isinstance(other, str) and names_secret(other)
         for key, value in row.items():
             kind = type(value)
-            if _is_harmless_name(key) and not named:
+            if _is_harmless_name(key) and not named and not (of_other and key == "value"):
                 # So it is with nearly all that rows hold.
                 if kind in _WITHOUT_TEXT:
                     continue
@@ -113,8 +140,13 @@ class SecretScan:
                 name, secret = key, False
             else:
                 name = self._text(key) if isinstance(key, str) else key
-                secret = named or (isinstance(key, str) and names_secret(key))
-            cleaned = self._value(value, secret)
+                secret = (
+                    named or (of_other and key == "value") or (isinstance(key, str) and names_secret(key))
+                )
+            if secret and kind is int and is_secret_number(str(key), value):
+                cleaned: Any = REDACTED
+            else:
+                cleaned = self._value(value, secret)
             if name is not key or cleaned is not value:
                 changes[key] = name, cleaned
         return changes
@@ -123,12 +155,22 @@ class SecretScan:
         if isinstance(value, str):
             return REDACTED if secret and not is_reference(value) else self._text(value)
         if isinstance(value, list | tuple):
+            if self._is_value(value, secret):
+                return REDACTED
             items = [self._value(item, secret) for item in value]
             return value if all(map(is_, items, value)) else items
         if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101 - the second is slow
             changes = self._changes(value, named=secret)
             return _changed(value, changes) if changes else value
         return value
+
+    def _is_value(self, items: Sequence[Any], secret: bool) -> bool:
+        """Return whether a list is one secret value: its bytes as numbers, or its two halves in hex."""
+        if len(items) >= _FEWEST_BYTES and all(type(each) is int and 0 <= each < 256 for each in items):
+            return secret or self._known.holds(bytes(items))
+        if len(items) == 2 and all(isinstance(each, str) and len(each) == 32 for each in items):
+            return bool(self._known.spans(items[0] + items[1]))
+        return False
 
     def _text(self, text: str) -> str:
         if text in self._harmless or text in self._texts:
@@ -144,6 +186,20 @@ class SecretScan:
 
     def _note(self, place: str, where: str) -> None:
         self._found.setdefault(place, {})[where] = None
+
+
+def _rename(path: Path, folder: Path, shown: str) -> None:
+    """Give an artifact a name without the secret that its own name, or its folder's, was."""
+    wanted = folder / shown.replace(REDACTED, "withheld")
+    place, number = wanted, 1
+    while place.exists():
+        number += 1
+        place = wanted.with_name(f"{wanted.name}-{number}")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(place)
+    for parent in path.relative_to(folder).parents[:-1]:
+        with contextlib.suppress(OSError):
+            (folder / parent).rmdir()
 
 
 def _changed(row: Mapping[Any, Any], changes: Mapping[object, tuple[object, Any]]) -> Any:

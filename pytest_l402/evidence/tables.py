@@ -53,7 +53,7 @@ class Evidence:
     `declared` is what the attached systems say of their tables; it is no part of what was recorded.
     """
 
-    __slots__ = ("_missed", "_sealed", "_tables", "declared")
+    __slots__ = ("_made_from", "_missed", "_sealed", "_tables", "declared")
 
     def __init__(
         self, tables: Mapping[str, Iterable[Row]] | None = None, declared: Declared | None = None
@@ -61,6 +61,7 @@ class Evidence:
         self.declared: Declared = declared or {}
         self._sealed: SealedEvidence | None = None
         self._missed: set[str] = set()
+        self._made_from: Evidence | None = None
         # A table of opened evidence is bytes until it is asked for.
         self._tables: dict[str, tuple[dict[str, Any], ...] | bytes] = {}
         for name, rows in (tables or {}).items():
@@ -78,7 +79,13 @@ class Evidence:
             return rows
         if rows is None:
             self._missed.add(name)
+            if self._made_from is not None and name not in self._made_from._tables:
+                self._made_from.table(name)
             return ()
+        if self._made_from is not None:
+            # What is read of a part was read of the whole.
+            self._tables[name] = self._made_from.table(name)
+            return self._made_from.table(name)
         opened = tuple(marshal.loads(cast("bytes", rows)))  # noqa: S302 - sealed in this process
         self._tables[name] = opened
         return opened
@@ -86,6 +93,7 @@ class Evidence:
     def with_table(self, name: str, rows: Iterable[Row]) -> Evidence:
         """The same evidence with one table replaced."""
         altered = Evidence(declared=self.declared)
+        altered._made_from = self
         # Rows that are already evidence are shared: a mutant replaces one row of many.
         mine = self.table(name)
         known = dict(zip(map(id, mine), mine, strict=True))
@@ -109,6 +117,7 @@ class Evidence:
     def whatever_was_declared(self) -> Evidence:
         """The same evidence, of which nobody knows any longer what its systems declared."""
         told = Evidence(declared=ANYTHING)
+        told._made_from = self
         told._tables = dict(self._tables)
         return told
 
@@ -121,6 +130,7 @@ class Evidence:
     def only(self, *names: str) -> Evidence:
         """The same evidence without every table that is not named."""
         chosen = Evidence(declared=self.declared)
+        chosen._made_from = self
         chosen._tables = {name: rows for name, rows in self._tables.items() if name in names}
         return chosen
 

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from pytest_l402.boundary.cleaning import clean_text, flat
 from pytest_l402.boundary.columns import WIDTH, in_columns
 from pytest_l402.boundary.text_safety import printable
-from pytest_l402.evidence.causes import Cause, causes
+from pytest_l402.evidence.causes import Cause, causes, explains
 from pytest_l402.evidence.check import AtFault, CheckResult, RunbookLine, Violation
 from pytest_l402.evidence.request_names import RequestName, renamed
 
@@ -67,8 +67,8 @@ def tell_results(
 def told_causes(results: Iterable[CheckResult], names: Mapping[str, RequestName]) -> tuple[str, ...]:
     """Return in one line each, in the order of `tell_results`, what these results have as causes."""
     wrong = [result for result in results if not result.passed]
-    firsts = [cause.violations[0] for cause in causes(wrong, names)]
-    told = [f"{each.line or each.check}: {_said(each)}" for each in firsts]
+    found = causes(wrong, names)
+    told = [f"{_line(cause, found)}: {_said(cause.violations[0])}" for cause in found]
     told += [
         f"{result.line or result.name}: {result.name} cannot be trusted"
         for result in wrong
@@ -80,10 +80,18 @@ def told_causes(results: Iterable[CheckResult], names: Mapping[str, RequestName]
 def _headline(found: Sequence[Cause], blind: Sequence[CheckResult]) -> str:
     if found:
         first = found[0].violations[0]
-        said = f"{first.line or first.check}: {_said(first)}"
+        said = f"{_line(found[0], found)}: {_said(first)}"
     else:
         said = f"{blind[0].line or blind[0].name}: {blind[0].name} cannot be trusted"
     return printable(said, WIDTH)
+
+
+def _line(cause: Cause, found: Iterable[Cause]) -> str:
+    """The line that a cause violates; of what explains all others, theirs."""
+    first = cause.violations[0]
+    if first.line or not explains(first):
+        return first.line or first.check
+    return next((line for each in (cause, *found) for line in each.lines), first.check)
 
 
 def _cause(cause: Cause, lines: Mapping[str, RunbookLine]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_l402 import __version__
 from pytest_l402.contract.tables import ROW_FORMS
-from pytest_l402.evidence import Check, Part, own_digest, parts_of, record_checks
+from pytest_l402.evidence import Check, Part, own_digest, parts_of, record_checks, sold_as_listed
 from pytest_l402.ops.reconcile.row_forms import RECONCILE_FORMS
 from pytest_l402.ops.security.credentials import CredentialRole
 from pytest_l402.ops.security.roles import RoleOperation, RoleRefusal, RoleStatus
@@ -79,5 +79,8 @@ class StackSystem:
         return self._stack.steady_state(when)
 
     def standing_checks(self) -> tuple[Check, ...]:
-        """Return what holds of all records: each is complete, and all planes tell each payment alike."""
-        return record_checks()
+        """Return what holds of all records and sales: each record is complete, all planes tell each payment
+        alike, and each route is sold for its price.
+        """
+        prices = {paywall.path: paywall.price_msats for paywall in self._stack.paywalls}
+        return (*record_checks(), *([sold_as_listed(prices)] if prices else ()))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from enum import Enum, StrEnum
+from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -385,6 +387,48 @@ def test_what_a_system_declares_can_be_absent(check: Check, tmp_path: Path) -> N
     (result,) = collector(tmp_path, Declaring(bookings=[SOLD])).verify(check)
     assert result.passed
     assert result.has_teeth
+
+
+class Status(Enum):
+    SOLD = "sold"
+    GONE = 410
+
+
+class Word(StrEnum):
+    SOLD = "sold"
+
+
+class Name(str):
+    __slots__ = ()
+
+
+ANSWERED = {**SOLD, "status": 409}
+
+MEMBERS: dict[str, Check] = {
+    "an-integer": some_row("bookings", status=HTTPStatus.CONFLICT),
+    "a-text": some_row("bookings", state=Word.SOLD),
+    "of-a-plain-enumeration": some_row("bookings", state=Status.SOLD),
+    "a-text-of-another-class": some_row("bookings", guest=Name("ann")),
+    "an-absence": no_row("bookings", witness="bookings", status=HTTPStatus.GONE),
+    "an-absence-by-a-plain-enumeration": no_row("bookings", witness="bookings", status=Status.GONE),
+}
+
+
+@pytest.mark.parametrize("way", MEMBERS)
+def test_a_member_of_an_enumeration_stands_for_its_value(way: str, tmp_path: Path) -> None:
+    (result,) = collector(tmp_path, Theatre(bookings=[ANSWERED])).verify(MEMBERS[way])
+    assert result.passed
+    assert result.has_teeth
+    assert result.recipe is not None
+
+
+@pytest.mark.parametrize("member", [HTTPStatus.CONFLICT, Word.SOLD, Status.SOLD])
+def test_no_absence_is_shown_by_a_member_of_an_enumeration(member: Any, tmp_path: Path) -> None:
+    key = "status" if isinstance(member, int) else "state"
+    with pytest.raises(pytest.fail.Exception):
+        collector(tmp_path, Theatre(bookings=[ANSWERED])).verify(
+            no_row("bookings", witness="bookings", **{key: member})
+        )
 
 
 NESTED = {"seat": "A1", "meta": {"guest": "ann", "notes": [{"by": "bob"}, {"by": "cid"}]}}

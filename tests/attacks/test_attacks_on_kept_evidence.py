@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import pytest
 from kept_run import Alter, KeptRun, make_run
 
+from pytest_l402.evidence import Check, Evidence, no_row, run_check
 from pytest_l402.evidence.check import CheckResult
 from pytest_l402.evidence.recipe import Recipe
+from pytest_l402.evidence.told_forms import told_forms
+from pytest_l402.signoff.document import read_signoff
 from pytest_l402.signoff.folder import contradictions
+from pytest_l402.signoff.manifest import MANIFEST, manifest_bytes
+from pytest_l402.signoff.markdown import render_markdown
+from pytest_l402.signoff.results import RecordedFile
 from pytest_l402.signoff.verification import Answer, verify_folder
 
 
@@ -395,3 +401,121 @@ def test_a_refusal_holds_too_if_it_says_what_its_evidence_shows(run: KeptRun) ->
     assert (found.answer, found.contradictions, found.differences) == (Answer.HOLDS, (), ())
     assert found.document is not None
     assert found.document.verdict == "NOT_SIGNED_OFF"
+
+
+def _in_run(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document["run"].update(changes)
+
+
+def _in_lines(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    def alter(document: dict[str, Any]) -> None:
+        for entry in document["rehearsals"]:
+            cited = (check["line"] for node in entry["nodes"] for check in node["checks"] if check["line"])
+            for line in entry["lines"]:
+                line.update(changes)
+            for line in cited:
+                line.update({name: value for name, value in changes.items() if name in line})
+
+    return alter
+
+
+TERMS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "it was live": _in_run(mode="live"),
+    "it had another seed": _in_run(seed="7"),
+    "it had another catalogue": lambda document: document["catalogue"].update(sha256="d" * 64),
+    "it rehearsed more": lambda document: document["rehearsals"][0].update(title="All of production"),
+    "its lines say more": _in_lines(text="production is safe"),
+    "its lines are of another section": _in_lines(section="99"),
+    "its lines are of the runbook": _in_lines(source="project"),
+}
+
+
+@pytest.mark.parametrize("way", some_at_once(TERMS))
+def test_what_no_evidence_shows_is_kept_with_each_test(run: KeptRun, way: str) -> None:
+    run.seal()
+    file = run.folder / "signoff.json"
+    document = json.loads(file.read_text())
+    TERMS[way](document)
+    file.write_text(json.dumps(document, indent=1) + "\n")
+    (run.folder / "signoff.md").write_text(render_markdown(read_signoff(run.folder)))
+    (run.folder / MANIFEST).write_bytes(manifest_bytes(run.folder))
+    found = verify_folder(run.folder)
+    assert found.answer is Answer.CONTRADICTED
+    assert all("under which it ran" in text for text in found.contradictions)
+
+
+def test_terms_that_are_left_out_are_missed(run: KeptRun) -> None:
+    run.alter("reuse", terms={})
+    run.seal()
+    assert verify_folder(run.folder).answer is Answer.CONTRADICTED
+
+
+class Booking(TypedDict):
+    seat: str
+    state: Literal["held", "sold"] | None
+
+
+BOOKED = {"bookings": (Booking,), "refunds": ({"cents": int, "paid": bool},)}
+
+
+def _kept(run: KeptRun, check: Check, declared: Any) -> KeptRun:
+    """A test of a theatre, told as one whose check held, whatever it did."""
+    evidence = Evidence({"bookings": [{"seat": "A1", "state": "sold"}]}, BOOKED)
+    place = run.place("reuse") / "verify-1"
+    place.mkdir(exist_ok=True)
+    (place / "bookings.jsonl").write_bytes(evidence.jsonl("bookings"))
+    held = replace(run_check(check, evidence.whatever_was_declared()), moment="verify-1", line="2.hit")
+    path = f"{run.nodes['reuse'].folder}/verify-1/bookings.jsonl"
+    files = run.nodes["reuse"].evidence_files
+    recorded = RecordedFile(path, "0" * 64, 0, 1)
+    run.alter(
+        "reuse",
+        checks=(held,),
+        standing=(),
+        declared=declared,
+        moments={"verify-1": ("verify-1/bookings.jsonl",)},
+        evidence_files=tuple(sorted((*files, recorded), key=lambda file: file.path)),
+    )
+    run.seal()
+    return run
+
+
+JUDGED_BY: dict[str, tuple[Check, Any, Answer]] = {
+    "an absence that it declares": (
+        no_row("refunds", witness="bookings", cents=5),
+        told_forms(BOOKED),
+        Answer.HOLDS,
+    ),
+    "a word that it declares": (
+        no_row("bookings", witness="bookings", state="held"),
+        told_forms(BOOKED),
+        Answer.HOLDS,
+    ),
+    "a misspelt field": (
+        no_row("refunds", witness="bookings", cent=5),
+        told_forms(BOOKED),
+        Answer.CONTRADICTED,
+    ),
+    "a misspelt word": (
+        no_row("bookings", witness="bookings", state="free"),
+        told_forms(BOOKED),
+        Answer.CONTRADICTED,
+    ),
+    "a field of another type": (
+        no_row("refunds", witness="bookings", paid=1),
+        told_forms(BOOKED),
+        Answer.CONTRADICTED,
+    ),
+    "a misspelling of which nothing is kept": (
+        no_row("refunds", witness="bookings", cent=5),
+        None,
+        Answer.CANNOT_TELL,
+    ),
+}
+
+
+@pytest.mark.parametrize("way", JUDGED_BY)
+def test_a_check_is_judged_again_by_what_its_system_declared(run: KeptRun, way: str) -> None:
+    check, declared, answer = JUDGED_BY[way]
+    found = verify_folder(_kept(run, check, declared).folder)
+    assert found.answer is answer, (found.contradictions, found.differences, found.unknown)

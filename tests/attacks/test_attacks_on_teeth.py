@@ -663,3 +663,25 @@ def test_a_line_is_not_proven_while_another_check_of_it_is_violated(project: Pro
     lines = [line for each in end.document["rehearsals"] for line in each["lines"]]
     (line,) = (line for line in lines if line["id"] == "1.free")
     assert (line["state"], line["proven_by"]) == ("UNPROVEN", [])
+
+
+PARTS: dict[str, Callable[[Evidence], Evidence]] = {
+    "only one table": lambda evidence: evidence.only("payments"),
+    "a table replaced": lambda evidence: evidence.with_table("notes", []),
+    "a part of a part": lambda evidence: evidence.with_table("notes", []).only("payments"),
+    "of what nobody declared": lambda evidence: evidence.whatever_was_declared(),
+}
+
+
+@pytest.mark.parametrize("way", PARTS)
+def test_what_is_read_of_a_part_was_read(way: str) -> None:
+    assert trusted(run_check(nothing_paid(lambda evidence: honest(PARTS[way](evidence))), books()))
+
+
+@pytest.mark.parametrize("way", PARTS)
+def test_rows_of_a_part_that_are_changed_were_changed(way: str) -> None:
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        PARTS[way](evidence).table("payments")[0]["changed"] = True
+        yield from honest(evidence)
+
+    assert not trusted(run_check(nothing_paid(judge), books()))

@@ -36,6 +36,7 @@ from pytest_l402.evidence import (
     run_check,
     same_value,
     settlement_conflict,
+    sold_as_listed,
     some_record,
     steady_state_restored,
     success_despite,
@@ -102,6 +103,7 @@ HOLDS = {
     "same_value": ("cached", lambda s: same_value("paymentProofRef", s.first, s.second, plane="settlement")),
     "same_value one": ("success", lambda s: same_value("taskId", s.first)),
     "settlement_conflict": ("conflict", lambda s: settlement_conflict(_settlement_id(s), "amountMsats")),
+    "sold_as_listed": ("success", lambda s: sold_as_listed({"/premium": 21_000})),
     "some_record": ("cached", lambda s: some_record(cacheHit=True, plane="settlement")),
     "steady_state_restored": ("success", lambda s: steady_state_restored()),
     "success_despite": ("success", lambda s: success_despite(s.first, walletState="unlocked")),
@@ -161,6 +163,7 @@ FAILS = {
     "response_header_joins": ("paused", lambda s: response_header_joins(s.first), "no evidence"),
     "same_value": ("expired", lambda s: same_value("paymentProofRef", s.first, s.second), ", preimage:"),
     "settlement_conflict": ("conflict", lambda s: settlement_conflict(_settlement_id(s), "ownerId"), "none"),
+    "sold_as_listed": ("success", lambda s: sold_as_listed({"/premium": 22_000}), "21000 msats"),
     "some_record": ("success", lambda s: some_record(cacheHit=True, plane="ui"), "cacheHit=false"),
     "success_despite": ("success", lambda s: success_despite(s.first, nodeSyncStatus="degraded"), "synced"),
     "summary_ok": ("success", lambda s: summary_ok(), "no evidence"),
@@ -190,6 +193,57 @@ def test_a_check_holds_of_good_evidence_and_kills_every_mutant(story, name):
     assert result.has_teeth
     assert result.rows > 0
     assert check.name.startswith(name.split()[0])
+
+
+def test_what_was_delivered_without_payment_is_told_once_and_first(story):
+    evidence = story("success").evidence
+    # As a gateway leaves it that serves at once.
+    given = [
+        {**row, "credential": "absent"} if row["credential"] == "accepted" else row
+        for row in evidence.table("exchanges")
+    ]
+    evidence = evidence.with_table("exchanges", given).with_table("payments", [])
+    checks = (paid_exactly_once("a" * 64).proves("3.paid-once"), sold_as_listed({"/premium": 21_000}))
+    told = tell_results([run_check(check, evidence) for check in checks])
+    headline, *_ = told.splitlines()
+    assert headline.startswith("3.paid-once: expected payment for /premium, 21000 msats, before it is")
+    assert told.index("sold_as_listed() is violated") < told.index("paid_exactly_once")
+    assert told.count("seen      delivered without payment") == 1
+
+
+@pytest.mark.parametrize(
+    ("whens", "faults", "says"),
+    [
+        (("before", "after"), [], "before the procedure nothing was injected: see why gateway_challenge"),
+        (("after",), [], "else see why gateway_challenge does not answer"),
+        (("after",), [{"requestId": "r", "shownAs": None, "injected": ["gone"]}], "take the fault away"),
+    ],
+)
+def test_a_fault_is_to_be_taken_away_only_where_one_can_be(whens, faults, says):
+    probes = [
+        {"when": when, "probe": "gateway_challenge", "ok": when not in whens, "detail": None}
+        for when in ("before", "after")
+    ]
+    evidence = Evidence({"steady_state": probes, "expected_faults": faults})
+    told = run_check(steady_state_restored(), evidence).violations
+    assert [each.remedy for each in told] == [told[0].remedy] * len(whens)
+    assert says in told[0].remedy
+    assert ("take the fault away" in told[0].remedy) is bool(faults)
+
+
+def test_a_delivery_that_the_control_plane_denied_is_not_told_again(story):
+    evidence = story("success").evidence
+    request = evidence.table("exchanges")[0]["requestId"]
+    given = [
+        {**row, "credential": "absent", "status": 200, "upstreamStatus": 200, "challenge": None}
+        for row in evidence.table("exchanges")
+    ][:1]
+    denial = {**evidence.table("records")[0], "plane": "control", "requestId": request, "denyReason": "x"}
+    evidence = evidence.with_table("exchanges", given)
+    check = sold_as_listed({"/premium": 21_000})
+    assert run_check(check, evidence, teeth=False).violations
+    told = evidence.with_table("records", [*evidence.table("records"), denial])
+    assert not run_check(check, told, teeth=False).violations
 
 
 @pytest.mark.parametrize("name", FAILS)
@@ -456,3 +510,17 @@ def test_a_payment_that_only_references_tell_apart_is_found(story):
     paid = [{**row, "proofReference": altered} for row in evidence.table("payments")]
     (violation,) = run_check(proof_join(first), evidence.with_table("payments", paid)).violations
     assert violation.where == "payments.jsonl line 1"
+
+
+def test_a_flow_that_failed_and_says_so_is_one_story_and_accuses_no_check(story):
+    evidence = story("flow").evidence
+    (summary,) = evidence.table("flow_summary")
+    events = [
+        {**row, "status": "failed" if row["stage"] == "gateway.reconcile" else row["status"]}
+        for row in evidence.table("flow_events")
+    ]
+    failed = evidence.with_table("flow_events", events)
+    failed = failed.with_table("flow_summary", [{**summary, "ok": False}])
+    result = run_check(one_story(), failed)
+    assert tell_results([result]) == ""
+    assert result.has_teeth

@@ -121,15 +121,19 @@ def steady_state_restored() -> Check:
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         taken: dict[str, set[Any]] = {"before": set(), "after": set()}
-        for index, row in enumerate(evidence.table("steady_state")):
+        probed = evidence.table("steady_state")
+        ill = {
+            row.get("probe") for row in probed if row.get("when") == "before" and row.get("ok") is not True
+        }
+        faults = evidence.table("expected_faults")
+        for index, row in enumerate(probed):
             taken.setdefault(str(row.get("when")), set()).add(row.get("probe"))
             if row.get("ok") is not True:
                 yield Finding(
                     expected=f"{shown(row.get('probe'))} ok {shown(row.get('when'))} the procedure",
                     seen=f"{shown(row.get('ok'))}: {shown(row.get('detail'))}",
                     where=at("steady_state", index),
-                    remedy="take the fault away (it must end with its block), then let what is pending "
-                    "come to its end",
+                    remedy=_unsteady(row, row.get("probe") in ill, injected=bool(faults)),
                 )
         if not taken["before"] or taken["before"] != taken["after"]:
             yield Finding(
@@ -149,6 +153,20 @@ def steady_state_restored() -> Check:
         ),
     )
     return Check("steady_state_restored()", judge, mutants, ("steady_state",))
+
+
+def _unsteady(row: Row, from_the_start: bool, *, injected: bool) -> str:
+    if from_the_start:
+        return (
+            f"before the procedure nothing was injected: see why {shown(row.get('probe'))} does not answer "
+            "as it should, by what was seen"
+        )
+    if injected:
+        return "take the fault away (it must end with its block), then let what is pending come to its end"
+    return (
+        "let what is pending come to its end; a fault, where one was injected, must end with its block; "
+        f"else see why {shown(row.get('probe'))} does not answer as it should"
+    )
 
 
 def _diagnose(evidence: Evidence, request_id: str) -> Diagnosis:
