@@ -110,6 +110,7 @@ _CLOSING = {"[": "]", "{": "}", "(": ")"}
 _PLACEHOLDER = re.compile(r"[\[{(]\s*[a-z_][a-z_.]*(?:\([a-z_., ]*\))?[!:]?[a-z]?\s*[\]})]")
 _BRACKETS = re.compile(r"[\[\]{}()]")
 _INSIDE_LIMIT: Final = 100_000
+_DEPTH_LIMIT: Final = 64
 _NAME_LIMIT: Final = 60
 _TOLD_BY: Final = 400
 
@@ -338,6 +339,8 @@ def _closed(text: str, start: int) -> int:
     limit = min(len(text), start + _INSIDE_LIMIT)
     for bracket in _BRACKETS.finditer(text, start, limit):
         if bracket[0] in _CLOSING:
+            if len(expected) == _DEPTH_LIMIT:
+                break
             expected.append(_CLOSING[bracket[0]])
         elif expected and bracket[0] == expected[-1]:
             expected.pop()

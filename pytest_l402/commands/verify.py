@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_l402.commands.bad_input import plain
@@ -55,7 +57,7 @@ def run(given: argparse.Namespace) -> int:
     from pytest_l402.signoff.verification import verify_folder
 
     if given.importable:
-        sys.path.insert(0, "")
+        sys.path[:0] = ["", *_test_folders(Path(given.folder))]
     found = verify_folder(Path(given.folder), frozenset((*_OURS, *given.importable)))
     code = _CODES[found.answer]
     if given.signed_off and not _is_signed_off(found):
@@ -65,6 +67,23 @@ def run(given: argparse.Namespace) -> int:
     else:
         say("\n".join(_lines(found)))
     return code
+
+
+def _test_folders(folder: Path) -> list[str]:
+    """The folders below this one in which the tests of a run are: pytest imports what lies beside a test.
+
+    What is found there is imported under the permitted names alone; a folder elsewhere is not looked at.
+    """
+    found: dict[str, None] = {}
+    for name in ("signoff.json", "refusal.json", "drill.json"):
+        with suppress(OSError, ValueError, TypeError, AttributeError, LookupError):
+            told = json.loads((folder / name).read_text(encoding="utf-8"))
+            entries = told["rehearsals"] if isinstance(told, dict) and "rehearsals" in told else []
+            nodeids = [node["nodeid"] for entry in entries for node in entry["nodes"]]
+            for file in (PurePosixPath(nodeid.partition("::")[0]) for nodeid in nodeids):
+                if not file.is_absolute() and ".." not in file.parts and Path(file.parent).is_dir():
+                    found[str(file.parent)] = None
+    return list(found)
 
 
 def _is_signed_off(found: Verification) -> bool:

@@ -15,6 +15,10 @@ MOST_FINDINGS: Final = 10_000
 """So many findings of one check are taken for a judge that never ends."""
 
 
+_MOST_NAMED: Final = 2
+"""So many tables any finding may name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a judge said of one evidence; `fault` says why it cannot be taken for an answer, if it cannot.
@@ -59,15 +63,23 @@ def ask(check: Check, evidence: Evidence, enough: Callable[[Finding], bool] | No
     return Answer(tuple(findings))
 
 
-def concerns(finding: Finding, altered: Collection[Altered], compared: Collection[str]) -> bool:
+def concerns(
+    finding: Finding, altered: Collection[Altered], compared: Collection[str], known: Collection[str] = ()
+) -> bool:
     """Whether a finding is about something that was altered.
 
     By what it says it is `about`: a table and, if it names one, a field or what is in that field. One that
     does not say is about each table that its `where` names as a word; if that is one of the tables that its
-    check `compared`, then about all of these, since what is wrong in one may show in another.
+    check `compared`, then about all of these, since what is wrong in one may show in another. One that names
+    most of three or more `known` tables, and more than its check compared, is about none: it would be about
+    any.
     """
     if finding.about:
         return any(_is_of(subject, table, key) for subject in finding.about for table, key in altered)
+    # A few of many, to which the reader is sent, are not all.
+    most = max(_MOST_NAMED, len(compared), len(known) // 2)
+    if sum(_names(finding.where, table) for table in known) > most:
+        return False
     tables = {table for table, _ in altered}
     related = compared if tables.intersection(compared) else ()
     return any(_names(finding.where, table) for table in (*tables, *related))

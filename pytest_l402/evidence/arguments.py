@@ -74,11 +74,10 @@ def _parameters(
 ) -> tuple[list[tuple[str, str]], tuple[str, str] | None, dict[str, str]]:
     """Names and annotations: those by place, the one that takes any number, and those by name."""
     known = signature(factory).parameters.values()
-    told: dict[Any, list[tuple[str, str]]] = {each.kind: [] for each in known}
-    told[Parameter.POSITIONAL_OR_KEYWORD] = []
+    told: dict[Any, list[tuple[str, str]]] = {}
     for each in known:
-        told[each.kind].append((each.name, str(each.annotation)))
-    positional = told[Parameter.POSITIONAL_OR_KEYWORD]
+        told.setdefault(each.kind, []).append((each.name, str(each.annotation)))
+    positional = told.get(Parameter.POSITIONAL_OR_KEYWORD, [])
     further = told.get(Parameter.VAR_POSITIONAL, [])
     by_name = dict([*positional, *told.get(Parameter.KEYWORD_ONLY, [])])
     return positional, further[0] if further else None, by_name

@@ -24,8 +24,8 @@ _IN_ORDER: Final = (
 """Tables in the order in which a purchase fills them: what is wrong in an earlier one explains a later one.
 What the records say comes after what was done."""
 
-_EXPLAINS: Final = "sold_as_listed("
-"""What was sold for no price, or for another, explains whatever else is wrong with payments."""
+_EXPLAINS: Final = ("quotedMsats", "credential")
+"""Fields of an exchange: at which price it was sold, for which credential, explains all else of a payment."""
 
 _TRACE: Final = frozenset({"answers", "logs"})
 _PURCHASE: Final = frozenset(_IN_ORDER) - _TRACE
@@ -71,12 +71,12 @@ def causes(results: Iterable[CheckResult], requests: Collection[str] = ()) -> tu
     for place, violation in enumerate(violations):
         gathered.setdefault(root(place), []).append(violation)
     found = [Cause(tuple(sorted(each, key=_telling_first))) for each in gathered.values()]
-    return tuple(sorted(found, key=lambda cause: not explains(cause.violations[0])))
+    return tuple(sorted(found, key=lambda cause: not any(map(explains, cause.violations))))
 
 
 def explains(violation: Violation) -> bool:
     """Whether it is told before all that is wrong besides."""
-    return violation.check.startswith(_EXPLAINS)
+    return any(each.table == "exchanges" and each.field in _EXPLAINS for each in violation.about)
 
 
 def subjects_of(violation: Violation, requests: Collection[str] = ()) -> tuple[Subject, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
 from enum import Enum
@@ -161,7 +162,9 @@ def _annotations(form: Hashable) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=4096)
 def alike(value: str, word: str) -> bool:
-    """Whether two texts differ only in case and punctuation, or are long words and nearly the same."""
+    """Whether two texts differ only in case, punctuation, width and letters that look alike, or are long
+    words and nearly the same.
+    """
     if _letters(value) and _letters(value) == _letters(word):
         return True
     long = min(len(value), len(word)) >= 7
@@ -176,8 +179,29 @@ def nearly(value: str, word: str) -> bool:
     return matcher.quick_ratio() >= _NEARLY and matcher.ratio() >= _NEARLY
 
 
+def mixes_scripts(text: str) -> bool:
+    """Whether a word has Latin letters and, of another script, letters that look like Latin ones."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    if folded.isascii():
+        return False
+    return any(_ASCII_LETTER.search(word) and _LOOKS_LATIN.search(word) for word in _NO_LETTERS.split(folded))
+
+
 def _letters(text: str) -> str:
-    return _NO_LETTERS.sub("", text.casefold())
+    folded = text.casefold()
+    if not folded.isascii():
+        folded = unicodedata.normalize("NFKC", folded).casefold().translate(_LOOK_ALIKES)
+    return _NO_LETTERS.sub("", folded)
+
+
+# Cyrillic, then Greek: the letters of which one cannot tell that they are not those below.
+_FOREIGN: Final = (
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u0458\u0455\u0501\u04bb\u04cf\u051b\u051d\u0451"
+    "\u03b1\u03b2\u03b5\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7"
+)
+_LOOK_ALIKES: Final = str.maketrans(_FOREIGN, "abekmhopctyxijsdhlqweabeikvoptux")
+_LOOKS_LATIN: Final = re.compile(f"[{_FOREIGN}]")
+_ASCII_LETTER: Final = re.compile("[a-z]")
 
 
 _NO_LETTERS: Final = re.compile(r"[\W_]+")

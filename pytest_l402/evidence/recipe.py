@@ -46,6 +46,10 @@ class NotPermittedError(RecipeError):
     """A recipe names code that nobody has permitted to import."""
 
 
+class NotImportableError(RecipeError):
+    """A recipe names a module that may be imported, and cannot be: that says nothing of the evidence."""
+
+
 class _Describable(Protocol):
     def made_by(self, recipe: Recipe) -> Self: ...
 
@@ -89,8 +93,9 @@ def _plain(args: Any, kwargs: Any) -> Any:
 def build(recipe: Recipe, importable: Collection[str] = ()) -> Any:
     """Build the check again. Of `importable` modules, and of no other, factories may be imported.
 
-    Raises `NotPermittedError` for a factory of another module, and `RecipeError` for one that is not there,
-    or is not `described`, or does not take what it is given.
+    Raises `NotPermittedError` for a factory of another module, `NotImportableError` for a module that cannot
+    be imported, and `RecipeError` for a factory that is not there, or is not `described`, or does not take
+    what it is given.
     """
     factory = _factory(recipe.factory, importable)
     arguments = [_given(value) for value in recipe.arguments]
@@ -123,7 +128,7 @@ def _factory(name: str, importable: Collection[str]) -> Callable[..., Any]:
     try:
         found: Any = getattr(import_module(module), function, None)
     except Exception as error:
-        raise RecipeError(f"{module} cannot be imported: {type(error).__name__}: {error}") from None
+        raise NotImportableError(f"{module} cannot be imported: {type(error).__name__}: {error}") from None
     # What is not marked is not called: a file is not to choose which function of a module is run.
     if getattr(found, "__dict__", {}).get("describes") is not found or not callable(found):
         raise RecipeError(f"{module} has no described factory {function!r}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from pytest_l402.boundary.text_safety import seen, suggestion
-from pytest_l402.evidence.fields import ANYTHING, TableFields, alike, nearly
+from pytest_l402.evidence.fields import ANYTHING, TableFields, alike, mixes_scripts, nearly
 from pytest_l402.evidence.tables import TABLES, Evidence, Row
 
 _DECLARE: Final = "or let its system declare it (fields(), docs/rehearse-another-system.md)"
@@ -104,6 +104,8 @@ class Vocabulary:
         known = self.fields_of(table).words(path)
         if value not in known and any(alike(value, word) for word in known):
             return "spelled as it was recorded"
+        if value not in known and mixes_scripts(value):
+            return "of letters of one script in each word"
         return None
 
     def _is_known(self, key: str, value: str) -> bool:

@@ -64,7 +64,8 @@ class Trial:
         return MutantVerdict.SURVIVED, "survived: the check found nothing wrong with it"
 
     def _kills(self, finding: Finding) -> bool:
-        return concerns(finding, (*self._altered, *self._mutant.follows), self._check.tables)
+        known = () if self._evidence is None else self._evidence.names
+        return concerns(finding, (*self._altered, *self._mutant.follows), self._check.tables, known)
 
 
 def noise_canary(

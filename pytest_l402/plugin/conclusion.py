@@ -22,6 +22,8 @@ from pytest_l402.signoff.document_model import DocumentKind, SignOffDocument
 from pytest_l402.signoff.files import (
     find_evidence_faults,
     inside,
+    remove_abandoned,
+    remove_drills,
     remove_oldest,
     take_back,
     write_run,
@@ -117,8 +119,8 @@ def _conclude(session: pytest.Session, seen: Seen, exit_status: int, signalled: 
             continue
         # A terminal that is gone, or cannot show a character: file and exit code have said it.
         with contextlib.suppress(OSError, ValueError):
-            if document.kind is not DocumentKind.DRILL:
-                say_removed(config, _removed(run), run.settings.keep_previous)
+            drill = document.kind is DocumentKind.DRILL
+            say_removed(config, _removed(run, drill), run.settings.keep_previous, drill=drill)
             say(config, document, written)
         return
     if session.exitstatus == pytest.ExitCode.OK:
@@ -129,9 +131,13 @@ def _conclude(session: pytest.Session, seen: Seen, exit_status: int, signalled: 
         say_unwritten(config, run, troubles[-1], document)
 
 
-def _removed(run: Run) -> int:
+def _removed(run: Run, drill: bool) -> int:
+    folder, keep = run.settings.signoff_dir, run.settings.keep_previous
     with contextlib.suppress(OSError):
-        return len(remove_oldest(run.settings.signoff_dir, keep=run.settings.keep_previous))
+        if drill:
+            remove_abandoned(folder, keep=keep, current=run.run_id)
+            return len(remove_drills(folder, keep=keep, current=run.run_id))
+        return len(remove_oldest(folder, keep=keep))
     return 0
 
 

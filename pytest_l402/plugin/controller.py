@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from pytest_l402.plugin.hold import hold_folder
 from pytest_l402.plugin.narrowing import asks_for_rehearsals
 from pytest_l402.plugin.run import AFTERMATH, INNERMOST, NODES, RUN, WIRE_KEY, missing_parts
 from pytest_l402.plugin.seen import Seen, told_in_the_end
@@ -67,6 +68,9 @@ class Controller:
         named = any(name == REHEARSAL_PROPERTY for name, _ in report.user_properties)
         if named or report.when not in _PHASES:
             self._seen.ledger.add(report)
+        if named and self._run.folder.is_dir():
+            # Its workers are gone before the verdict is reached.
+            hold_folder(self._config)
 
     def pytest_internalerror(self, excrepr: object) -> None:
         """Keep what broke in pytest, in a plugin, or in a worker."""

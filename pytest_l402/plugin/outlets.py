@@ -60,15 +60,17 @@ def say(
             _warn(config, f"GITHUB_STEP_SUMMARY could not be written: {error}")
 
 
-def say_removed(config: pytest.Config, runs: int, kept: int) -> None:
+def say_removed(config: pytest.Config, runs: int, kept: int, *, drill: bool) -> None:
     """Say how many earlier runs were removed, if any were."""
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None and runs:
-        noun = "run" if runs == 1 else "runs"
-        terminal.write_line(
-            f"{TITLE}: removed {runs} earlier {noun}; of those moved aside the last {kept} are kept, "
-            "and the last one that was signed off"
+        noun = ("drill" if drill else "run") + ("" if runs == 1 else "s")
+        rest = (
+            f"the last {kept} are kept"
+            if drill
+            else f"of those moved aside the last {kept} are kept, and the last one that was signed off"
         )
+        terminal.write_line(f"{TITLE}: removed {runs} earlier {noun}; {rest}")
 
 
 def say_unwritten(

@@ -104,9 +104,11 @@ def move_previous_aside(run: Run) -> None:
 
     Raises `pytest.UsageError` if they cannot be moved.
     """
-    from pytest_l402.signoff.files import move_aside, withdraw_copies
+    from pytest_l402.signoff.files import move_aside, remove_abandoned, withdraw_copies
 
+    settings = run.settings
     try:
+        remove_abandoned(settings.signoff_dir, keep=settings.keep_previous, current=run.run_id)
         for moved in move_aside(run.settings.signoff_dir, keep=run.run_id):
             withdraw_copies(moved, run.settings.artifact_dir, ARTIFACTS)
     except OSError as error:

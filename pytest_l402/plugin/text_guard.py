@@ -11,7 +11,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import pytest
@@ -43,6 +43,20 @@ class TextGuard:
         self.hold_outlets()
         with _cleaned_exceptions():
             return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_make_parametrize_id(self, val: object, argname: str) -> None:
+        """Know the value of an argument such as `preimage` from now on: an id is made of the value alone."""
+        from pytest_l402.boundary import redact_text
+        from pytest_l402.boundary.known_secrets import ISSUED
+        from pytest_l402.boundary.named_secrets import names_secret
+
+        if isinstance(val, str | bytes) and names_secret(argname):
+            text = val if isinstance(val, str) else val.decode("ascii", "backslashreplace")
+            if redact_text(f"{argname}: {text}") != f"{argname}: {text}":
+                ISSUED.note(val, text)
+                with suppress(ValueError):
+                    ISSUED.note(bytes.fromhex(text))
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Give a test whose id shows a secret another id: it is in every report, in the cache and on disk."""
@@ -208,6 +222,10 @@ def _cleaning_write(original: Callable[[str], object]) -> Callable[[str], object
     from pytest_l402.boundary import redact_text
 
     def write_clean(text: str) -> object:
+        # What becomes of an id is traced as `val`, and on the next line the name of the argument.
+        value, named, argument = text.partition("argname: ")
+        if named:
+            text = value.replace("val: ", f"{argument.split(maxsplit=1)[0]}: ") + named + argument
         return original(redact_text(text))
 
     return write_clean

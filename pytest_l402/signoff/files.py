@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -85,20 +85,64 @@ def remove_oldest(signoff_folder: Path, *, keep: int) -> tuple[Path, ...]:
     removed stays for the next time.
     """
     previous = signoff_folder / PREVIOUS
-    if not previous.is_dir():
-        return ()
-    runs = [
-        entry
-        for entry in sorted(previous.iterdir(), reverse=True)
-        if _RUN.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink() and _has_ended(entry)
-    ]
+    runs = [run for run in _runs(previous) if _has_ended(run)]
     signed_off = [run for run in runs if (run / f"{DocumentKind.SIGNOFF}.json").is_file()]
-    removed = []
-    for run in runs[keep:]:
-        if run not in signed_off[:1]:
-            shutil.rmtree(run, ignore_errors=True)
-            removed.append(run)
+    return _removed(run for run in runs[keep:] if run not in signed_off[:1])
+
+
+def remove_abandoned(signoff_folder: Path, *, keep: int, current: str) -> tuple[Path, ...]:
+    """Remove all runs of `output/signoff/` that died before a verdict, but the last `keep`; return where they
+    were.
+
+    Only what has the name of a run is one, and only what no process holds has died.
+    """
+    runs = [run for run in _runs(signoff_folder) if run.name != current and not _has_ended(run)]
+    return _removed(run for run in runs[keep:] if not _is_held(run))
+
+
+def remove_drills(signoff_folder: Path, *, keep: int, current: str) -> tuple[Path, ...]:
+    """Remove all drills of `output/signoff/` but the last `keep`; return where they were.
+
+    A full run moves drills aside; where there is none, drills would pile up.
+    """
+    runs = [run for run in _runs(signoff_folder) if run.name != current and _is_drill(run)]
+    return _removed(runs[keep:])
+
+
+def _runs(folder: Path) -> list[Path]:
+    """What has the name of a run, the latest first."""
+    if not folder.is_dir():
+        return []
+    entries = sorted(folder.iterdir(), reverse=True)
+    return [each for each in entries if _RUN.fullmatch(each.name) and each.is_dir() and not each.is_symlink()]
+
+
+def _removed(runs: Iterable[Path]) -> tuple[Path, ...]:
+    removed = tuple(runs)
+    for run in removed:
+        shutil.rmtree(run, ignore_errors=True)
     return tuple(run for run in removed if not run.exists())
+
+
+def _is_drill(run: Path) -> bool:
+    kinds = [kind for kind in DocumentKind if (run / f"{kind}.json").is_file()]
+    return kinds == [DocumentKind.DRILL]
+
+
+def _is_held(run: Path) -> bool:
+    import fcntl
+
+    try:
+        descriptor = os.open(run, os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def withdraw_copies(moved: Path, artifact_dir: Path, artifacts: str) -> None:
@@ -120,9 +164,13 @@ def withdraw_copies(moved: Path, artifact_dir: Path, artifacts: str) -> None:
 
 
 def inside(path: str, artifacts: str) -> PurePosixPath | None:
-    """Return the path of an artifact below its folder of artifacts; None for other evidence."""
-    _, found, below = path.partition(f"/{artifacts}/")
-    return PurePosixPath(below.lstrip("/")) if found else None
+    """Return the path of an artifact below its folder of artifacts; None for other evidence.
+
+    A rehearsal and a test may have the name of that folder: it is the one in the folder of a test.
+    """
+    _, _, _, folder, *below = [*path.split("/"), *[""] * 4]
+    found = PurePosixPath(*below)
+    return found if folder == artifacts and found.parts else None
 
 
 def find_evidence_faults(run_folder: Path, nodes: Sequence[NodeResult]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from pytest_l402.evidence import Check, run_check
 from pytest_l402.evidence.check import CheckResult
 from pytest_l402.evidence.fields import Declared
 from pytest_l402.evidence.kept import read_kept, table_of
-from pytest_l402.evidence.recipe import NotPermittedError, Recipe, RecipeError, build
+from pytest_l402.evidence.recipe import NotImportableError, NotPermittedError, Recipe, RecipeError, build
 from pytest_l402.evidence.tables import Evidence, EvidenceError
 from pytest_l402.evidence.told_forms import ToldForms, forms_told, is_loose
 from pytest_l402.signoff.document import check_entry
@@ -144,6 +144,9 @@ def _judged(
         check: Check = build(recipe, importable)
     except NotPermittedError as error:
         raise _UnknownError(f"{flat(str(error))}; --import permits that") from None
+    except NotImportableError as error:
+        remedy = "verify it where the tests are run, or put the module's folder on PYTHONPATH"
+        raise _UnknownError(f"{flat(str(error))}; {remedy}") from None
     except RecipeError as error:
         raise _DifferenceError(f"its recipe builds no check: {flat(str(error))}") from None
     if told.line is not None:

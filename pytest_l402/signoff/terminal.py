@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from pytest_l402.boundary.cleaning import flat
-from pytest_l402.signoff.document_entries import CheckState, NodeEntry, RehearsalEntry
+from pytest_l402.signoff.document_entries import NodeEntry, RehearsalEntry
 from pytest_l402.signoff.document_model import SignOffDocument
 from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
 from pytest_l402.signoff.wording import (
@@ -120,7 +120,13 @@ def _reasons(entry: RehearsalEntry) -> Iterator[tuple[str, Tone, int]]:
     ]
     # What a test found wrong is told by its causes; a test that told none is told by its reasons.
     silent = any(
-        check.state is not CheckState.HELD for node in entry.nodes if not node.causes for check in node.checks
+        check.violations
+        or check.mutants_survived
+        or check.mutants_wrong_reason
+        or check.mutants_not_applicable
+        for node in entry.nodes
+        if not node.causes
+        for check in node.checks
     )
     telling = tuple(f"{node.nodeid} failed in " for node in entry.nodes if node.causes)
     for reason in entry.reasons:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from pytest_l402.boundary import digest_reference, printable, quoted, redact_text, redact_values, tagless
 from pytest_l402.boundary.columns import in_columns
+from pytest_l402.contract.rows import Row
 from pytest_l402.triage.correlation import flow_request_ids
 from pytest_l402.triage.diagnosis import Diagnosis, triage
 from pytest_l402.triage.incident_rows import DepartureEffect, Incident, SourcedRow
@@ -19,6 +20,9 @@ from pytest_l402.triage.shortfalls import Shortfall, shortfalls
 
 # 32 bytes in hex or base64, as no reference is written.
 _PREIMAGE = re.compile(r"[0-9a-fA-F]{64}|[\w+/-]{43}=?")
+# In free text, unless it is called a hash.
+_BARE = re.compile(r"(?<![\w:])(?<!hash[ =:])(?<!hash: )(?<!hash = )[0-9a-fA-F]{64}(?!\w)", re.IGNORECASE)
+_LENGTH = 64
 SCHEMA = "pytest-l402/triage"
 SCHEMA_VERSION = "1"
 
@@ -119,10 +123,9 @@ class TriageReport:
         return tuple(map(self._referring, self.problems))
 
     def _referring(self, text: str) -> str:
-        """Put a reference where a record holds a preimage itself as its proof; it can be pasted."""
-        for proof in {record.row.get("paymentProofRef") for record in self.incident.records}:
-            if isinstance(proof, str) and _PREIMAGE.fullmatch(proof) is not None:
-                text = text.replace(proof, digest_reference(proof))
+        """Put a reference where a record holds what may be a preimage itself; it can be pasted."""
+        for value in {value for record in self.incident.records for value in _bare(record.row)}:
+            text = text.replace(value, digest_reference(value))
         return text
 
 
@@ -146,6 +149,16 @@ def triage_report(incident: Incident, request_id: str | None = None) -> TriageRe
         shortfalls=shortfalls(incident),
         problems=tuple(problems),
     )
+
+
+def _bare(record: Row) -> Iterator[str]:
+    """Yield what may be a preimage in a record: its proof, and within its id or the reason of a denial."""
+    proof = record.get("paymentProofRef")
+    if isinstance(proof, str) and _PREIMAGE.fullmatch(proof) is not None:
+        yield proof
+    for text in (record.get("requestId"), record.get("denyReason")):
+        if isinstance(text, str) and len(text) >= _LENGTH:
+            yield from _BARE.findall(text)
 
 
 def _deciding_row(diagnosis: Diagnosis, incident: Incident) -> SourcedRow | None:

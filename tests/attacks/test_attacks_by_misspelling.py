@@ -389,6 +389,43 @@ def test_what_a_system_declares_can_be_absent(check: Check, tmp_path: Path) -> N
     assert result.has_teeth
 
 
+LOOK_ALIKE: dict[str, tuple[str, str]] = {
+    "a-wide-letter": ("seat", "\uff211"),
+    "a-wide-digit": ("seat", "A\uff11"),
+    "a-cyrillic-letter": ("guest", "\u0430nn"),
+    "a-cyrillic-capital": ("guest", "\u0410NN"),
+    "a-greek-letter": ("guest", "\u03b1nn"),
+    "a-letter-of-mathematics": ("guest", "\U0001d41ann"),
+    "a-letter-in-a-circle": ("guest", "\u24d0nn"),
+    "nothing-to-be-seen": ("guest", "a\u200bnn"),
+    "a-soft-hyphen": ("guest", "a\u00adnn"),
+    "letters-of-two-scripts-that-nobody-recorded": ("guest", "b\u043eb"),
+}
+
+
+@pytest.mark.parametrize("way", LOOK_ALIKE)
+def test_what_only_looks_like_it_is_no_absence(way: str, tmp_path: Path) -> None:
+    key, value = LOOK_ALIKE[way]
+    with pytest.raises(pytest.fail.Exception):
+        collector(tmp_path, Theatre(bookings=[SOLD])).verify(
+            no_row("bookings", witness="bookings", **{key: value})
+        )
+
+
+OF_ANOTHER_SCRIPT = [
+    "\u0430\u043d\u043d\u0430",
+    "\u5c71\u7530",
+    "Zo\u00eb",
+    "bob \u0438\u0432\u0430\u043d",
+    "5 \u00b5s",
+]
+
+
+@pytest.mark.parametrize("guest", OF_ANOTHER_SCRIPT)
+def test_a_text_of_another_script_can_be_absent(guest: str, tmp_path: Path) -> None:
+    collector(tmp_path, Theatre(bookings=[SOLD])).verify(no_row("bookings", witness="bookings", guest=guest))
+
+
 class Status(Enum):
     SOLD = "sold"
     GONE = 410

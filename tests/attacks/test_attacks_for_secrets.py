@@ -18,6 +18,7 @@ import pytest
 from plugin_project import Project
 
 from pytest_l402.cli import main
+from pytest_l402.triage.report import _bare
 
 LEAKING = """\
 import base64, hashlib, json, urllib.parse
@@ -206,6 +207,22 @@ def test_metadata(json_metadata):
 @pytest.mark.parametrize("case", [told("id of a case")])
 def test_id(case):
     pass
+
+@pytest.mark.parametrize("preimage", [hexed("value of a preimage's case")])
+def test_preimage_id(preimage):
+    pass
+
+@pytest.mark.parametrize(("x", "ops_token"), [(1, hexed("value of a token's case"))])
+def test_token_id(x, ops_token):
+    assert False
+
+@pytest.mark.parametrize("secret", [value("bytes of a secret's case").hex().encode()])
+def test_secret_id(secret):
+    pass
+
+@pytest.mark.parametrize("token", ["expired", "of-another-request"])
+def test_word_id(token):
+    assert False
 
 @pytest.mark.parametrize("case", [1], ids=[told("given id of a case")])
 def test_given_id(case):
@@ -413,6 +430,12 @@ def test_outlet(project: Project, way: str) -> None:
     assert "test_message" in output
 
 
+def test_an_id_of_words_stays(project: Project) -> None:
+    _, output = run_once(project, "outlets", {"conftest.py": CONFTEST, "tests/test_outlets.py": OUTLETS})
+    assert "test_word_id[expired]" in output
+    assert "test_word_id[of-another-request]" in output
+
+
 @pytest.mark.parametrize("way", FORMS)
 def test_form(project: Project, way: str) -> None:
     found, output = run_once(project, "forms", {"tests/test_forms.py": FORM_TESTS})
@@ -584,6 +607,36 @@ COMMANDS = {
     "folder to verify": ("verify", f"preimage={HEX}"),
     "raw proof": ("triage", "records.jsonl"),
 }
+
+
+RECORDED = {
+    "header in a reason": {"denyReason": f"Authorization: ApiKey {HEX}"},
+    "value as a reason": {"denyReason": HEX},
+    "value within a reason": {"denyReason": f"refused {HEX.upper()} at the gateway"},
+    "value as an id": {"requestId": HEX},
+    "value after an id": {"requestId": f"of {HEX}"},
+    "prefixed proof": {"paymentProofRef": f"0x{HEX}"},
+    "whole proof in a reference": {"paymentProofRef": f"lightning_preimage:{HEX}", "denyReason": "x"},
+    "user in an endpoint": {"endpoint": f"user:{HEX}@host/x", "denyReason": f"user:{HEX}@host"},
+}
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+@pytest.mark.parametrize("way", RECORDED)
+def test_triage(tmp_path: Path, capsys: pytest.CaptureFixture[str], way: str, as_json: bool) -> None:
+    record = {"requestId": "r", "plane": "gateway", "executor": "gateway", **RECORDED[way]}
+    (tmp_path / "records.jsonl").write_text(json.dumps(record) + "\n")
+    with contextlib.suppress(SystemExit):
+        main(["triage", str(tmp_path / "records.jsonl"), *(["--json"] if as_json else [])])
+    told = "".join(capsys.readouterr())
+    assert "records.jsonl" in told
+    assert HEX[24:44] not in told.lower()
+    assert HEX[-20:] not in told.lower()
+
+
+def test_triage_shows_what_is_called_a_hash() -> None:
+    record = {"requestId": "r", "denyReason": f"payment hash {HEX}, preimage is not of paymentHash={HEX}"}
+    assert list(_bare(record)) == []
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_project import End, Project
+from plugin_project import PREVIOUS, End, Project
 from signoff_samples import document
 from tiers import sampled
 
@@ -447,3 +448,76 @@ def test_what_pytest_returns_is_left_alone_where_nothing_was_refused(project: Pr
     assert project.run(*MARKED).exit == 0
     project.replace(ALPHA, DRILL, f"{DRILL}\n    assert False")
     assert project.run(*MARKED).exit == 7
+
+
+def _died(project: Project, number: int) -> Path:
+    folder = project.signoff / f"2026010{number}T000000Z-00000000"
+    (folder / "evidence" / "alpha").mkdir(parents=True)
+    (folder / "evidence" / "alpha" / "big").write_text("x")
+    return folder
+
+
+KEEP_ONE = "--l402-keep-previous=1"
+
+
+def test_runs_that_died_do_not_pile_up(project: Project) -> None:
+    died = [_died(project, number) for number in (1, 2, 3)]
+    foreign = project.signoff / "20260101-notes"
+    foreign.mkdir()
+    held = os.open(died[1], os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_SH)
+    try:
+        project.pytester.runpytest_inprocess(*MARKED, KEEP_ONE)
+    finally:
+        os.close(held)
+    assert [folder.is_dir() for folder in (*died, foreign)] == [False, True, True, True]
+
+
+def test_a_run_that_goes_on_is_held(project: Project) -> None:
+    leaving(project, "from pytest_l402.signoff.files import _is_held; assert _is_held(folder.parents[3])")
+    assert project.run(*MARKED).verdict == "SIGNED_OFF"
+
+
+def test_drills_do_not_pile_up(project: Project) -> None:
+    drills = [_died(project, number) for number in (1, 2, 3)]
+    for folder in drills:
+        (folder / "drill.json").write_text("{}")
+    died = [_died(project, number) for number in (4, 5)]
+    signed = _died(project, 6)
+    (signed / "signoff.json").write_text("{}")
+    project.pytester.runpytest_inprocess(*MARKED, "-k", "alpha", KEEP_ONE)
+    assert [folder.is_dir() for folder in drills] == [False, False, True]
+    assert [folder.is_dir() for folder in died] == [False, True]
+    assert (signed / "signoff.json").is_file()
+    assert (project.signoff / PREVIOUS).is_dir() or (project.signoff / "previous" / PREVIOUS).is_dir()
+
+
+@pytest.mark.parametrize("name", ["artifacts", "verify-1", "standing", "previous", "evidence", "signoff"])
+def test_a_rehearsal_may_have_the_name_of_a_folder(project: Project, name: str) -> None:
+    leaving(project, '(folder / "mine.txt").write_text("x")')
+    project.replace(ALPHA, '"alpha"', f'"{name}"')
+    project.replace("rehearsals/catalogue.yaml", "id: alpha", f"id: {name}")
+    end = project.run(*MARKED)
+    assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
+    agree(end, project.signoff)
+    copied = [path.name for path in (project.root / "output").rglob("*") if path.parent.name != "signoff"]
+    beside = {path.name for path in (project.root / "output").iterdir()}
+    assert beside == {"signoff", "mine.txt"}, copied
+
+
+def test_a_test_may_have_the_name_of_a_folder(project: Project) -> None:
+    project.replace(ALPHA, "def test_alpha", "def artifacts")
+    project.replace(
+        "pyproject.toml", "[tool.pytest]", '[tool.pytest]\npython_functions = ["test_*", "artifacts"]'
+    )
+    end = project.run(*MARKED)
+    assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
+    assert {path.name for path in (project.root / "output").iterdir()} == {"signoff"}
+
+
+@pytest.mark.parametrize("name", ["..", ".", "previous/x", "a..b"])
+def test_no_rehearsal_has_the_name_of_a_path(project: Project, name: str) -> None:
+    project.replace("rehearsals/catalogue.yaml", "id: alpha", f'id: "{name}"')
+    end = project.run(*MARKED)
+    assert end.exit == 4
+    assert "lower-case words joined by" in end.output

@@ -665,6 +665,25 @@ def test_a_line_is_not_proven_while_another_check_of_it_is_violated(project: Pro
     assert (line["state"], line["proven_by"]) == ("UNPROVEN", [])
 
 
+WHERES = {
+    "every table": ("payments settlements notes", False),
+    "every table, each with a line": ("payments.jsonl line 1, settlements.jsonl line 1, notes.jsonl", False),
+    "two tables": ("payments.jsonl line 1, settlements.jsonl line 1", True),
+    "one table": ("payments.jsonl line 1", True),
+}
+
+
+@pytest.mark.parametrize("way", WHERES)
+def test_a_finding_about_every_table_is_about_none(way: str) -> None:
+    where, is_trusted = WHERES[way]
+    evidence = books().with_table("notes", [{"paymentHash": "dd"}])
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        yield from (wrong(where) for _ in honest(evidence))
+
+    assert trusted(run_check(nothing_paid(judge), evidence)) is is_trusted
+
+
 PARTS: dict[str, Callable[[Evidence], Evidence]] = {
     "only one table": lambda evidence: evidence.only("payments"),
     "a table replaced": lambda evidence: evidence.with_table("notes", []),

@@ -270,7 +270,9 @@ UNIT = 100_000
     "piece",
     ["token ", "x", "a-", "eyJ-", "eyJa.", "AgEAgE", "https://u:", "preimage=", "'secret': '", "[{(", "%41",
      "L402 a:", "0201aa", "secret=[", "\\", "secret: {", "-----BEGIN PRIVATE KEY-----", "cookie: a", "\x1b[3",
-     "preimage=aaaaaaaaaaaaaaaaaaaaaaaaa\n", "Bearer a", "é ", "--token ", "authorization: l402 ", "@://"],
+     "preimage=aaaaaaaaaaaaaaaaaaaaaaaaa\n", "Bearer a", "é ", "--token ", "authorization: l402 ", "@://",
+     "token:[" + "[" * 100 + "\n", "preimage " + HEX + "\n", HEX, "AgE" + "x" * 50 + "\n", "\x1b[",
+     "user:a1b2c3"],
 )  # fmt: skip
 def test_time_grows_with_the_text_only(piece):
     """Never timed against a clock of its own: ten times the text may take a little more than ten times."""

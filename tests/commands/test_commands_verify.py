@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+from importlib import invalidate_caches
 from pathlib import Path
 
 import pytest
 from command_runs import Run
 from kept_run import KeptRun, make_run
+
+from pytest_l402.evidence.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +103,32 @@ def test_a_document_that_is_none(run: Run, kept: KeptRun) -> None:
     assert told.code == 1
     assert told.out.splitlines()[0] == "verify: DOES NOT HOLD"
     assert "Traceback" not in told.out + told.err
+
+
+BESIDE = """\
+from pytest_l402.evidence import described, some_record
+
+@described
+def some_hit():
+    return some_record(cacheHit=True)
+"""
+
+
+def test_a_module_beside_the_tests_is_found_as_pytest_finds_it(
+    run: Run, kept: KeptRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.alter_check("reuse", "some_record", recipe=Recipe("hits_of_a_test:some_hit"))
+    kept.seal()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    told = run("verify", "--import", "hits_of_a_test", kept.folder)
+    assert told.code == 2
+    assert "cannot be judged again" in told.out
+    assert "hits_of_a_test cannot be imported: ModuleNotFoundError" in told.out
+    assert "DOES NOT HOLD" not in told.out
+    (tmp_path / "rehearsals").mkdir()
+    (tmp_path / "rehearsals" / "hits_of_a_test.py").write_text(BESIDE)
+    invalidate_caches()
+    assert run("verify", kept.folder).code == 2
+    told = run("verify", "--import", "hits_of_a_test", kept.folder)
+    assert (told.code, told.err) == (0, ""), told.out

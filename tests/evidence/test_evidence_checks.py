@@ -524,3 +524,33 @@ def test_a_flow_that_failed_and_says_so_is_one_story_and_accuses_no_check(story)
     result = run_check(one_story(), failed)
     assert tell_results([result]) == ""
     assert result.has_teeth
+
+
+@pytest.mark.parametrize(
+    ("standing", "refusal", "seen", "remedy"),
+    [
+        ("absent", None, "no credential presented", "the client sent no credential"),
+        ("refused", "header_malformed", "a credential that cannot be read", "the client garbled it"),
+        ("refused", "invoice_not_settled", "a credential refused: invoice_not_settled", "the node does not"),
+    ],
+)
+def test_a_diagnosis_says_of_a_refusal_which_of_three_it_is(story, standing, refusal, seen, remedy):
+    told = story("success")
+    evidence, request = told.evidence, told.first.request_id
+    exchanges = [
+        {**row, "credential": standing, "refusal": refusal, "status": 402, "challenge": "issued"}
+        if row["credential"] == "accepted"
+        else row
+        for row in evidence.table("exchanges")
+    ]
+    records = [
+        {**row, "denyReason": "credential_refused", "paymentProofRef": None}
+        if row["requestId"] == request and row["executor"] == "desktop"
+        else row
+        for row in evidence.table("records")
+        if row["paymentProofRef"] is None or row["executor"] == "desktop"
+    ]
+    evidence = evidence.with_table("exchanges", exchanges).with_table("records", records)
+    (violation,) = run_check(triaged_as(request, "healthy"), evidence, teeth=False).violations
+    assert seen in violation.seen
+    assert violation.remedy.startswith(remedy)

@@ -8,7 +8,15 @@ import pytest
 
 from pytest_l402.boundary.input_error import InputError
 from pytest_l402.evidence import Evidence
-from pytest_l402.evidence.kept import MAX_TABLE_BYTES, STANDING, keep, read_kept, table_of, verification
+from pytest_l402.evidence.kept import (
+    MAX_TABLE_BYTES,
+    STANDING,
+    folders_of,
+    keep,
+    read_kept,
+    table_of,
+    verification,
+)
 
 ONE, TWO = {"count": 1}, {"count": 2}
 FIRST = Evidence({"counts": [ONE], "names": [{"name": "a"}], "empty": []})
@@ -94,3 +102,12 @@ def test_a_table_that_is_not_there_or_too_large_is_refused(tmp_path: Path) -> No
 
 def test_a_file_is_called_by_its_table() -> None:
     assert table_of("evidence/a/verify-1/records.jsonl") == table_of("records.jsonl") == "records"
+
+
+def test_a_folder_of_a_moment_is_named_only_where_one_is_written(tmp_path: Path) -> None:
+    assert folders_of(END, MOMENTS, ["verify-1"]) == ("verify-1",)
+    assert folders_of(END, MOMENTS, ["verify-2", STANDING, "verify-2"]) == ("verify-1",)
+    assert folders_of(END, MOMENTS, [STANDING]) == ()
+    keep(END, MOMENTS, tmp_path)
+    folders = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert folders == set(folders_of(END, MOMENTS, MOMENTS))

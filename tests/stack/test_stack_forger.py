@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_l402.stack import Stack
+from pytest_l402.stack.buyer.forger import NotChallengedError
 
 REASONS = {
     "preimage of nothing": "preimage_mismatch",
@@ -56,3 +57,8 @@ def test_no_secret_in_what_it_says(stack):
     for text in (repr(bought), repr(forger), str(bought)):
         assert preimage not in text
         assert macaroon not in text
+
+
+def test_a_gateway_that_asks_for_no_payment_is_told_so(stack):
+    with pytest.raises(NotChallengedError, match=r"(?s)expected .*402.*seen +status 200: delivered without"):
+        stack.forger().buy("/status")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from pytest_l402.evidence.check import Check, Finding
-from pytest_l402.evidence.checks.presented import refusal_of
+from pytest_l402.evidence.check import Check, Finding, Subject
+from pytest_l402.evidence.checks.presented import refusal_of, remedy_of
 from pytest_l402.evidence.checks.selecting import (
     Bought,
     another_record,
@@ -52,7 +52,8 @@ def triaged_as(
         diagnosis = _diagnose(evidence, request_id)
         if diagnosis.domain is not wanted:
             seen = f"{diagnosis.domain}{refusal_of(evidence, request_id)}"
-            yield _misread(diagnosis, f"request {request_id} in domain {wanted}", seen)
+            told = remedy_of(evidence, request_id)
+            yield _misread(diagnosis, f"request {request_id} in domain {wanted}", seen, told)
         if field is not None and diagnosis.deciding_field != field:
             yield _misread(diagnosis, f"{field} to decide", diagnosis.deciding_field)
         if rule is not None and diagnosis.rule != rule:
@@ -179,16 +180,21 @@ def _unless_paid(evidence: Evidence, request_id: str) -> Iterator[Finding]:
     diagnosis = _diagnose(evidence, request_id)
     if diagnosis.rule != "paid":
         seen = f"{diagnosis.domain}: {diagnosis.reason}{refusal_of(evidence, request_id)}"
-        yield _misread(diagnosis, f"request {request_id} healthy and paid", seen)
+        told = remedy_of(evidence, request_id)
+        yield _misread(diagnosis, f"request {request_id} healthy and paid", seen, told)
 
 
-def _misread(diagnosis: Diagnosis, expected: str, seen: str) -> Finding:
+def _misread(diagnosis: Diagnosis, expected: str, seen: str, told: str = "") -> Finding:
+    about = (Subject("exchanges", "credential", diagnosis.request_id), Subject("records")) if told else ()
     index = diagnosis.record_index
     return Finding(
         expected=expected,
         seen=seen,
         where=at("records") if index is None else at("records", index),
-        remedy=f"triage says: {diagnosis.reason} (rule {diagnosis.rule}); if the records are right, "
+        about=about,
+        # The exchanges know whose fault a refusal is; records do not.
+        remedy=told
+        or f"triage says: {diagnosis.reason} (rule {diagnosis.rule}); if the records are right, "
         f"{diagnosis.next_step}",
     )
 

@@ -58,6 +58,9 @@ _NO_GOOD: Final = frozenset({*_REFUSED, *CaveatReason})
 """Reasons that are about the credential, whatever the status of the answer."""
 
 
+_IN_VAIN: Final = frozenset({Presentation.GARBLED, Presentation.REFUSED, Presentation.NOT_SERVED})
+
+
 def presentation(row: Row) -> Presentation:
     """What the client presented in one exchange, by the gateway's own decision on it."""
     standing, reason = row.get("credential"), str(row.get("refusal"))
@@ -102,9 +105,11 @@ def story_of(found: Found) -> str:
 def what_to_do(found: Sequence[tuple[int, Row]]) -> str:
     """What to do about a request that was to be delivered for its credential, by its exchanges.
 
-    The first that was not accepted decides: what came after it, a payment say, came of it.
+    The first that was not accepted decides: what came after it, a payment say, came of it. To ask for the
+    price, without a credential, is no failure of who presents one then.
     """
-    for _, row in found:
+    presented = [each for each in found if presentation(each[1]) in _IN_VAIN]
+    for _, row in presented or found:
         reason = str(row.get("refusal"))
         match presentation(row):
             case Presentation.NOTHING:
@@ -131,4 +136,17 @@ def what_to_do(found: Sequence[tuple[int, Row]]) -> str:
 def refusal_of(evidence: Evidence, request_id: str) -> str:
     """What else a finding about a request says where its credential was refused; empty where none was."""
     refused = rows(evidence, "exchanges", requestId=request_id, credential="refused")
+    if not refused and _says_it_was_refused(evidence, request_id):
+        refused = rows(evidence, "exchanges", requestId=request_id)
     return f"; {story_of(refused)} ({refused.where})" if refused else ""
+
+
+def remedy_of(evidence: Evidence, request_id: str) -> str:
+    """What to do about a request whose credential was refused, as its buyer says; empty where none was."""
+    asked = rows(evidence, "exchanges", requestId=request_id)
+    return what_to_do(asked) if asked and _says_it_was_refused(evidence, request_id) else ""
+
+
+def _says_it_was_refused(evidence: Evidence, request_id: str) -> bool:
+    reasons = ("credential_refused", "gateway_credential_refused")
+    return any(rows(evidence, "records", requestId=request_id, denyReason=reason) for reason in reasons)

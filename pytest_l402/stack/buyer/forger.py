@@ -14,6 +14,10 @@ from pytest_l402.protocol import Identifier, Macaroon, Preimage, format_credenti
 from pytest_l402.protocol.quote import Quote, read_quote
 
 
+class NotChallengedError(ValueError):
+    """The gateway answered without asking for a payment: there is no credential to forge."""
+
+
 @dataclass(frozen=True, slots=True)
 class Presented:
     """One credential as it was presented: what is wrong with it, under which request id, how it was answered.
@@ -46,11 +50,15 @@ class Forger:
         """Pay what the resource costs, and present the genuine credential.
 
         Raises:
-            UnreadableQuote: the gateway does not ask for a payment.
+            NotChallengedError: the gateway does not ask for a payment.
+            UnreadableQuote: what it asks for cannot be read.
             PaymentError: the wallet does not pay.
         """
+        __tracebackhide__ = True
         request_id = self._request_id()
         challenge = self._client.get(path, headers={REQUEST_ID_HEADER: request_id})
+        if challenge.status_code != 402:
+            raise NotChallengedError(_not_challenged(path, request_id, challenge))
         quote = read_quote(challenge.headers.get_list("www-authenticate"))
         preimage = self._wallet.pay_invoice(quote.invoice).preimage
         return self._present("genuine", path, quote, preimage, request_id=request_id)
@@ -92,3 +100,14 @@ class Forger:
 
     def _request_id(self) -> str:
         return f"forger-{self._randomness.uuid('forger request id')}"
+
+
+def _not_challenged(path: str, request_id: str, answer: httpx.Response) -> str:
+    unpaid = ": delivered without payment" if answer.is_success else ""
+    return (
+        f"{path} could not be bought, so that there is no credential to forge\n"
+        "  expected  status 402 with a challenge (observability, section 3)\n"
+        f"  seen      status {answer.status_code}{unpaid}\n"
+        f"  where     the answer to request {request_id}, in exchanges\n"
+        "  do        see which service of the gateway serves this path, and whether its auth is on"
+    )
