@@ -35,6 +35,7 @@ RUNBOOK_PAGES = {
     FAMILY: "runbook-1-observability.md",
     "staging-reconcile": "runbook-2-staging-reconcile.md",
     "lightning-ops": "runbook-3-lightning-ops.md",
+    "durable-workflow": "runbook-4-durable-workflow.md",
     "billing": "runbook-5-billing.md",
 }
 FULL_RUN = "pytest -m rehearsal"

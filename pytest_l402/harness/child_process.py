@@ -32,6 +32,7 @@ _WATCHER = Path(__file__).with_name("child_watcher.py")
 # Not by its path, which would be in its command line: `pkill -f pytest` is meant for others.
 _RUN_WATCHER = "import sys; exec(open(int(sys.argv[1]), 'rb').read())"
 _PATIENCE_S = 10.0
+_REMOVAL_S = 120.0
 _MAX_LINE = 1 << 20
 _SHOWN = 300
 _SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
@@ -60,7 +61,8 @@ class ChildProcess:
     `stop` its stdin is closed; a command that does not read stdin is given `stop_signal` beside that. What it
     writes to stderr is shown in errors, so it must write no secret there. Its stdout is read only inside the
     waits: a command that prints more than 64 KiB between two of them waits for the next one. What it prints
-    in `stop` is lost. Needs Linux 5.4 or newer with /proc; elsewhere `start` raises.
+    in `stop` is lost. `folder` is removed once the command and all that it started have ended, also when this
+    process was killed. Needs Linux 5.4 or newer with /proc; elsewhere `start` raises.
     """
 
     command: Sequence[str | Path]
@@ -69,6 +71,7 @@ class ChildProcess:
     cwd: Path | None = None
     name: str = ""
     stop_signal: signal.Signals | None = None
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         words = [*map(str, self.command), *self.env, *self.env.values()]
@@ -129,9 +132,10 @@ class ChildProcess:
         opened.enter_context(self._control)
         environment = b"\0".join(os.fsencode(f"{key}={value}") for key, value in self.env.items())
         command = b"\0".join(os.fsencode(word) for word in self.command)
+        folder = b"" if self.folder is None else os.fsencode(self.folder.absolute())
         with theirs, _WATCHER.open("rb") as program:
             given = (program.fileno(), theirs.fileno())
-            arguments = (*given, os.getpid(), len(environment), len(command))
+            arguments = (*given, os.getpid(), len(environment), len(command), len(folder))
             try:
                 self._watcher = subprocess.Popen(
                     [os.path.realpath(sys.executable), "-I", "-S", "-c", _RUN_WATCHER, *map(str, arguments)],
@@ -154,7 +158,7 @@ class ChildProcess:
         self._selector.register(self._control, selectors.EVENT_READ, self._told)
         opened.callback(self._end_watcher)
         with contextlib.suppress(OSError):
-            self._control.sendall(environment + command)
+            self._control.sendall(environment + command + folder)
         self._until(lambda: self._pid or self._told.over, _PATIENCE_S)
         if self._pid is None:
             raise self._failure("to start it", "run it again")
@@ -279,7 +283,8 @@ class ChildProcess:
         # Not a close alone: a fork of this process may hold the socket open.
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
-        self._until(lambda: self._told.over, _PATIENCE_S)
+        # To remove a folder of a thousand files takes a busy machine a while.
+        self._until(lambda: self._told.over, _PATIENCE_S if self.folder is None else _REMOVAL_S)
         if not self._told.over:
             raise self._failure("all that it started to be gone", "end it by hand", "some of it alive")
         self._watcher.wait()

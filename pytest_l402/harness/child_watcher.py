@@ -1,15 +1,15 @@
 """Decides when a command that runs for another process ends: never later than that process.
 
-A program of its own, run by `child_process` with the arguments CONTROL OWNER ENVIRONMENT COMMAND:
+A program of its own, run by `child_process` with the arguments CONTROL OWNER ENVIRONMENT COMMAND FOLDER:
 
     OWNER -- this watcher (session of its own) -- COMMAND (session of its own) -- whatever it starts
 
-It reads from the socket CONTROL as many bytes as ENVIRONMENT and COMMAND say, pairs and words with NUL
-between them, and writes a line there whenever the state of the command changes: `failed ERRNO` or `pid N`,
-then `running`, `stopped`, `exit CODE`, `signal NUMBER`. When CONTROL or the process OWNER ends, it kills the
-command and all that came from it. When it is killed itself, the command ends too, but not what that started;
-so its command line names neither this package nor the command, for who kills by such a name. It imports only
-what starts fast.
+It reads from the socket CONTROL as many bytes as the last three say: pairs, words with NUL between them, and
+the path of a folder, or none. It writes a line there whenever the state of the command changes: `failed
+ERRNO` or `pid N`, then `running`, `stopped`, `exit CODE`, `signal NUMBER`. When CONTROL or the process OWNER
+ends, it kills the command and all that came from it, and removes the folder. When it is killed itself, the
+command ends too, but not what that started; so its command line names neither this package nor the command,
+for who kills by such a name. It imports only what starts fast.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import sys
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
-def _watch(control: int, owner_pid: int, sizes: tuple[int, int]) -> None:
+def _watch(control: int, owner_pid: int, sizes: list[int]) -> None:
     os.set_inheritable(control, False)
     # Not the end of a pipe: a fork of the owner would hold it open. Nor the parent-death signal: it comes
     # when the *thread* ends that started this process.
@@ -35,7 +35,7 @@ def _watch(control: int, owner_pid: int, sizes: tuple[int, int]) -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     changes = _child_changes()
     with open(control, "rb", closefd=False) as request:
-        pairs, command = (request.read(size).split(b"\0") for size in sizes)
+        pairs, command, (folder,) = (request.read(size).split(b"\0") for size in sizes)
     pid, failed = _start(command, dict(pair.split(b"=", 1) for pair in pairs if pair))
     _say(control, f"failed {failed}" if failed else f"pid {pid}")
     poll = select.poll()
@@ -51,6 +51,10 @@ def _watch(control: int, owner_pid: int, sizes: tuple[int, int]) -> None:
     os.kill(pid, signal.SIGKILL)
     _say(control, _state(pid))
     _end_children()
+    if folder:
+        import shutil  # only now: it would double the time to start
+
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _child_changes() -> int:
@@ -131,5 +135,5 @@ def _prctl(option: int, value: int) -> None:
 
 
 if __name__ == "__main__":
-    _control, _owner, *_sizes = map(int, sys.argv[-4:])
-    _watch(_control, _owner, (_sizes[0], _sizes[1]))
+    _control, _owner, *_sizes = map(int, sys.argv[-5:])
+    _watch(_control, _owner, _sizes)

@@ -23,6 +23,10 @@ class Deadline:
         """Whether no time is left."""
         return self.remaining_s <= 0.0
 
+    def pause(self, step_s: float) -> None:
+        """Let `step_s` seconds pass, or what is left, between two looks at what tells nobody of changes."""
+        time.sleep(min(step_s, self.remaining_s))
+
 
 def now_s() -> float:
     """Return the seconds of a clock that only goes forward; its zero has no meaning."""

@@ -23,15 +23,17 @@ _IDLE_SECONDS = 30
 class LoopbackServer:
     """Serves one app, or a whole network, on 127.0.0.1 at a port the system picks; a context manager.
 
-    Requests are answered one at a time, in the order in which they arrive, so that evidence has one order.
+    Requests are answered one at a time, in the order in which they arrive, so that evidence has one order;
+    with `one_at_a_time` false an app is asked by as many threads as there are connections, and must bear it.
     With `host` every request is taken as meant for that host, whatever its Host header says; without, the
     Host header decides, its port left aside. An unreachable host of a network drops the connection without
     an answer. Bodies above 1 MiB are refused with 413; header lines above 64 KiB, or more than 100, with 431.
     """
 
-    def __init__(self, target: App | Network, *, host: str | None = None) -> None:
+    def __init__(self, target: App | Network, *, host: str | None = None, one_at_a_time: bool = True) -> None:
         self._target = target
         self._host = host
+        self._one_at_a_time = one_at_a_time
         self._serial = threading.Lock()
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -92,6 +94,8 @@ class LoopbackServer:
         if isinstance(self._target, Network):
             # A network has its own lock: several servers may share it.
             return self._target.dispatch(request)
+        if not self._one_at_a_time:
+            return self._target.handle(request)
         with self._serial:
             return self._target.handle(request)
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import pytest
 
-from pytest_l402.plugin.settings import MODES, Settings
+from pytest_l402.plugin.settings import LIVE, MODES, Settings
 
 IniType = Literal["string", "bool", "args"]
 
@@ -84,6 +84,18 @@ KEEP_PREVIOUS: Final = Option(
     "How many of the earlier runs that were moved aside are kept (default: 10)",
     "N",
 )
+WORKFLOW_DATABASE: Final = Option(
+    "l402_workflow_database",
+    "string",
+    "Where durable workflows are kept: sqlite (default), postgresql (a server from a wheel), or a URL",
+    "WHERE",
+)
+WORKFLOW_TABLES: Final = Option(
+    "l402_workflow_tables",
+    "string",
+    "Live mode: YAML file with the names of the tables of the database of deployed durable workflows",
+    "PATH",
+)
 
 OPTIONS: Final = (
     MODE,
@@ -97,6 +109,8 @@ OPTIONS: Final = (
     SEED,
     CATALOGUE,
     KEEP_PREVIOUS,
+    WORKFLOW_DATABASE,
+    WORKFLOW_TABLES,
 )
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -158,6 +172,13 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         raise _refuse(
             keep_previous, "a whole number of at most 6 digits", "take how many runs are to be kept"
         )
+    database = given(WORKFLOW_DATABASE)
+    if database.value is not None and not _is_database(database.value, live=mode.value == LIVE):
+        raise _refuse(
+            database,
+            "sqlite, postgresql, or postgresql://…",
+            "take one; a file is looked at in live mode only",
+        )
     required = given(REQUIRED)
 
     output = given(ARTIFACT_DIR)
@@ -167,6 +188,11 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
     waivers = _path(given(WAIVERS))
     if waivers is not None and not waivers.is_file():
         raise _refuse(given(WAIVERS), "a file of waivers", "write it, or leave the option out")
+    workflow_tables = _path(given(WORKFLOW_TABLES))
+    if workflow_tables is not None and not workflow_tables.is_file():
+        raise _refuse(
+            given(WORKFLOW_TABLES), "a file of names of tables", "write it, or leave the option out"
+        )
     allow_missing = bool(given(ALLOW_MISSING).value)
     local_artifact = _path(given(LOCAL_ARTIFACT))
     if local_artifact is not None and not local_artifact.is_file() and not allow_missing:
@@ -187,6 +213,8 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         seed=int(seed.value or 402),
         catalogue=_path(given(CATALOGUE)) or root / "rehearsals" / "catalogue.yaml",
         allow_live_changes=bool(allow_live_changes.value),
+        workflow_tables=workflow_tables,
+        workflow_database=None if database.value == "sqlite" else database.value,
         keep_previous=int(keep_previous.value or 10),
     )
 
@@ -211,7 +239,7 @@ def _refuse_paths_after_a_space(config: pytest.Config) -> None:
     """
     here = config.invocation_params.dir
     arguments = [str(argument) for argument in config.invocation_params.args]
-    flags = {option.flag for option in (ARTIFACT_DIR, LOCAL_ARTIFACT, WAIVERS, CATALOGUE)}
+    flags = {option.flag for option in (ARTIFACT_DIR, LOCAL_ARTIFACT, WAIVERS, CATALOGUE, WORKFLOW_TABLES)}
     for flag, value in pairwise(arguments):
         place = here / value
         if flag in flags and place.exists() and here not in (place.resolve(), *place.resolve().parents):
@@ -250,6 +278,11 @@ def _as_bool(found: _Given) -> _Given:
 
 def _is_number(text: str, digits: int) -> bool:
     return len(text) <= digits and text.isascii() and text.isdigit()
+
+
+def _is_database(text: str, *, live: bool) -> bool:
+    known = ("sqlite:///", "postgresql://") if live else ("postgresql://",)
+    return text in ("sqlite", "postgresql") or text.startswith(known)
 
 
 def _path(found: _Given) -> Path | None:

@@ -114,6 +114,15 @@ START_TWO = (
 )
 
 
+def test_the_folder_of_a_command_goes_when_all_that_it_started_has_ended(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    (folder / "inner").mkdir(parents=True)
+    with python(START_TWO, folder=folder) as child:
+        child.ready(PATIENCE_S)
+        assert (folder / "inner").is_dir()
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("killed_first", [False, True])
 def test_what_it_started_is_gone_after_stop_also_in_another_session(killed_first: bool) -> None:
     with python(START_TWO) as child, contextlib.ExitStack() as pidfds:

@@ -4,8 +4,10 @@ import hashlib
 import http.client
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from pytest_l402.harness.loopback import MAX_BODY_BYTES, LoopbackServer
@@ -210,3 +212,16 @@ def test_the_address_is_known_only_while_the_server_runs(echo):
         assert server.url.startswith("http://127.0.0.1:")
     with pytest.raises(RuntimeError, match="before start"):
         _ = server.url
+
+
+def test_an_app_that_bears_it_is_asked_by_several_at_once():
+    together = threading.Barrier(2)
+
+    class Meeting:
+        def handle(self, request):
+            together.wait(10)
+            return Response(200)
+
+    with LoopbackServer(Meeting(), one_at_a_time=False) as server, ThreadPoolExecutor(2) as pool:
+        answers = pool.map(lambda _: httpx.get(server.url, trust_env=False).status_code, range(2))
+        assert list(answers) == [200, 200]
