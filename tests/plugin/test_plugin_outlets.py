@@ -58,7 +58,7 @@ def test_refused(project: Project, workers: int) -> None:
     assert lines[0].startswith("FAILED  alpha  0 of 1 line proven, 4 checks, <n> mutants killed")
     assert lines[-2:] == [
         "NOT SIGNED OFF: 1 of 2 required rehearsals passed. "
-        "alpha failed: nothing_paid(): expected nothing paid, saw 7 msats, in records[0]",
+        "alpha failed: test_alpha: 1.free: expected nothing paid, saw 7 msats",
         "output/signoff/<run>/refusal.json",
     ]
 
@@ -78,7 +78,6 @@ __________________________________ test_alpha __________________________________
 rehearsal alpha (book section 1): 1 check does not hold
   verify    drilling.py:39
   evidence  output/signoff/<run>/evidence/alpha/test_alpha/
-            what has changed since is in verify-1/ as it was
 
 nothing_paid() is violated
   expected  nothing paid

@@ -15,7 +15,6 @@ from pytest_l402.evidence.checks.selecting import (
     complete_record,
     departures,
     flows_changed,
-    flows_of,
     is_hosted_payment,
     listed,
     other_value,
@@ -29,7 +28,7 @@ from pytest_l402.evidence.checks.selecting import (
 from pytest_l402.evidence.mutants import Mutant, change_proof, remove_rows, set_value
 from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
-from pytest_l402.triage.correlation import flow_request_ids
+from pytest_l402.triage.correlation import flow_request_ids, flows_of
 
 _HERE = at("local_artifact", 0)
 _ARTIFACT_REMEDY = (

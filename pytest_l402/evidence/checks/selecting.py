@@ -13,7 +13,7 @@ from pytest_l402.evidence.check import Finding, Subject
 from pytest_l402.evidence.mutants import Mutant, holds, insert_row, other_proof, set_value, with_values
 from pytest_l402.evidence.spelling import vocabulary_of
 from pytest_l402.evidence.tables import Evidence, Row
-from pytest_l402.triage.correlation import flow_request_ids
+from pytest_l402.triage.correlation import flow_request_ids, flows_of
 
 Bought: TypeAlias = Any
 """A request id, or a purchase: anything with `request_id`, and `payment_hash` where a check needs it."""
@@ -320,12 +320,6 @@ def records_of(flow: Row) -> list[dict[str, Any]]:
 def with_records(flow: Row, inner: Iterable[Row]) -> dict[str, Any]:
     """The flow with other records in it."""
     return {**flow, "observabilityRecords": list(inner)}
-
-
-def flows_of(artifact: Row) -> list[dict[str, Any]]:
-    """The flows of a local artifact."""
-    flows = artifact.get("flows")
-    return [flow for flow in flows if isinstance(flow, dict)] if isinstance(flows, list) else []
 
 
 def flows_changed(
