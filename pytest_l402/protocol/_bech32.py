@@ -27,15 +27,21 @@ def _feedback(top: int) -> int:
 _FEEDBACK: Final = tuple(_feedback(top) for top in range(32))
 
 
-def encode(prefix: str, words: bytes) -> str:
-    """Return ``prefix``, separator, ``words`` (each 0 to 31) and checksum in lower case."""
-    remainder = _remainder(prefix, words + bytes(_CHECKSUM_WORDS)) ^ 1
+def encode(prefix: str, data: bytes) -> str:
+    """Return ``prefix``, separator, ``data`` (words, each 0 to 31) and checksum in lower case."""
+    remainder = _remainder(prefix, data + bytes(_CHECKSUM_WORDS)) ^ 1
     checksum = bytes(remainder >> shift & 31 for shift in range(25, -1, -5))
-    return f"{prefix}1{(words + checksum).translate(_WORD_TO_TEXT).decode('ascii')}"
+    return f"{prefix}1{(data + checksum).translate(_WORD_TO_TEXT).decode('ascii')}"
 
 
 def decode(text: str) -> tuple[str, bytes]:
     """Return prefix and words of ``text``, lower or upper case; ``InvoiceError`` names the position."""
+    prefix, written = split(text)
+    return prefix, words(prefix, written)
+
+
+def split(text: str) -> tuple[str, str]:
+    """Return what stands before the separator, and what after it, in lower case; neither is checked yet."""
     if len(text) > _LONGEST:
         raise _refusal("bech32_too_long", f"at most {_LONGEST} characters", f"{len(text)}", 0)
     if not text.isascii():
@@ -48,23 +54,30 @@ def decode(text: str) -> tuple[str, bytes]:
     separator = lower.rfind("1")
     if separator < 1:
         raise _refusal("bech32_separator", "a prefix and the separator 1", "none", 0)
-    words = lower[separator + 1 :].encode("ascii").translate(_TEXT_TO_WORD)
-    if _NOT_A_WORD in words:
-        at = separator + 1 + words.index(_NOT_A_WORD)
-        raise _refusal("bech32_character", "a character of the bech32 alphabet", repr(text[at]), at)
-    if len(words) < _CHECKSUM_WORDS:
-        raise _refusal("bech32_too_short", "a checksum of six characters", f"{len(words)}", separator + 1)
-    prefix = lower[:separator]
-    if _remainder(prefix, words) != 1:
-        start = len(text) - _CHECKSUM_WORDS
-        raise _refusal("bech32_checksum", "a checksum that fits the text", "another one", start)
-    return prefix, words[:-_CHECKSUM_WORDS]
+    return lower[:separator], lower[separator + 1 :]
 
 
-def _remainder(prefix: str, words: bytes) -> int:
+def words(prefix: str, written: str) -> bytes:
+    """Return the words that were written behind ``prefix``, without the checksum, which has to fit."""
+    start = len(prefix) + 1
+    found = written.encode("ascii").translate(_TEXT_TO_WORD)
+    if _NOT_A_WORD in found:
+        at = found.index(_NOT_A_WORD)
+        raise _refusal(
+            "bech32_character", "a character of the bech32 alphabet", repr(written[at]), start + at
+        )
+    if len(found) < _CHECKSUM_WORDS:
+        raise _refusal("bech32_too_short", "a checksum of six characters", f"{len(found)}", start)
+    if _remainder(prefix, found) != 1:
+        at = start + len(found) - _CHECKSUM_WORDS
+        raise _refusal("bech32_checksum", "a checksum that fits the text", "another one", at)
+    return found[:-_CHECKSUM_WORDS]
+
+
+def _remainder(prefix: str, data: bytes) -> int:
     codes = prefix.encode("ascii")
     check = 1
-    for word in bytes(code >> 5 for code in codes) + b"\x00" + bytes(code & 31 for code in codes) + words:
+    for word in bytes(code >> 5 for code in codes) + b"\x00" + bytes(code & 31 for code in codes) + data:
         check = (check & 0x1FFFFFF) << 5 ^ word ^ _FEEDBACK[check >> 25]
     return check
 

@@ -1,5 +1,10 @@
-"""Decides what a BOLT11 invoice says, who signed it, and how one is written."""
+"""Decides what a BOLT11 invoice says, who signed it, and how one is written.
 
+The rules are those of BOLT 11 as it stands in 2026. Where its text and one of its examples part (fields of a
+wrong length, which the text refuses), the text counts.
+"""
+
+import hmac
 import re
 from base64 import b32hexencode
 from collections.abc import Sequence
@@ -23,10 +28,15 @@ _MSATS_PER_UNIT: Final = dict(_UNITS)
 _TIMESTAMP_WORDS: Final = 7
 _SIGNATURE_WORDS: Final = 104
 _FIXED_WORDS: Final = {"p": 52, "h": 52, "s": 52, "n": 53}
+_NUMBERS: Final = frozenset("xc9")
 _READ_TAGS: Final = frozenset("pdhnxcs9")
+# What 64 bits take, as in lnd; a longer time or block count is none.
+_LONGEST_COUNT: Final = 13
 _VAR_ONION, _PAYMENT_SECRET = 8, 14
-# BOLT 9 features with context 9 (even bit of each pair), and 30, lnd's atomic multi-path payments.
-_KNOWN_FEATURES: Final = frozenset({_VAR_ONION, _PAYMENT_SECRET, 16, 24, 30, 36, 48, 56})
+# The features of BOLT 9 that an invoice may ask for, by the even bit of each pair.
+_KNOWN_FEATURES: Final = frozenset({_VAR_ONION, _PAYMENT_SECRET, 16, 24, 36, 48})
+_SCHEME: Final = "lightning:"
+_OTHERS: Final = (("lno", "an offer of BOLT 12"), ("lni", "an invoice of BOLT 12"), ("lnurl", "an LNURL"))
 _WORD_TO_BASE32: Final = bytes.maketrans(bytes(range(32)), b"0123456789abcdefghijklmnopqrstuv")
 _BASE32_TO_WORD: Final = bytes.maketrans(b"0123456789ABCDEFGHIJKLMNOPQRSTUV", bytes(range(32)))
 
@@ -92,18 +102,22 @@ def encode_invoice(
 ) -> str:
     """Return a signed BOLT11 invoice; the same arguments always give the same bytes.
 
-    Units as in ``Invoice``. None leaves a field out, save for ``features``: with a payment secret they
-    default to the two that it needs (bits 8 and 14). Raises ``InvoiceError``: neither or both descriptions, a
-    payment secret without its feature bit or the other way round, and whatever does not fit its field.
+    Units as in ``Invoice``. None leaves a field out, but not the two that every invoice has: a payment secret
+    is then derived from the key and the payment hash, and ``features`` are the two that it needs (bits 8 and
+    14). Raises ``InvoiceError``: neither or both descriptions, features without that of the payment secret,
+    and whatever does not fit its field.
     """
     if (description is None) == (description_hash is None):
         seen = "neither" if description is None else "both"
         _refuse("description", "a description or a description hash", seen, "the invoice to write")
     if features is None:
-        features = 0 if payment_secret is None else 1 << _VAR_ONION | 1 << _PAYMENT_SECRET
-    if bool(features >> _PAYMENT_SECRET & 3) != (payment_secret is not None):
-        seen = "one without the other"
+        features = 1 << _VAR_ONION | 1 << _PAYMENT_SECRET
+    if not features >> _PAYMENT_SECRET & 3:
+        seen = "features without either"
         _refuse("payment_secret", "a payment secret with feature 14 or 15", seen, "the invoice to write")
+    if payment_secret is None:
+        about = b"payment secret" + payment_hash.to_bytes()
+        payment_secret = hmac.digest(_private_key(private_key), about, "sha256")
     fields = [TaggedField("p", _words(payment_hash.to_bytes()))]
     if description is not None:
         fields.append(TaggedField("d", _words(description.encode())))
@@ -116,10 +130,8 @@ def encode_invoice(
     fields.extend(other_fields)
     if include_payee:
         fields.append(TaggedField("n", _words(public_key(private_key))))
-    if payment_secret is not None:
-        fields.append(TaggedField("s", _words(_exactly(32, payment_secret, "payment secret"))))
-    if features:
-        fields.append(TaggedField("9", _number(features, "features")))
+    fields.append(TaggedField("s", _words(_exactly(32, payment_secret, "payment secret"))))
+    fields.append(TaggedField("9", _number(features, "features")))
     return encode_fields(prefix, amount_msats, timestamp_s, fields, private_key)
 
 
@@ -149,14 +161,20 @@ def encode_fields(
 
 
 def decode_invoice(text: str) -> Invoice:
-    """Read an invoice of any known network, in either case, and check its signature.
+    """Read an invoice of any known network, in either case, with or without ``lightning:``; check who signed.
 
     The payee is the ``n`` field if there is one, else recovered from the signature. Of a repeated field the
-    first counts; fields of a wrong length are kept as unknown, as BOLT11 demands. Raises ``InvoiceError``
-    that names the position: bad bech32, unknown prefix, amount that is no whole number of millisatoshis, no
-    payment hash, unknown compulsory feature, signature of nobody or of another key.
+    first counts. Raises ``InvoiceError`` that names the position: unknown prefix, bad bech32, amount that is
+    no whole number of millisatoshis, no payment hash, no payment secret, neither or both of ``d`` and ``h``,
+    a field of a wrong length, a number with leading zeros, unknown compulsory feature, signature of nobody or
+    of another key. Source: BOLT11, requirements of a reader.
     """
-    human_readable, words = _bech32.decode(text)
+    if text[: len(_SCHEME)].lower() == _SCHEME:
+        text = text[len(_SCHEME) :]
+    human_readable, written = _bech32.split(text)
+    # Whatever else is in bech32, or looks so, has no checksum to complain of: it is no invoice.
+    _check_prefix(human_readable)
+    words = _bech32.words(human_readable, written)
     prefix, amount_msats = _human_readable(human_readable)
     if len(words) < _TIMESTAMP_WORDS + _SIGNATURE_WORDS:
         seen = f"{len(words)} words"
@@ -174,14 +192,19 @@ def decode_invoice(text: str) -> Invoice:
             _refuse("field_truncated", "a whole tagged field", "one that runs into the signature", where)
         one = TaggedField(CHARSET[data[at]], data[at + 3 : end])
         fields.append(one)
-        wanted = _FIXED_WORDS.get(one.tag, len(one.words))
-        if one.tag in _READ_TAGS and one.tag not in first and len(one.words) == wanted:
+        _check_length(one, where)
+        if one.tag in _READ_TAGS and one.tag not in first:
             first[one.tag] = one.words
         else:
             unknown.append(one)
         at = end
     if "p" not in first:
         _refuse("payment_hash_missing", "a payment hash (field p)", "none", "the invoice's fields")
+    if "s" not in first:
+        _refuse("payment_secret_missing", "a payment secret (field s)", "none", "the invoice's fields")
+    if ("d" in first) == ("h" in first):
+        seen = "both" if "d" in first else "neither"
+        _refuse("description", "a description (d) or the hash of one (h)", seen, "the invoice's fields")
     features = _integer(first.get("9", b""))
     _check_features(features)
     return Invoice(
@@ -192,7 +215,7 @@ def decode_invoice(text: str) -> Invoice:
         payee=_payee(_signed_message(human_readable, data), signature, first.get("n")),
         description=_description(first.get("d")),
         description_hash=_bytes(first["h"]) if "h" in first else None,
-        payment_secret=_bytes(first["s"]) if "s" in first else None,
+        payment_secret=_bytes(first["s"]),
         expiry_s=_integer(first["x"]) if "x" in first else DEFAULT_EXPIRY_S,
         min_final_cltv=_integer(first["c"]) if "c" in first else DEFAULT_MIN_FINAL_CLTV,
         features=features,
@@ -201,14 +224,28 @@ def decode_invoice(text: str) -> Invoice:
     )
 
 
+def _check_prefix(human_readable: str) -> None:
+    if not human_readable.startswith(PREFIXES):
+        others = (name for start, name in _OTHERS if human_readable.startswith(start))
+        seen = next(others, repr(human_readable[:20]))
+        _refuse("prefix", f"{', '.join(PREFIXES)}", seen, "invoice character 0")
+
+
+def _check_length(one: TaggedField, where: str) -> None:
+    wanted, length = _FIXED_WORDS.get(one.tag), len(one.words)
+    if wanted is not None and length != wanted:
+        _refuse("field_length", f"{wanted} words in field {one.tag}", f"{length}", where)
+    if one.tag in _NUMBERS and one.words[:1] == b"\x00":
+        _refuse("not_minimal", f"field {one.tag} without leading zeros", "leading zeros", where)
+    if one.tag in "xc" and length > _LONGEST_COUNT:
+        _refuse("number_too_large", f"at most {_LONGEST_COUNT} words in field {one.tag}", f"{length}", where)
+
+
 def _human_readable(text: str) -> tuple[str, int | None]:
     match = _HUMAN_READABLE.fullmatch(text)
     if match is None:
-        known = text.startswith(PREFIXES)
-        expected = (
-            "a positive amount with m, u, n, p or nothing after it" if known else f"{', '.join(PREFIXES)}"
-        )
-        _refuse("amount" if known else "prefix", expected, repr(text[:20]), "invoice character 0")
+        expected = "a positive amount with m, u, n, p or nothing after it"
+        _refuse("amount", expected, repr(text[:20]), "invoice character 0")
     prefix, digits, multiplier = match.groups()
     if digits is None:
         return prefix, None
@@ -285,7 +322,8 @@ def _integer(words: bytes) -> int:
 def _number(value: int, name: str) -> bytes:
     if value < 0:
         _refuse("negative", f"{name} of 0 or more", str(value), "the invoice to write")
-    length = max(1, (value.bit_length() + 4) // 5)
+    # As few words as it takes, none for 0.
+    length = (value.bit_length() + 4) // 5
     return bytes(value >> 5 * place & 31 for place in range(length - 1, -1, -1))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Self
 
 from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
 from pytest_l402.protocol.bolt11 import decode_invoice
@@ -17,12 +18,23 @@ from pytest_l402.protocol.preimage import Preimage
 _EXPIRY_CONDITION = "_valid_until"
 
 
-class UnreadableQuote(ValueError):  # noqa: N818 - an answer of the gateway, told by its code
-    """A 402 that cannot be paid as it is; `code` is stable."""
+class UnpayableQuote(ValueError):  # noqa: N818 - an answer of the gateway, told by its code
+    """A 402 that is not to be paid as it is; `code` is stable, `detail` says what was expected and seen."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"402 answer: {detail} [{code}]")
         self.code = code
+        self.detail = detail
+
+    @classmethod
+    def of(cls, error: ProtocolError) -> Self:
+        """Return what a refusal of the protocol room is to who wanted to pay."""
+        code = "challenge_invoice_unreadable" if isinstance(error, InvoiceError) else error.reason
+        return cls(code, f"expected {error.expected}, saw {error.seen}")
+
+
+class UnreadableQuote(UnpayableQuote):
+    """A 402 of which it cannot be read what it asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +63,7 @@ def read_quote(www_authenticate: Iterable[str]) -> Quote:
         challenge = preferred(parse_challenges(www_authenticate))
         invoice = decode_invoice(challenge.invoice)
     except ProtocolError as error:
-        code = "challenge_invoice_unreadable" if isinstance(error, InvoiceError) else error.reason
-        raise UnreadableQuote(code, f"expected {error.expected}, saw {error.seen}") from None
+        raise UnreadableQuote.of(error) from None
     if invoice.amount_msats is None:
         raise UnreadableQuote("challenge_amount_missing", "the invoice names no amount")
     if invoice.amount_msats > MAX_SAFE_INTEGER:
