@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pytest_l402.billing.log.schedules import crashes, over_a_frozen_holder, over_a_live_holder
     from pytest_l402.billing.log.store import Folder
     from pytest_l402.billing.log.writer import Fenced, LogWriter
+    from pytest_l402.billing.processes import Zygote
     from pytest_l402.billing.standing import (
         nothing_twice,
         one_writer_an_epoch,
@@ -55,6 +56,7 @@ __all__ = [
     "LogWriter",
     "NotSoInTime",
     "SimulatedDisk",
+    "Zygote",
     "agrees",
     "answered",
     "answered_within",
@@ -93,6 +95,7 @@ _MODULES: Final = {
     "LogWriter": "log.writer",
     "NotSoInTime": "billing",
     "SimulatedDisk": "log.crash_states",
+    "Zygote": "processes",
     "agrees": "checks",
     "answered": "checks",
     "answered_within": "checks",

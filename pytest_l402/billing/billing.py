@@ -6,11 +6,9 @@ import contextlib
 import hashlib
 import json
 import secrets
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 from pytest_l402.billing.backend import BackendStub
@@ -19,6 +17,7 @@ from pytest_l402.billing.cache_server import CacheServer
 from pytest_l402.billing.evidence_of_log import events_in, log_tables
 from pytest_l402.billing.faults import BillingFault
 from pytest_l402.billing.guard import CONSTRAINTS
+from pytest_l402.billing.processes import Zygote, zygote_or_own
 from pytest_l402.billing.rows import FORMS
 from pytest_l402.billing.service_process import Answer, ServiceProcess
 from pytest_l402.billing.settings import Periods, ServiceSettings
@@ -45,17 +44,25 @@ class NotSoInTime(TimeoutError):  # noqa: N818 - the name of the condition
 class Billing:
     """A billing service with its log, its cache behind a proxy, and its backend; a context manager.
 
-    No instance runs until `start` is called. `faults` break every instance in these ways.
+    No instance runs until `start` is called. `faults` break every instance in these ways. `zygote` starts
+    all that it is made of; without, it has one of its own.
     """
 
     name: Final = "pytest-l402 billing service"
     version: Final = "1"
     digest: Final = None
 
-    def __init__(self, *, faults: Sequence[BillingFault] = (), scale: float = 0.01) -> None:
+    def __init__(
+        self,
+        *,
+        faults: Sequence[BillingFault] = (),
+        scale: float = 0.01,
+        zygote: Zygote | None = None,
+    ) -> None:
         self.faults, self.periods = tuple(faults), Periods(scale)
         self.backend = BackendStub()
-        self.cache = CacheServer()
+        self.cache = CacheServer(zygote=zygote)
+        self._given = zygote
         self.treasury = TREASURY
         self._secrets = {name: secrets.token_hex(16) for name in ("ADMIN_TOKEN", "VIEWER_TOKEN")}
         self._step = "start"
@@ -68,9 +75,9 @@ class Billing:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as unless_ready:
-            self.folder = Path(
-                unless_ready.enter_context(tempfile.TemporaryDirectory(prefix="l402-billing-"))
-            )
+            self._zygote = unless_ready.enter_context(zygote_or_own(self._given))
+            self.cache.zygote = self._zygote
+            self.folder = unless_ready.enter_context(self._zygote.a_folder())
             (self.folder / "log").mkdir()
             self.constrain(CONSTRAINTS)
             unless_ready.enter_context(self.backend)
@@ -97,8 +104,9 @@ class Billing:
             instance, **{**places, "scale": self.periods.scale, "faults": self.faults, **settings}
         )
         process = ServiceProcess(told, self.treasury, self._secrets, self._hear, treasury_elsewhere=TREASURY)
-        self._opened.callback(self._stop, process)
-        process.start()
+        process.start(self._zygote)
+        # Nothing is waited for: what it has not written into its log was never promised to anybody.
+        self._opened.callback(process.process.end)
         self._instances.append(process)
         if wait_ready:
             self.until(f"{instance} ready", lambda: process.get("/health/ready").status == 200)
@@ -333,10 +341,6 @@ class Billing:
     def standing_checks(self) -> Sequence[Check]:
         """Return what holds of every drill."""
         return standing_checks()
-
-    def _stop(self, process: ServiceProcess) -> None:
-        # Nothing is to be waited for: what it has not written into its log was never promised to anybody.
-        process.process.stop(wait_s=0.0)
 
     def _hear(self, instance: str, method: str, path: str, answer: Answer) -> None:
         if path in ("/health/ready", "/metrics"):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import shutil
 import socket
-import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Self
 
 from pytest_l402.billing.cache_client import CacheClient, CacheRefused, CacheUnavailable, Reply
-from pytest_l402.harness.child_process import ChildProcess
+from pytest_l402.billing.processes import ForkedProcess, Zygote, zygote_or_own
+from pytest_l402.harness.child_process import ChildProcessFailed
 from pytest_l402.harness.deadline import Deadline
 
 __all__ = ["CacheMissing", "CacheServer", "server_binary"]
@@ -52,10 +51,12 @@ class CacheServer:
     """One node, on a unix socket and a port of 127.0.0.1, in a folder of its own; a context manager.
 
     It keeps an append-only file, so that what was acknowledged is there after a kill and a `start`.
+    `zygote` starts it; without, it has one of its own.
     """
 
-    def __init__(self, binary: Path | None = None) -> None:
-        self._binary = binary or server_binary()
+    def __init__(self, binary: Path | None = None, *, zygote: Zygote | None = None) -> None:
+        self._binary, self.zygote = binary or server_binary(), zygote
+        self._process: ForkedProcess | None = None
         self._kept = contextlib.ExitStack()
         self._client: CacheClient | None = None
 
@@ -88,7 +89,8 @@ class CacheServer:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as unless_ready:
-            self._folder = Path(unless_ready.enter_context(tempfile.TemporaryDirectory(prefix="l402-cache-")))
+            self._parent = unless_ready.enter_context(zygote_or_own(self.zygote))
+            self._folder = unless_ready.enter_context(self._parent.a_folder())
             # Bound and never listening: it keeps the port ours while the server is down.
             reserve = unless_ready.enter_context(socket.socket())
             reserve.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -119,31 +121,30 @@ class CacheServer:
             "",
             "--appendonly",
             "yes",
+            # A process is killed here and no machine: what was written is there.
             "--appendfsync",
-            "always",
+            "no",
             "--logfile",
             self._folder / "log",
         )
         quick = ("--repl-diskless-sync-delay", "0", "--repl-timeout", "5")
         command = (self._binary, *places, *keeps, *quick)
-        self._process = ChildProcess(
-            command, env={"PATH": os.defpath}, cwd=self._folder, name="cache"
-        ).start()
+        self._process = self._parent.program("cache", command, self._folder)
         self._until("PONG", "PING")
 
     def kill(self) -> Row:
         """Kill it by SIGKILL; returns `pid` and how it ended."""
-        row = self._process.sigkill()
+        row = self._running().sigkill()
         self._end()
         return row
 
     def freeze(self) -> Row:
         """Let it stand still with its connections open."""
-        return self._process.sigstop()
+        return self._running().sigstop()
 
     def thaw(self) -> Row:
         """Let it go on."""
-        return self._process.sigcont()
+        return self._running().sigcont()
 
     def empty(self) -> None:
         """Take all that it holds away."""
@@ -180,18 +181,23 @@ class CacheServer:
             with contextlib.suppress(CacheUnavailable, CacheRefused):
                 if self(*words) == answer:
                     return
-            if deadline.over or self._process.ended is not None:
+            ended = self._running().has_ended
+            if deadline.over or ended:
                 log = self._folder / "log"
                 told = log.read_text()[-300:] if log.exists() else ""
-                raise RuntimeError(
-                    f"cache: expected {answer} within {_WAIT_S:g} s, saw {self._process.ended}: {told}"
-                )
+                seen = "its end" if ended else "none"
+                raise RuntimeError(f"cache: expected {answer} within {_WAIT_S:g} s, saw {seen}: {told}")
             time.sleep(0.005)
 
     def _end(self) -> None:
         if self._client is not None:
             self._client.close()
             self._client = None
-        process = self.__dict__.pop("_process", None)
-        if process is not None:
-            process.stop(wait_s=0.0)
+        if self._process is not None:
+            self._process.end()
+            self._process = None
+
+    def _running(self) -> ForkedProcess:
+        if self._process is None:
+            raise ChildProcessFailed("cache: expected it to run, saw it killed; start it before")
+        return self._process

@@ -59,7 +59,6 @@ class Entry:
     state: EntryState = EntryState.HELD
     cost: int = 0
     attempt: int = 0
-    due_ms: int = 0
     reason: str = ""
 
 
@@ -106,12 +105,7 @@ class Ledger:
         elif kind in _STEPS and record["entry"] in self.entries:
             entry = self.entries[record["entry"]]
             entry.state = _STEPS[kind][1]
-            for key, name in (
-                ("costMsats", "cost"),
-                ("attempt", "attempt"),
-                ("dueMs", "due_ms"),
-                ("reason", "reason"),
-            ):
+            for key, name in (("costMsats", "cost"), ("attempt", "attempt"), ("reason", "reason")):
                 if key in record:
                     setattr(entry, name, record[key])
         elif kind == "feature_flag_toggle":

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from pytest_l402.billing.processes import ForkedProcess, Zygote
 from pytest_l402.billing.settings import ServiceSettings
-from pytest_l402.harness.child_process import ChildProcess
 from pytest_l402.harness.deadline import now_s
 
 __all__ = ["Answer", "ServiceProcess"]
@@ -36,6 +34,8 @@ class Answer:
 class ServiceProcess:
     """One instance; `secrets` are its admin tokens by name, `told` hears of each request and its answer."""
 
+    process: ForkedProcess
+
     def __init__(
         self,
         settings: ServiceSettings,
@@ -46,25 +46,17 @@ class ServiceProcess:
         treasury_elsewhere: str | None = None,
     ) -> None:
         self.settings, self._secrets, self._told = settings, secrets, told
-        environment = {
-            "TREASURY_ADDRESS": treasury,
-            "FINN_TREASURY_ADDRESS": treasury_elsewhere or treasury,
-            **secrets,
-            "PATH": os.defpath,
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        }
-        command = (sys.executable, "-m", "pytest_l402.billing.service.main", settings.written())
-        self.process = ChildProcess(command, env=environment, name=f"billing {settings.instance}")
+        elsewhere = treasury_elsewhere or treasury
+        self._environment = {"TREASURY_ADDRESS": treasury, "FINN_TREASURY_ADDRESS": elsewhere, **secrets}
 
     @property
     def instance(self) -> str:
         """What this instance is called."""
         return self.settings.instance
 
-    def start(self, wait_s: float = 20.0) -> Self:
+    def start(self, zygote: Zygote) -> Self:
         """Start it; returns when it answers. Raises `ChildProcessFailed`."""
-        self.process.start()
-        self.url = str(self.process.ready(wait_s)["url"])
+        self.process, self.url = zygote.instance(self.settings, self._environment)
         return self
 
     def get(self, path: str, *, token: str | None = _ADMIN) -> Answer:

@@ -192,6 +192,19 @@ class ChildProcess:
             self._until(lambda: self._ended, min(wait_s, 1.0))
         raise self._failure(f"a line on its stdout within {wait_s:g} s", "see what holds it up")
 
+    def write(self, text: str) -> None:
+        """Write to its stdin; waits while it does not read.
+
+        Raises:
+            ChildProcessFailed: it does not take what is written.
+        """
+        data = memoryview(text.encode())
+        while data:
+            try:
+                data = data[os.write(self._stdin.fileno(), data) :]
+            except OSError as error:
+                raise self._failure("it to read its stdin", "see how it ended", str(error)) from error
+
     def sigkill(self, wait_s: float = 5.0) -> Row:
         """Kill the command, not what it started, and return `pid`, `signal`, `exitSignal`.
 

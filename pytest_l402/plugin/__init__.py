@@ -21,6 +21,9 @@ _STATUS_OF_A_REFUSAL: Final[pytest.StashKey[Callable[[], int]]] = pytest.StashKe
 """On the config: what the run must exit with if pytest itself is made to say 0; 0 where that is right."""
 
 
+_CACHE_PLUGIN: Final = "valkey"
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """See to it, before any `conftest.py` is read, that what is called last of all is ours."""
@@ -31,6 +34,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the `--l402-…` options and their ini forms."""
     _rewrite_no_asserts_here(pluginmanager)
+    if not pluginmanager.has_plugin(_CACHE_PLUGIN):
+        # Of the package of the cache server only the server is wanted; who wants its plugin says `-p valkey`.
+        pluginmanager.set_blocked(_CACHE_PLUGIN)
     from pytest_l402.plugin.options import add_options
 
     # Before a conftest.py can put another clock in its place.

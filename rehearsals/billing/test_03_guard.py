@@ -2,7 +2,17 @@
 
 import pytest
 
-from pytest_l402.billing import CONSTRAINTS, Billing, agrees, answered, balance, counted, logged, measured
+from pytest_l402.billing import (
+    CONSTRAINTS,
+    Billing,
+    Zygote,
+    agrees,
+    answered,
+    balance,
+    counted,
+    logged,
+    measured,
+)
 from pytest_l402.billing.guard_cases import CASES, LATTICE
 from pytest_l402.evidence import result_shows, some_row
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
@@ -105,12 +115,12 @@ def test_evaluator_that_raises(l402_billing: Billing, l402_evidence: EvidenceCol
     )
 
 
-def test_bypass(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
+def test_bypass(l402_billing: Billing, l402_billing_zygote: Zygote, l402_evidence: EvidenceCollector) -> None:
     service = l402_billing.open()
     with l402_billing.step("at run time"):
         service.post("/api/v1/admin/guard/bypass", {"enabled": True})
     # A service of its own: what was bypassed in the one under rehearsal would make the sign-off red.
-    with Billing(faults=l402_billing.faults) as other:
+    with Billing(faults=l402_billing.faults, zygote=l402_billing_zygote) as other:
         other.open("one", bypass=True)
         other.reserve("e1")
         refused = other.commit("e1", -1)

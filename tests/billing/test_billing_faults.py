@@ -10,7 +10,7 @@ import pytest
 from doc_pages import rows_of
 from drilled_billing import rehearsal, violated
 
-from pytest_l402.billing import BillingFault, CacheServer
+from pytest_l402.billing import BillingFault, CacheServer, Zygote
 from pytest_l402.harness.tcp_proxy import TcpProxy
 
 
@@ -86,13 +86,15 @@ FAST = (F.ID_BURNED_BEFORE_SETTLEMENT, F.NO_FDATASYNC)
         for case in CASES
     ],
 )
-def test_found(case: Case, billings: Any) -> None:
+def test_found(case: Case, billings: Any, l402_billing_zygote: Zygote) -> None:
     drill = getattr(rehearsal(case.module), case.drill)
     with billings(case.fault) as (billing, collector), contextlib.ExitStack() as opened:
         links: dict[str, Any] = {}
         if case.links:
-            links["l402_cache"] = opened.enter_context(CacheServer())
+            links["l402_cache"] = opened.enter_context(CacheServer(zygote=l402_billing_zygote))
             links["l402_proxy"] = lambda target: opened.enter_context(TcpProxy(target))
+        if case.drill == "test_bypass":
+            links["l402_billing_zygote"] = l402_billing_zygote
         with contextlib.suppress(Exception, pytest.fail.Exception):
             drill(l402_billing=billing, l402_evidence=collector, **links)
         found = violated(collector)

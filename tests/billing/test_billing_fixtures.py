@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from _pytest.config import PytestPluginManager
+from _pytest.config.argparsing import Parser
 
+from pytest_l402 import plugin
 from pytest_l402.billing import cache_server
 from pytest_l402.billing.breaker import Breaker
 from pytest_l402.billing.cache_client import CacheClient, CacheRefused, CacheUnavailable
@@ -126,3 +129,13 @@ def test_a_breaker_forgets_what_is_older_than_its_window_and_lets_one_probe_thro
     assert breaker.retry_after_ms(81.0) == 10.0
     assert breaker.succeeded()
     assert (breaker.is_open, breaker.succeeded(), breaker.retry_after_ms(99.0)) == (False, False, 0.0)
+
+
+def test_the_plugin_of_the_cache_server_stays_out_unless_it_is_asked_for() -> None:
+    manager = PytestPluginManager()
+    plugin.pytest_addoption(Parser(_ispytest=True), manager)
+    assert manager.is_blocked("valkey")
+    asked = PytestPluginManager()
+    asked.register(object(), "valkey")
+    plugin.pytest_addoption(Parser(_ispytest=True), asked)
+    assert not asked.is_blocked("valkey")

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 import pytest_l402.billing as billing_room
-from pytest_l402.billing import API, Billing
+from pytest_l402.billing import API, Billing, Zygote
 from pytest_l402.billing.ledger import Ledger, OutOfOrder, Unbalanced, moved
 from pytest_l402.harness.deadline import Deadline
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Billing]:
-    with Billing() as billing:
+def running(l402_billing_zygote: Zygote) -> Iterator[Billing]:
+    with Billing(zygote=l402_billing_zygote) as billing:
         billing.open()
         billing.quote()
         billing.reserve("held", 500)
@@ -109,6 +109,7 @@ def test_nothing_is_left_when_the_run_is_killed(tmp_path: Path) -> None:
         with Billing() as billing:
             service = billing.open()
             print(service.process.pid, billing.cache._process.pid, flush=True)
+            assert any(os.scandir(os.environ["TMPDIR"]))
             sys.stdin.read()
     """
     with subprocess.Popen(
@@ -124,6 +125,8 @@ def test_nothing_is_left_when_the_run_is_killed(tmp_path: Path) -> None:
     deadline = Deadline(10.0)
     while alive := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
         assert not deadline.over, f"still there 10 s after the run was killed: {alive}"
+    while left := sorted(tmp_path.iterdir()):
+        assert not deadline.over, f"still there 10 s after the run was killed: {left}"
 
 
 def test_all_that_the_room_offers_is_there() -> None:

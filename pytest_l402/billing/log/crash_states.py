@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
-from pytest_l402.billing.log.frames import MAGIC, frames_in, later_frame
+from pytest_l402.billing.log.frames import MAGIC, Frame, frames_in, later_frame
 from pytest_l402.billing.log.reader import LogDamaged, records_of
 from pytest_l402.billing.log.store import Images
 
-__all__ = ["CrashState", "Killed", "SimulatedDisk", "lost_in", "prefix_of"]
+__all__ = ["CrashState", "Killed", "Replays", "SimulatedDisk", "lost_in"]
 
 _FILLS: Final = (b"", b"\0" * 64, bytes(range(7, 255, 4)))
 
@@ -144,27 +144,41 @@ class SimulatedDisk:
         self._moments.append((what, files, len(self._acknowledged)))
 
 
-def lost_in(state: CrashState) -> str | None:
+class Replays:
+    """Replays one state after another; what the next has in common with the one before is read once."""
+
+    def __init__(self) -> None:
+        self._data, self._found = b"", list[Frame]()
+
+    def bodies(self, images: Mapping[int, bytes]) -> list[bytes]:
+        """The bodies that a replay finds, headers left out. Raises `LogDamaged`."""
+        data = images.get(1, b"")
+        if len(images) == 1 and data.startswith(MAGIC):
+            # Nearly every state is of one segment with its header, and ten thousand of them are tried.
+            found = self._found
+            while found and not data.startswith(self._data[: found[-1][3]]):
+                found.pop()
+            more, end = frames_in(data, found[-1][3] if found else len(MAGIC))
+            found += more
+            self._data = data
+            if found and (end == len(data) or later_frame(data[end:], 0, 1) is None):
+                return [body for _, _, body, _ in found[1:]]
+        return [body for _, _, body, _ in records_of(Images(images))]
+
+
+def lost_in(state: CrashState, replays: Replays | None = None) -> str | None:
     """What a replay of the state does not keep of the law, if anything: each acknowledged record, in order.
 
     Records that were not acknowledged may be among them, as when a writer was killed before it could answer.
+    Who asks for many states gives the same `replays` each time.
     """
     try:
-        found = prefix_of(state.images)
+        found = (replays or Replays()).bodies(state.images)
     except LogDamaged as damage:
         return f"{state.moment}: the replay refuses it: {damage}"
     left = iter(found)
-    if all(body in left for body in state.acknowledged):
+    if found[: len(state.acknowledged)] == [*state.acknowledged] or all(
+        body in left for body in state.acknowledged
+    ):
         return None
     return f"{state.moment}: {len(state.acknowledged)} acknowledged, {len(found)} replayed"
-
-
-def prefix_of(images: Mapping[int, bytes]) -> list[bytes]:
-    """The bodies that a replay finds, headers left out."""
-    data = images.get(1, b"")
-    if len(images) == 1 and data.startswith(MAGIC):
-        # Nearly every state is of one segment with its header, and ten thousand of them are tried.
-        found, end = frames_in(data, len(MAGIC))
-        if found and (end == len(data) or later_frame(data[end:], 0, 1) is None):
-            return [body for _, _, body, _ in found[1:]]
-    return [body for _, _, body, _ in records_of(Images(images))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
 from typing import Final, TypeAlias
@@ -38,18 +39,21 @@ def frames_in(data: bytes, at: int = 0, shift: int = 0) -> tuple[list[Frame], in
 
     The frames are told where they end in a file of which the data begins `shift` bytes after its begin.
     """
-    size, crc32, head = len(data), zlib.crc32, _HEAD.unpack_from
+    crc32, head = zlib.crc32, _HEAD.unpack_from
     found: list[Frame] = []
-    keep = found.append
-    while at + _SIZE <= size:
-        crc, length, sequence, epoch = head(data, at)
-        end = at + _SIZE + length
-        told = data[at + _CRC_BYTES : end]
-        if end > size or crc32(told) != crc:
-            break
-        keep((sequence, epoch, told[_TOLD:], end + shift))
-        at = end
-    return found, at
+    keep, end = found.append, at
+    # A million are read at a start: the end of the data is an exception here, and no question to each.
+    with contextlib.suppress(struct.error):
+        while True:
+            crc, length, sequence, epoch = head(data, end)
+            told = data[end + _CRC_BYTES : (end := end + _SIZE + length)]
+            if crc32(told) != crc:
+                break
+            keep((sequence, epoch, told[_TOLD:], end + shift))
+    if found and found[-1][3] - shift > len(data):
+        # What is missing of it happens to have the right CRC.
+        found.pop()
+    return found, found[-1][3] - shift if found else at
 
 
 def later_frame(data: bytes, at: int, epoch: int) -> int | None:

@@ -6,14 +6,16 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, BinaryIO, Final
 
 from pytest_l402.billing.log.frames import MAGIC, MOST_BODY_BYTES, Frame, frames_in, later_frame
 from pytest_l402.billing.log.store import Segments, segment_name
 
-__all__ = ["Chain", "LogDamaged", "Segment", "chain_of", "records_of"]
+__all__ = ["Chain", "LogDamaged", "Segment", "chain_of", "records_after", "records_of"]
 
 _CHUNK: Final = 1 << 17
+_SEQUENCE, _EPOCH = itemgetter(0), itemgetter(1)
 _MOST_TORN_BYTES: Final = 4096
 _MOST_FRAME_BYTES: Final = MOST_BODY_BYTES + 20
 _RUNBOOK: Final = "[runbook 5 section 5, RF8]"
@@ -93,23 +95,41 @@ def records_of(store: Segments, chain: Chain | None = None) -> Iterator[Frame]:
     """
     expected = 0
     for segment in (chain or chain_of(store)).segments:
-        with store.open(segment.epoch) as file:
-            for found in _frames(file, segment):
-                # All at once, and one by one only to name the first that is wrong: a million are read.
-                numbers = list(range(expected, expected + len(found)))
-                if [item[0] for item in found] != numbers or {item[1] for item in found} - {segment.epoch}:
-                    raise _misplaced(found, expected, segment.epoch)
-                expected += len(found)
-                yield from found[1:] if found and found[0][0] == segment.first_sequence else found
+        for found in _in_place(store, segment, len(MAGIC), expected):
+            expected += len(found)
+            yield from found[1:] if found and found[0][0] == segment.first_sequence else found
 
 
-def _frames(file: BinaryIO, segment: Segment) -> Iterator[list[Frame]]:
+def records_after(store: Segments, segment: Segment, at: int, sequence: int) -> Iterator[Frame]:
+    """The records of a segment from an offset on, where the record of that sequence number begins.
+
+    Raises:
+        LogDamaged: as `records_of`.
+    """
+    for found in _in_place(store, segment, at, sequence):
+        yield from found
+
+
+def _in_place(store: Segments, segment: Segment, at: int, expected: int) -> Iterator[list[Frame]]:
+    """The frames of a segment from an offset on, many at once, each the next in number and of its epoch."""
+    with store.open(segment.epoch) as file:
+        for found in _frames(file, segment, at):
+            # All at once, and one by one only to name the first that is wrong: a million are read.
+            numbers = [*range(expected, expected + len(found))]
+            epochs = [*map(_EPOCH, found)]
+            if [*map(_SEQUENCE, found)] != numbers or epochs.count(segment.epoch) != len(found):
+                raise _misplaced(found, expected, segment.epoch)
+            expected += len(found)
+            yield found
+
+
+def _frames(file: BinaryIO, segment: Segment, at: int) -> Iterator[list[Frame]]:
     # Up to where it ends now: a writer that lives still appends, and half a record is no damage.
     size = file.seek(0, os.SEEK_END)
     end = size if segment.end is None else segment.end
     if end > size:
         raise LogDamaged(f"{end} bytes, as the next one says", f"{size}", segment.epoch, size)
-    offset = file.seek(len(MAGIC))
+    offset = file.seek(at)
     held = b""
     while data := file.read(min(_CHUNK, end - offset - len(held))):
         held += data

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pytest_l402.billing.faults import BillingFault
-from pytest_l402.billing.log.crash_states import Killed, SimulatedDisk, lost_in
+from pytest_l402.billing.log.crash_states import Killed, Replays, SimulatedDisk, lost_in
 from pytest_l402.billing.log.law import broken_laws
 from pytest_l402.billing.log.reader import LogDamaged
 from pytest_l402.billing.log.writer import LogFull, LogStopped, LogWriter
@@ -59,7 +59,7 @@ def over_a_frozen_holder(faults: Collection[BillingFault] = ()) -> Row:
 def crashes(faults: Collection[BillingFault] = (), records: int = 20) -> Row:
     """Every state that a crash can leave: also when a sync fails, the disk is full, the writer is killed."""
     states, lost = 0, []
-    half = records // 2
+    half, replays = records // 2, Replays()
     for sync_fails, room, killed_at in (
         (None, _ROOM, -1),
         (half, _ROOM, -1),
@@ -76,7 +76,7 @@ def crashes(faults: Collection[BillingFault] = (), records: int = 20) -> Row:
             _append(disk, LogWriter(disk, "second", faults), ["second"], [])
         for state in disk.states():
             states += 1
-            lost += [told] if (told := lost_in(state)) else []
+            lost += [told] if (told := lost_in(state, replays)) else []
             if len(lost) == _MOST:
                 return {"states": states, "lost": len(lost), "first": lost[0]}
     return {"states": states, "lost": len(lost), "first": lost[0] if lost else None}

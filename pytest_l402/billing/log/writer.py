@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Self
 
 from pytest_l402.billing.faults import BillingFault
 from pytest_l402.billing.log.frames import MAGIC, frame
-from pytest_l402.billing.log.reader import chain_of, records_of
-from pytest_l402.billing.log.store import Disk
+from pytest_l402.billing.log.reader import chain_of, records_after, records_of
+from pytest_l402.billing.log.store import Disk, Segments
 
 __all__ = ["Fenced", "LogFull", "LogStopped", "LogWriter"]
 
@@ -42,20 +43,17 @@ class LogWriter:
         self._disk, self._writer, self._faults = disk, writer, frozenset(faults)
         self._stopped: str | None = None
         # Read before anything is made: a damaged log gets no segment more.
-        chain, sequence, end = self._measured(None)
+        last = self._measured(disk, _Measured(0, 0, 0))
+        self.epoch = self._created()
         if BillingFault.MEASURES_BEFORE_IT_CREATES not in self._faults:
-            self.epoch = self._created()
-            # Read again: what was acknowledged before the new segment was there has to be in.
-            chain, sequence, end = self._measured(self.epoch)
-        else:
-            self.epoch = self._created()
-        prev = chain[-1] if chain else 0
-        if prev:
+            # What was acknowledged meanwhile, before the new segment was there, has to be in.
+            last = self._measured(_Below(disk, self.epoch), last)
+        if last.epoch:
             # Its writer may have died before it could: what this header vouches for must outlive a crash.
-            disk.sync_epoch(prev)
-        header = {"writer": writer, "prev": prev, "prev_end": end}
+            disk.sync_epoch(last.epoch)
+        header = {"writer": writer, "prev": last.epoch, "prev_end": last.end}
         self._size = 0
-        self.sequence = 0 if BillingFault.SEQUENCE_STARTS_OVER in self._faults else sequence
+        self.sequence = 0 if BillingFault.SEQUENCE_STARTS_OVER in self._faults else last.sequence
         self._put(MAGIC + frame(self.sequence, self.epoch, json.dumps(header).encode()))
         self.sequence += 1
 
@@ -97,17 +95,22 @@ class LogWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _measured(self, below: int | None) -> tuple[list[int], int, int]:
-        """The epochs that count, the next sequence number, and where the last of them ends."""
-        store = self._disk if below is None else _Below(self._disk, below)
+    @staticmethod
+    def _measured(store: Segments, before: _Measured) -> _Measured:
+        """Read what counts, and of the segment that was read before only what has come since."""
         chain = chain_of(store)
         if not chain.segments:
-            return [], 0, 0
+            return before
         last = chain.segments[-1]
-        sequence, end = last.first_sequence, last.begin
-        for number, epoch, _, at in records_of(store, chain):
-            sequence, end = number, at if epoch == last.epoch else end
-        return [segment.epoch for segment in chain.segments], max(sequence, last.first_sequence) + 1, end
+        sequence, end = last.first_sequence + 1, last.begin
+        records = records_of(store, chain)
+        if last.epoch == before.epoch:
+            sequence, end = before.sequence, before.end
+            records = records_after(store, last, end, sequence)
+        for number, epoch, _, at in records:
+            if epoch == last.epoch:
+                sequence, end = number + 1, at
+        return _Measured(last.epoch, sequence, end)
 
     def _created(self) -> int:
         while True:
@@ -153,6 +156,15 @@ class LogWriter:
             f"log: expected room for a record [runbook 5 section 5, RF8], saw {why}; it was taken back: "
             f"make room, then ask again"
         )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The newest epoch that counts, 0 for none, the next sequence number, and where the epoch ends."""
+
+    epoch: int
+    sequence: int
+    end: int
 
 
 class _Below:

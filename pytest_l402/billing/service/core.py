@@ -143,7 +143,7 @@ class Core:
             )
             raise Refused(422, f"INVARIANT_{invariant.upper()}")
 
-    def record(self, record: Record, flag_written: str | None = None) -> int:
+    def record(self, record: Record) -> int:
         """Append a record and let it take effect; returns its sequence number.
 
         Raises:

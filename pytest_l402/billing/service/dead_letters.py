@@ -14,6 +14,7 @@ from pytest_l402.harness.json_app import Refused
 
 __all__ = ["DeadLetters"]
 
+_BATCH = 10
 _ALARM_ABOVE = 10
 _ALARM_ABOVE_WRONGLY = 50
 
@@ -25,7 +26,7 @@ class DeadLetters:
         self._core, self._backend = core, backend
         self.breaker = Breaker(5, core.periods.window_ms, core.periods.open_ms)
         self._failed_ms: deque[float] = deque()
-        self._due_ms: dict[str, float] = {}
+        self._due_ms: dict[tuple[str, int], float] = {}
 
     @property
     def depth(self) -> int:
@@ -100,17 +101,17 @@ class DeadLetters:
         return found
 
     def _due(self) -> list[tuple[str, int, dict[str, Any]]]:
-        core, now = self._core, self._core.now_ms()
-        found: list[tuple[str, int, dict[str, Any]]] = []
-        for name in core.ledger.in_state(EntryState.PENDING):
-            entry = core.ledger.entries[name]
-            # A due time is this process's own: after a restart every entry waits for its turn anew.
-            due = self._due_ms.setdefault(
-                f"{name}/{entry.attempt}", now + core.periods.retry_ms[entry.attempt]
-            )
-            if due <= now and len(found) < 10:
-                found.append((name, entry.attempt + 1, {"entry": name, "amountMsats": entry.cost}))
-        return found
+        """The first ten calls that are to be made now."""
+        entries, now, waits = self._core.ledger.entries, self._core.now_ms(), self._core.periods.retry_ms
+        pending = self._core.ledger.in_state(EntryState.PENDING)
+        attempts = [(name, entries[name].attempt) for name in pending]
+        # A due time is this process's own: after a restart every entry waits for its turn anew. Those of
+        # calls that were made are forgotten.
+        self._due_ms = {each: self._due_ms.get(each, now + waits[each[1]]) for each in attempts}
+        due = [each for each, due_ms in self._due_ms.items() if due_ms <= now][:_BATCH]
+        return [
+            (name, attempt + 1, {"entry": name, "amountMsats": entries[name].cost}) for name, attempt in due
+        ]
 
     def _conclude(self, name: str, attempt: int, reason: str | None) -> None:
         core = self._core

@@ -1,4 +1,4 @@
-"""Decides how the service runs: its routes over HTTP, and a clockwork beside them until its input ends."""
+"""Decides how the service runs: its routes over HTTP, and a clockwork beside them until it is killed."""
 
 from __future__ import annotations
 
@@ -245,13 +245,17 @@ class Clockwork:
                 core.tell("guard ready", circuit="closed")
 
 
-def main() -> None:
-    """Run one instance until the standard input is closed; prints one line of JSON when it answers."""
-    settings = ServiceSettings.read(sys.argv[1])
-    service = Service(settings, os.environ)
+def serve(settings: ServiceSettings, environment: Mapping[str, str]) -> None:
+    """Run one instance until it is killed; prints one line of JSON when it answers."""
+    service = Service(settings, environment)
     with Clockwork(service), LoopbackServer(service, host="billing") as server:
         print(json.dumps({"url": server.url, "pid": os.getpid()}), flush=True)
-        sys.stdin.read()
+        threading.Event().wait()
+
+
+def main() -> None:
+    """Run the instance that the argument describes, as `ServiceSettings.written` does."""
+    serve(ServiceSettings.read(sys.argv[1]), os.environ)
 
 
 if __name__ == "__main__":
