@@ -24,7 +24,7 @@ class Answer(TableRow):
 
 
 class Exchange(TableRow):
-    """A request as the gateway saw it."""
+    """A request as it came to the gateway, and its answer; digests are SHA-256 in hex, of the bytes."""
 
     request_id: str | None
     method: str
@@ -38,7 +38,47 @@ class Exchange(TableRow):
     refusal: str | None
     credential_digest: str | None
     upstream_status: int | None
+    query_sha256: str | None
+    body_sha256: str
+    body_bytes: int
+    answer_sha256: str
+    answer_bytes: int
+    cache_control: str | None
+    invoices_offered: int
+    seller_calls: list[int]
     at_ms: int
+
+
+class SellerCall(TableRow):
+    """A request as the seller's API got it, and its answer, in the seller's own book.
+
+    `call` numbers them from 1; `during` is the request that the gateway was being asked at that moment.
+    """
+
+    call: int
+    during: str | None
+    request_id: str | None
+    method: str
+    path: str
+    query_sha256: str | None
+    body_sha256: str
+    body_bytes: int
+    credential_digest: str | None
+    payment_hash: str | None
+    status: int
+    answer_sha256: str
+    answer_bytes: int
+    at_ms: int
+
+
+class NodeInvoice(TableRow):
+    """An invoice in the book of the seller's node, for whichever request it was made."""
+
+    payment_hash: str
+    request_id: str | None
+    amount_msats: int
+    created_at_ms: int
+    settled_at_ms: int | None
 
 
 class Payment(TableRow):
@@ -205,6 +245,8 @@ ROW_FORMS: Final[Mapping[str, type[Any]]] = {
     "records": ObservabilityRecord,
     "exchanges": Exchange,
     "answers": Answer,
+    "seller_calls": SellerCall,
+    "node_invoices": NodeInvoice,
     "payments": Payment,
     "invoices": Invoice,
     "settlements": Settlement,

@@ -18,6 +18,8 @@ TABLES = (
     "records",
     "exchanges",
     "answers",
+    "seller_calls",
+    "node_invoices",
     "payments",
     "invoices",
     "settlements",

@@ -100,9 +100,9 @@ class Stack:
         self.client = httpx.Client(
             base_url=f"https://{GATEWAY_HOST}", transport=self._transport, trust_env=False
         )
-        self.seller_api = SellerApi(harness)
+        self.seller_api = SellerApi(harness, self._request_at_the_edge)
         self.projection = Projection(harness)
-        self.node = LightningNode(harness.derive("node"))
+        self.node = LightningNode(harness.derive("node"), during=self._request_at_the_edge)
         self.settlement_store = self._store = SettlementStore(harness, self.projection.observe, database)
         self.control_plane = ControlPlane(harness.derive("control plane"))
         for paywall in self.paywalls:
@@ -125,7 +125,7 @@ class Stack:
         self.flow_folder: Path | None = None
         self._flows_on_disk: tuple[LocalFlow, ...] = ()
         self.executor = self.executor_at(self.client, policy=policy)
-        self.edge = Edge(harness, self._part("gateway"))
+        self.edge = Edge(harness, self._part("gateway"), self.seller_api)
         self.network.mount(GATEWAY_HOST, self.edge, down_when=GatewayDown)
         self.worker_api = ControlApi(harness.derive("control api"), self.control_plane, self.settlement_store)
         self.network.mount(CONTROL_HOST, self.worker_api)
@@ -265,6 +265,7 @@ class Stack:
         tasks = getattr(self.control_plane, "tasks", None)
         if tasks is not None:
             found["tasks"] = [task.to_row() for task in tasks()]
+        found["seller_calls"], found["node_invoices"] = list(self.seller_api.book), self.node.book()
         if self._ops is not None:
             found |= self._ops.tables()
         if self.flow_folder is not None:
@@ -275,6 +276,9 @@ class Stack:
         found["local_artifact"] = self._local_artifact()
         kept = {name: [row for row in rows if not is_of_steady_state(row)] for name, rows in found.items()}
         return {name: rows for name, rows in kept.items() if rows}
+
+    def _request_at_the_edge(self) -> str | None:
+        return self.edge.handling
 
     def _part(self, role: str) -> Any:
         return _Part(self, role)

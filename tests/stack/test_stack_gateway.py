@@ -10,6 +10,7 @@ from pytest_l402.harness.network import Network, Request, Response
 from pytest_l402.protocol import Macaroon, decode_invoice, format_credential, parse_challenges
 from pytest_l402.stack.faults import ChallengeFailure, UpstreamDown, UpstreamFailure
 from pytest_l402.stack.gateway.services import RateLimit, Service
+from pytest_l402.stack.gateway.wire import content
 
 REQUEST_ID = ("x-oa-request-id", "req-1")
 
@@ -34,10 +35,20 @@ def test_a_purchase_is_challenged_paid_and_delivered():
         "refusal": None,
         "credentialDigest": None,
         "upstreamStatus": None,
+        "querySha256": None,
+        **content("body", b""),
+        **content("answer", b"payment required\n"),
+        "cacheControl": "no-store",
+        "invoicesOffered": 1,
+        "sellerCalls": [],
         "atMs": challenged["atMs"],
     }
     assert delivered == {
         **challenged,
+        **content("answer", answer.body),
+        "cacheControl": None,
+        "invoicesOffered": 0,
+        "sellerCalls": [1],
         "status": 200,
         "challenge": None,
         "quotedMsats": None,

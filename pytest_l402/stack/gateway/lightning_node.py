@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from pytest_l402.boundary.known_secrets import ISSUED
 from pytest_l402.harness.harness import Harness
@@ -56,7 +58,8 @@ class _Held:
     invoice: NodeInvoice
     preimage: Preimage = field(repr=False)
     request_id: str | None
-    settled: bool = False
+    created_at_ms: int
+    settled_at_ms: int | None = None
 
 
 class LightningNode:
@@ -64,7 +67,8 @@ class LightningNode:
 
     `private_key` are 32 bytes and drawn by chance when left out; `network` is bitcoin, testnet,
     signet or regtest, whose invoices begin with `prefix`. Invoices expire `expiry_s` seconds after the
-    clock's time of their creation.
+    clock's time of their creation. An invoice that is asked for without a request id is of the request that
+    `during` names.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class LightningNode:
         *,
         network: str = "regtest",
         expiry_s: int = DEFAULT_EXPIRY_S,
+        during: Callable[[], str | None] = lambda: None,
     ) -> None:
         if network not in PREFIXES:
             raise ValueError(f"network: expected one of {', '.join(PREFIXES)}, saw {network!r}")
@@ -82,6 +87,7 @@ class LightningNode:
         self._harness = harness
         self._clock = harness.clock
         self._expiry_s = expiry_s
+        self._during = during
         self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()
         self.node_id = public_key(self._private_key).hex()
@@ -100,6 +106,7 @@ class LightningNode:
         """
         if amount_msats <= 0:
             raise ValueError(f"an invoice asks for a positive amount of msats, got {amount_msats}")
+        request_id = request_id or self._during()
         if self._harness.faults.active(ChallengeFailure, request_id):
             raise NodeUnavailable("the node creates no invoice (ChallengeFailure)")
         preimage = Preimage(self._harness.randomness.bytes(32, "preimage"))
@@ -118,7 +125,7 @@ class LightningNode:
         )
         invoice = NodeInvoice(payment_hash, bolt11, amount_msats, now_s + self._expiry_s)
         with self._lock:
-            self._held[payment_hash] = _Held(invoice, preimage, request_id)
+            self._held[payment_hash] = _Held(invoice, preimage, request_id, self._clock.now_ms())
         return invoice
 
     def lookup(self, payment_hash: str) -> InvoiceStatus:
@@ -128,7 +135,7 @@ class LightningNode:
             UnknownInvoice: this node issued no such invoice.
         """
         held = self._known(payment_hash)
-        if held.settled:
+        if held.settled_at_ms is not None:
             return InvoiceStatus.SETTLED
         if self._clock.now_s() >= held.invoice.expires_at_s:
             return InvoiceStatus.EXPIRED
@@ -146,8 +153,22 @@ class LightningNode:
             status = self.lookup(payment_hash)
             if status is not InvoiceStatus.OPEN:
                 raise InvoiceClosed(f"invoice {payment_hash[:16]}…: expected an open one, it is {status}")
-            held.settled = True
+            held.settled_at_ms = self._clock.now_ms()
         return held.preimage
+
+    def book(self) -> list[dict[str, Any]]:
+        """Return every invoice that was made, in order: for which request, over how much, settled when."""
+        with self._lock:
+            return [
+                {
+                    "paymentHash": payment_hash,
+                    "requestId": held.request_id,
+                    "amountMsats": held.invoice.amount_msats,
+                    "createdAtMs": held.created_at_ms,
+                    "settledAtMs": held.settled_at_ms,
+                }
+                for payment_hash, held in self._held.items()
+            ]
 
     def request_id_of(self, payment_hash: str) -> str | None:
         """Return the request for which the invoice was created, or None; faults are aimed by it."""
