@@ -30,6 +30,7 @@ class Exchange(TableRow):
     method: str
     host: str | None
     path: str
+    task_id: str | None
     status: int
     challenge: Literal["issued"] | None
     quoted_msats: int | None
@@ -37,6 +38,7 @@ class Exchange(TableRow):
     credential: Literal["absent", "accepted", "refused"]
     refusal: str | None
     credential_digest: str | None
+    presented_payment_hash: str | None
     upstream_status: int | None
     query_sha256: str | None
     body_sha256: str
@@ -72,25 +74,36 @@ class SellerCall(TableRow):
 
 
 class NodeInvoice(TableRow):
-    """An invoice in the book of the seller's node, for whichever request it was made."""
+    """An invoice in the book of the seller's node, for whichever request it was made, and what arrived."""
 
     payment_hash: str
     request_id: str | None
     amount_msats: int
+    received_msats: int | None
     created_at_ms: int
     settled_at_ms: int | None
 
 
 class Payment(TableRow):
-    """A call of the wallet."""
+    """A call of the wallet; the fee is on top of the amount."""
 
     payment_hash: str
     amount_msats: int
+    fee_msats: int
+    wallet: str | None
     host: str | None
     status: Literal["succeeded", "failed", "pending", "duplicate"]
     preimage_released: bool
     proof_reference: str | None
     at_ms: int
+
+
+class Balance(TableRow):
+    """What was in a purse at first, and what is in it now, as it was asked from outside."""
+
+    account: str
+    before_msats: int
+    now_msats: int
 
 
 class Invoice(TableRow):
@@ -246,8 +259,9 @@ ROW_FORMS: Final[Mapping[str, type[Any]]] = {
     "exchanges": Exchange,
     "answers": Answer,
     "seller_calls": SellerCall,
-    "node_invoices": NodeInvoice,
     "payments": Payment,
+    "balances": Balance,
+    "node_invoices": NodeInvoice,
     "invoices": Invoice,
     "settlements": Settlement,
     "conflicts": Conflict,

@@ -12,6 +12,7 @@ import httpx
 
 from pytest_l402.boundary import read_json, read_json_lines
 from pytest_l402.contract import LocalFlow, LocalNodeArtifact
+from pytest_l402.evidence.tables import Evidence
 from pytest_l402.harness.clock import Clock
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.journal import Row
@@ -191,7 +192,7 @@ class Stack:
             edge=self.edge,
             gateway_url=self.client.base_url,
             control_plane=self._part("control_plane"),
-            settlement_store=self._part("settlement_store"),
+            rows=self._trade,
         )
 
     def forger(self) -> Forger:
@@ -262,6 +263,7 @@ class Stack:
         found: dict[str, list[Row]] = {name: list(self.journal.rows(name)) for name in names}
         for name in _SQL_TABLES:
             found[name] = [dict(row) for row in self.settlement_store.rows(name)]
+        found["balances"] = self.harness.accounts.rows()
         tasks = getattr(self.control_plane, "tasks", None)
         if tasks is not None:
             found["tasks"] = [task.to_row() for task in tasks()]
@@ -279,6 +281,12 @@ class Stack:
 
     def _request_at_the_edge(self) -> str | None:
         return self.edge.handling
+
+    def _trade(self) -> Evidence:
+        """Return what there is of purchases and payments, and nothing else."""
+        found = {name: self.journal.rows(name) for name in ("exchanges", "payments")}
+        stored = {name: self.settlement_store.rows(name) for name in ("invoices", "settlements")}
+        return Evidence({**found, **stored, "node_invoices": self.node.book()})
 
     def _part(self, role: str) -> Any:
         return _Part(self, role)

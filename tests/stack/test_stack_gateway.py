@@ -27,6 +27,7 @@ def test_a_purchase_is_challenged_paid_and_delivered():
         "method": "GET",
         "host": HOST,
         "path": "/premium",
+        "taskId": "task-9",
         "status": 402,
         "challenge": "issued",
         "quotedMsats": 21_000,
@@ -34,6 +35,7 @@ def test_a_purchase_is_challenged_paid_and_delivered():
         "credential": "absent",
         "refusal": None,
         "credentialDigest": None,
+        "presentedPaymentHash": None,
         "upstreamStatus": None,
         "querySha256": None,
         **content("body", b""),
@@ -54,6 +56,7 @@ def test_a_purchase_is_challenged_paid_and_delivered():
         "quotedMsats": None,
         "credential": "accepted",
         "credentialDigest": Macaroon.from_base64(authorization.split()[1].partition(":")[0]).digest,
+        "presentedPaymentHash": payment.payment_hash,
         "upstreamStatus": 200,
         "atMs": delivered["atMs"],
     }

@@ -32,11 +32,15 @@ from pytest_l402.stack.gateway.wire import (
 
 @dataclass(slots=True)
 class Attribution:
-    """The request and task that unnamed requests belong to; `task_id` is None until one has come."""
+    """The request and task that unnamed requests belong to.
+
+    `task_id` and `last_request_id`, the client's own where it names one, are None until one has come.
+    """
 
     request_id: str
     register: Callable[[str, Request], str]
     task_id: str | None = None
+    last_request_id: str | None = None
 
 
 class Edge:
@@ -95,6 +99,8 @@ class Edge:
             Standing.ABSENT if carried is None and told.standing == Standing.ACCEPTED else told.standing
         )
         book = () if self._seller_api is None else self._seller_api.book
+        presented = carried if standing != Standing.ABSENT else None
+        task_id = request.header(TASK_ID_HEADER)
         self._harness.note(
             "exchanges",
             {
@@ -102,13 +108,15 @@ class Edge:
                 "method": shown(request.method),
                 "host": shown(request.host),
                 "path": shown(request.path),
+                "taskId": task_id if is_usable_id(task_id) else None,
                 "status": response.status,
                 "challenge": None if offered is None else "issued",
                 "quotedMsats": None if offered is None else offered.amount_msats,
                 "paymentHash": _payment_hash(offered, carried),
                 "credential": str(standing),
                 "refusal": told.refusal,
-                "credentialDigest": carried.digest if carried and standing != Standing.ABSENT else None,
+                "credentialDigest": None if presented is None else presented.digest,
+                "presentedPaymentHash": None if presented is None else presented.payment_hash,
                 "upstreamStatus": book[calls[-1] - 1]["status"] if calls else None,
                 "querySha256": query_digest(request),
                 **content("body", request.body),
@@ -144,6 +152,7 @@ class Edge:
         if request_id is None:
             request_id = attribution.request_id
             headers = (*headers, (REQUEST_ID_HEADER, request_id))
+        attribution.last_request_id = request_id
         if request.header(TASK_ID_HEADER) is None:
             if attribution.task_id is None:
                 attribution.task_id = attribution.register(request_id, request)

@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from pytest_l402.boundary.known_secrets import ISSUED
 from pytest_l402.harness.harness import Harness
+from pytest_l402.harness.journal import Row
 from pytest_l402.protocol import PaymentHash, Preimage, encode_invoice, public_key
 from pytest_l402.stack.faults import ChallengeFailure
 
@@ -33,6 +33,10 @@ class UnknownInvoice(NodeError):
 
 class InvoiceClosed(NodeError):
     """The invoice takes no payment any more: it is settled, or it has expired."""
+
+
+class TooLittlePaid(NodeError):
+    """Less arrived than the invoice asks for; the node takes nothing."""
 
 
 class InvoiceStatus(StrEnum):
@@ -59,6 +63,7 @@ class _Held:
     preimage: Preimage = field(repr=False)
     request_id: str | None
     created_at_ms: int
+    received_msats: int | None = None
     settled_at_ms: int | None = None
 
 
@@ -90,7 +95,9 @@ class LightningNode:
         self._during = during
         self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()
+        self._received_msats = 0
         self.node_id = public_key(self._private_key).hex()
+        self.account = harness.accounts.open("node", lambda: self._received_msats)
 
     def __repr__(self) -> str:
         return f"LightningNode({self.node_id[:16]}…, {len(self._held)} invoices)"
@@ -141,39 +148,50 @@ class LightningNode:
             return InvoiceStatus.EXPIRED
         return InvoiceStatus.OPEN
 
-    def settle(self, payment_hash: str) -> Preimage:
+    def settle(self, payment_hash: str, amount_msats: int | None = None) -> Preimage:
         """Take the payment and release the preimage; for wallets only, since whoever holds it has paid.
+
+        `amount_msats` is what arrives: what the invoice asks for, where nothing is said.
 
         Raises:
             UnknownInvoice: this node issued no such invoice.
             InvoiceClosed: it is settled already, or has expired.
+            TooLittlePaid: less arrives than the invoice asks for; nothing is taken.
         """
         held = self._known(payment_hash)
         with self._lock:
             status = self.lookup(payment_hash)
             if status is not InvoiceStatus.OPEN:
                 raise InvoiceClosed(f"invoice {payment_hash[:16]}…: expected an open one, it is {status}")
-            held.settled_at_ms = self._clock.now_ms()
+            asked_msats = held.invoice.amount_msats
+            arrived_msats = asked_msats if amount_msats is None else amount_msats
+            if arrived_msats < asked_msats:
+                raise TooLittlePaid(
+                    f"invoice {payment_hash[:16]}…: expected {asked_msats} msats, {arrived_msats} arrived"
+                )
+            held.received_msats, held.settled_at_ms = arrived_msats, self._clock.now_ms()
+            self._received_msats += arrived_msats
         return held.preimage
 
-    def book(self) -> list[dict[str, Any]]:
-        """Return every invoice that was made, in order: for which request, over how much, settled when."""
+    def request_id_of(self, payment_hash: str) -> str | None:
+        """Return the request for which the invoice was created, or None; faults are aimed by it."""
+        held = self._held.get(payment_hash)
+        return None if held is None else held.request_id
+
+    def book(self) -> list[Row]:
+        """Return every invoice that the node has made, and what it got for it: the table `node_invoices`."""
         with self._lock:
             return [
                 {
                     "paymentHash": payment_hash,
                     "requestId": held.request_id,
                     "amountMsats": held.invoice.amount_msats,
+                    "receivedMsats": held.received_msats,
                     "createdAtMs": held.created_at_ms,
                     "settledAtMs": held.settled_at_ms,
                 }
                 for payment_hash, held in self._held.items()
             ]
-
-    def request_id_of(self, payment_hash: str) -> str | None:
-        """Return the request for which the invoice was created, or None; faults are aimed by it."""
-        held = self._held.get(payment_hash)
-        return None if held is None else held.request_id
 
     def _known(self, payment_hash: str) -> _Held:
         held = self._held.get(payment_hash)
