@@ -48,6 +48,8 @@ DENY_REASONS: Final = (
     "gateway_unauthorized",
     "gateway_unreachable",
     "gateway_upstream_failed",
+    "buyer_raised",
+    "challenge_unreadable",
     "settlement_conflict",
     "invalid_preimage",
     "payment_already_made",

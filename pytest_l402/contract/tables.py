@@ -24,12 +24,13 @@ class Answer(TableRow):
 
 
 class Exchange(TableRow):
-    """A request as the gateway saw it."""
+    """A request as it came to the gateway, and its answer; digests are SHA-256 in hex, of the bytes."""
 
     request_id: str | None
     method: str
     host: str | None
     path: str
+    task_id: str | None
     status: int
     challenge: Literal["issued"] | None
     quoted_msats: int | None
@@ -37,20 +38,72 @@ class Exchange(TableRow):
     credential: Literal["absent", "accepted", "refused"]
     refusal: str | None
     credential_digest: str | None
+    presented_payment_hash: str | None
     upstream_status: int | None
+    query_sha256: str | None
+    body_sha256: str
+    body_bytes: int
+    answer_sha256: str
+    answer_bytes: int
+    cache_control: str | None
+    invoices_offered: int
+    seller_calls: list[int]
     at_ms: int
 
 
+class SellerCall(TableRow):
+    """A request as the seller's API got it, and its answer, in the seller's own book.
+
+    `call` numbers them from 1; `during` is the request that the gateway was being asked at that moment.
+    """
+
+    call: int
+    during: str | None
+    request_id: str | None
+    method: str
+    path: str
+    query_sha256: str | None
+    body_sha256: str
+    body_bytes: int
+    credential_digest: str | None
+    payment_hash: str | None
+    status: int
+    answer_sha256: str
+    answer_bytes: int
+    at_ms: int
+
+
+class NodeInvoice(TableRow):
+    """An invoice in the book of the seller's node, for whichever request it was made, and what arrived."""
+
+    payment_hash: str
+    request_id: str | None
+    amount_msats: int
+    received_msats: int | None
+    created_at_ms: int
+    settled_at_ms: int | None
+
+
 class Payment(TableRow):
-    """A call of the wallet."""
+    """A call of the wallet; the fee is on top of the amount."""
 
     payment_hash: str
     amount_msats: int
+    fee_msats: int
+    wallet: str | None
     host: str | None
     status: Literal["succeeded", "failed", "pending", "duplicate"]
     preimage_released: bool
     proof_reference: str | None
     at_ms: int
+
+
+class Balance(TableRow):
+    """What was in a purse at first, and what is in it now, as it was asked from outside."""
+
+    account: str
+    before_msats: int
+    now_msats: int
 
 
 class Invoice(TableRow):
@@ -205,7 +258,10 @@ ROW_FORMS: Final[Mapping[str, type[Any]]] = {
     "records": ObservabilityRecord,
     "exchanges": Exchange,
     "answers": Answer,
+    "seller_calls": SellerCall,
     "payments": Payment,
+    "balances": Balance,
+    "node_invoices": NodeInvoice,
     "invoices": Invoice,
     "settlements": Settlement,
     "conflicts": Conflict,

@@ -1,4 +1,4 @@
-"""What every stand-in is handed, as one object: clock, chance, faults, journal, network."""
+"""What every stand-in is handed, as one object: clock, chance, faults, accounts, journal, network."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
+from pytest_l402.harness.accounts import Accounts
 from pytest_l402.harness.clock import Clock, StackClock
 from pytest_l402.harness.faults import Faults
 from pytest_l402.harness.journal import Journal
@@ -28,6 +29,7 @@ class Harness:
         self.clock: Clock = clock if clock is not None else StackClock()
         self.randomness: Randomness = randomness if randomness is not None else SeededRandomness(seed)
         self.faults = Faults()
+        self.accounts = Accounts()
         self.journal = Journal(self.clock)
         self.network = Network(self.faults)
 

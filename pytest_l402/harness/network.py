@@ -56,11 +56,15 @@ class Request(_Message):
 
 @dataclass(frozen=True)
 class Response(_Message):
-    """One HTTP response; `headers` keeps every line in order, so a header may come twice."""
+    """One HTTP response; `headers` keeps every line in order, so a header may come twice.
+
+    `told` is what a stand-in says beside it of how it came to this answer; it does not cross the wire.
+    """
 
     status: int
     headers: tuple[Header, ...] = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
+    told: object = field(default=None, repr=False, compare=False)
 
 
 class App(Protocol):

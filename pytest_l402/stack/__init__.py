@@ -27,9 +27,9 @@ from pytest_l402.ops.reconcile.gateway_probes import ProbeReport as ProbeReport
 from pytest_l402.stack.books.projection import Projection as Projection
 from pytest_l402.stack.books.store import SettlementStore as SettlementStore
 from pytest_l402.stack.buyer.attributed import Answer as Answer
-from pytest_l402.stack.buyer.attributed import Attributed as Attributed
 from pytest_l402.stack.buyer.attributed import AttributedExecutor as AttributedExecutor
 from pytest_l402.stack.buyer.attributed import Buyer as Buyer
+from pytest_l402.stack.buyer.error_codes import UnknownErrorCodeError as UnknownErrorCodeError
 from pytest_l402.stack.buyer.executor import Executor as Executor
 from pytest_l402.stack.buyer.forger import Forger as Forger
 from pytest_l402.stack.buyer.forger import Presented as Presented

@@ -12,6 +12,7 @@ import httpx
 
 from pytest_l402.boundary import read_json, read_json_lines
 from pytest_l402.contract import LocalFlow, LocalNodeArtifact
+from pytest_l402.evidence.tables import Evidence
 from pytest_l402.harness.clock import Clock
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.journal import Row
@@ -100,9 +101,9 @@ class Stack:
         self.client = httpx.Client(
             base_url=f"https://{GATEWAY_HOST}", transport=self._transport, trust_env=False
         )
-        self.seller_api = SellerApi(harness)
+        self.seller_api = SellerApi(harness, self._request_at_the_edge)
         self.projection = Projection(harness)
-        self.node = LightningNode(harness.derive("node"))
+        self.node = LightningNode(harness.derive("node"), during=self._request_at_the_edge)
         self.settlement_store = self._store = SettlementStore(harness, self.projection.observe, database)
         self.control_plane = ControlPlane(harness.derive("control plane"))
         for paywall in self.paywalls:
@@ -125,7 +126,7 @@ class Stack:
         self.flow_folder: Path | None = None
         self._flows_on_disk: tuple[LocalFlow, ...] = ()
         self.executor = self.executor_at(self.client, policy=policy)
-        self.edge = Edge(harness, self._part("gateway"))
+        self.edge = Edge(harness, self._part("gateway"), self.seller_api)
         self.network.mount(GATEWAY_HOST, self.edge, down_when=GatewayDown)
         self.worker_api = ControlApi(harness.derive("control api"), self.control_plane, self.settlement_store)
         self.network.mount(CONTROL_HOST, self.worker_api)
@@ -191,7 +192,7 @@ class Stack:
             edge=self.edge,
             gateway_url=self.client.base_url,
             control_plane=self._part("control_plane"),
-            settlement_store=self._part("settlement_store"),
+            rows=self._trade,
         )
 
     def forger(self) -> Forger:
@@ -262,9 +263,11 @@ class Stack:
         found: dict[str, list[Row]] = {name: list(self.journal.rows(name)) for name in names}
         for name in _SQL_TABLES:
             found[name] = [dict(row) for row in self.settlement_store.rows(name)]
+        found["balances"] = self.harness.accounts.rows()
         tasks = getattr(self.control_plane, "tasks", None)
         if tasks is not None:
             found["tasks"] = [task.to_row() for task in tasks()]
+        found["seller_calls"], found["node_invoices"] = list(self.seller_api.book), self.node.book()
         if self._ops is not None:
             found |= self._ops.tables()
         if self.flow_folder is not None:
@@ -275,6 +278,15 @@ class Stack:
         found["local_artifact"] = self._local_artifact()
         kept = {name: [row for row in rows if not is_of_steady_state(row)] for name, rows in found.items()}
         return {name: rows for name, rows in kept.items() if rows}
+
+    def _request_at_the_edge(self) -> str | None:
+        return self.edge.handling
+
+    def _trade(self) -> Evidence:
+        """Return what there is of purchases and payments, and nothing else."""
+        found = {name: self.journal.rows(name) for name in ("exchanges", "payments")}
+        stored = {name: self.settlement_store.rows(name) for name in ("invoices", "settlements")}
+        return Evidence({**found, **stored, "node_invoices": self.node.book()})
 
     def _part(self, role: str) -> Any:
         return _Part(self, role)

@@ -23,8 +23,8 @@ Found = Iterator[tuple[str, str | None]]
 
 def is_of_steady_state(row: Mapping[str, Any]) -> bool:
     """Return whether a row of evidence was left by a look at the steady state."""
-    request_id, line = str(row.get("requestId") or ""), str(row.get("line") or "")
-    return request_id.startswith(REQUEST_ID_PREFIX) or _LOG in line
+    named = (str(row.get(key) or "") for key in ("requestId", "during"))
+    return any(name.startswith(REQUEST_ID_PREFIX) for name in named) or _LOG in str(row.get("line") or "")
 
 
 def steady_rows(when: When, *found: Found) -> list[Row]:

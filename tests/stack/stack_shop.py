@@ -14,6 +14,7 @@ from pytest_l402.ops.security.controls import GateDecision
 from pytest_l402.protocol import Preimage, format_credential, parse_challenges, preferred
 from pytest_l402.stack.buyer.wallet import Payment, Wallet
 from pytest_l402.stack.faults import GatewayDown
+from pytest_l402.stack.gateway.edge import Edge
 from pytest_l402.stack.gateway.gateway import Gateway
 from pytest_l402.stack.gateway.lightning_node import LightningNode
 from pytest_l402.stack.gateway.profile import APERTURE, GatewayProfile
@@ -84,11 +85,13 @@ class Shop:
             profile=profile,
             blocklist=blocklist,
         )
+        book = self.seller_api if isinstance(self.seller_api, SellerApi) else None
+        self.edge = Edge(harness, self.gateway, book)
         self.network = harness.network
-        self.network.mount(HOST, self.gateway, down_when=GatewayDown)
+        self.network.mount(HOST, self.edge, down_when=GatewayDown)
 
     def ask(self, path: str, *headers: tuple[str, str], method: str = "GET", **fields: object) -> Response:
-        return self.gateway.handle(Request(method, HOST, path, headers=headers, **fields))
+        return self.edge.handle(Request(method, HOST, path, headers=headers, **fields))
 
     def pay(self, response: Response) -> tuple[str, Payment]:
         """Pay a challenge; return the Authorization value and the payment."""

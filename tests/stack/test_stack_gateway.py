@@ -10,6 +10,7 @@ from pytest_l402.harness.network import Network, Request, Response
 from pytest_l402.protocol import Macaroon, decode_invoice, format_credential, parse_challenges
 from pytest_l402.stack.faults import ChallengeFailure, UpstreamDown, UpstreamFailure
 from pytest_l402.stack.gateway.services import RateLimit, Service
+from pytest_l402.stack.gateway.wire import content
 
 REQUEST_ID = ("x-oa-request-id", "req-1")
 
@@ -26,6 +27,7 @@ def test_a_purchase_is_challenged_paid_and_delivered():
         "method": "GET",
         "host": HOST,
         "path": "/premium",
+        "taskId": "task-9",
         "status": 402,
         "challenge": "issued",
         "quotedMsats": 21_000,
@@ -33,16 +35,28 @@ def test_a_purchase_is_challenged_paid_and_delivered():
         "credential": "absent",
         "refusal": None,
         "credentialDigest": None,
+        "presentedPaymentHash": None,
         "upstreamStatus": None,
+        "querySha256": None,
+        **content("body", b""),
+        **content("answer", b"payment required\n"),
+        "cacheControl": "no-store",
+        "invoicesOffered": 1,
+        "sellerCalls": [],
         "atMs": challenged["atMs"],
     }
     assert delivered == {
         **challenged,
+        **content("answer", answer.body),
+        "cacheControl": None,
+        "invoicesOffered": 0,
+        "sellerCalls": [1],
         "status": 200,
         "challenge": None,
         "quotedMsats": None,
         "credential": "accepted",
         "credentialDigest": Macaroon.from_base64(authorization.split()[1].partition(":")[0]).digest,
+        "presentedPaymentHash": payment.payment_hash,
         "upstreamStatus": 200,
         "atMs": delivered["atMs"],
     }

@@ -106,7 +106,7 @@ def test_strict_verify_waits_for_the_node_and_then_refuses():
         assert shop.ask("/premium", ("Authorization", authorization)).status == 200
         assert shop.clock.now_ms() - start < STRICT_VERIFY_WAIT_MS
         held = shop.node.__dict__["_held"][payment.payment_hash]
-        held.settled = False
+        held.settled_at_ms = None
         assert shop.ask("/premium", ("Authorization", authorization)).status == 402
         assert shop.exchanges()[-1]["refusal"] == "invoice_not_settled"
         assert shop.clock.now_ms() - start >= STRICT_VERIFY_WAIT_MS

@@ -11,6 +11,7 @@ from pytest_l402.stack.gateway.lightning_node import (
     InvoiceStatus,
     LightningNode,
     NodeUnavailable,
+    TooLittlePaid,
     UnknownInvoice,
 )
 
@@ -105,3 +106,39 @@ def test_no_repr_holds_a_secret():
     preimage = seller.settle(invoice.payment_hash).hex()
     shown = repr(seller) + repr(invoice) + repr(seller.__dict__["_held"])
     assert preimage not in shown
+
+
+def test_the_book_has_every_invoice_and_what_arrived_for_it():
+    clock = StackClock(1_700_000_000_000)
+    seller = node(clock)
+    open_one = seller.create_invoice(1_000, request_id="request-1")
+    paid = seller.create_invoice(2_000)
+    clock.advance(5)
+    seller.settle(paid.payment_hash, 2_001)
+    made_ms = clock.now_ms() - 5
+    assert seller.book() == [
+        {
+            "paymentHash": open_one.payment_hash,
+            "requestId": "request-1",
+            "amountMsats": 1_000,
+            "receivedMsats": None,
+            "createdAtMs": made_ms,
+            "settledAtMs": None,
+        },
+        {
+            "paymentHash": paid.payment_hash,
+            "requestId": None,
+            "amountMsats": 2_000,
+            "receivedMsats": 2_001,
+            "createdAtMs": made_ms,
+            "settledAtMs": clock.now_ms(),
+        },
+    ]
+
+
+def test_too_little_is_not_taken():
+    seller = node()
+    invoice = seller.create_invoice(2_000)
+    with pytest.raises(TooLittlePaid, match="expected 2000 msats, 1999 arrived"):
+        seller.settle(invoice.payment_hash, 1_999)
+    assert seller.lookup(invoice.payment_hash) is InvoiceStatus.OPEN

@@ -51,6 +51,8 @@ def test_a_payment_brings_the_preimage_moves_the_money_and_leaves_a_row(shop):
         {
             "paymentHash": invoice.payment_hash,
             "amountMsats": 21_000,
+            "feeMsats": 0,
+            "wallet": "wallet",
             "host": HOST,
             "status": "succeeded",
             "preimageReleased": True,
@@ -255,3 +257,29 @@ def test_no_row_and_no_message_holds_a_preimage():
     with pytest.raises(PaymentAlreadyMade) as twice:
         wallet.pay_invoice(invoice.bolt11)
     assert preimage not in str(twice.value) + repr(harness.journal.rows("payments"))
+
+
+def test_a_fee_is_part_of_what_a_payment_costs_and_never_of_a_failed_one(shop):
+    wallet = Wallet(shop.harness, shop.node, balance_msats=43_000, fee_msats=500)
+    wallet.pay_invoice(shop.node.create_invoice(21_000).bolt11)
+    assert wallet.balance_msats == 43_000 - 21_500
+    (row,) = shop.journal.rows("payments")
+    assert (row["amountMsats"], row["feeMsats"], row["wallet"]) == (21_000, 500, "wallet-2")
+    late = shop.node.create_invoice(21_000)
+    with shop.faults.inject(PaymentPending()), pytest.raises(PaymentPendingError):
+        wallet.pay_invoice(late.bolt11)
+    assert wallet.balance_msats == 0
+    wallet.resolve_pending(late.payment_hash, succeed=False)
+    assert wallet.balance_msats == 21_500
+    with pytest.raises(PaymentFailed, match="and 500 msats of fees"):
+        wallet.pay_invoice(shop.node.create_invoice(21_001).bolt11)
+
+
+def test_every_purse_is_read_from_outside(shop):
+    second = Wallet(shop.harness, shop.node, balance_msats=21_000)
+    second.pay_invoice(shop.node.create_invoice(21_000).bolt11)
+    assert shop.harness.accounts.rows() == [
+        {"account": "node", "beforeMsats": 0, "nowMsats": 21_000},
+        {"account": "wallet", "beforeMsats": 100_000_000, "nowMsats": 100_000_000},
+        {"account": "wallet-2", "beforeMsats": 21_000, "nowMsats": 0},
+    ]

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol, Unpack
 
 import httpx
 
-from pytest_l402.contract import TaskStatus
+from pytest_l402.boundary import printable, redact_text
+from pytest_l402.contract import ExecutionPath, Plane, Speaker, TaskStatus, proof_join_key
+from pytest_l402.contract.payment import PaymentError
+from pytest_l402.evidence.purchases import Payment, is_delivery, payment_of, presented_hash, purchase_of
+from pytest_l402.evidence.purchases import Purchase as Told
+from pytest_l402.evidence.tables import Evidence, Row
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import Request
+from pytest_l402.harness.observation import Known, observe
+from pytest_l402.stack.buyer.error_codes import (
+    BUYER_RAISED,
+    CREDENTIAL_REFUSED,
+    UnknownErrorCodeError,
+    payment_code,
+    status_of,
+)
 from pytest_l402.stack.buyer.executor import DEFAULT_USER
 from pytest_l402.stack.buyer.policy import DEFAULT_CAP_MSATS
-from pytest_l402.stack.buyer.purchase import PurchaseStatus
+from pytest_l402.stack.buyer.purchase import CacheStatus, Purchase, PurchaseStatus
 from pytest_l402.stack.control.task_board import Task
 from pytest_l402.stack.gateway.edge import Edge
-from pytest_l402.stack.roles import ControlPlane, SettlementStore
+from pytest_l402.stack.roles import ControlPlane
 
 _STEPS = {
     PurchaseStatus.PAID: (TaskStatus.RUNNING, TaskStatus.PAID, TaskStatus.COMPLETED),
@@ -31,8 +44,8 @@ _FAILED = (TaskStatus.RUNNING, TaskStatus.FAILED)
 class Answer:
     """What a client can say of a purchase: `x-oa-request-id` of the last answer, None if it does not know it.
 
-    Anything with a `request_id` will do in its place. `error_code` says which rule of its own kept it from
-    paying, such as `amount_over_cap`.
+    Anything with a `request_id` will do in its place. `error_code` says why it bought nothing: a rule of its
+    own, such as `amount_over_cap`, or what broke, such as `payment_failed` (`stack.buyer.error_codes`).
     """
 
     request_id: str | None = None
@@ -54,26 +67,14 @@ class Buyer(Protocol):
         """Get one resource of the gateway, and pay for it if that is asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attributed:
-    """A purchase as the platform saw it; amounts in msats, None where nothing is known, no secret in it."""
-
-    request_id: str
-    task_id: str | None
-    status: PurchaseStatus
-    payment_hash: str | None = None
-    amount_msats: int | None = None
-    proof_reference: str | None = None
-    error_code: str | None = None
-
-
 @dataclass(eq=False, repr=False)
 class AttributedExecutor:
     """Plays the executor with somebody else's client.
 
     Each purchase is one request id and one task: the operator's edge names requests that name neither. What
-    was paid, and what was delivered for it, is read from the platform; only why a client did not want to pay
-    is taken from the client, and told by its task. `wraps` is the client: the one that plays the buyer.
+    was paid, and what was delivered for it, is read from the platform, the wallet and the seller's node; only
+    why a client did not want to pay is taken from the client, and told by its task. What it paid is told as a
+    buyer tells it, in records of `desktop`. `wraps` is the client: the one that plays the buyer.
     """
 
     harness: Harness
@@ -81,53 +82,80 @@ class AttributedExecutor:
     edge: Edge
     gateway_url: httpx.URL
     control_plane: ControlPlane
-    settlement_store: SettlementStore
+    rows: Callable[[], Evidence]
     _tasks: dict[str, Task] = field(default_factory=dict, init=False)
+    _told: set[tuple[str, str | None]] = field(default_factory=set, init=False)
 
-    def buy(self, path_or_url: str) -> Attributed:
-        """Let the client buy one resource, and return how that went; what the client raises is passed on."""
-        request_id = f"buyer-{self.harness.randomness.uuid('purchase request id')}"
-        with self.edge.attributing(request_id, self._register) as attribution:
-            answer = self.wraps.buy(path_or_url)
+    def buy(self, path_or_url: str) -> Purchase:
+        """Let the client buy one resource, and return how that went, with what the client has raised in it.
+
+        Raises:
+            UnknownErrorCodeError: the client answers with a code that is not listed.
+        """
+        given = f"buyer-{self.harness.randomness.uuid('purchase request id')}"
+        answer: Answered = Answer()
+        raised: Exception | None = None
+        with self.edge.attributing(given, self._register) as attribution:
+            try:
+                answer = self.wraps.buy(path_or_url)
+            except Exception as error:
+                raised = error
+        request_id = answer.request_id or attribution.last_request_id or given
         code: str | None = getattr(answer, "error_code", None)
-        request_id = answer.request_id or request_id
         task_id = attribution.task_id
-        if task_id is None and code is not None:
-            # Denied before anything was asked for: only the client knows of this purchase.
-            task_id = self._create_task(request_id, str(self.gateway_url.join(path_or_url)))
+        url = str(self.gateway_url.join(path_or_url))
+        if task_id is None and (code is not None or raised is not None):
+            # Nothing was asked for: only the client knows of this purchase.
+            task_id = self._create_task(request_id, url)
+        rows = self.rows()
+        told = purchase_of(rows, request_id)
+        if raised is not None:
+            code = _why(raised, told)
         task = None if task_id is None else self._tasks[task_id]
         if task is not None and task.is_blocked:
-            code = task.last_error_code
-        status, settlement = self._ended(request_id, code)
+            status, code = PurchaseStatus.BLOCKED, task.last_error_code
+        else:
+            status = _ended(told, code)
+        self._tell(told, request_id, task, status, code)
         if task is not None and not task.is_blocked:
             self._end_task(task.task_id, request_id, status, code)
-        return Attributed(
+        if code is not None and status_of(code) is None and raised is None and not (task and task.is_blocked):
+            raise UnknownErrorCodeError(code, request_id)
+        return self._purchase(rows, told, request_id, task_id, status, code, raised, url)
+
+    def _purchase(
+        self,
+        rows: Evidence,
+        told: Told,
+        request_id: str,
+        task_id: str | None,
+        status: PurchaseStatus,
+        code: str | None,
+        raised: Exception | None,
+        url: str,
+    ) -> Purchase:
+        payment_hash = _payment_hash(told, status)
+        payment = None if payment_hash is None else payment_of(rows, payment_hash)
+        quoted = [row.get("quotedMsats") for _, row in told.challenges]
+        proof = _proof(payment)
+        return Purchase(
             request_id=request_id,
             task_id=task_id,
             status=status,
-            payment_hash=settlement.get("paymentHash"),
-            amount_msats=settlement.get("amountMsats"),
-            proof_reference=settlement.get("paymentProofRef"),
+            url=url.partition("?")[0],
+            http_status=told.asked[-1][1]["status"] if told.asked else None,
+            paid=bool(told.paid),
+            payment_hash=payment_hash,
+            payment_hashes=tuple(each.payment_hash for each in told.paid),
+            amount_msats=None if payment is None else payment.amount_msats,
+            quoted_msats=quoted[-1] if quoted else None,
+            proof_reference=proof,
+            local_proof_reference=_local(proof),
+            cache_status=CacheStatus.HIT if status is PurchaseStatus.CACHED else CacheStatus.MISS,
             error_code=code,
+            error_reason=None if raised is None else _shown(raised),
+            raised=raised,
         )
-
-    def _ended(self, request_id: str, code: str | None) -> tuple[PurchaseStatus, Mapping[str, Any]]:
-        if code is not None:
-            return PurchaseStatus.BLOCKED, {}
-        asked = [row for row in self.harness.journal.rows("exchanges") if row["requestId"] == request_id]
-        last: Mapping[str, Any] = asked[-1] if asked else {"credential": "absent", "status": 0}
-        if last["credential"] == "refused":
-            return PurchaseStatus.REFUSED, {}
-        delivered = 200 <= last["status"] < 300
-        if last["credential"] == "absent":
-            return PurchaseStatus.FREE if delivered else PurchaseStatus.FAILED, {}
-        challenged = any(row["challenge"] == "issued" for row in asked)
-        stored = self.settlement_store.rows("settlements")
-        known = {"paymentHash": last["paymentHash"]}
-        settlement = next((row for row in stored if row["paymentHash"] == last["paymentHash"]), known)
-        if not delivered:
-            return PurchaseStatus.FAILED, settlement
-        return PurchaseStatus.PAID if challenged else PurchaseStatus.CACHED, settlement
 
     def _register(self, request_id: str, request: Request) -> str:
         return self._create_task(request_id, f"{request.scheme}://{request.host}{request.path}")
@@ -139,6 +167,104 @@ class AttributedExecutor:
         return task.task_id
 
     def _end_task(self, task_id: str, request_id: str, status: PurchaseStatus, code: str | None) -> None:
-        for step in _STEPS.get(status, _FAILED):
-            reason = code if step is TaskStatus.BLOCKED else None
+        steps = _STEPS.get(status, _FAILED)
+        for step in steps:
+            reason = code if step is steps[-1] else None
             self.control_plane.transition(task_id, step, request_id, "desktop", reason, reason)
+
+    def _tell(
+        self, told: Told, request_id: str, task: Task | None, status: PurchaseStatus, code: str | None
+    ) -> None:
+        """Emit what the buyer's own side knows: each payment, and why nothing was bought."""
+
+        def observed(plane: Plane, **known: Unpack[Known]) -> None:
+            known |= {
+                "request_id": request_id,
+                "user_id": DEFAULT_USER,
+                "task_id": None if task is None else task.task_id,
+                "endpoint": None if task is None else task.endpoint,
+            }
+            observe(self.harness, plane, Speaker.DESKTOP, ExecutionPath.LOCAL_NODE, **known)
+
+        for payment in told.paid:
+            proof = _proof(payment)
+            if payment.succeeded and (payment.payment_hash, proof) not in self._told:
+                self._told.add((payment.payment_hash, proof))
+                observed(
+                    Plane.SETTLEMENT,
+                    quoted_cost_msats=payment.amount_msats,
+                    paid_amount_msats=payment.amount_msats,
+                    payment_proof_ref=_local(proof),
+                    cache_hit=False,
+                    deny_reason="payment_missing_preimage" if proof is None else None,
+                )
+        if code is not None and status is not PurchaseStatus.BLOCKED:
+            plane = Plane.GATEWAY if code.startswith("gateway_") else Plane.SETTLEMENT
+            observed(plane, deny_reason=code)
+
+
+def _ended(told: Told, code: str | None) -> PurchaseStatus:
+    if code is not None:
+        return status_of(code) or PurchaseStatus.FAILED
+    last: Row = told.asked[-1][1] if told.asked else {"credential": "absent", "status": 0}
+    if last["credential"] == "refused":
+        return PurchaseStatus.REFUSED
+    delivered = 200 <= last["status"] < 300
+    if last["credential"] == "absent":
+        return PurchaseStatus.FREE if delivered and not told.paid else PurchaseStatus.FAILED
+    if not delivered:
+        return PurchaseStatus.FAILED
+    mine = {payment.payment_hash for payment in told.payments}
+    return PurchaseStatus.PAID if presented_hash(last) in mine else PurchaseStatus.CACHED
+
+
+def _why(raised: Exception, told: Told) -> str:
+    """Return the code of a purchase whose buyer has raised: what it ran into, where that is known."""
+    for error in _chain(raised):
+        if isinstance(error, PaymentError):
+            return payment_code(error)
+    last: Row = told.asked[-1][1] if told.asked else {}
+    status = last.get("status")
+    if last.get("credential") == "refused":
+        return CREDENTIAL_REFUSED
+    if status == 403 and not told.paid:
+        return "access_denied"
+    if isinstance(status, int) and status >= 400 and status != 402:
+        return f"gateway_status_{status}"
+    tries = [row["status"] for payment in told.payments for _, row in payment.tries]
+    if tries and tries[-1] in ("failed", "pending"):
+        return f"payment_{tries[-1]}"
+    unreachable = any(isinstance(error, OSError | httpx.TransportError) for error in _chain(raised))
+    return "gateway_unreachable" if unreachable else BUYER_RAISED
+
+
+def _shown(raised: Exception) -> str:
+    return redact_text(printable(f"{type(raised).__name__}: {raised}"))
+
+
+def _chain(raised: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while raised is not None and id(raised) not in seen:
+        seen.add(id(raised))
+        yield raised
+        raised = raised.__cause__ or raised.__context__
+
+
+def _payment_hash(told: Told, status: PurchaseStatus) -> str | None:
+    """Return the payment that the purchase was delivered for, else the last one that it made or presented."""
+    delivered = [presented_hash(row) for _, row in told.asked if is_delivery(row)]
+    accepted = [presented_hash(row) for _, row in told.presentations if row["credential"] == "accepted"]
+    made = [payment.payment_hash for payment in told.paid]
+    found = [each for each in (*made, *accepted, *delivered) if each is not None]
+    return found[-1] if found else None
+
+
+def _proof(payment: Payment | None) -> str | None:
+    """Return the hosted form of a payment's proof, as the wallet has told it."""
+    tries = () if payment is None else payment.tries
+    return next((row["proofReference"] for _, row in tries if row.get("proofReference")), None)
+
+
+def _local(proof: str | None) -> str | None:
+    key = None if proof is None else proof_join_key(proof)
+    return None if key is None else f"preimage:{key}"

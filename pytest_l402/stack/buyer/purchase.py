@@ -40,8 +40,10 @@ class CacheStatus(StrEnum):
 class Purchase:
     """What the buyer knows after it bought, or tried to; amounts in msats, no secret in it.
 
-    `paid` says that this purchase moved money, as far as the executor knows. `proof_reference` is the hosted
-    form, `local_proof_reference` the local one; of a cached purchase they are those of the earlier payment.
+    `paid` says that this purchase moved money, as far as is known, and `payment_hashes` for which invoices.
+    `proof_reference` is the hosted form, `local_proof_reference` the local one; of a cached purchase they are
+    those of the earlier payment. `raised` is what the buyer's own code raised in place of an answer: it may
+    hold a secret, so that the repr leaves it out.
     """
 
     request_id: str
@@ -59,3 +61,5 @@ class Purchase:
     error_code: str | None = None
     error_reason: str | None = None
     body: bytes = field(default=b"", repr=False)
+    payment_hashes: tuple[str, ...] = ()
+    raised: Exception | None = field(default=None, repr=False)

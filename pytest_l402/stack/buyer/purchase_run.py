@@ -14,29 +14,15 @@ from pytest_l402.contract.payment import PaymentError
 from pytest_l402.harness.observation import Known
 from pytest_l402.protocol.quote import Quote
 from pytest_l402.stack.buyer.credential_cache import CachedCredential
+from pytest_l402.stack.buyer.error_codes import CREDENTIAL_REFUSED, payment_code
 from pytest_l402.stack.buyer.local_trace import LocalTrace
 from pytest_l402.stack.buyer.policy import Denial
 from pytest_l402.stack.buyer.purchase import CacheStatus, Purchase, PurchaseStatus
-from pytest_l402.stack.buyer.wallet import (
-    PaymentAlreadyMade,
-    PaymentFailed,
-    PaymentPendingError,
-    PreimageNotReturned,
-    WalletIsLocked,
-)
+from pytest_l402.stack.buyer.wallet import PreimageNotReturned, WalletIsLocked
 from pytest_l402.stack.control.task_board import InvalidTransition
 from pytest_l402.stack.roles import ControlPlane
 
 ACCESS_DENIED = "access_denied"
-
-# The most specific first: the classes are siblings, and whatever is none of them is a plain payment error.
-_PAYMENT_CODES: tuple[tuple[type[PaymentError], str], ...] = (
-    (WalletIsLocked, "wallet_locked"),
-    (PaymentPendingError, "payment_pending"),
-    (PreimageNotReturned, "payment_missing_preimage"),
-    (PaymentAlreadyMade, "payment_already_made"),
-    (PaymentFailed, "payment_failed"),
-)
 
 
 class PurchaseEnded(Exception):  # noqa: N818 - not an error: the purchase is over, however it went
@@ -67,6 +53,8 @@ class PurchaseRun:
     def purchase(self) -> Purchase:
         """Return what the buyer knows by now."""
         known = self.credential
+        quoted = self.quote.payment_hash if self.quote else None
+        payment_hash = known.payment_hash if known else quoted
         return Purchase(
             request_id=self.trace.request_id,
             task_id=self.trace.task_id,
@@ -74,7 +62,7 @@ class PurchaseRun:
             url=self.trace.endpoint,
             http_status=self.http_status,
             paid=self.paid,
-            payment_hash=known.payment_hash if known else self.quote.payment_hash if self.quote else None,
+            payment_hash=payment_hash,
             amount_msats=known.amount_msats if known else None,
             quoted_msats=self.quote.amount_msats if self.quote else None,
             proof_reference=known.proof_reference if known else None,
@@ -83,6 +71,7 @@ class PurchaseRun:
             error_code=self.error_code,
             error_reason=self.error_reason,
             body=self.body,
+            payment_hashes=(payment_hash,) if self.paid and payment_hash else (),
         )
 
     def finish_paid(self, credential: CachedCredential, delivery: httpx.Response) -> NoReturn:
@@ -122,7 +111,7 @@ class PurchaseRun:
 
     def payment_trouble(self, error: PaymentError) -> NoReturn:
         """The wallet handed no preimage over."""
-        code = next((code for kind, code in _PAYMENT_CODES if isinstance(error, kind)), "payment_error")
+        code = payment_code(error)
         self.paid = isinstance(error, PreimageNotReturned)
         self._fail(code, str(error))
         seen: Known = {"wallet_state": WalletState.LOCKED} if isinstance(error, WalletIsLocked) else {}
@@ -131,9 +120,9 @@ class PurchaseRun:
 
     def refused(self) -> NoReturn:
         """The gateway refused a paid credential; nothing more is paid for it."""
-        self._fail("credential_refused", f"the gateway answered {self.http_status} to a paid credential")
+        self._fail(CREDENTIAL_REFUSED, f"the gateway answered {self.http_status} to a paid credential")
         self.status = PurchaseStatus.REFUSED
-        self._observe_refusal("credential_refused")
+        self._observe_refusal(CREDENTIAL_REFUSED)
         raise PurchaseEnded
 
     def gateway_trouble(self, response: httpx.Response) -> NoReturn:

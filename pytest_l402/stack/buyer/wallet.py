@@ -80,29 +80,35 @@ class Payment:
 
 @dataclass(slots=True)
 class _Attempt:
-    """One payment that is tried: amount in msats, and the request for which its invoice was made."""
+    """One payment that is tried: amounts in msats, and the request for which its invoice was made."""
 
     payment_hash: str
     amount_msats: int
+    fee_msats: int
     host: str | None
     request_id: str | None
     status: PaymentStatus = PaymentStatus.PENDING
 
 
 class Wallet:
-    """The buyer's wallet: one balance in msats, no routing fees, a row in `payments` for every pay call.
+    """The buyer's wallet: one balance in msats, a row in `payments` for every pay call.
 
     It checks the invoice's signature, its signer and its expiry itself. A payment hash is paid once: a failed
-    payment may be tried again, one that succeeded or is pending may not. Faults: `WalletLocked`,
+    payment may be tried again, one that succeeded or is pending may not. Each that succeeds costs `fee_msats`
+    more than its invoice asks for, none unless that is given. Faults: `WalletLocked`,
     `PaymentFailure`, `PaymentPending`, `PaymentSlow`, `PreimageMissing`.
     """
 
-    def __init__(self, harness: Harness, node: LightningNode, *, balance_msats: int = 100_000_000) -> None:
+    def __init__(
+        self, harness: Harness, node: LightningNode, *, balance_msats: int = 100_000_000, fee_msats: int = 0
+    ) -> None:
         self._harness = harness
         self._node = node
         self._balance_msats = balance_msats
+        self._fee_msats = fee_msats
         self._sent: dict[str, _Attempt] = {}
         self._lock = threading.RLock()
+        self.account = harness.accounts.open("wallet", lambda: self._balance_msats)
 
     def __repr__(self) -> str:
         return f"Wallet(balance_msats={self._balance_msats}, payments={len(self._sent)})"
@@ -125,7 +131,8 @@ class Wallet:
                 raise InvoiceNotPayable("expected an invoice with an amount, saw one that leaves it open")
             payment_hash = str(invoice.payment_hash)
             request_id = self._node.request_id_of(payment_hash)
-            return self._pay(_Attempt(payment_hash, amount_msats, host, request_id), invoice, max_msats)
+            attempt = _Attempt(payment_hash, amount_msats, self._fee_msats, host, request_id)
+            return self._pay(attempt, invoice, max_msats)
 
     def resolve_pending(self, payment_hash: str, *, succeed: bool = True) -> Payment | None:
         """Let a pending payment come to its end; return it when it succeeds, None when it fails.
@@ -137,7 +144,7 @@ class Wallet:
             sent = self._sent.get(payment_hash)
             if sent is None or sent.status is not PaymentStatus.PENDING:
                 raise PaymentError(f"payment {payment_hash[:16]}… is not pending", payment_hash)
-            self._balance_msats += sent.amount_msats
+            self._balance_msats += sent.amount_msats + sent.fee_msats
             del self._sent[payment_hash]
             if not succeed:
                 self._note(sent, PaymentStatus.FAILED)
@@ -202,9 +209,10 @@ class Wallet:
             return InvoiceNotPayable(
                 f"the invoice expired at {invoice.expires_at_s} s; ask for a fresh challenge", payment_hash
             )
-        if amount_msats > self._balance_msats:
+        if amount_msats + attempt.fee_msats > self._balance_msats:
+            fee = f" and {attempt.fee_msats} msats of fees" if attempt.fee_msats else ""
             return PaymentFailed(
-                f"the balance is {self._balance_msats} msats, the invoice asks for {amount_msats} msats",
+                f"the balance is {self._balance_msats} msats, the invoice asks for {amount_msats} msats{fee}",
                 payment_hash,
             )
         if invoice.payee.hex() != self._node.node_id:
@@ -217,7 +225,7 @@ class Wallet:
     def _send(self, attempt: _Attempt, *, withhold: bool = False) -> Payment:
         payment_hash = attempt.payment_hash
         try:
-            preimage = self._node.settle(payment_hash)
+            preimage = self._node.settle(payment_hash, attempt.amount_msats)
         except NodeError as error:
             self._note(attempt, PaymentStatus.FAILED)
             raise PaymentFailed(f"the seller's node refused the payment: {error}", payment_hash) from error
@@ -232,7 +240,7 @@ class Wallet:
         return payment
 
     def _take(self, attempt: _Attempt, status: PaymentStatus) -> None:
-        self._balance_msats -= attempt.amount_msats
+        self._balance_msats -= attempt.amount_msats + attempt.fee_msats
         attempt.status = status
         self._sent[attempt.payment_hash] = attempt
 
@@ -242,6 +250,8 @@ class Wallet:
             {
                 "paymentHash": attempt.payment_hash,
                 "amountMsats": attempt.amount_msats,
+                "feeMsats": attempt.fee_msats,
+                "wallet": self.account,
                 "host": attempt.host,
                 "status": str(status),
                 "preimageReleased": proof_reference is not None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Unpack
 
 from pytest_l402.contract import hosted_proof_reference
@@ -36,10 +37,10 @@ class Gateway:
     """An L402 gateway that behaves as Aperture does, unless its `profile` says otherwise.
 
     It checks real cryptography, asks the control plane before it asks for money, and tells the settlement
-    store about invoices and proofs of payment. Each request leaves one row in `exchanges` and one log line;
-    one to a service also leaves a record of plane `gateway`, unless the control plane denied it. Every answer
-    carries `x-oa-request-id`: the client's if it is 1 to 128 characters of printable ASCII without blanks,
-    else one of the gateway's own. `/healthz` answers 200, unless what was loaded last makes it ill.
+    store about invoices and proofs of payment. Each request leaves one log line; one to a service also leaves
+    a record of plane `gateway`, unless the control plane denied it. Every answer carries `x-oa-request-id`:
+    the client's if it is 1 to 128 characters of printable ASCII without blanks, else one of the gateway's
+    own. `/healthz` answers 200, unless what was loaded last makes it ill.
     """
 
     def __init__(
@@ -77,8 +78,8 @@ class Gateway:
         with self._serial:
             exchange = self._exchange(request)
             response = self._answer(request, exchange)
-            self._evidence.close(exchange, response.status)
-            return answers.with_request_id(response, exchange.request_id)
+            told = self._evidence.close(exchange, response.status)
+            return replace(answers.with_request_id(response, exchange.request_id), told=told)
 
     def load(self, services: Iterable[Service], *, health_status: int = 200) -> None:
         """Sell these services from the next request on, and answer `/healthz` with `health_status`."""
@@ -204,7 +205,6 @@ class Gateway:
             exchange.refusal = exchange.refusal or "challenge_failed"
             self._evidence.record(exchange, deny_reason="gateway_challenge_failed")
             return answers.answer(request, 500, "challenge failure", cors=False)
-        exchange.challenged = invoice
         macaroon = self.mint.mint(invoice.payment_hash, invoice.amount_msats, service, self._clock.now_s())
         self._settlements.invoice_opened(
             invoice.payment_hash.hex(),
@@ -257,7 +257,6 @@ class Gateway:
         self, request: Request, exchange: Exchange, service: Service, **known: Unpack[Known]
     ) -> Response:
         response = self._ask_seller(request, exchange, service)
-        exchange.upstream_status = None if response is None else response.status
         failed = response is None or response.status >= 500
         known["deny_reason"] = "gateway_upstream_failed" if failed else None
         self._evidence.record(exchange, **known)

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pytest_l402.boundary.known_secrets import ISSUED
 from pytest_l402.harness.harness import Harness
+from pytest_l402.harness.journal import Row
 from pytest_l402.protocol import PaymentHash, Preimage, encode_invoice, public_key
 from pytest_l402.stack.faults import ChallengeFailure
 
@@ -31,6 +33,10 @@ class UnknownInvoice(NodeError):
 
 class InvoiceClosed(NodeError):
     """The invoice takes no payment any more: it is settled, or it has expired."""
+
+
+class TooLittlePaid(NodeError):
+    """Less arrived than the invoice asks for; the node takes nothing."""
 
 
 class InvoiceStatus(StrEnum):
@@ -56,7 +62,9 @@ class _Held:
     invoice: NodeInvoice
     preimage: Preimage = field(repr=False)
     request_id: str | None
-    settled: bool = False
+    created_at_ms: int
+    received_msats: int | None = None
+    settled_at_ms: int | None = None
 
 
 class LightningNode:
@@ -64,7 +72,8 @@ class LightningNode:
 
     `private_key` are 32 bytes and drawn by chance when left out; `network` is bitcoin, testnet,
     signet or regtest, whose invoices begin with `prefix`. Invoices expire `expiry_s` seconds after the
-    clock's time of their creation.
+    clock's time of their creation. An invoice that is asked for without a request id is of the request that
+    `during` names.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class LightningNode:
         *,
         network: str = "regtest",
         expiry_s: int = DEFAULT_EXPIRY_S,
+        during: Callable[[], str | None] = lambda: None,
     ) -> None:
         if network not in PREFIXES:
             raise ValueError(f"network: expected one of {', '.join(PREFIXES)}, saw {network!r}")
@@ -82,9 +92,12 @@ class LightningNode:
         self._harness = harness
         self._clock = harness.clock
         self._expiry_s = expiry_s
+        self._during = during
         self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()
+        self._received_msats = 0
         self.node_id = public_key(self._private_key).hex()
+        self.account = harness.accounts.open("node", lambda: self._received_msats)
 
     def __repr__(self) -> str:
         return f"LightningNode({self.node_id[:16]}…, {len(self._held)} invoices)"
@@ -100,6 +113,7 @@ class LightningNode:
         """
         if amount_msats <= 0:
             raise ValueError(f"an invoice asks for a positive amount of msats, got {amount_msats}")
+        request_id = request_id or self._during()
         if self._harness.faults.active(ChallengeFailure, request_id):
             raise NodeUnavailable("the node creates no invoice (ChallengeFailure)")
         preimage = Preimage(self._harness.randomness.bytes(32, "preimage"))
@@ -118,7 +132,7 @@ class LightningNode:
         )
         invoice = NodeInvoice(payment_hash, bolt11, amount_msats, now_s + self._expiry_s)
         with self._lock:
-            self._held[payment_hash] = _Held(invoice, preimage, request_id)
+            self._held[payment_hash] = _Held(invoice, preimage, request_id, self._clock.now_ms())
         return invoice
 
     def lookup(self, payment_hash: str) -> InvoiceStatus:
@@ -128,31 +142,56 @@ class LightningNode:
             UnknownInvoice: this node issued no such invoice.
         """
         held = self._known(payment_hash)
-        if held.settled:
+        if held.settled_at_ms is not None:
             return InvoiceStatus.SETTLED
         if self._clock.now_s() >= held.invoice.expires_at_s:
             return InvoiceStatus.EXPIRED
         return InvoiceStatus.OPEN
 
-    def settle(self, payment_hash: str) -> Preimage:
+    def settle(self, payment_hash: str, amount_msats: int | None = None) -> Preimage:
         """Take the payment and release the preimage; for wallets only, since whoever holds it has paid.
+
+        `amount_msats` is what arrives: what the invoice asks for, where nothing is said.
 
         Raises:
             UnknownInvoice: this node issued no such invoice.
             InvoiceClosed: it is settled already, or has expired.
+            TooLittlePaid: less arrives than the invoice asks for; nothing is taken.
         """
         held = self._known(payment_hash)
         with self._lock:
             status = self.lookup(payment_hash)
             if status is not InvoiceStatus.OPEN:
                 raise InvoiceClosed(f"invoice {payment_hash[:16]}…: expected an open one, it is {status}")
-            held.settled = True
+            asked_msats = held.invoice.amount_msats
+            arrived_msats = asked_msats if amount_msats is None else amount_msats
+            if arrived_msats < asked_msats:
+                raise TooLittlePaid(
+                    f"invoice {payment_hash[:16]}…: expected {asked_msats} msats, {arrived_msats} arrived"
+                )
+            held.received_msats, held.settled_at_ms = arrived_msats, self._clock.now_ms()
+            self._received_msats += arrived_msats
         return held.preimage
 
     def request_id_of(self, payment_hash: str) -> str | None:
         """Return the request for which the invoice was created, or None; faults are aimed by it."""
         held = self._held.get(payment_hash)
         return None if held is None else held.request_id
+
+    def book(self) -> list[Row]:
+        """Return every invoice that the node has made, and what it got for it: the table `node_invoices`."""
+        with self._lock:
+            return [
+                {
+                    "paymentHash": payment_hash,
+                    "requestId": held.request_id,
+                    "amountMsats": held.invoice.amount_msats,
+                    "receivedMsats": held.received_msats,
+                    "createdAtMs": held.created_at_ms,
+                    "settledAtMs": held.settled_at_ms,
+                }
+                for payment_hash, held in self._held.items()
+            ]
 
     def _known(self, payment_hash: str) -> _Held:
         held = self._held.get(payment_hash)

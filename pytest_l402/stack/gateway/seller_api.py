@@ -6,13 +6,15 @@ import dataclasses
 import hashlib
 import json
 import threading
-from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import REQUEST_ID_HEADER, NetworkUnreachable, Request, Response
 from pytest_l402.protocol import Credential, CredentialError, Dialect, format_credential, parse_credential
 from pytest_l402.stack.faults import UpstreamFailure
 from pytest_l402.stack.gateway.services import Service
+from pytest_l402.stack.gateway.wire import carried_by, content, query_digest, shown
 
 _HOP_BY_HOP = frozenset(
     {
@@ -66,12 +68,17 @@ def forwarded(request: Request, service: Service, request_id: str, credential: C
 
 
 class SellerApi:
-    """The seller's API: one JSON document per path, always the same, and a count of what was delivered."""
+    """The seller's API: one JSON document per path, always the same, and a book of what it was asked.
 
-    def __init__(self, harness: Harness) -> None:
-        self._faults = harness.faults
-        self._deliveries: Counter[str | None] = Counter()
+    The book is its own: nobody's word but the request is needed to say what came, and what went out. `during`
+    says for which request the gateway was being asked when the seller was; it may come from anywhere.
+    """
+
+    def __init__(self, harness: Harness, during: Callable[[], str | None] = lambda: None) -> None:
+        self._harness = harness
+        self._during = during
         self._lock = threading.Lock()
+        self.book: list[dict[str, Any]] = []
 
     def handle(self, request: Request) -> Response:
         """Answer any path with 200 and its document, or with the status of an active `UpstreamFailure`.
@@ -81,19 +88,42 @@ class SellerApi:
         """
         if request.host.partition(":")[0].endswith(".invalid"):
             raise NetworkUnreachable(request.host, "no such host")
-        request_id = request.header(REQUEST_ID_HEADER)
-        failure = self._faults.active(UpstreamFailure, request_id)
-        if failure is not None:
-            return Response(
-                failure.status, (("Content-Type", "text/plain; charset=utf-8"),), b"upstream failure\n"
-            )
         with self._lock:
-            self._deliveries[request_id] += 1
-        document = {"path": request.path, "content": hashlib.sha256(request.path.encode()).hexdigest()[:16]}
-        body = json.dumps(document, separators=(",", ":")).encode() + b"\n"
-        return Response(200, (("Content-Type", "application/json"),), body)
+            response = self._answer(request)
+            self._enter(request, response)
+        return response
 
     def deliveries(self, request_id: str | None = None) -> int:
         """Return how often content was delivered: for one request id, or in all."""
         with self._lock:
-            return self._deliveries[request_id] if request_id is not None else self._deliveries.total()
+            return sum(
+                call["status"] == 200 and request_id in (None, call["requestId"]) for call in self.book
+            )
+
+    def _answer(self, request: Request) -> Response:
+        failure = self._harness.faults.active(UpstreamFailure, request.header(REQUEST_ID_HEADER))
+        if failure is not None:
+            text = ("Content-Type", "text/plain; charset=utf-8")
+            return Response(failure.status, (text,), b"upstream failure\n")
+        document = {"path": request.path, "content": hashlib.sha256(request.path.encode()).hexdigest()[:16]}
+        body = json.dumps(document, separators=(",", ":")).encode() + b"\n"
+        return Response(200, (("Content-Type", "application/json"),), body)
+
+    def _enter(self, request: Request, response: Response) -> None:
+        carried, request_id = carried_by(request), request.header(REQUEST_ID_HEADER)
+        self.book.append(
+            {
+                "call": len(self.book) + 1,
+                "during": self._during(),
+                "requestId": None if request_id is None else shown(request_id),
+                "method": shown(request.method),
+                "path": shown(request.path),
+                "querySha256": query_digest(request),
+                **content("body", request.body),
+                "credentialDigest": None if carried is None else carried.digest,
+                "paymentHash": None if carried is None else carried.payment_hash,
+                "status": response.status,
+                **content("answer", response.body),
+                "atMs": self._harness.clock.tick(),
+            }
+        )
