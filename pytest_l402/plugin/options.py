@@ -96,6 +96,18 @@ WORKFLOW_TABLES: Final = Option(
     "Live mode: YAML file with the names of the tables of the database of deployed durable workflows",
     "PATH",
 )
+BILLING: Final = Option(
+    "l402_billing",
+    "string",
+    "Live mode: YAML file with the URL of a deployed billing service and what it calls things",
+    "PATH",
+)
+COUNT_CMD: Final = Option(
+    "l402_count_cmd",
+    "string",
+    "Live mode: command that is given an id and prints how often its effect was had, by your own books",
+    "CMD",
+)
 
 OPTIONS: Final = (
     MODE,
@@ -111,6 +123,8 @@ OPTIONS: Final = (
     KEEP_PREVIOUS,
     WORKFLOW_DATABASE,
     WORKFLOW_TABLES,
+    BILLING,
+    COUNT_CMD,
 )
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -193,6 +207,13 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         raise _refuse(
             given(WORKFLOW_TABLES), "a file of names of tables", "write it, or leave the option out"
         )
+    billing = _path(given(BILLING))
+    if billing is not None and not billing.is_file():
+        raise _refuse(given(BILLING), "a file about a billing service", "write it, or leave the option out")
+    count_cmd = given(COUNT_CMD)
+    if count_cmd.value is not None and not count_cmd.at_hand:
+        # A file that is checked in must not choose what everybody's runs execute.
+        raise _refuse(count_cmd, "nothing", f"give {COUNT_CMD.flag} by hand")
     allow_missing = bool(given(ALLOW_MISSING).value)
     local_artifact = _path(given(LOCAL_ARTIFACT))
     if local_artifact is not None and not local_artifact.is_file() and not allow_missing:
@@ -214,6 +235,8 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         catalogue=_path(given(CATALOGUE)) or root / "rehearsals" / "catalogue.yaml",
         allow_live_changes=bool(allow_live_changes.value),
         workflow_tables=workflow_tables,
+        billing=billing,
+        count_cmd=count_cmd.value,
         workflow_database=None if database.value == "sqlite" else database.value,
         keep_previous=int(keep_previous.value or 10),
     )
@@ -239,7 +262,8 @@ def _refuse_paths_after_a_space(config: pytest.Config) -> None:
     """
     here = config.invocation_params.dir
     arguments = [str(argument) for argument in config.invocation_params.args]
-    flags = {option.flag for option in (ARTIFACT_DIR, LOCAL_ARTIFACT, WAIVERS, CATALOGUE, WORKFLOW_TABLES)}
+    paths = (ARTIFACT_DIR, LOCAL_ARTIFACT, WAIVERS, CATALOGUE, WORKFLOW_TABLES, BILLING)
+    flags = {option.flag for option in paths}
     for flag, value in pairwise(arguments):
         place = here / value
         if flag in flags and place.exists() and here not in (place.resolve(), *place.resolve().parents):

@@ -10,7 +10,7 @@ LIVE: Final = "live"
 MODES: Final = (MOCK, LIVE)
 """What can be rehearsed: the stand-in stack, which is the default, or a deployed system."""
 
-_PATHS: Final = ("artifact_dir", "local_artifact", "waivers", "catalogue", "workflow_tables")
+_PATHS: Final = ("artifact_dir", "local_artifact", "waivers", "catalogue", "workflow_tables", "billing")
 
 
 class Settings(NamedTuple):
@@ -19,7 +19,8 @@ class Settings(NamedTuple):
     `required` holds family names (empty = every family); `required_at_hand` says that they came from the
     command line or the environment, so that a wrong one is refused even where no rehearsal is collected.
     `workflow_database` is where durable workflows are kept: None for SQLite, a word, or a URL;
-    `workflow_tables` names the tables of a deployed one.
+    `workflow_tables` names the tables of a deployed one. `billing` is the file about a deployed billing
+    service, `count_cmd` the command that counts its effects.
     `allow_live_changes` is the permission to change a deployed system for the length of a rehearsal.
     `keep_previous` is how many of the runs that were moved aside are kept.
     """
@@ -38,6 +39,8 @@ class Settings(NamedTuple):
     workflow_database: str | None = None
     workflow_tables: Path | None = None
     keep_previous: int = 10
+    billing: Path | None = None
+    count_cmd: str | None = None
 
     @property
     def signoff_dir(self) -> Path:
