@@ -50,15 +50,17 @@ class Core:
         """A clock that only goes forward, in milliseconds; its zero has no meaning."""
         return now_s() * 1000
 
+    def wall_ms(self) -> int:
+        """The time of day in epoch ms; never before that of the newest record, whatever a clock says."""
+        told = time.time_ns() // 1_000_000 + self.settings.clock_ms
+        return told if self.has(BillingFault.CLOCK_BELIEVED) else max(told, self.ledger.at_ms)
+
     def tell(self, event: str, **fields: Any) -> None:
         """Write one line into the events of this instance."""
-        row = {
-            "event": event,
-            "instance": self.settings.instance,
-            "atMs": time.time_ns() // 1_000_000,
-            **fields,
-        }
-        os.write(self._events, json.dumps(row).encode() + b"\n")
+        row = {"event": event, "instance": self.settings.instance, "atMs": self.wall_ms(), **fields}
+        # Where the disk is full a request is refused all the same, and not failed for what cannot be told.
+        with contextlib.suppress(OSError):
+            os.write(self._events, json.dumps(row).encode() + b"\n")
 
     def has(self, fault: BillingFault) -> bool:
         """Whether the service is broken in this way."""
@@ -84,8 +86,10 @@ class Core:
                 self._conflict = busy.holder
                 self.tell("CRITICAL: lock conflict", holder=busy.holder)
             return False
-        except (LogDamaged, OSError) as error:
-            self.refusal = "LOG_DAMAGED"
+        except (LogDamaged, LogFull, LogStopped, OSError) as error:
+            # Damage is for a human; what cannot be read or written now may be there the next time.
+            self.refusal = "LOG_DAMAGED" if isinstance(error, LogDamaged) else "LOG_UNAVAILABLE"
+            self.writer = None
             if self._conflict != str(error):
                 self._conflict = str(error)
                 self.tell("log refused", why=str(error))
@@ -150,7 +154,7 @@ class Core:
             Refused: 409 it does not follow from what is there; 503 log or cache failed. After a 503 the
                 record may be in the log: whoever asks again under the same id is answered as the first time.
         """
-        record = {**record, "atMs": time.time_ns() // 1_000_000}
+        record = {**record, "atMs": self.wall_ms()}
         if self.writer is None:
             raise Refused(503, "NOT_WRITER")
         try:
