@@ -24,7 +24,7 @@ _EVENT_KEYS: Final = ("event", "instance", "atMs", "invariant", "entry")
 def log_tables(folder: Path, cached: dict[str, int]) -> dict[str, list[Row]]:
     """The tables that follow from a log, and from what the cache has for each account.
 
-    A log that is damaged is told up to the damage, which is told too.
+    A log that is damaged, or cannot be read, is told up to there, and why is told too.
     """
     records: list[Row] = []
     segments: list[Row] = []
@@ -44,7 +44,7 @@ def log_tables(folder: Path, cached: dict[str, int]) -> dict[str, list[Row]]:
             place = {"sequence": sequence, "epoch": epoch, "type": record["type"], "sumMsats": total}
             records.append({**place, **known, "atMs": record["atMs"]})
             ledger.apply(sequence, record)
-    except LogDamaged as damage:
+    except (LogDamaged, OSError) as damage:
         problem = str(damage)
     accounts = sorted({*ledger.balances, *cached})
     return {

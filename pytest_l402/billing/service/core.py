@@ -45,6 +45,7 @@ class Core:
         self._folder = Folder(settings.log)
         self._lock = FileLock(settings.log / "writer.lock")
         self._conflict: str | None = None
+        self._not_before_ms = 0.0
 
     def now_ms(self) -> float:
         """A clock that only goes forward, in milliseconds; its zero has no meaning."""
@@ -72,6 +73,8 @@ class Core:
         """Take the lock and begin an epoch, if nobody holds it; return whether it is the writer."""
         if self.writer is not None:
             return True
+        if self.now_ms() < self._not_before_ms:
+            return False
         if self.settings.takeover and self._conflict is None:
             # An operator has said that whoever holds it is gone; if not, the log itself refuses the holder.
             (self.settings.log / "writer.lock").unlink(missing_ok=True)
@@ -90,6 +93,9 @@ class Core:
             # Damage is for a human; what cannot be read or written now may be there the next time.
             self.refusal = "LOG_DAMAGED" if isinstance(error, LogDamaged) else "LOG_UNAVAILABLE"
             self.writer = None
+            if self.refusal == "LOG_UNAVAILABLE":
+                # Each attempt may leave an empty segment.
+                self._not_before_ms = self.now_ms() + self.periods.open_ms
             if self._conflict != str(error):
                 self._conflict = str(error)
                 self.tell("log refused", why=str(error))
