@@ -1,6 +1,8 @@
 """Evidence and what is concluded from it: tables of rows, and checks with teeth."""
 
 from pytest_l402.evidence.check import Check, Finding, Subject
+from pytest_l402.evidence.checks.challenged import one_challenge_an_invoice
+from pytest_l402.evidence.checks.delivered import delivered_as_paid
 from pytest_l402.evidence.checks.deployments import (
     deployment_persisted,
     events_persisted,
@@ -85,6 +87,7 @@ __all__ = [
     "artifact_shows",
     "artifacts_written",
     "cached_request",
+    "delivered_as_paid",
     "denial_recorded",
     "denied_before_payment",
     "deployment_persisted",
@@ -102,6 +105,7 @@ __all__ = [
     "no_second_payment",
     "not_reused",
     "nothing_reached",
+    "one_challenge_an_invoice",
     "one_story",
     "own_digest",
     "paid_and_denied_present",

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_l402 import __version__
 from pytest_l402.contract.tables import ROW_FORMS
-from pytest_l402.evidence import Check, Part, own_digest, parts_of, record_checks, sold_as_listed
+from pytest_l402.evidence import (
+    Check,
+    Part,
+    delivered_as_paid,
+    one_challenge_an_invoice,
+    own_digest,
+    parts_of,
+    record_checks,
+    sold_as_listed,
+)
 from pytest_l402.ops.reconcile.row_forms import RECONCILE_FORMS
 from pytest_l402.ops.security.credentials import CredentialRole
 from pytest_l402.ops.security.roles import RoleOperation, RoleRefusal, RoleStatus
@@ -80,7 +89,9 @@ class StackSystem:
 
     def standing_checks(self) -> tuple[Check, ...]:
         """Return what holds of all records and sales: each record is complete, all planes tell each payment
-        alike, and each route is sold for its price.
+        alike, each route is sold for its price, and delivered as it was paid for, by the books of the seller
+        and its node.
         """
         prices = {paywall.path: paywall.price_msats for paywall in self._stack.paywalls}
-        return (*record_checks(), *([sold_as_listed(prices)] if prices else ()))
+        sales = (sold_as_listed(prices), delivered_as_paid(*prices)) if prices else ()
+        return (*record_checks(), *sales, one_challenge_an_invoice())

@@ -15,6 +15,10 @@ from typing import Any, Final
 
 from pytest_l402.contract import REQUIRED_KEYS, Departure, record_departures
 from pytest_l402.contract.rows import Row
+from pytest_l402.triage.deny_reasons import meaning_sql
+
+CLOCK_SKEW_MS: Final = 600_000
+"""How far the clocks of two machines may be apart, in milliseconds, before an order between them decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,9 @@ class InvalidRecord:
 @cache
 def correlation_sql() -> str:
     """The text of the model, for any other engine."""
-    return files("pytest_l402.triage").joinpath("correlation.sql").read_text(encoding="utf-8")
+    text = files("pytest_l402.triage").joinpath("correlation.sql").read_text(encoding="utf-8")
+    meaning = meaning_sql("lower(trim(r.deny_reason))")
+    return text.replace("{meaning}", meaning).replace("{skew_ms}", str(CLOCK_SKEW_MS))
 
 
 @contextmanager
@@ -68,7 +74,7 @@ class _Database:
             "create table l402_flows (request_id text, task_id text, task_status text, is_create integer)"
         )
         for table, query in _statements():
-            self.connection.execute(f"create table {table} as {query}")
+            self.connection.execute(f"create table {table} as select * from ({query}) limit 0")  # noqa: S608 - ours
 
     def __del__(self) -> None:
         self.connection.close()

@@ -6,55 +6,54 @@
 --   l402_violations  line, request_id, payment_proof_ref (null where unreadable); one row an invalid record
 --   l402_flows       request_id, task_id, task_status, is_create (1 for the id that created the task)
 --
--- A voice is who speaks: the same plane is told by the platform and, on the local path, by the buyer. A proof reference
--- has 24 digits on the hosted path and 16 on the local one, so payments are joined on the 16 digits that both have.
+-- The plane decides; the executor only says who speaks. Planes are compared within one execution path, as a purchase
+-- may be told on both: by the platform (hosted-node) and by the buyer (local-node). A proof reference has 24 digits on
+-- the one and 16 on the other, so payments are joined on the 16 digits that both have; the further 8 are its tail.
+--
+-- A record that is told twice changes nothing. Nor does the order of two records of different machines, unless it
+-- exceeds the skew that their clocks may have. A time that cannot be milliseconds takes part in no order.
+
+-- name: request_scope
+create table request_scope as
+select
+  request_id,
+  max(case when execution_path = 'hosted-node' then 1 else 0 end) as is_hosted
+from l402_records
+where plane in ('gateway', 'settlement')
+group by request_id;
 
 -- name: l402_facts
 create table l402_facts as
 select
   line,
-  request_id,
+  told.request_id as request_id,
+  plane,
+  executor,
+  -- Where only the buyer's machine tells of gateway and settlement, the platform's ui shows that very payment.
+  case when plane = 'ui' and s.is_hosted = 0 then 'local-node' else execution_path end as path,
+  endpoint,
   observed_at_ms,
-  execution_path,
-  payment_proof_ref as proof,
+  case when observed_at_ms between 1000000000000 and 9999999999999 then observed_at_ms else null end as at_ms,
+  proof,
+  proof_key,
   case
-    when substr(payment_proof_ref, 1, 19) = 'lightning_preimage:' then substr(payment_proof_ref, 20, 16)
-    when substr(payment_proof_ref, 1, 9) = 'preimage:' then substr(payment_proof_ref, 10, 16)
-    else payment_proof_ref
-  end as proof_key,
+    when substr(proof, 1, 19) = 'lightning_preimage:' and length(proof) > 35 then substr(proof, 36, 60)
+    else null
+  end as tail,
+  deny,
   case
-    when plane = 'control' then 'gate'
-    when plane = 'gateway' and executor = 'desktop' then 'buyer_gateway'
-    when plane = 'gateway' then 'gateway'
-    when plane = 'settlement' and executor = 'desktop' then 'buyer'
-    when plane = 'settlement' then 'store'
-    when executor = 'desktop' then 'buyer_ui'
-    else 'ui'
-  end as voice,
-  case when trim(deny_reason) = '' then null else deny_reason end as deny,
-  case
-    when deny_reason is null or trim(deny_reason) = '' then null
-    when plane = 'control' and deny_reason in ('desktop_executor_offline', 'desktop_executor_timeout')
-      then 'executor'
-    when plane = 'control' and deny_reason in (
-      'compile_validation_failed', 'active_lookup_failed', 'deploy_apply_failed', 'health_check_failed',
-      'challenge_check_failed', 'proxy_check_failed', 'rollback_failed'
-    ) then 'reconcile'
-    when plane = 'control' and substr(deny_reason, 1, 8) = 'gateway_' then 'reconcile'
+    when deny is null then null
+    when plane = 'control' and meaning = 'executor' then 'executor'
+    when plane = 'control' and meaning in ('reconcile', 'gateway', 'credential') then 'reconcile'
     when plane = 'control' then 'policy'
-    when substr(deny_reason, 1, 8) = 'gateway_' or deny_reason = 'credential_refused' then 'gateway'
-    when executor = 'desktop' and deny_reason in (
-      'amount_over_cap', 'host_blocked', 'host_not_allowlisted', 'BudgetExceededError', 'DomainNotAllowedError',
-      'Quoted invoice amount exceeds configured spend cap', 'host_not_allowed', 'request_cap_exceeded',
-      'quoted_amount_exceeds_cap', 'window_cap_exceeded', 'global_pause_active', 'owner_kill_switch_active',
-      'The gateway denies access'
-    ) then 'policy'
-    when executor = 'desktop' and deny_reason like 'Host % is blocked' then 'policy'
-    when executor = 'desktop' and deny_reason like 'Host % is not on the allowlist' then 'policy'
-    when executor = 'desktop'
-      and deny_reason in ('payment_pending', 'payment_missing_preimage', 'payment_already_made') then 'uncertain'
-    when executor = 'desktop' then 'local'
-    else plane
+    when meaning = 'credential' then 'credential'
+    when executor <> 'desktop' and plane = 'settlement' and meaning = 'uncertain' then 'uncertain'
+    when executor <> 'desktop' then plane
+    when meaning = 'projection' then 'ui'
+    when meaning = 'reconcile' then 'gateway'
+    when meaning is not null then meaning
+    when plane = 'gateway' then 'gateway'
+    else 'unknown'
   end as deny_class,
   case when coalesce(cache_hit, false) = false then 0 else 1 end as reused,
   case when execution_path = 'local-node' and node_sync_status = 'degraded' then node_sync_status else null end
@@ -67,115 +66,339 @@ select
     else null
   end as runtime_down,
   quoted_cost_msats,
-  paid_amount_msats,
-  case when paid_amount_msats > cap_applied_msats then paid_amount_msats else null end as paid_over_cap,
+  -- What was paid now; a replay names what was paid earlier.
+  case when coalesce(cache_hit, false) = false then paid_amount_msats else null end as paid_msats,
+  case when coalesce(cache_hit, false) = false or paid_amount_msats > 0 then paid_amount_msats else null end
+    as told_msats,
+  case
+    when coalesce(cache_hit, false) = false and (plane in ('control', 'gateway') or executor = 'desktop')
+      then cap_applied_msats
+    else null
+  end as cap_msats,
+  case when paid_amount_msats > cap_applied_msats and coalesce(cache_hit, false) = false then paid_amount_msats else null
+    end as over_cap,
   -- A gateway quotes, names a proof, or denies: where it says none of these of a paywall, it gave it away.
   case
-    when plane = 'gateway' and executor <> 'desktop' and paywall_id is not null and quoted_cost_msats is null
-      and payment_proof_ref is null and (deny_reason is null or trim(deny_reason) = '') then endpoint
+    when plane = 'gateway' and paywall_id is not null and quoted_cost_msats is null and proof is null and deny is null
+      then endpoint
     else null
-  end as given_away
-from l402_records;
+  end as given_away,
+  -- Neither a look at the gate nor a probe asks for a payment.
+  case
+    when paywall_id is null and (
+      endpoint in ('/api/lightning/security/gate', '/api/lightning/paywalls/reconcile', '/health', '/healthz')
+      or endpoint like '%/health' or endpoint like '%/healthz'
+    ) then 1
+    else 0
+  end as is_probe,
+  case
+    when plane = 'settlement' and proof is not null and coalesce(cache_hit, false) = false then
+      cast(observed_at_ms as varchar(20)) || ' ' || coalesce(told.request_id, '') || ' ' || executor || ' '
+      || coalesce(task_id, '') || ' ' || coalesce(user_id, '') || ' ' || coalesce(paywall_id, '') || ' '
+      || coalesce(endpoint, '') || ' ' || proof || ' ' || coalesce(cast(paid_amount_msats as varchar(20)), '') || ' '
+      || coalesce(cast(quoted_cost_msats as varchar(20)), '') || ' ' || coalesce(desktop_session_id, '')
+    else null
+  end as settled_as
+from (
+  select
+    r.line,
+    r.request_id,
+    r.user_id,
+    r.paywall_id,
+    r.task_id,
+    r.endpoint,
+    r.quoted_cost_msats,
+    r.cap_applied_msats,
+    r.paid_amount_msats,
+    r.payment_proof_ref as proof,
+    case
+      when substr(r.payment_proof_ref, 1, 19) = 'lightning_preimage:' then substr(r.payment_proof_ref, 20, 16)
+      when substr(r.payment_proof_ref, 1, 9) = 'preimage:' then substr(r.payment_proof_ref, 10, 16)
+      else r.payment_proof_ref
+    end as proof_key,
+    r.cache_hit,
+    case when trim(r.deny_reason) = '' then null else r.deny_reason end as deny,
+    case when r.deny_reason is null or trim(r.deny_reason) = '' then null else {meaning} end as meaning,
+    r.executor,
+    r.plane,
+    r.execution_path,
+    r.desktop_session_id,
+    r.desktop_runtime_status,
+    r.wallet_state,
+    r.node_sync_status,
+    r.observed_at_ms
+  from l402_records r
+) told
+left join request_scope s on s.request_id = told.request_id;
+
+-- name: planes_in_sight
+create table planes_in_sight as
+select
+  path,
+  max(case when plane = 'control' then 1 else 0 end) as control_speaks,
+  max(case when plane = 'gateway' and proof is not null then 1 else 0 end) as gateway_pays
+from l402_facts
+group by path;
+
+-- name: evidence_in_sight
+create table evidence_in_sight as
+select
+  coalesce(max(case when plane = 'control' then 1 else 0 end), 0)
+    + coalesce(max(case when plane = 'gateway' then 1 else 0 end), 0)
+    + coalesce(max(case when plane = 'settlement' then 1 else 0 end), 0)
+    + coalesce(max(case when plane = 'ui' then 1 else 0 end), 0) as n_planes
+from l402_facts;
 
 -- name: proof_audit
 create table proof_audit as
 select
   proof_key,
+  path,
   count(*) as n_records,
   min(request_id) as request_lo,
   max(request_id) as request_hi,
-  sum(case when voice = 'gateway' then 1 else 0 end) as n_gateway,
-  sum(case when voice = 'store' then 1 else 0 end) as n_store,
-  sum(case when voice = 'store' and reused = 0 then 1 else 0 end) as n_settled,
-  sum(case when voice = 'ui' then 1 else 0 end) as n_ui,
-  min(case when voice in ('gateway', 'store', 'ui') then paid_amount_msats else null end) as paid_lo,
-  max(case when voice in ('gateway', 'store', 'ui') then paid_amount_msats else null end) as paid_hi
+  sum(case when plane = 'gateway' then 1 else 0 end) as n_gateway,
+  sum(case when plane = 'settlement' then 1 else 0 end) as n_settlement,
+  sum(case when plane = 'ui' then 1 else 0 end) as n_ui,
+  min(settled_as) as settled_lo,
+  max(settled_as) as settled_hi,
+  min(case when plane = 'gateway' then tail else null end) as gateway_tail_lo,
+  max(case when plane = 'gateway' then tail else null end) as gateway_tail_hi,
+  min(case when plane = 'settlement' then tail else null end) as settlement_tail_lo,
+  max(case when plane = 'settlement' then tail else null end) as settlement_tail_hi,
+  min(case when plane = 'ui' then tail else null end) as ui_tail_lo,
+  max(case when plane = 'ui' then tail else null end) as ui_tail_hi
 from l402_facts
 where proof_key is not null
-group by proof_key;
+group by proof_key, path;
+
+-- name: payments
+create table payments as
+select
+  f.proof_key as proof_key,
+  min(f.told_msats) as paid_lo,
+  max(f.told_msats) as paid_hi,
+  max(case when f.path = 'hosted-node' or f.plane = 'gateway' then 1 else 0 end) as is_accepted,
+  max(case when f.plane = 'gateway' then 1 else 0 end) as has_gateway,
+  max(case when f.plane = 'settlement' then 1 else 0 end) as has_settlement,
+  max(case when f.plane = 'ui' then 1 else 0 end) as has_ui
+from l402_facts f
+where f.proof_key is not null
+group by f.proof_key;
 
 -- name: proof_doubts
 create table proof_doubts as
 select
-  case
-    when substr(payment_proof_ref, 1, 19) = 'lightning_preimage:' then substr(payment_proof_ref, 20, 16)
-    when substr(payment_proof_ref, 1, 9) = 'preimage:' then substr(payment_proof_ref, 10, 16)
-    else payment_proof_ref
-  end as proof_key,
+  proof_key,
   count(*) as n_invalid
-from l402_violations
-where payment_proof_ref is not null
-group by
-  case
-    when substr(payment_proof_ref, 1, 19) = 'lightning_preimage:' then substr(payment_proof_ref, 20, 16)
-    when substr(payment_proof_ref, 1, 9) = 'preimage:' then substr(payment_proof_ref, 10, 16)
-    else payment_proof_ref
-  end;
+from (
+  select
+    case
+      when substr(payment_proof_ref, 1, 19) = 'lightning_preimage:' then substr(payment_proof_ref, 20, 16)
+      when substr(payment_proof_ref, 1, 9) = 'preimage:' then substr(payment_proof_ref, 10, 16)
+      else payment_proof_ref
+    end as proof_key
+  from l402_violations
+  where payment_proof_ref is not null
+) doubted
+group by proof_key;
+
+-- name: request_successes
+create table request_successes as
+select
+  request_id,
+  max(case when plane = 'control' and deny is null then at_ms else null end) as allowed_at,
+  max(case when executor = 'desktop' and deny is null and proof is not null then at_ms else null end) as buyer_paid_at,
+  max(case when executor = 'desktop' and plane in ('gateway', 'ui') and deny is null and proof is not null then at_ms
+    else null end) as buyer_served_at,
+  max(case when executor <> 'desktop' and plane = 'gateway' and deny is null and proof is not null then at_ms else null
+    end) as gateway_ok_at,
+  max(case when executor <> 'desktop' and plane = 'settlement' and deny is null and proof is not null then at_ms
+    else null end) as settlement_ok_at,
+  max(case when executor <> 'desktop' and plane = 'ui' and deny is null and proof is not null then at_ms else null end)
+    as ui_ok_at
+from l402_facts
+where request_id is not null
+group by request_id;
+
+-- A denial stands unless who made it said later that all is well, or another machine did, later than clocks may differ.
+-- name: standing_denials
+create table standing_denials as
+select
+  f.line as line,
+  f.request_id as request_id,
+  f.plane as plane,
+  f.executor as executor,
+  f.path as path,
+  f.deny as deny,
+  f.deny_class as deny_class
+from l402_facts f
+join request_successes s on s.request_id = f.request_id
+where f.deny is not null
+  and case
+    when f.deny_class = 'uncertain' or f.at_ms is null then 1
+    when f.plane = 'control' then case when s.allowed_at > f.at_ms then 0 else 1 end
+    when f.executor = 'desktop' then
+      case
+        when s.buyer_served_at > f.at_ms or s.gateway_ok_at > f.at_ms + {skew_ms} then 0
+        when s.buyer_paid_at > f.at_ms and f.deny_class in ('policy', 'local', 'unknown') then 0
+        else 1
+      end
+    when f.plane = 'gateway' then
+      case when s.gateway_ok_at > f.at_ms or s.buyer_served_at > f.at_ms + {skew_ms} then 0 else 1 end
+    when f.plane = 'settlement' then case when s.settlement_ok_at > f.at_ms then 0 else 1 end
+    else case when s.ui_ok_at > f.at_ms then 0 else 1 end
+  end = 1;
+
+-- name: request_denials
+create table request_denials as
+select
+  request_id,
+  min(case when deny_class = 'executor' then deny else null end) as executor_deny,
+  min(case when deny_class = 'reconcile' then deny else null end) as reconcile_deny,
+  -- That access was denied says less than the switch or limit which denied it.
+  coalesce(
+    min(case when plane = 'control' and deny_class = 'policy' and deny <> 'access_denied' then deny else null end),
+    min(case when plane = 'control' and deny_class = 'policy' then deny else null end)
+  ) as policy_deny,
+  min(case when plane <> 'control' and deny_class = 'policy' then deny else null end) as spending_deny,
+  min(case when deny_class = 'credential' then deny else null end) as credential_deny,
+  min(case when executor <> 'desktop' and deny_class = 'gateway' then deny else null end) as gateway_deny,
+  min(case when executor = 'desktop' and deny_class = 'gateway' then deny else null end) as buyer_gateway_deny,
+  min(case when deny_class = 'settlement' then deny else null end) as settlement_deny,
+  min(case when deny_class = 'uncertain' and path = 'hosted-node' then deny else null end) as hosted_uncertain_deny,
+  min(case when deny_class = 'uncertain' and path = 'local-node' then deny else null end) as local_uncertain_deny,
+  min(case when deny_class = 'ui' then deny else null end) as ui_deny,
+  min(case when deny_class = 'local' then deny else null end) as local_deny,
+  min(case when deny_class = 'unknown' then deny else null end) as unknown_deny
+from standing_denials
+group by request_id;
+
+-- name: request_paths
+create table request_paths as
+select
+  f.request_id as request_id,
+  min(case when f.plane = 'gateway' then f.proof_key else null end) as gateway_lo,
+  max(case when f.plane = 'gateway' then f.proof_key else null end) as gateway_hi,
+  min(case when f.plane = 'settlement' then f.proof_key else null end) as settlement_lo,
+  max(case when f.plane = 'settlement' then f.proof_key else null end) as settlement_hi,
+  min(case when f.plane = 'ui' then f.proof_key else null end) as ui_lo,
+  max(case when f.plane = 'ui' then f.proof_key else null end) as ui_hi,
+  min(case when f.plane = 'gateway' and f.reused = 0 then f.proof else null end) as gateway_paid_lo,
+  max(case when f.plane = 'gateway' and f.reused = 0 then f.proof else null end) as gateway_paid_hi,
+  min(case when f.plane = 'gateway' and f.reused = 0 then f.proof_key else null end) as gateway_paid_key_lo,
+  max(case when f.plane = 'gateway' and f.reused = 0 then f.proof_key else null end) as gateway_paid_key_hi,
+  min(case when f.plane = 'settlement' and f.reused = 0 then f.proof else null end) as settlement_paid_lo,
+  max(case when f.plane = 'settlement' and f.reused = 0 then f.proof else null end) as settlement_paid_hi,
+  min(case when f.plane = 'settlement' and f.reused = 0 then f.proof_key else null end) as settlement_paid_key_lo,
+  max(case when f.plane = 'settlement' and f.reused = 0 then f.proof_key else null end) as settlement_paid_key_hi,
+  min(case when f.plane = 'gateway' then f.proof else null end) as gateway_proof,
+  min(case when f.plane = 'settlement' then f.proof else null end) as settlement_proof,
+  min(case when f.plane = 'ui' then f.proof else null end) as ui_proof,
+  -- What the platform holds is true for the buyer as well; what the buyer holds is not true for the platform.
+  min(case when f.plane = 'gateway' and p.n_settlement = 0 and (f.path = 'hosted-node' or a.has_settlement = 0)
+    then f.proof else null end) as gateway_unsettled,
+  min(case when f.plane = 'settlement' and p.n_ui = 0 and (f.path = 'hosted-node' or a.has_ui = 0)
+    then f.proof else null end) as unshown,
+  min(case when f.plane = 'ui' and p.n_settlement = 0 and (f.path = 'hosted-node' or a.has_settlement = 0)
+    then f.proof else null end) as ui_unsettled,
+  min(case when p.settled_lo <> p.settled_hi then f.proof else null end) as settled_twice,
+  max(case when p.settlement_tail_lo <> p.settlement_tail_hi or p.gateway_tail_lo <> p.settlement_tail_lo
+    or p.gateway_tail_hi <> p.settlement_tail_hi then 1 else 0 end) as settlement_altered,
+  max(case when p.ui_tail_lo <> p.settlement_tail_lo or p.ui_tail_hi <> p.settlement_tail_hi then 1 else 0 end)
+    as ui_altered
+from l402_facts f
+join proof_audit p on p.proof_key = f.proof_key and p.path = f.path
+join payments a on a.proof_key = f.proof_key
+where f.request_id is not null
+group by f.request_id, f.path;
+
+-- name: request_proofs
+create table request_proofs as
+select
+  request_id,
+  min(case
+    when gateway_paid_key_lo <> gateway_paid_key_hi then gateway_paid_lo
+    when settlement_paid_key_lo <> settlement_paid_key_hi then settlement_paid_lo
+    else null
+  end) as paid_first,
+  max(case
+    when gateway_paid_key_lo <> gateway_paid_key_hi then gateway_paid_hi
+    when settlement_paid_key_lo <> settlement_paid_key_hi then settlement_paid_hi
+    else null
+  end) as paid_second,
+  min(case
+    when settlement_lo is not null and gateway_lo is not null
+      and (gateway_lo <> settlement_lo or gateway_hi <> settlement_hi or gateway_unsettled is not null) then gateway_proof
+    when settlement_lo is not null and settlement_altered = 1 then coalesce(gateway_proof, settlement_proof)
+    else null
+  end) as accepted_otherwise,
+  min(case
+    when settlement_lo is not null and gateway_lo is not null
+      and (gateway_lo <> settlement_lo or gateway_hi <> settlement_hi or gateway_unsettled is not null)
+      then settlement_proof
+    when settlement_lo is not null and settlement_altered = 1 then settlement_proof
+    else null
+  end) as settled_otherwise,
+  min(case when settlement_lo is null then coalesce(gateway_unsettled, ui_unsettled) else null end) as unsettled,
+  min(case
+    when settlement_lo is not null and ui_lo is not null
+      and (settlement_lo <> ui_lo or settlement_hi <> ui_hi or unshown is not null or ui_altered = 1) then ui_proof
+    else null
+  end) as shown_otherwise,
+  min(case when settlement_lo is not null then settlement_proof else null end) as settlement_proof,
+  min(case when ui_lo is null then unshown else null end) as unshown,
+  min(settled_twice) as settled_twice
+from request_paths
+group by request_id;
+
+-- name: request_payments
+create table request_payments as
+select
+  f.request_id as request_id,
+  min(case when a.paid_lo <> a.paid_hi then f.proof else null end) as amounts_differ,
+  min(case when f.executor = 'desktop' and f.plane in ('settlement', 'ui') and a.is_accepted = 0 then f.proof else null
+    end) as buyer_unsettled,
+  max(a.has_gateway) as has_gateway,
+  max(a.has_settlement) as has_settlement,
+  max(a.has_ui) as has_ui,
+  max(case when d.n_invalid > 0 then 1 else 0 end) as doubtful
+from l402_facts f
+join payments a on a.proof_key = f.proof_key
+left join proof_doubts d on d.proof_key = f.proof_key
+where f.request_id is not null
+group by f.request_id;
 
 -- name: request_audit
 create table request_audit as
 select
   request_id,
   count(*) as n_records,
-  min(case when voice = 'gate' and deny_class = 'executor' then deny else null end) as executor_deny,
-  min(case when voice = 'gate' and deny_class = 'reconcile' then deny else null end) as reconcile_deny,
-  -- That access was denied says less than the switch or limit which denied it.
-  coalesce(
-    min(case when voice = 'gate' and deny_class = 'policy' and deny <> 'access_denied' then deny else null end),
-    min(case when voice = 'gate' and deny_class = 'policy' then deny else null end)
-  ) as policy_deny,
-  max(case when voice = 'gate' and deny_class = 'policy' then observed_at_ms else null end) as policy_denied_at,
-  max(case when voice = 'gate' and deny is null then observed_at_ms else -1 end) as gate_allowed_at,
-  min(case when voice in ('buyer', 'buyer_ui', 'buyer_gateway') and deny_class = 'policy' then deny else null end)
-    as buyer_policy_deny,
-  min(case when voice = 'gateway' then deny else null end) as gateway_deny,
-  max(case when voice = 'gateway' and deny is not null then observed_at_ms else null end) as gateway_denied_at,
-  min(case when voice in ('buyer_gateway', 'buyer', 'buyer_ui') and (voice = 'buyer_gateway' or deny_class = 'gateway')
-    then deny else null end) as buyer_gateway_deny,
-  max(case when voice in ('buyer_gateway', 'buyer', 'buyer_ui') and (voice = 'buyer_gateway' or deny_class = 'gateway')
-    and deny is not null then observed_at_ms else null end) as buyer_gateway_denied_at,
-  max(case when voice = 'gateway' and deny is null and proof is not null then observed_at_ms else -1 end)
-    as gateway_served_at,
-  min(case when voice = 'store' then deny else null end) as store_deny,
-  min(case when voice = 'ui' then deny else null end) as ui_deny,
-  min(case when voice in ('buyer', 'buyer_ui') and deny_class = 'local' then deny else null end) as local_deny,
-  min(case when voice in ('buyer', 'buyer_ui') and deny_class = 'uncertain' then deny else null end)
-    as uncertain_deny,
-  max(paid_over_cap) as paid_over_cap,
+  min(path) as path,
+  min(at_ms) as first_at_ms,
+  max(at_ms) as last_at_ms,
+  sum(case when at_ms is null then 1 else 0 end) as n_untimed,
+  max(case when plane = 'control' then 1 else 0 end) as has_control,
+  max(case when plane = 'gateway' then 1 else 0 end) as has_gateway,
+  max(case when plane = 'settlement' then 1 else 0 end) as has_settlement,
+  max(case when plane = 'ui' then 1 else 0 end) as has_ui,
+  min(is_probe) as is_probe,
+  max(over_cap) as over_cap,
+  max(paid_msats) as paid_msats,
+  min(cap_msats) as cap_msats,
   min(given_away) as given_away,
   max(wallet_locked) as wallet_locked,
   max(degraded) as degraded,
   min(runtime_down) as runtime_down,
-  sum(case when voice = 'gateway' then 1 else 0 end) as n_gateway,
-  sum(case when voice = 'ui' then 1 else 0 end) as n_ui,
+  sum(case when plane = 'gateway' and executor <> 'desktop' then 1 else 0 end) as n_gateway,
   sum(case when proof is not null then 1 else 0 end) as n_proof,
-  min(case when voice = 'gateway' then quoted_cost_msats else null end) as quoted_msats,
-  min(case when voice = 'gateway' then proof else null end) as gateway_proof_lo,
-  max(case when voice = 'gateway' then proof else null end) as gateway_proof_hi,
-  min(case when voice = 'store' then proof else null end) as store_proof_lo,
-  max(case when voice = 'store' then proof else null end) as store_proof_hi,
-  min(case when voice = 'ui' then proof else null end) as ui_proof_lo,
-  max(case when voice = 'ui' then proof else null end) as ui_proof_hi,
-  min(case when voice in ('buyer', 'buyer_ui') then proof else null end) as buyer_proof_lo
+  min(proof) as proof_shown,
+  min(case when plane = 'gateway' then quoted_cost_msats else null end) as quoted_msats,
+  min(case when plane = 'gateway' then proof else null end) as gateway_proof,
+  min(case when plane = 'settlement' then proof else null end) as settlement_proof
 from l402_facts
 where request_id is not null
 group by request_id;
-
--- name: request_proofs
-create table request_proofs as
-select
-  f.request_id as request_id,
-  min(case when f.voice = 'gateway' and p.n_store = 0 then f.proof else null end) as gateway_unsettled,
-  min(case when f.voice in ('buyer', 'buyer_ui') and p.n_store = 0 then f.proof else null end) as buyer_unsettled,
-  min(case when f.voice = 'store' and p.n_ui = 0 then f.proof else null end) as unshown,
-  min(case when p.n_settled > 1 then f.proof else null end) as settled_twice,
-  min(case when p.paid_lo <> p.paid_hi then f.proof else null end) as amounts_differ,
-  max(case when d.n_invalid > 0 then 1 else 0 end) as doubtful
-from l402_facts f
-join proof_audit p on p.proof_key = f.proof_key
-left join proof_doubts d on d.proof_key = f.proof_key
-where f.request_id is not null
-group by f.request_id;
 
 -- name: request_doubts
 create table request_doubts as
@@ -210,52 +433,72 @@ select
   i.request_id as request_id,
   coalesce(d.n_invalid, 0) as n_invalid,
   d.first_line as first_invalid_line,
-  coalesce(p.doubtful, 0) as doubtful,
+  coalesce(m.doubtful, 0) as doubtful,
   coalesce(a.n_records, 0) as n_records,
-  a.executor_deny as executor_deny,
-  a.reconcile_deny as reconcile_deny,
-  case when a.policy_denied_at >= a.gate_allowed_at then a.policy_deny else null end as policy_deny,
-  a.buyer_policy_deny as buyer_policy_deny,
-  case when a.gateway_denied_at >= a.gateway_served_at then a.gateway_deny else null end as gateway_deny,
-  case when a.buyer_gateway_denied_at >= a.gateway_served_at then a.buyer_gateway_deny else null end
-    as buyer_gateway_deny,
+  a.first_at_ms as first_at_ms,
+  a.last_at_ms as last_at_ms,
+  coalesce(a.n_untimed, 0) as n_untimed,
+  n.executor_deny as executor_deny,
+  n.reconcile_deny as reconcile_deny,
+  n.policy_deny as policy_deny,
+  n.spending_deny as spending_deny,
+  n.credential_deny as credential_deny,
+  n.gateway_deny as gateway_deny,
+  n.buyer_gateway_deny as buyer_gateway_deny,
+  coalesce(n.gateway_deny, n.buyer_gateway_deny) as any_gateway_deny,
+  n.settlement_deny as settlement_deny,
+  n.hosted_uncertain_deny as hosted_uncertain_deny,
+  n.local_uncertain_deny as local_uncertain_deny,
+  n.ui_deny as ui_deny,
+  n.local_deny as local_deny,
+  n.unknown_deny as unknown_deny,
   case
-    when a.buyer_gateway_denied_at >= a.gateway_served_at and a.buyer_gateway_deny = 'credential_refused'
-      then a.buyer_gateway_deny
-    when a.gateway_denied_at >= a.gateway_served_at and a.gateway_deny = 'gateway_credential_refused'
-      then a.gateway_deny
+    when a.over_cap is not null then a.over_cap
+    when a.paid_msats > a.cap_msats then a.paid_msats
     else null
-  end as credential_refused,
-  a.store_deny as store_deny,
-  a.paid_over_cap as paid_over_cap,
+  end as over_cap,
   a.given_away as given_away,
-  a.ui_deny as ui_deny,
-  a.local_deny as local_deny,
-  a.uncertain_deny as uncertain_deny,
   a.wallet_locked as wallet_locked,
   a.degraded as degraded,
   a.runtime_down as runtime_down,
   coalesce(a.n_gateway, 0) as n_gateway,
-  coalesce(a.n_ui, 0) as n_ui,
   coalesce(a.n_proof, 0) as n_proof,
   a.quoted_msats as quoted_msats,
-  a.gateway_proof_lo as gateway_proof_lo,
-  a.gateway_proof_hi as gateway_proof_hi,
-  a.store_proof_lo as store_proof_lo,
-  a.store_proof_hi as store_proof_hi,
-  a.ui_proof_lo as ui_proof_lo,
-  a.ui_proof_hi as ui_proof_hi,
-  a.buyer_proof_lo as buyer_proof_lo,
-  coalesce(a.store_proof_lo, a.ui_proof_lo, a.gateway_proof_lo, a.buyer_proof_lo) as proof_shown,
-  p.gateway_unsettled as gateway_unsettled,
-  p.buyer_unsettled as buyer_unsettled,
+  a.paid_msats as paid_msats,
+  a.proof_shown as proof_shown,
+  p.paid_first as paid_first,
+  p.paid_second as paid_second,
+  p.accepted_otherwise as accepted_otherwise,
+  p.settled_otherwise as settled_otherwise,
+  p.unsettled as unsettled,
+  p.shown_otherwise as shown_otherwise,
+  p.settlement_proof as settlement_proof,
   p.unshown as unshown,
   p.settled_twice as settled_twice,
-  p.amounts_differ as amounts_differ,
+  m.amounts_differ as amounts_differ,
+  m.buyer_unsettled as buyer_unsettled,
   f.unfinished_status as unfinished_status,
-  f.failed_status as failed_status
+  f.failed_status as failed_status,
+  case
+    when coalesce(a.is_probe, 1) = 1 then null
+    when a.has_control + coalesce(m.has_gateway, 0) + coalesce(m.has_settlement, 0) + coalesce(m.has_ui, 0) > 1
+      or a.has_control + a.has_gateway + a.has_settlement + a.has_ui > 1 then null
+    when e.n_planes = 1 and a.has_control = 1 then 'control'
+    when e.n_planes = 1 and a.has_gateway = 1 then 'gateway'
+    when e.n_planes = 1 and a.has_settlement = 1 then 'settlement'
+    when a.has_control = 1 then 'control'
+    when a.has_ui = 1 then 'ui'
+    when a.has_gateway = 1 and a.gateway_proof is null and a.quoted_msats is null then 'gateway'
+    when a.has_gateway = 1 and a.gateway_proof is not null and s.control_speaks = 1 then 'gateway'
+    when a.has_settlement = 1 and (a.settlement_proof is null or s.gateway_pays = 1) then 'settlement'
+    else null
+  end as lone_plane
 from request_ids i
+cross join evidence_in_sight e
 left join request_audit a on a.request_id = i.request_id
+left join planes_in_sight s on s.path = a.path
+left join request_denials n on n.request_id = i.request_id
 left join request_proofs p on p.request_id = i.request_id
+left join request_payments m on m.request_id = i.request_id
 left join request_doubts d on d.request_id = i.request_id
 left join request_flows f on f.request_id = i.request_id;

@@ -53,15 +53,15 @@ def triage(evidence: Tables, request_id: str | None = None) -> tuple[Diagnosis, 
     with correlated(records, flows) as (connection, invalid):
         rules = {row["request_id"]: row["rule"] for row in connection.execute(verdict_sql())}
         stories = {row["request_id"]: dict(row) for row in connection.execute("select * from request_story")}
-        voices: dict[str, list[tuple[int, str]]] = {}
+        planes: dict[str, list[tuple[int, str]]] = {}
         for row in connection.execute(
-            "select request_id, line, voice from l402_facts order by observed_at_ms, line"
+            "select request_id, line, plane from l402_facts order by observed_at_ms, line"
         ):
-            voices.setdefault(row["request_id"], []).append((row["line"], row["voice"]))
+            planes.setdefault(row["request_id"], []).append((row["line"], row["plane"]))
     unattributable = sum(1 for record in invalid if record.request_id is None)
     wanted = _wanted(request_id, stories, artifacts)
     return tuple(
-        _diagnosis(story, _BY_NAME[rules[name]], records, voices.get(name, []), unattributable)
+        _diagnosis(story, _BY_NAME[rules[name]], records, planes.get(name, []), unattributable)
         if (story := stories.get(name)) is not None
         else _unknown(name, invalid, len(records))
         for name in wanted
@@ -118,13 +118,14 @@ def _diagnosis(
     story: Mapping[str, Any],
     rule: Rule,
     records: list[Row],
-    voices: list[tuple[int, str]],
+    planes: list[tuple[int, str]],
     unattributable: int,
 ) -> Diagnosis:
     value = story[rule.value] if rule.value else None
     index = story["first_invalid_line"] if rule.name == "invalid_record" else None
-    for line, voice in voices:
-        if index is None and voice in rule.voices and records[line].get(rule.field) == value:
+    for line, plane in planes:
+        told = (not rule.planes or plane in rule.planes) and records[line].get(rule.field) == value
+        if value is not None and told and (index is None or rule.last):
             index = line
     reason = rule.reason.format_map(_Shown(story))
     if unattributable and rule.domain not in (Domain.HEALTHY, Domain.INCOMPLETE):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pytest_l402.triage import next_steps as step
+
 
 class Domain(StrEnum):
     """Where to look first."""
@@ -16,7 +18,12 @@ class Domain(StrEnum):
     PROJECTION = "projection"
     LOCAL_NODE = "local-node"
     EXECUTOR = "executor"
+    UNKNOWN = "unknown"
+    NOT_ENOUGH = "not-enough-to-say"
     INCOMPLETE = "incomplete"
+
+
+_CONTROL, _GATEWAY, _SETTLEMENT, _UI = "control", "gateway", "settlement", "ui"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +32,20 @@ class Rule:
     value (empty when there is none). Without `when` the rule holds where that column is not null; without
     `section` and `next_step` those of the domain are taken.
 
-    `field` is the contract's (or the artifact's) name for that value, `voices` say whose record shows it,
-    `reason` is filled from the story's columns.
+    `field` is the contract's (or the artifact's) name for that value, `planes` are those whose record shows
+    it (any, where none is named; the last record, where `last`), `cause` says in short what many requests
+    have in common, `reason` is filled from the story's columns.
     """
 
     name: str
     domain: Domain
+    cause: str
     reason: str
     field: str = "denyReason"
     value: str = ""
     when: str = ""
-    voices: tuple[str, ...] = ()
+    planes: tuple[str, ...] = ()
+    last: bool = False
     section: str = ""
     next_step: str = ""
 
@@ -46,62 +56,15 @@ class Rule:
         object.__setattr__(self, "next_step", self.next_step or next_step)
 
 
-_HOSTED = "substr({0}, 1, 19) = 'lightning_preimage:' and substr({1}, 1, 19) = 'lightning_preimage:'"
-
-
-def _differ(left: str, right: str) -> str:
-    same_form = _HOSTED.format(f"{left}_lo", f"{right}_lo")
-    return f"({same_form} and ({left}_lo <> {right}_lo or {left}_hi <> {right}_hi))"
-
-
-_MEND_STEP = "mend the emitter of the invalid record (all 19 keys, null where unknown), or get it again"
-_UNCERTAIN_STEP = (
-    "do not let anything pay again: look the payment hash up in the wallet first; if it succeeded, fetch "
-    "the preimage "
-    "and present the credential, if it failed, queue the task again"
-)
-_GATEWAY_STEP = (
-    "run the health, challenge and proxy probes against the gateway, then read its log by "
-    "oa_req=<this request id>; where a proof is named the buyer has paid, and must not pay again"
-)
-_UNPAID_STEP = (
-    "stop the route, for the seller gives away what it sells: see which service of the gateway serves that "
-    "path without a price (auth off, a route that matches first), then probe the challenge"
-)
-_CREDENTIAL_STEP = (
-    "do not pay again; find the buyer's request in the gateway's log by oa_req=<this request id>: if it sent "
-    "no credential, or one that cannot be read, mend the buyer, else see why the gateway refused it"
-)
-_OVER_CAP_STEP = (
-    "pause the buyer, for its cap is not enforced: compare quotedCostMsats with capAppliedMsats in its "
-    "records, and see why the quote was paid all the same"
-)
-_SETTLEMENT_STEP = (
-    "find the settlement row by requestId, then by the proof's payment hash; replay the settlement "
-    "event if it is absent (ingest is idempotent), and stop payouts for the paywall if the proofs or "
-    "amounts differ"
-)
-_PROJECTION_STEP = (
-    "money and settlement are right: rebuild the read model for this requestId/taskId from the "
-    "settlement rows and compare paymentProofRef again; do not pay or settle again"
-)
-_LOCAL_STEP = (
-    "on the buyer's machine look at wallet state, then at the Lightning node's sync state and "
-    "runtime; unlock or restart there, then let the task run again"
-)
-_EXECUTOR_STEP = (
-    "see whether the desktop executor runs and sends heartbeats (older than 10 s is offline), restart"
-    " it, and look at taskStatus in the local artifact before the task is queued again: it may have "
-    "paid already"
-)
-
 _OF_DOMAIN = {
-    Domain.INCOMPLETE: ("Canonical Observability Contract", _MEND_STEP),
-    Domain.GATEWAY: ("Incident Triage 2", _GATEWAY_STEP),
-    Domain.SETTLEMENT: ("5", _SETTLEMENT_STEP),
-    Domain.PROJECTION: ("Incident Triage 3", _PROJECTION_STEP),
-    Domain.LOCAL_NODE: ("Incident Triage 4", _LOCAL_STEP),
-    Domain.EXECUTOR: ("6", _EXECUTOR_STEP),
+    Domain.INCOMPLETE: ("Canonical Observability Contract", step.MEND),
+    Domain.GATEWAY: ("Incident Triage 2", step.GATEWAY),
+    Domain.SETTLEMENT: ("5", step.SETTLEMENT),
+    Domain.PROJECTION: ("Incident Triage 3", step.PROJECTION),
+    Domain.LOCAL_NODE: ("Incident Triage 4", step.LOCAL),
+    Domain.EXECUTOR: ("6", step.EXECUTOR),
+    Domain.UNKNOWN: ("Correlation Workflow", step.UNKNOWN),
+    Domain.NOT_ENOUGH: ("Correlation Workflow", step.NOT_ENOUGH),
     Domain.HEALTHY: ("Incident Triage", "nothing to do"),
 }
 
@@ -109,6 +72,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="invalid_record",
         domain=Domain.INCOMPLETE,
+        cause="a record breaks the contract",
         when="n_invalid > 0",
         field="record",
         value="n_invalid",
@@ -120,6 +84,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="doubtful_proof",
         domain=Domain.INCOMPLETE,
+        cause="an invalid record names the same payment proof",
         when="doubtful > 0",
         field="record",
         value="doubtful",
@@ -130,8 +95,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="executor_unavailable",
         domain=Domain.EXECUTOR,
+        cause="the desktop executor did not answer",
         value="executor_deny",
-        voices=("gate",),
+        planes=(_CONTROL,),
         reason=(
             "the control plane gave the task up because the desktop executor did not answer: {executor_deny}"
         ),
@@ -139,110 +105,168 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="reconcile_failed",
         domain=Domain.GATEWAY,
+        cause="the control plane reports the gateway or its deployment",
         value="reconcile_deny",
-        voices=("gate",),
+        planes=(_CONTROL,),
         reason="the control plane reports the gateway or its deployment: {reconcile_deny}",
     ),
     Rule(
         name="delivered_unpaid",
         domain=Domain.GATEWAY,
+        cause="delivered without payment",
         field="endpoint",
         value="given_away",
-        voices=("gateway",),
+        planes=(_GATEWAY,),
         reason=(
             "delivered without payment: the gateway answered {given_away}, and neither quoted a price, saw a "
             "proof, nor denied"
         ),
-        next_step=_UNPAID_STEP,
+        next_step=step.UNPAID,
+    ),
+    Rule(
+        name="denied_yet_paid",
+        domain=Domain.POLICY,
+        cause="the control plane denied the request, and it is paid all the same",
+        when="policy_deny is not null and n_proof > 0",
+        value="policy_deny",
+        planes=(_CONTROL,),
+        reason=(
+            "the control plane denied the request ({policy_deny}), and yet a payment of it is on record: "
+            "{proof_shown}"
+        ),
+        section="Incident Triage 1",
+        next_step=step.DENIED_YET_PAID,
     ),
     Rule(
         name="policy_denied",
         domain=Domain.POLICY,
+        cause="the control plane denied the request",
         value="policy_deny",
-        voices=("gate",),
+        planes=(_CONTROL,),
         reason="the control plane denied the request: {policy_deny}",
         section="Incident Triage 1",
-        next_step=(
-            "nothing is broken: see who set the pause, kill switch or limit that this code names,"
-            " and whether it still ought to hold; no payment was made on this request's behalf"
-        ),
+        next_step=step.POLICY,
     ),
     Rule(
         name="credential_refused",
         domain=Domain.GATEWAY,
-        value="credential_refused",
-        voices=("buyer_gateway", "buyer", "buyer_ui", "gateway"),
+        cause="a credential was refused",
+        value="credential_deny",
+        planes=(_GATEWAY, _SETTLEMENT, _UI),
         reason=(
-            "a credential was refused ({credential_refused}), and records do not say whose fault that is: "
+            "a credential was refused ({credential_deny}), and records do not say whose fault that is: "
             "the buyer may have presented none, or garbled it, or the gateway refused a good one"
         ),
-        next_step=_CREDENTIAL_STEP,
+        next_step=step.CREDENTIAL,
+    ),
+    Rule(
+        name="refused_yet_paid",
+        domain=Domain.GATEWAY,
+        cause="paid, and the gateway failed",
+        when="any_gateway_deny is not null and n_proof > 0",
+        value="any_gateway_deny",
+        planes=(_GATEWAY, _SETTLEMENT, _UI),
+        reason="the buyer has paid ({proof_shown}), and the gateway failed: {any_gateway_deny}",
+        next_step=step.REFUSED_YET_PAID,
     ),
     Rule(
         name="gateway_failed",
         domain=Domain.GATEWAY,
+        cause="the gateway says that it failed",
         value="gateway_deny",
-        voices=("gateway",),
+        planes=(_GATEWAY,),
         reason="the gateway says that it failed: {gateway_deny}",
-    ),
-    Rule(
-        name="spending_policy",
-        domain=Domain.POLICY,
-        value="buyer_policy_deny",
-        voices=("buyer", "buyer_ui", "buyer_gateway"),
-        reason="the buyer's own policy refused to pay: {buyer_policy_deny}",
-        section="4",
-        next_step=(
-            "nothing is broken: compare the quoted price with the buyer's spend cap and allowed "
-            "hosts; raise the cap or leave it"
-        ),
-    ),
-    Rule(
-        name="paid_over_cap",
-        domain=Domain.EXECUTOR,
-        field="paidAmountMsats",
-        value="paid_over_cap",
-        voices=("buyer", "buyer_ui", "buyer_gateway", "store", "ui", "gateway", "gate"),
-        reason="the buyer paid {paid_over_cap} msats, above the cap that the same record says was applied",
-        section="4",
-        next_step=_OVER_CAP_STEP,
     ),
     Rule(
         name="gateway_unreachable",
         domain=Domain.GATEWAY,
+        cause="the buyer got no proper answer from the gateway",
         value="buyer_gateway_deny",
-        voices=("buyer_gateway", "buyer", "buyer_ui"),
         reason="the buyer got no proper answer from the gateway: {buyer_gateway_deny}",
+    ),
+    Rule(
+        name="stopped_yet_paid",
+        domain=Domain.POLICY,
+        cause="the buyer's own policy refused to pay, and it is paid all the same",
+        when="spending_deny is not null and n_proof > 0",
+        value="spending_deny",
+        reason=(
+            "the buyer's own policy refused to pay ({spending_deny}), and yet a payment is on record: "
+            "{proof_shown}"
+        ),
+        section="4",
+        next_step=step.DENIED_YET_PAID,
+    ),
+    Rule(
+        name="spending_policy",
+        domain=Domain.POLICY,
+        cause="the buyer's own policy refused to pay",
+        value="spending_deny",
+        reason="the buyer's own policy refused to pay: {spending_deny}",
+        section="4",
+        next_step=step.SPENDING,
+    ),
+    Rule(
+        name="paid_over_cap",
+        domain=Domain.EXECUTOR,
+        cause="paid above the cap",
+        field="paidAmountMsats",
+        value="over_cap",
+        reason="{over_cap} msats were paid, above the cap that the records say was applied",
+        section="4",
+        next_step=step.OVER_CAP,
     ),
     Rule(
         name="settlement_refused",
         domain=Domain.SETTLEMENT,
-        value="store_deny",
-        voices=("store",),
-        reason="the settlement store refused the payment: {store_deny}",
+        cause="settlement refused the payment",
+        value="settlement_deny",
+        reason="settlement refused the payment: {settlement_deny}",
+        next_step=step.SETTLEMENT_REFUSED,
+    ),
+    Rule(
+        name="payment_pending",
+        domain=Domain.SETTLEMENT,
+        cause="the payment may be on its way or made",
+        value="hosted_uncertain_deny",
+        reason="the money may be on its way or gone: {hosted_uncertain_deny}",
+        next_step=step.UNCERTAIN,
+    ),
+    Rule(
+        name="paid_twice",
+        domain=Domain.SETTLEMENT,
+        cause="one request, two payments",
+        field="paymentProofRef",
+        value="paid_second",
+        when="paid_first is not null",
+        planes=(_SETTLEMENT, _GATEWAY),
+        last=True,
+        reason="one request was paid twice: {paid_first} and {paid_second}",
+        next_step=step.PAID_TWICE,
     ),
     Rule(
         name="settlement_mismatch",
         domain=Domain.SETTLEMENT,
-        when="store_proof_lo is not null and (gateway_unsettled is not null or "
-        + _differ("gateway_proof", "store_proof")
-        + ")",
+        cause="settlement names another proof than the gateway",
         field="paymentProofRef",
-        value="store_proof_lo",
-        voices=("store",),
-        reason="settlement names {store_proof_lo}, the gateway accepted {gateway_proof_lo}",
+        value="settled_otherwise",
+        planes=(_SETTLEMENT,),
+        reason="settlement names {settled_otherwise}, the gateway accepted {accepted_otherwise}",
     ),
     Rule(
         name="settlement_absent",
         domain=Domain.SETTLEMENT,
+        cause="no settlement names the payment",
         field="paymentProofRef",
-        value="gateway_unsettled",
-        voices=("gateway",),
-        reason="the gateway accepted {gateway_unsettled}, and no settlement record names it",
+        value="unsettled",
+        when="unsettled is not null and lone_plane is null",
+        planes=(_GATEWAY, _UI),
+        reason="{unsettled} was accepted or shown, and no settlement record names it",
     ),
     Rule(
         name="task_unfinished",
         domain=Domain.EXECUTOR,
+        cause="the task was begun and never brought to an end",
         field="taskStatus",
         value="unfinished_status",
         reason=(
@@ -252,125 +276,151 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="payment_unsettled",
         domain=Domain.SETTLEMENT,
+        cause="the buyer paid, and neither gateway nor settlement knows it",
         when="buyer_unsettled is not null and n_gateway > 0",
         field="paymentProofRef",
         value="buyer_unsettled",
-        voices=("buyer", "buyer_ui"),
-        reason=("the buyer paid ({buyer_unsettled}), and neither gateway nor settlement names that payment"),
+        planes=(_SETTLEMENT, _UI),
+        reason="the buyer paid ({buyer_unsettled}), and neither gateway nor settlement names that payment",
     ),
     Rule(
         name="settled_twice",
         domain=Domain.SETTLEMENT,
+        cause="settled twice",
         field="paymentProofRef",
         value="settled_twice",
-        voices=("store", "gateway", "ui", "buyer"),
+        planes=(_SETTLEMENT,),
+        last=True,
         reason="more than one settlement, none of them a replay, names {settled_twice}",
+        next_step=step.SETTLED_TWICE,
     ),
     Rule(
         name="amounts_differ",
         domain=Domain.SETTLEMENT,
+        cause="planes name different amounts",
         field="paymentProofRef",
         value="amounts_differ",
-        voices=("store", "gateway", "ui", "buyer"),
-        reason="gateway, settlement and ui do not name one amount for {amounts_differ}",
+        reason="not every plane names one amount for {amounts_differ}",
+        next_step=step.AMOUNTS,
     ),
     Rule(
         name="projection_failed",
         domain=Domain.PROJECTION,
+        cause="the read path reports a failure",
         value="ui_deny",
-        voices=("ui",),
+        planes=(_UI,),
         reason="the read path reports a failure: {ui_deny}",
+        next_step=step.PROJECTION_FAILED,
     ),
     Rule(
         name="projection_mismatch",
         domain=Domain.PROJECTION,
-        when="store_proof_lo is not null and ui_proof_lo is not null and (unshown is not null or "
-        + _differ("store_proof", "ui_proof")
-        + ")",
+        cause="ui shows another proof than settlement holds",
         field="paymentProofRef",
-        value="ui_proof_lo",
-        voices=("ui",),
-        reason="the ui shows {ui_proof_lo}, settlement holds {store_proof_lo}",
+        value="shown_otherwise",
+        planes=(_UI,),
+        reason="the ui shows {shown_otherwise}, settlement holds {settlement_proof}",
     ),
     Rule(
         name="projection_absent",
         domain=Domain.PROJECTION,
+        cause="ui does not show the settlement",
         field="paymentProofRef",
         value="unshown",
-        voices=("store",),
+        when="unshown is not null and lone_plane is null",
+        planes=(_SETTLEMENT,),
         reason="settlement holds {unshown}, and no ui record shows it",
-    ),
-    Rule(
-        name="wallet_locked",
-        domain=Domain.LOCAL_NODE,
-        when="wallet_locked is not null and n_proof = 0",
-        field="walletState",
-        value="wallet_locked",
-        voices=("buyer", "buyer_ui", "buyer_gateway", "gate"),
-        reason="the local wallet is locked and nothing was paid",
     ),
     Rule(
         name="payment_uncertain",
         domain=Domain.LOCAL_NODE,
-        value="uncertain_deny",
-        voices=("buyer", "buyer_ui"),
-        reason="the money may be on its way or gone: {uncertain_deny}",
-        next_step=_UNCERTAIN_STEP,
+        cause="the payment may be on its way or made",
+        value="local_uncertain_deny",
+        reason="the money may be on its way or gone: {local_uncertain_deny}",
+        next_step=step.UNCERTAIN,
+    ),
+    Rule(
+        name="wallet_locked",
+        domain=Domain.LOCAL_NODE,
+        cause="the local wallet is locked",
+        when="wallet_locked is not null and n_proof = 0",
+        field="walletState",
+        value="wallet_locked",
+        reason="the local wallet is locked, and no payment is on record",
     ),
     Rule(
         name="runtime_down",
         domain=Domain.LOCAL_NODE,
+        cause="the local runtime is down",
         when="runtime_down is not null and n_proof = 0",
         field="desktopRuntimeStatus",
         value="runtime_down",
-        voices=("buyer", "buyer_ui", "buyer_gateway", "gate"),
-        reason="the local runtime is {runtime_down} and nothing was paid",
+        reason="the local runtime is {runtime_down}, and no payment is on record",
     ),
     Rule(
         name="node_degraded",
         domain=Domain.LOCAL_NODE,
+        cause="the local node is degraded",
         when="degraded is not null and n_proof = 0",
         field="nodeSyncStatus",
         value="degraded",
-        voices=("buyer", "buyer_ui", "buyer_gateway", "gate"),
-        reason="the local node is degraded and nothing was paid (denial: {local_deny})",
+        reason="the local node is degraded, and no payment is on record (denial: {local_deny})",
     ),
     Rule(
         name="local_failure",
         domain=Domain.LOCAL_NODE,
+        cause="the local wallet or node could not pay",
         value="local_deny",
-        voices=("buyer", "buyer_ui"),
         reason="the local wallet or node could not pay: {local_deny}",
+    ),
+    Rule(
+        name="unknown_denial",
+        domain=Domain.UNKNOWN,
+        cause="denied for a reason that nothing is known of",
+        value="unknown_deny",
+        reason="the buyer was denied for a reason that nothing is known of: {unknown_deny}",
     ),
     Rule(
         name="task_failed",
         domain=Domain.LOCAL_NODE,
+        cause="the local task failed, and no record says why",
         when="failed_status is not null and n_proof = 0",
         field="taskStatus",
         value="failed_status",
         reason="the local task failed, and no record says why",
     ),
     Rule(
+        name="lone_plane",
+        domain=Domain.NOT_ENOUGH,
+        cause="only one plane tells of the request",
+        field="plane",
+        value="lone_plane",
+        reason="only plane {lone_plane} tells of this request, and what it tells is no failure by itself",
+    ),
+    Rule(
         name="paid",
         domain=Domain.HEALTHY,
+        cause="paid",
         when="n_proof > 0",
         field="paymentProofRef",
         value="proof_shown",
-        voices=("store", "ui", "gateway", "buyer", "buyer_ui"),
-        reason="paid, and every plane in sight tells it alike",
+        planes=(_SETTLEMENT, _UI, _GATEWAY),
+        reason="paid, and no plane in sight tells otherwise",
     ),
     Rule(
         name="challenged",
         domain=Domain.HEALTHY,
+        cause="challenged and not paid",
         field="quotedCostMsats",
         value="quoted_msats",
-        voices=("gateway",),
+        planes=(_GATEWAY,),
         reason="challenged for {quoted_msats} msats and not paid, which is no failure of ours",
         next_step="nothing to do; if a buyer waits, triage the request id of its paying call",
     ),
     Rule(
         name="no_payment",
         domain=Domain.HEALTHY,
+        cause="no payment was asked for",
         when="1 = 1",
         reason="no payment was asked for and nothing was denied",
     ),

@@ -6,7 +6,9 @@ import pytest
 
 from pytest_l402.evidence import (
     artifacts_written,
+    delivered_as_paid,
     local_artifact_join,
+    one_challenge_an_invoice,
     one_story,
     paid_and_denied_present,
     paid_exactly_once,
@@ -25,7 +27,7 @@ from pytest_l402.evidence import (
     values_listed,
 )
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
-from pytest_l402.stack import FullFlowRun
+from pytest_l402.stack import FullFlowRun, Stack
 from pytest_l402.stack.roles import PlaysExecutor
 
 pytestmark = pytest.mark.rehearsal("hosted-success", runbook="observability", section="1")
@@ -48,8 +50,12 @@ def test_full_flow(l402_full_flow: Callable[[], FullFlowRun], l402_evidence: Evi
     )
 
 
-def test_correlation_workflow(l402_executor: PlaysExecutor, l402_evidence: EvidenceCollector) -> None:
+def test_correlation_workflow(
+    l402_stack: Stack, l402_executor: PlaysExecutor, l402_evidence: EvidenceCollector
+) -> None:
     purchase = l402_executor.buy("/premium")
+    # With everything that a gateway could lose on the way to the seller.
+    l402_stack.forger().buy("/premium?edition=evening", method="POST", body=b'{"city": "Oslo"}')
     l402_evidence.verify(
         response_header_joins(purchase).proves("correlate.response-header"),
         task_settlement_join(purchase).proves("correlate.task-and-settlement"),
@@ -58,6 +64,8 @@ def test_correlation_workflow(l402_executor: PlaysExecutor, l402_evidence: Evide
         records_complete().proves("contract.keys"),
         values_listed().proves("contract.values"),
         planes_agree().proves("contract.planes-agree"),
+        delivered_as_paid("/premium").proves("1.delivered-as-paid"),
+        one_challenge_an_invoice().proves("1.one-challenge"),
         triaged_as(purchase, "healthy"),
     )
 

@@ -6,6 +6,7 @@ from pytest_l402.evidence import (
     denial_recorded,
     denied_before_payment,
     nothing_reached,
+    paid_exactly_once,
     some_record,
     triaged_as,
 )
@@ -36,12 +37,15 @@ def test_owner_kill_switch(
     l402_control_plane: ControlPlane,
     l402_evidence: EvidenceCollector,
 ) -> None:
+    direct = l402_stack.forger()
+    paid_for = direct.buy("/premium")
     l402_control_plane.set_owner_kill_switch("owner_premium", active=True)
-    purchase = l402_executor.buy("/premium")
-    direct = _ask_without_a_task(l402_stack)
+    denied = [l402_executor.buy("/premium"), direct.ask("/premium"), direct.present_again(paid_for)]
+    of_another_owner = l402_executor.buy("/premium-expiring")
     l402_control_plane.set_owner_kill_switch("owner_premium", active=False)
-    _verify_denied(l402_evidence, purchase, "owner_kill_switch_active")
-    _verify_denied(l402_evidence, direct, "owner_kill_switch_active")
+    for request in denied:
+        _verify_denied(l402_evidence, request, "owner_kill_switch_active")
+    l402_evidence.verify(paid_exactly_once(of_another_owner).proves("4.before-payment"))
 
 
 def test_global_pause(
@@ -50,22 +54,17 @@ def test_global_pause(
     l402_control_plane: ControlPlane,
     l402_evidence: EvidenceCollector,
 ) -> None:
+    direct = l402_stack.forger()
+    paid_for = direct.buy("/premium")
     l402_control_plane.set_global_pause(True)
-    purchase = l402_executor.buy("/premium")
-    direct = _ask_without_a_task(l402_stack)
+    denied = [l402_executor.buy("/premium"), direct.ask("/premium"), direct.present_again(paid_for)]
+    denied.append(direct.ask("/premium-expiring"))
     l402_control_plane.set_global_pause(False)
-    _verify_denied(l402_evidence, purchase, "global_pause_active")
-    _verify_denied(l402_evidence, direct, "global_pause_active")
+    for request in denied:
+        _verify_denied(l402_evidence, request, "global_pause_active")
 
 
-def _ask_without_a_task(stack: Stack) -> str:
-    """Ask the gateway past the control plane, as a client without a task does; return the request id."""
-    request_id = "direct-request"
-    stack.client.get("/premium", headers={"x-oa-request-id": request_id})
-    return request_id
-
-
-def _verify_denied(evidence: EvidenceCollector, purchase: BuyResult | str, code: str) -> None:
+def _verify_denied(evidence: EvidenceCollector, purchase: BuyResult, code: str) -> None:
     evidence.verify(
         some_record(denyReason=code).proves("4.deny-reason"),
         denial_recorded(purchase, code, plane="control", executor="system").proves("4.control-plane"),

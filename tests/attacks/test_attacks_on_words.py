@@ -63,7 +63,7 @@ class Shop:
 
     @property
     def credential(self) -> str:
-        return format_credential(self.bought._quote.macaroon_base64, self.bought._preimage)
+        return format_credential(self.bought._genuine.token, self.bought._genuine.preimage)
 
     def evidence(self) -> Evidence:
         return Evidence(self.stack.tables())
@@ -293,7 +293,7 @@ def test_a_finding_says_what_was_and_nothing_else(shop: Shop, name: str) -> None
         tell_results([result], names=request_names(evidence, {SECOND: "second purchase"})).split()
     )
     assert all(" ".join(words.replace(SECOND, "second purchase").split()) in told for words in way.says[:1])
-    assert shop.bought._preimage.hex() not in told
+    assert shop.bought._genuine.preimage.hex() not in told
 
 
 @pytest.fixture

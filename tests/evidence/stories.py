@@ -100,8 +100,17 @@ def _lost(stack: Stack) -> tuple[Any, Any]:
     return first, stack.executor.buy("/premium")
 
 
+def _twice_asked(stack: Stack) -> tuple[Any, Any]:
+    """A gateway that asks node and seller once more than it has to."""
+    create, ask = stack.node.create_invoice, stack.seller_api.handle
+    stack.node.create_invoice = lambda *told, **named: (create(*told, **named), create(*told, **named))[1]
+    stack.seller_api.handle = lambda request: (ask(request), ask(request))[1]
+    return stack.executor.buy("/premium"), None
+
+
 STORIES = {
     "success": _success,
+    "doubled": _twice_asked,
     "cached": _cached,
     "expired": _expired,
     "refused": _refused,

@@ -267,6 +267,60 @@ def _(patch: Patch) -> None:
     around(patch, gateway.Gateway, "handle", answer)
 
 
+def _denied_too_late(patch: Patch, goes_on: Callable[[Any], bool]) -> None:
+    """Let the gateway ignore the control plane for the requests that `goes_on` holds for."""
+    ungated = _ungated(gateway.Gateway.handle)
+
+    def answer(original: Any, self: Any, request: Any) -> Any:
+        return ungated(self, request) if goes_on(request) else original(self, request)
+
+    around(patch, gateway.Gateway, "handle", answer)
+
+
+@breakage("whoever has a credential is served under pause and kill switch", "4.before-payment")
+def _(patch: Patch) -> None:
+    _denied_too_late(patch, lambda request: request.header("Authorization") is not None)
+
+
+@breakage("who comes without a task is asked to pay under pause and kill switch", "4.before-payment")
+def _(patch: Patch) -> None:
+    _denied_too_late(patch, lambda request: request.header("x-oa-task-id") is None)
+
+
+@breakage("the pause is looked at for one owner only", "4.before-payment")
+def _(patch: Patch) -> None:
+    _denied_too_late(patch, lambda request: request.path == "/premium-expiring")
+
+
+@breakage("an invoice is made before the control plane is asked", "4.before-payment")
+def _(patch: Patch) -> None:
+    def answer(original: Any, self: Any, request: Any, exchange: Any) -> Any:
+        if exchange.path.startswith("/premium"):
+            self._node.create_invoice(21_000, "L402", exchange.request_id)
+        return original(self, request, exchange)
+
+    around(patch, gateway.Gateway, "_answer", answer)
+
+
+@breakage("the seller is asked before the control plane is", "4.before-payment")
+def _(patch: Patch) -> None:
+    def answer(original: Any, self: Any, request: Any, exchange: Any) -> Any:
+        service = gateway.match_service(self.services, request.host, exchange.path)
+        if service is not None and service.is_paid(exchange.path):
+            self._ask_seller(request, exchange, service)
+        return original(self, request, exchange)
+
+    around(patch, gateway.Gateway, "_answer", answer)
+
+
+@breakage("a kill switch stops every owner", "4.before-payment")
+def _(patch: Patch) -> None:
+    def decide(original: Any, self: Any, owner_id: Any) -> Any:
+        return original(self, next(iter(self._kill_reasons), owner_id))
+
+    around(patch, control_plane.SecurityGate, "_decide", decide)
+
+
 def _ungated(handle: Any) -> Any:
     def answer(self: Any, request: Any) -> Any:
         allowed = type("Open", (), {"gate": lambda *_: control_plane.GateDecision(True)})()
@@ -311,6 +365,150 @@ def _(patch: Patch) -> None:
         "_refuse",
         lambda self, request, exchange, service: self._forward(request, exchange, service),
     )
+
+
+# Delivery, by the books of the seller and its node
+
+
+def while_asking_the_seller(patch: Patch, change: Callable[..., Any]) -> None:
+    """Alter the request on its way to the seller's service: `change(request)`."""
+
+    def forwarded(original: Any, *arguments: Any) -> Any:
+        return change(original(*arguments))
+
+    around(patch, gateway, "forwarded", forwarded)
+
+
+def without_header(message: Any, name: str) -> Any:
+    return replace(message, headers=tuple(line for line in message.headers if line[0].lower() != name))
+
+
+@breakage("the seller is asked before the payment, and its answer thrown away", "1.delivered-as-paid")
+def _(patch: Patch) -> None:
+    def refuse(original: Any, self: Any, request: Any, exchange: Any, service: Any) -> Any:
+        self._ask_seller(request, exchange, service)
+        return original(self, request, exchange, service)
+
+    around(patch, gateway.Gateway, "_refuse", refuse)
+
+
+@breakage("the seller is asked twice for one payment", "1.delivered-as-paid")
+def _(patch: Patch) -> None:
+    def ask(original: Any, self: Any, *arguments: Any) -> Any:
+        original(self, *arguments)
+        return original(self, *arguments)
+
+    around(patch, gateway.Gateway, "_ask_seller", ask)
+
+
+@breakage("the gateway answers from a cache of its own", "1.delivered-as-paid")
+def _(patch: Patch) -> None:
+    def ask(original: Any, self: Any, request: Any, *arguments: Any) -> Any:
+        kept = self.__dict__.setdefault("kept", {})
+        if request.path not in kept:
+            kept[request.path] = original(self, request, *arguments)
+        return kept[request.path]
+
+    around(patch, gateway.Gateway, "_ask_seller", ask)
+
+
+@breakage("the seller's answer is cut in half", "1.delivered-as-paid")
+def _(patch: Patch) -> None:
+    def cut(original: Any, response: Any) -> Any:
+        return original(replace(response, body=response.body[: len(response.body) // 2]))
+
+    around(patch, gateway_answers, "from_backend", cut)
+
+
+@breakage("the seller's answer has one byte more", "1.delivered-as-paid")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        gateway_answers,
+        "from_backend",
+        lambda original, response: original(replace(response, body=response.body + b"\n")),
+    )
+
+
+@breakage("the seller's status is told as another", "1.delivered-as-paid")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        gateway_answers,
+        "from_backend",
+        lambda original, response: replace(original(response), status=response.status + 1),
+    )
+
+
+@breakage("the request's body is dropped", "1.delivered-as-paid")
+def _(patch: Patch) -> None:
+    while_asking_the_seller(patch, lambda request: replace(request, body=b""))
+
+
+@breakage("the request's query is dropped", "1.delivered-as-paid")
+def _(patch: Patch) -> None:
+    while_asking_the_seller(patch, lambda request: replace(request, query=""))
+
+
+@breakage("the seller is asked with another method", "1.delivered-as-paid")
+def _(patch: Patch) -> None:
+    while_asking_the_seller(patch, lambda request: replace(request, method="GET"))
+
+
+@breakage("the seller is asked for another path", "1.delivered-as-paid")
+def _(patch: Patch) -> None:
+    while_asking_the_seller(patch, lambda request: replace(request, path="/"))
+
+
+@breakage("the credential is not passed on", "1.delivered-as-paid")
+def _(patch: Patch) -> None:
+    while_asking_the_seller(patch, lambda request: without_header(request, "authorization"))
+
+
+@breakage("the request id is not passed on", "1.delivered-as-paid")
+def _(patch: Patch) -> None:
+    while_asking_the_seller(patch, lambda request: without_header(request, "x-oa-request-id"))
+
+
+@breakage("two invoices are made for one challenge", "1.one-challenge")
+def _(patch: Patch) -> None:
+    def create(original: Any, self: Any, *arguments: Any, **named: Any) -> Any:
+        original(self, *arguments, **named)
+        return original(self, *arguments, **named)
+
+    around(patch, lightning_node.LightningNode, "create_invoice", create)
+
+
+@breakage("the two lines of a challenge name two invoices", "1.one-challenge")
+def _(patch: Patch) -> None:
+    def challenge(original: Any, self: Any, request: Any, exchange: Any, service: Any) -> Any:
+        first, second = (original(self, request, exchange, service) for _ in range(2))
+        (lsat, *_), (_, l402, *rest) = first.headers, second.headers
+        return replace(second, headers=(lsat, l402, *rest))
+
+    around(patch, gateway.Gateway, "_challenge", challenge)
+
+
+@breakage("one invoice is offered to everybody until it is paid", "1.one-challenge")
+def _(patch: Patch) -> None:
+    def create(original: Any, self: Any, *arguments: Any, **named: Any) -> Any:
+        kept = self.__dict__.get("kept")
+        if kept is None or self.lookup(kept.payment_hash) is not lightning_node.InvoiceStatus.OPEN:
+            kept = self.kept = original(self, *arguments, **named)
+        return kept
+
+    around(patch, lightning_node.LightningNode, "create_invoice", create)
+
+
+@breakage("a challenge may be kept by a cache", "1.one-challenge")
+def _(patch: Patch) -> None:
+    def may_be_kept(original: Any, *arguments: Any, **named: Any) -> Any:
+        answered = original(*arguments, **named)
+        return replace(
+            answered, headers=tuple(line for line in answered.headers if line[0] != "Cache-Control")
+        )
+
+    around(patch, gateway_answers, "payment_required", may_be_kept)
 
 
 # Money

@@ -53,7 +53,7 @@ def test_the_statements_of_the_text_are_those_that_run():
     with correlated([]) as (connection, _):
         tables = {row["name"] for row in connection.execute("select name from sqlite_master")}
     assert set(named) <= tables
-    assert len(named) == correlation_sql().count("create table") == 9
+    assert len(named) == correlation_sql().count("create table") == 18
 
 
 def test_every_rule_reads_columns_that_the_model_has():
@@ -74,8 +74,7 @@ def test_the_model_is_empty_again_after_use(record):
 
 
 def test_both_forms_of_a_proof_are_one_payment(record):
-    (proof,) = rows(
-        "proof_audit",
+    told = (
         record(plane="gateway", executor="gateway", paymentProofRef=HOSTED, paidAmountMsats=5),
         record(
             plane="settlement",
@@ -93,18 +92,17 @@ def test_both_forms_of_a_proof_are_one_payment(record):
         ),
         record(plane="settlement", executor="desktop", paymentProofRef=LOCAL, executionPath="local-node"),
     )
-    assert (proof["proof_key"], proof["n_records"], proof["n_store"], proof["n_settled"]) == (
-        "0011223344556677",
-        4,
+    (payment,) = rows("payments", *told)
+    assert (payment["proof_key"], payment["paid_lo"], payment["paid_hi"]) == ("0011223344556677", 5, 5)
+    hosted, local = sorted(rows("proof_audit", *told), key=lambda row: row["path"])
+    assert (hosted["n_records"], hosted["n_settlement"], hosted["request_lo"], hosted["request_hi"]) == (
+        3,
         2,
-        1,
-    )
-    assert (proof["request_lo"], proof["request_hi"], proof["paid_lo"], proof["paid_hi"]) == (
         "req-1",
         "req-2",
-        5,
-        5,
     )
+    assert hosted["settled_lo"] == hosted["settled_hi"]
+    assert (local["n_records"], local["n_settlement"], local["n_ui"]) == (1, 1, 0)
 
 
 @given(reference=st.from_regex(r"(lightning_preimage:[0-9a-f]{24}|preimage:[0-9a-f]{16})", fullmatch=True))
@@ -130,7 +128,7 @@ def test_invalid_records_are_kept_out_and_named(record):
 
 
 def test_numbers_that_json_wrote_with_a_point_are_integers(record):
-    (proof,) = rows("proof_audit", record(plane="ui", paymentProofRef="x", paidAmountMsats=2.0))
+    (proof,) = rows("payments", record(plane="ui", paymentProofRef="x", paidAmountMsats=2.0))
     assert proof["paid_lo"] == 2
     assert isinstance(proof["paid_lo"], int)
 

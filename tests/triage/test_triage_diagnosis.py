@@ -29,6 +29,7 @@ from pytest_l402.triage.diagnosis import triage, triage_records
 from pytest_l402.triage.rules import RULES, Domain
 
 VECTORS = Path(__file__).parent.parent / "contract" / "vectors"
+T0 = 1_790_000_000_000
 P = "lightning_preimage:00112233445566778899aabb"
 P_ALIKE = "lightning_preimage:0011223344556677ffffffff"
 Q = "lightning_preimage:ffeeddccbbaa998877665544"
@@ -49,7 +50,7 @@ def _paid(**other):
         rec(**GATEWAY, quotedCostMsats=5),
         rec(**STORE, paymentProofRef=other.get("store", P), cacheHit=False, paidAmountMsats=5),
         rec(**UI, paymentProofRef=other.get("ui", P), paidAmountMsats=5),
-        rec(**GATEWAY, paymentProofRef=other.get("gateway", P), paidAmountMsats=5, observedAtMs=9),
+        rec(**GATEWAY, paymentProofRef=other.get("gateway", P), paidAmountMsats=5, observedAtMs=T0 + 9),
         rec(**BUYER, paymentProofRef=P_LOCAL, nodeSyncStatus="degraded"),
     ]
 
@@ -125,7 +126,20 @@ CASES = {
     "task_failed": ([rec(**GATE)], Domain.LOCAL_NODE),
     "paid": (_paid(), Domain.HEALTHY),
     "challenged": ([rec(**GATE), rec(**GATEWAY, quotedCostMsats=5)], Domain.HEALTHY),
-    "no_payment": ([rec(**GATE)], Domain.HEALTHY),
+    "no_payment": ([rec(**GATE, endpoint="/api/lightning/security/gate")], Domain.HEALTHY),
+    "denied_yet_paid": ([*_paid(), rec(**GATE, denyReason="global_pause_active")], Domain.POLICY),
+    "refused_yet_paid": ([*_paid(), rec(**GATEWAY, denyReason="gateway_x", observedAtMs=99)], Domain.GATEWAY),
+    "stopped_yet_paid": ([*_paid(), rec(**BUYER_UI, denyReason="host_blocked")], Domain.POLICY),
+    "payment_pending": ([rec(**STORE, denyReason="payment_pending")], Domain.SETTLEMENT),
+    "paid_twice": (
+        [
+            *_paid(),
+            *({**row, "paymentProofRef": Q} for row in _paid() if row["paymentProofRef"] == P),
+        ],
+        Domain.SETTLEMENT,
+    ),
+    "unknown_denial": ([rec(**BUYER, denyReason="computer says no")], Domain.UNKNOWN),
+    "lone_plane": ([rec(**GATE)], Domain.NOT_ENOUGH),
 }
 
 
@@ -187,7 +201,7 @@ _RECORDS = st.lists(
                 "denyReason": st.sampled_from([None, "", " ", "x", "gateway_x", "desktop_executor_timeout"]),
                 "cacheHit": st.sampled_from([None, True, False]),
                 "paidAmountMsats": st.sampled_from([None, 5, 6]),
-                "observedAtMs": st.integers(0, 3),
+                "observedAtMs": st.integers(T0, T0 + 3),
             }
         ),
     ),
@@ -237,11 +251,15 @@ def test_hosted_references_that_only_begin_alike_differ():
 
 
 def test_a_failure_that_was_overcome_is_no_finding():
-    failed = rec(**GATEWAY, denyReason="gateway_upstream_failed", observedAtMs=3)
+    failed = rec(**GATEWAY, denyReason="gateway_upstream_failed", observedAtMs=T0 + 3)
     assert triage(Evidence({"records": [*_paid(), failed]}))[0].rule == "paid"
-    late = {**failed, "observedAtMs": 9}
-    assert triage(Evidence({"records": [*_paid(), late]}))[0].rule == "gateway_failed"
-    lifted = [rec(**GATE, denyReason="global_pause_active"), rec(**GATE, observedAtMs=2), *_paid()]
+    late = {**failed, "observedAtMs": T0 + 9}
+    assert triage(Evidence({"records": [*_paid(), late]}))[0].rule == "refused_yet_paid"
+    lifted = [
+        rec(**GATE, denyReason="global_pause_active", observedAtMs=T0 + 1),
+        rec(**GATE, observedAtMs=T0 + 2),
+        *_paid(),
+    ]
     assert triage(Evidence({"records": lifted}))[0].rule == "paid"
 
 
@@ -308,8 +326,8 @@ def test_records_of_the_artifact_are_counted_once():
     [
         (GatewayDown(), "gateway", "gateway_unreachable"),
         (ChallengeFailure(), "gateway", "gateway_failed"),
-        (UpstreamFailure(), "gateway", "gateway_failed"),
-        (UpstreamDown(), "gateway", "gateway_failed"),
+        (UpstreamFailure(), "gateway", "refused_yet_paid"),
+        (UpstreamDown(), "gateway", "refused_yet_paid"),
         (SettlementLost(), "settlement", "settlement_absent"),
         (SettlementDelayed(), "settlement", "settlement_absent"),
         (SettlementProofMismatch(), "settlement", "settlement_mismatch"),

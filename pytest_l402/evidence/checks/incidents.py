@@ -64,7 +64,7 @@ def triaged_as(
     mutants = [_without_request(request_id)]
     if wanted is Domain.INCOMPLETE:
         mutants = [_completed(request_id)]
-    elif wanted is Domain.HEALTHY:
+    elif wanted in (Domain.HEALTHY, Domain.NOT_ENOUGH):
         mutants += [_broken(request_id), _invalid(request_id)]
     else:
         mutants += [_healed(request_id), _invalid(request_id)]

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from functools import partial
 
 from pytest_l402.evidence.check import Check, Finding, Subject
-from pytest_l402.evidence.checks.presented import story_of
+from pytest_l402.evidence.checks.presented import story_of, told_of
 from pytest_l402.evidence.checks.selecting import (
     Bought,
+    Found,
     a_row,
     at,
     hashes_of,
+    is_success,
     logs_request,
     matching,
     one_more,
@@ -30,6 +32,8 @@ from pytest_l402.evidence.tables import Evidence, Row
 MOVED = ("succeeded", "pending")
 """The states of a payment in which money may have left the wallet."""
 _FORGED_HASH = "f" * 64
+_LATE_MS = 9_000_000_000_000
+"""A moment after every other one."""
 _NAMED_BY = {"payments": "paymentHash", "logs": "line"}
 """The field by which a row belongs to a request, where that is not `requestId`."""
 
@@ -103,7 +107,11 @@ def paid_nothing(*purchases: Bought) -> Check:
 
 @described
 def denied_before_payment(purchase: Bought, code: str | None = None) -> Check:
-    """The control plane denied the request (with `code`, if given), and nothing reached wallet or store."""
+    """The control plane denied the request (with `code`, if given), and nothing reached wallet or store.
+
+    From the denial on, the gateway neither asked for a payment nor delivered, by its exchanges and by the
+    books of seller and node: a challenge that came before, which made the buyer's own cap deny, may be.
+    """
     request_id = request_id_of(purchase)
     decided = {"requestId": request_id, "plane": "control", "executor": "system"}
 
@@ -113,22 +121,65 @@ def denied_before_payment(purchase: Bought, code: str | None = None) -> Check:
         return denied and holds(row, decided)
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        yield from (
-            rows(evidence, "records", **decided)
-            .only(is_denial, "denyReason")
-            .expect_some(
-                f"a denial of request {request_id} in plane=control, executor=system"
-                + (f", with {code}" if code else ""),
-                "the control plane let it pass or did not say so: read its log by oa_req=<id>",
-            )
+        denials = rows(evidence, "records", **decided).only(is_denial, "denyReason")
+        yield from denials.expect_some(
+            f"a denial of request {request_id} in plane=control, executor=system"
+            + (f", with {code}" if code else ""),
+            "the control plane let it pass or did not say so: read its log by oa_req=<id>",
         )
         yield from payments_of(evidence, request_id)
+        moments = [row["observedAtMs"] for _, row in denials if isinstance(row.get("observedAtMs"), int)]
+        yield from _went_on(evidence, request_id, min(moments, default=0))
 
     allowed = set_value("records", "denyReason", None, is_denial, every=True)
-    mutants = (allowed.named("records: the denial is gone"), *payment_mutants(request_id))
+    late = {"requestId": request_id, "atMs": _LATE_MS}
+    answered = {**late, "status": 403, "challenge": None, "upstreamStatus": None}
+    elsewhere = {"requestId": None, "during": request_id}
+    made = {"requestId": request_id, "paymentHash": _FORGED_HASH}
+    mutants = (
+        allowed.named("records: the denial is gone"),
+        *payment_mutants(request_id),
+        one_more("exchanges", {**answered, "status": 402, "challenge": "issued"}, "asked to pay after all"),
+        one_more("exchanges", {**answered, "upstreamStatus": 200}, "the seller is asked after all"),
+        one_more("exchanges", {**answered, "status": 200}, "delivered after all"),
+        one_more("seller_calls", {"requestId": request_id, "during": None}, "the seller is asked for it"),
+        one_more("seller_calls", elsewhere, "the seller is asked while it is denied"),
+        one_more("node_invoices", made, "an invoice is made that nobody is asked to pay"),
+    )
     name = f"denied_before_payment({request_id}{f', {code}' if code else ''})"
     named = () if code is None else (Named("records", {"denyReason": code}),)
     return Check(name, judge, mutants, ("records",), named=named)
+
+
+def _went_on(evidence: Evidence, request_id: str, denied_at_ms: int) -> Iterator[Finding]:
+    """What a gateway did for a request that was denied; a challenge may have come before the denial."""
+    went_on = (
+        "the gateway goes on with what the control plane denied: let it ask before it looks at credentials, "
+        "makes invoices, or asks the seller, for clients without a task as well"
+    )
+    denied = f"request {request_id}, which was denied"
+    answered, offered = rows(evidence, "exchanges", requestId=request_id), set()
+    for index, row in answered:
+        at_ms, is_challenge = row.get("atMs"), row.get("challenge") == "issued"
+        is_early = isinstance(at_ms, int) and at_ms < denied_at_ms
+        offered |= {row.get("paymentHash")} if is_challenge and is_early else set()
+        served = row.get("upstreamStatus") is not None or is_success(row.get("status"))
+        if served or (is_challenge and not is_early):
+            yield Finding(
+                f"{denied}, neither asked to pay nor delivered",
+                told_of(row) + (", asked to pay" if is_challenge else ""),
+                at("exchanges", index),
+                went_on,
+                Found("exchanges", [(index, row)], {"requestId": request_id}).about(
+                    "challenge", "status", "upstreamStatus"
+                ),
+            )
+    for key in ("requestId", "during"):
+        asked = rows(evidence, "seller_calls", **{key: request_id})
+        yield from asked.expect_none(f"no call of the seller's service for {denied}", went_on)
+    made = rows(evidence, "node_invoices", requestId=request_id)
+    unoffered = made.only(lambda row: row.get("paymentHash") not in offered, "paymentHash")
+    yield from unoffered.expect_none(f"no invoice for {denied}", went_on)
 
 
 @described

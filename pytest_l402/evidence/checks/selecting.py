@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -299,6 +299,14 @@ def a_row(evidence: Evidence, table: str, /, **fields: Any) -> Row:
 def one_more(table: str, fields: Row, what: str) -> Mutant:
     """One row more: a row as the table has them, but with these values."""
     return insert_row(table, lambda evidence: a_row(evidence, table, **fields), what)
+
+
+def with_more(evidence: Evidence, rows: Mapping[str, list[Row]]) -> Evidence:
+    """The evidence with these rows behind those of their tables."""
+    for table, more in rows.items():
+        if more:
+            evidence = evidence.with_table(table, [*evidence.table(table), *more])
+    return evidence
 
 
 def derived(name: str, find: Callable[[Evidence], Mutant | None]) -> Mutant:

@@ -1,17 +1,17 @@
-"""Which credentials a thief would try: each is wrong in one way, and right in every other."""
+"""How a client behaves that asks the gateway directly: it pays once, and presents what it did not pay for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import httpx
 
 from pytest_l402.contract.payment import Wallet
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import REQUEST_ID_HEADER
-from pytest_l402.protocol import Identifier, Macaroon, Preimage, format_credential, mint
-from pytest_l402.protocol.quote import Quote, read_quote
+from pytest_l402.protocol import format_credential
+from pytest_l402.protocol.quote import read_quote
+from pytest_l402.stack.buyer.forgeries import Genuine, forgeries
 
 
 class NotChallengedError(ValueError):
@@ -19,26 +19,34 @@ class NotChallengedError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Presented:
-    """One credential as it was presented: what is wrong with it, under which request id, how it was answered.
-
-    `payment_hash` is that of the payment it claims; the credential itself is a secret that the repr hides.
-    """
+class Asked:
+    """One request as it was sent: of what kind it was, under which id, how it was answered."""
 
     kind: str
     request_id: str
     http_status: int
-    payment_hash: str
     path: str
-    _quote: Quote = field(repr=False)
-    _preimage: Preimage = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Presented(Asked):
+    """One credential as it was presented; `kind` says what is wrong with it.
+
+    `payment_hash` is that of the payment it claims; the credential itself is a secret that the repr hides.
+    """
+
+    payment_hash: str
+    _genuine: Genuine = field(repr=False)
+    _method: str = field(default="GET", repr=False)
+    _body: bytes = field(default=b"", repr=False)
 
 
 class Forger:
-    """A client that pays once, and then presents what it did not pay for.
+    """A client without a task or a policy: it pays once, and then presents what it did not pay for.
 
     `client` decides which gateway it talks to, by its base URL. Everything it forges hangs on one check of
-    the gateway alone: preimage, signature, root key, service or time.
+    the gateway alone: preimage, signature, root key, service or time. It forges what it was given, also where
+    that is no macaroon.
     """
 
     def __init__(self, harness: Harness, *, client: httpx.Client, wallet: Wallet) -> None:
@@ -46,8 +54,14 @@ class Forger:
         self._wallet = wallet
         self._randomness = harness.randomness
 
-    def buy(self, path: str) -> Presented:
-        """Pay what the resource costs, and present the genuine credential.
+    def ask(self, path: str) -> Asked:
+        """Ask for a resource without a credential, past the control plane; pay nothing."""
+        request_id = self._request_id()
+        answer = self._client.get(path, headers={REQUEST_ID_HEADER: request_id}, follow_redirects=False)
+        return Asked("without a credential", request_id, answer.status_code, path)
+
+    def buy(self, path: str, *, method: str = "GET", body: bytes = b"") -> Presented:
+        """Pay what the resource costs, and present the genuine credential; `path` may have a query.
 
         Raises:
             NotChallengedError: the gateway does not ask for a payment.
@@ -56,47 +70,48 @@ class Forger:
         """
         __tracebackhide__ = True
         request_id = self._request_id()
-        challenge = self._client.get(path, headers={REQUEST_ID_HEADER: request_id})
+        challenge = self._client.request(method, path, content=body, headers={REQUEST_ID_HEADER: request_id})
         if challenge.status_code != 402:
             raise NotChallengedError(_not_challenged(path, request_id, challenge))
         quote = read_quote(challenge.headers.get_list("www-authenticate"))
         preimage = self._wallet.pay_invoice(quote.invoice).preimage
-        return self._present("genuine", path, quote, preimage, request_id=request_id)
+        genuine = Genuine(quote.macaroon_base64, preimage)
+        bought = Presented("genuine", request_id, 402, path, quote.payment_hash, genuine, method, body)
+        return self._present(bought, "genuine", genuine, request_id)
 
     def present_again(self, bought: Presented, kind: str = "genuine again") -> Presented:
         """Present the genuine credential of a purchase once more, however much time has passed."""
-        return self._present(kind, bought.path, bought._quote, bought._preimage)
+        return self._present(bought, kind, bought._genuine)
 
     def present_forgeries(self, bought: Presented, foreign: Presented) -> tuple[Presented, ...]:
         """Present every forgery of one purchase's credential; `foreign` was bought of another service."""
         return tuple(
-            self._present(kind, bought.path, replace(bought._quote, macaroon_base64=macaroon), preimage)
-            for kind, macaroon, preimage in self._forgeries(bought, foreign)
+            self._present(bought, forgery.kind, Genuine(forgery.token, forgery.preimage))
+            for forgery in forgeries(bought._genuine, foreign._genuine, self._randomness)
         )
 
-    def _forgeries(self, bought: Presented, foreign: Presented) -> Iterator[tuple[str, str, Preimage]]:
-        genuine, preimage = Macaroon.from_base64(bought._quote.macaroon_base64), bought._preimage
-        identifier = Identifier.decode(genuine.identifier)
-        own_key = self._randomness.bytes(32, "a key of the forger's own")
-        unissued = replace(identifier, token_id=self._randomness.bytes(32, "an id that nobody issued"))
-        unpaid = Preimage(self._randomness.bytes(32, "a preimage that proves nothing"))
-        yield "preimage of nothing", genuine.to_base64(), unpaid
-        yield "preimage of another payment", genuine.to_base64(), foreign._preimage
-        signed = mint(own_key, genuine.identifier, genuine.location, genuine.caveats)
-        yield "signed with another key", signed.to_base64(), preimage
-        yield "first caveats only", replace(genuine, caveats=genuine.caveats[:1]).to_base64(), preimage
-        invented = mint(own_key, unissued.encode(), genuine.location, genuine.caveats)
-        yield "never issued", invented.to_base64(), preimage
-        yield "of another service", foreign._quote.macaroon_base64, foreign._preimage
-
     def _present(
-        self, kind: str, path: str, quote: Quote, preimage: Preimage, *, request_id: str | None = None
+        self, bought: Presented, kind: str, credential: Genuine, request_id: str | None = None
     ) -> Presented:
         request_id = request_id or self._request_id()
-        authorization = format_credential(quote.macaroon_base64, preimage)
-        headers = {REQUEST_ID_HEADER: request_id, "Authorization": authorization}
-        answer = self._client.get(path, headers=headers, follow_redirects=False)
-        return Presented(kind, request_id, answer.status_code, quote.payment_hash, path, quote, preimage)
+        authorization = format_credential(credential.token, credential.preimage)
+        answer = self._client.request(
+            bought._method,
+            bought.path,
+            content=bought._body,
+            headers={REQUEST_ID_HEADER: request_id, "Authorization": authorization},
+            follow_redirects=False,
+        )
+        return Presented(
+            kind,
+            request_id,
+            answer.status_code,
+            bought.path,
+            bought.payment_hash,
+            credential,
+            bought._method,
+            bought._body,
+        )
 
     def _request_id(self) -> str:
         return f"forger-{self._randomness.uuid('forger request id')}"
