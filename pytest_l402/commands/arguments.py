@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pytest_l402.commands.bad_input import BadInput, shown
 from pytest_l402.commands.modes import MODE_VARIABLE, Mode, resolve_mode
@@ -26,7 +26,8 @@ exit codes:
 class Arguments(NamedTuple):
     """What every command may be asked, and what only some are; None is the default of those.
 
-    `faults` are for mock mode, `environ` for live mode; `wait_s` is in seconds.
+    `faults` are for mock mode, `environ` for live mode; `wait_s` is in seconds. `injected` gets a row for
+    each fault, with what became of it, once the command has worked.
     """
 
     command: str
@@ -36,6 +37,7 @@ class Arguments(NamedTuple):
     allow_live_changes: bool
     faults: tuple[str, ...]
     environ: Mapping[str, str]
+    injected: list[dict[str, Any]]
     request_id: str | None = None
     image_digest: str | None = None
     state_dir: Path | None = None
@@ -145,6 +147,7 @@ def read_arguments(given: argparse.Namespace, environ: Mapping[str, str] | None 
         allow_live_changes=given.allow_live_changes,
         faults=tuple(given.fault),
         environ=environ,
+        injected=[],
         request_id=others.get("request_id"),
         image_digest=others.get("image_digest"),
         state_dir=_usable_folder("--state-dir", others.get("state_dir")),

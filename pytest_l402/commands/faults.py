@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
-from pytest_l402.commands.bad_input import BadInput
+from pytest_l402.commands.bad_input import BadInput, Failed
 
 if TYPE_CHECKING:
     from pytest_l402.harness.faults import Fault
@@ -14,9 +14,17 @@ _COMPILE: Final = ("PaywallNotCompilable",)
 _ROLLED_BACK: Final = (
     *("DeployFailure", "DeployedUnhealthy", "DeployedChallengeWrong", "DeployedUpstreamUnreachable"),
     *("GatewayDown", "ChallengeFailure", "UpstreamFailure", "UpstreamDown"),
-    *("PaymentFailure", "PaymentPending", "PreimageMissing", "WalletLocked"),
+    *("AnswerLost", "ChallengeKept", "ChallengeAltered", "CredentialRefused"),
+    *("PaymentFailure", "PaymentPending", "PaymentLate", "PreimageMissing", "PreimageLate", "WalletLocked"),
 )
-_DEPLOY: Final = (*_COMPILE, "ActiveLookupFailure", *_ROLLED_BACK, "RollbackFailure", "PaymentSlow")
+_DEPLOY: Final = (
+    *_COMPILE,
+    "ActiveLookupFailure",
+    *_ROLLED_BACK,
+    "RollbackFailure",
+    "PaymentSlow",
+    "AnswerSlow",
+)
 _SALE: Final = (
     *_DEPLOY,
     *("ExecutorStops", "SettlementLost", "SettlementDelayed"),
@@ -68,6 +76,24 @@ def read_faults(command: str, given: Sequence[str]) -> tuple[Fault, ...]:
             "bad_fault",
         )
     return faults
+
+
+def expect_fired(command: str, injected: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse an outcome that a fault had no part in, though it was asked for.
+
+    Raises:
+        Failed: one did not fire.
+    """
+    missed = [row["fault"] for row in injected if not row["fired"]]
+    if missed:
+        others = [row["fault"] for row in injected if row["fired"]]
+        why = f"{', '.join(others)} may have come before it" if others else "nothing met it"
+        raise Failed(
+            f"--fault: expected {', '.join(missed)} to fire in {command}, saw that it did not; {why}: "
+            "give it alone, or another value",
+            "fault_not_fired",
+            {"faults": list(injected)},
+        )
 
 
 def faults_help(command: str) -> str:

@@ -21,7 +21,11 @@ def running(work: Callable[[Arguments], Outcome]) -> Callable[[argparse.Namespac
     def run(given: argparse.Namespace) -> int:
         def begin() -> Outcome:
             make_way(given.command, given.artifact_dir)
-            return work(read_arguments(given))
+            arguments = read_arguments(given)
+            outcome = work(arguments)
+            if arguments.injected:
+                return outcome._replace(document={**outcome.document, "faults": arguments.injected})
+            return outcome
 
         return carry_out(given.command, begin, as_json=given.json)
 

@@ -31,6 +31,14 @@ class Wallet(Protocol):
         ...
 
 
+class TellsOfPayments(Protocol):
+    """A wallet that can also be asked for a payment made earlier, so that nobody pays twice to find out."""
+
+    def payment(self, payment_hash: str) -> PaidInvoice:
+        """Return the payment with its proof; a `PaymentError` says why there is none, or not yet."""
+        ...
+
+
 class PaymentError(RuntimeError):
     """The wallet hands no preimage over for this call.
 
@@ -40,6 +48,7 @@ class PaymentError(RuntimeError):
       ├── ``AmountOverCap``        nothing was sent
       ├── ``PaymentFailed``        tried and failed; no money moved
       ├── ``PaymentPendingError``  neither paid nor failed yet; the money may still move
+      ├── ``PaymentOutcomeUnknown``  the wallet's answer was lost; the money may have moved
       ├── ``PaymentAlreadyMade``   this payment hash is paid or on its way; no money moved by this call
       └── ``PreimageNotReturned``  paid, but without the proof
     """

@@ -106,6 +106,15 @@ class Balance(TableRow):
     now_msats: int
 
 
+class PaymentLookup(TableRow):
+    """A question to the wallet about a payment made earlier; `status` null for one that it did not make."""
+
+    payment_hash: str
+    status: Literal["succeeded", "pending"] | None
+    preimage_released: bool
+    at_ms: int
+
+
 class Invoice(TableRow):
     """An invoice in the settlement store."""
 
@@ -235,6 +244,18 @@ class ExpectedFault(TableRow):
     injected: list[str] | None
 
 
+class InjectedFault(TableRow):
+    """A fault that was injected: how often it fired, for which requests, and when it was removed."""
+
+    fault: str
+    values: dict[str, Any]
+    request_id: str | None
+    injected_at_ms: int
+    fired: int
+    fired_for: list[str]
+    removed_at_ms: int | None
+
+
 class Searched(TableRow):
     """A table or artifact that was searched for secrets: how many rows, how many held one, and where."""
 
@@ -262,6 +283,7 @@ ROW_FORMS: Final[Mapping[str, type[Any]]] = {
     "payments": Payment,
     "balances": Balance,
     "node_invoices": NodeInvoice,
+    "payment_lookups": PaymentLookup,
     "invoices": Invoice,
     "settlements": Settlement,
     "conflicts": Conflict,
@@ -278,6 +300,7 @@ ROW_FORMS: Final[Mapping[str, type[Any]]] = {
     "steady_state": Probe,
     "shortfalls": NotBorneOut,
     "expected_faults": ExpectedFault,
+    "injected_faults": InjectedFault,
     "secret_scan": Searched,
 }
 """What the rows of a table are; a system may say it of its own tables (`System.fields`)."""

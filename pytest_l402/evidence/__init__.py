@@ -10,6 +10,7 @@ from pytest_l402.evidence.checks.deployments import (
     gateway_delivered,
     reconcile_reported,
 )
+from pytest_l402.evidence.checks.expected_faults import every_fault_fired
 from pytest_l402.evidence.checks.forgeries import forgeries_refused
 from pytest_l402.evidence.checks.full_flow import (
     artifacts_written,
@@ -93,6 +94,7 @@ __all__ = [
     "deployment_persisted",
     "described",
     "events_persisted",
+    "every_fault_fired",
     "forgeries_refused",
     "found_in_logs",
     "gateway_challenged",

@@ -22,6 +22,7 @@ TABLES = (
     "payments",
     "balances",
     "node_invoices",
+    "payment_lookups",
     "invoices",
     "settlements",
     "conflicts",
@@ -41,6 +42,7 @@ TABLES = (
     "gateway_events",
     "shortfalls",
     "expected_faults",
+    "injected_faults",
     "secret_scan",
 )
 """The tables that the checks of this package read; others may be added by whoever records them."""

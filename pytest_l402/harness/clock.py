@@ -18,6 +18,9 @@ DEFAULT_START_MS = 1_735_000_000_000
 class Clock(Protocol):
     """What the stand-ins ask of a clock; all times are epoch milliseconds unless named otherwise."""
 
+    goes_by_itself: bool = False
+    """Whether time passes without anybody who moves it."""
+
     def now_ms(self) -> int:
         """Return the current time in epoch milliseconds."""
 
@@ -96,6 +99,8 @@ class StackClock(Clock):
 
 class SystemClock(Clock):
     """The machine's own time, for a stack that is served to other processes."""
+
+    goes_by_itself = True
 
     def now_ms(self) -> int:
         """Return the current time in epoch milliseconds."""

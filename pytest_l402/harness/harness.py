@@ -28,7 +28,7 @@ class Harness:
     ) -> None:
         self.clock: Clock = clock if clock is not None else StackClock()
         self.randomness: Randomness = randomness if randomness is not None else SeededRandomness(seed)
-        self.faults = Faults()
+        self.faults = Faults(self.clock.now_ms)
         self.accounts = Accounts()
         self.journal = Journal(self.clock)
         self.network = Network(self.faults)

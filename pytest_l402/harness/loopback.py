@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import os
 import socket
 import socketserver
 import threading
@@ -26,17 +28,31 @@ class LoopbackServer:
     Requests are answered one at a time, in the order in which they arrive, so that evidence has one order;
     with `one_at_a_time` false an app is asked by as many threads as there are connections, and must bear it.
     With `host` every request is taken as meant for that host, whatever its Host header says; without, the
-    Host header decides, its port left aside. An unreachable host of a network drops the connection without
-    an answer. Bodies above 1 MiB are refused with 413; header lines above 64 KiB, or more than 100, with 431.
+    Host header decides, its port left aside. While `refused_when` holds, by default while `host` refuses all
+    connections in the network, the port does so too: `look` sees to it, and is called whenever a fault comes
+    or goes. A host that is unreachable for one request drops the connection without an answer. Bodies above
+    1 MiB are refused with 413; header lines above 64 KiB, or more than 100, with 431.
     """
 
-    def __init__(self, target: App | Network, *, host: str | None = None, one_at_a_time: bool = True) -> None:
+    def __init__(
+        self,
+        target: App | Network,
+        *,
+        host: str | None = None,
+        one_at_a_time: bool = True,
+        refused_when: Callable[[], bool] | None = None,
+    ) -> None:
         self._target = target
         self._host = host
         self._one_at_a_time = one_at_a_time
+        if refused_when is None and isinstance(target, Network) and host is not None:
+            refused_when = functools.partial(target.refuses, host)
+        self._refused_when = refused_when
         self._serial = threading.Lock()
+        self._looking = threading.Lock()
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
+        self._watch = contextlib.ExitStack()
 
     @property
     def url(self) -> str:
@@ -57,12 +73,33 @@ class LoopbackServer:
         """
         if self._server is not None:
             raise RuntimeError(f"the loopback server already runs at {self.url}")
-        self._server = _Server(self._answer)
+        self._server = _Server(self._answer, self._look_for_the_end)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="l402-loopback"
         )
         self._thread.start()
+        if isinstance(self._target, Network):
+            self._watch.enter_context(self._target.watched(self.look))
+        self.look()
         return self
+
+    def look(self) -> None:
+        """Refuse connections from now on, or accept them again, as `refused_when` now has it."""
+        if self._refused_when is None:
+            return
+        # Asked without the lock: who answers may hold another one, in which somebody else looks.
+        refused = self._refused_when()
+        with self._looking:
+            server = self._server
+            if server is not None and refused is not server.is_refusing:
+                server.refuse() if refused else server.accept_again()
+
+    def _look_for_the_end(self) -> None:
+        """Accept connections again if that is due; it is never this thread that begins to refuse them."""
+        if self._refused_when is not None and not self._refused_when():
+            with self._looking:
+                if self._server is not None and self._server.is_refusing:
+                    self._server.accept_again()
 
     def stop(self) -> None:
         """Close the port and every connection and wait until all threads have ended; may be called twice.
@@ -72,7 +109,10 @@ class LoopbackServer:
         """
         if self._server is None or self._thread is None:
             return
-        server, self._server = self._server, None
+        self._watch.close()
+        with self._looking:
+            server, self._server = self._server, None
+        server.over.set()
         server.shutdown()
         self._thread.join()
         server.drop_connections()
@@ -103,18 +143,59 @@ class LoopbackServer:
 class _Server(socketserver.ThreadingTCPServer):
     """A TCPServer: HTTPServer looks up the machine's name when it binds, which can take seconds."""
 
+    _never: tuple[int, ...] = ()
     # Joined on close: no thread may outlive the block that started it.
     daemon_threads = False
     block_on_close = True
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, answer: Callable[[Request], Response]) -> None:
+    def __init__(self, answer: Callable[[Request], Response], look: Callable[[], None]) -> None:
         self.answer = answer
+        self.over = threading.Event()
         self.failures: list[Exception] = []
+        self.is_refusing = False
+        self._look = look
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        # Bound and never listening: it keeps the port ours while connections are refused.
+        self._reserve = _bound(0)
+        super().__init__(self._reserve.getsockname(), _Handler)
+
+    def refuse(self) -> None:
+        """Refuse new connections; open ones see their end, as when the server was killed."""
+        self.is_refusing = True
+        nothing, end = os.pipe()
+        # At once: whoever waits for connections holds the socket open a moment longer.
+        self.socket.shutdown(socket.SHUT_RDWR)
+        # In its place, as nothing ever comes from there.
+        os.dup2(nothing, self.socket.fileno())
+        self._never = (nothing, end)
+        self.drop_connections()
+
+    def accept_again(self) -> None:
+        """Accept new connections on the same port."""
+        with _bound(self.server_address[1]) as listening:
+            listening.listen(self.request_queue_size)
+            os.dup2(listening.fileno(), self.socket.fileno())
+        self._close_never()
+        self.is_refusing = False
+
+    def service_actions(self) -> None:
+        """See whether connections are still to be refused: what decides it may change without a request."""
+        if self.is_refusing:
+            self._look()
+
+    def server_close(self) -> None:
+        """Let go of the port, once every thread has ended."""
+        super().server_close()
+        self._reserve.close()
+        self._close_never()
+
+    def _close_never(self) -> None:
+        for descriptor in self._never:
+            os.close(descriptor)
+        self._never = ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._open_lock:
@@ -168,6 +249,10 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception as error:
             self.server.failures.append(error)
             response = Response(500, (("Content-Type", "text/plain"),), b"stand-in failed\n")
+        # Here, where no lock is held: whoever else asks is answered meanwhile.
+        if response.is_lost or (response.delay_ms and self.server.over.wait(response.delay_ms / 1000)):
+            self.close_connection = True
+            return
         self._write(response)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815
@@ -236,6 +321,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Write nothing to stderr: request lines may hold secrets, and the journal has what is needed."""
+
+
+def _bound(port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(("127.0.0.1", port))
+    return bound
 
 
 def _host_name(value: str) -> str:

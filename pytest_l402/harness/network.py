@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeGuard
 
@@ -22,6 +24,10 @@ class NetworkUnreachable(ConnectionError):  # noqa: N818 - the name of the condi
         super().__init__(f"{host}: {reason}")
         self.host = host
         self.reason = reason
+
+
+class ConnectionLost(NetworkUnreachable):
+    """The connection broke before an answer came: what was asked for may have been done, or not."""
 
 
 class _Message:
@@ -59,12 +65,16 @@ class Response(_Message):
     """One HTTP response; `headers` keeps every line in order, so a header may come twice.
 
     `told` is what a stand-in says beside it of how it came to this answer; it does not cross the wire.
+    Whoever carries it to the client lets `delay_ms` real milliseconds pass first; one that `is_lost` never
+    arrives: the connection breaks instead.
     """
 
     status: int
     headers: tuple[Header, ...] = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
     told: object = field(default=None, repr=False, compare=False)
+    delay_ms: int = 0
+    is_lost: bool = False
 
 
 class App(Protocol):
@@ -87,6 +97,7 @@ class Network:
         self._faults = faults if faults is not None else Faults()
         self._mounted: dict[str, _Mounted] = {}
         self._down: set[str] = set()
+        self._watchers: list[Callable[[], None]] = []
         # Re-entrant: a stand-in may call another host while it answers.
         self._serial = threading.RLock()
 
@@ -111,6 +122,7 @@ class Network:
 
         Raises:
             NetworkUnreachable: the host is not mounted, was taken down, or a fault keeps it down.
+            ConnectionLost: no answer came, or it was lost.
         """
         host = request.host.lower()
         mounted = self._mounted.get(host)
@@ -122,7 +134,27 @@ class Network:
         if down_when is not None and self._faults.active(down_when, request.header(REQUEST_ID_HEADER)):
             raise NetworkUnreachable(host, f"connection refused ({down_when.__name__})")
         with self._serial:
-            return mounted.app.handle(request)
+            response = mounted.app.handle(request)
+        if response.is_lost:
+            raise ConnectionLost(host, "the connection broke before an answer came")
+        return response
+
+    def refuses(self, host: str) -> bool:
+        """Return whether the host refuses every connection now; a fault that does it has fired by that."""
+        mounted = self._mounted.get(host.lower())
+        if mounted is None or host.lower() in self._down:
+            return mounted is not None
+        return mounted.down_when is not None and self._faults.in_force(mounted.down_when)
+
+    @contextmanager
+    def watched(self, watcher: Callable[[], None]) -> Iterator[None]:
+        """Call `watcher` inside the block whenever a host may have begun or ceased to refuse connections."""
+        self._watchers.append(watcher)
+        try:
+            with self._faults.watched(watcher):
+                yield
+        finally:
+            self._watchers.remove(watcher)
 
     def take_down(self, host: str) -> None:
         """Make a mounted host unreachable until `bring_up`.
@@ -131,6 +163,7 @@ class Network:
             ValueError: the host is not mounted.
         """
         self._down.add(self._known(host))
+        self._tell_watchers()
 
     def bring_up(self, host: str) -> None:
         """Make a host reachable again; of no effect on one that is up.
@@ -139,6 +172,11 @@ class Network:
             ValueError: the host is not mounted.
         """
         self._down.discard(self._known(host))
+        self._tell_watchers()
+
+    def _tell_watchers(self) -> None:
+        for watcher in tuple(self._watchers):
+            watcher()
 
     def hosts_down(self) -> tuple[str, ...]:
         """Return the hosts that were taken down, sorted; empty in the steady state."""

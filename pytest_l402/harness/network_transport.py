@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from pytest_l402.harness.network import Network, NetworkUnreachable, Request, Response
+from pytest_l402.harness.network import ConnectionLost, Network, NetworkUnreachable, Request, Response
 
 
 class NetworkTransport(httpx.BaseTransport):
@@ -39,9 +39,14 @@ def answer(network: Network, request: httpx.Request) -> httpx.Response:
 
     Raises:
         httpx.ConnectError: the host is unknown or down.
+        httpx.RemoteProtocolError: the connection broke before an answer came.
     """
     try:
         response = network.dispatch(_request_of(request))
+    except ConnectionLost as error:
+        # As httpx itself says it of a socket.
+        told = "Server disconnected without sending a response."
+        raise httpx.RemoteProtocolError(told, request=request) from error
     except NetworkUnreachable as error:
         raise httpx.ConnectError(str(error), request=request) from error
     return _httpx_response(response, request)

@@ -42,6 +42,7 @@ from pytest_l402.stack.buyer.wallet import InvoiceNotPayable as InvoiceNotPayabl
 from pytest_l402.stack.buyer.wallet import Payment as Payment
 from pytest_l402.stack.buyer.wallet import PaymentAlreadyMade as PaymentAlreadyMade
 from pytest_l402.stack.buyer.wallet import PaymentFailed as PaymentFailed
+from pytest_l402.stack.buyer.wallet import PaymentOutcomeUnknown as PaymentOutcomeUnknown
 from pytest_l402.stack.buyer.wallet import PaymentPendingError as PaymentPendingError
 from pytest_l402.stack.buyer.wallet import PreimageNotReturned as PreimageNotReturned
 from pytest_l402.stack.buyer.wallet import Wallet as Wallet
@@ -52,7 +53,12 @@ from pytest_l402.stack.control.task_board import InvalidTransition as InvalidTra
 from pytest_l402.stack.control.task_board import Task as Task
 from pytest_l402.stack.control.task_board import UnknownTask as UnknownTask
 from pytest_l402.stack.faults import ActiveLookupFailure as ActiveLookupFailure
+from pytest_l402.stack.faults import AnswerLost as AnswerLost
+from pytest_l402.stack.faults import AnswerSlow as AnswerSlow
+from pytest_l402.stack.faults import ChallengeAltered as ChallengeAltered
 from pytest_l402.stack.faults import ChallengeFailure as ChallengeFailure
+from pytest_l402.stack.faults import ChallengeKept as ChallengeKept
+from pytest_l402.stack.faults import CredentialRefused as CredentialRefused
 from pytest_l402.stack.faults import DeployedChallengeWrong as DeployedChallengeWrong
 from pytest_l402.stack.faults import DeployedUnhealthy as DeployedUnhealthy
 from pytest_l402.stack.faults import DeployedUpstreamUnreachable as DeployedUpstreamUnreachable
@@ -62,9 +68,11 @@ from pytest_l402.stack.faults import GatewayDown as GatewayDown
 from pytest_l402.stack.faults import HeartbeatStopped as HeartbeatStopped
 from pytest_l402.stack.faults import NodeDegraded as NodeDegraded
 from pytest_l402.stack.faults import PaymentFailure as PaymentFailure
+from pytest_l402.stack.faults import PaymentLate as PaymentLate
 from pytest_l402.stack.faults import PaymentPending as PaymentPending
 from pytest_l402.stack.faults import PaymentSlow as PaymentSlow
 from pytest_l402.stack.faults import PaywallNotCompilable as PaywallNotCompilable
+from pytest_l402.stack.faults import PreimageLate as PreimageLate
 from pytest_l402.stack.faults import PreimageMissing as PreimageMissing
 from pytest_l402.stack.faults import ProjectionProofMismatch as ProjectionProofMismatch
 from pytest_l402.stack.faults import ProjectionStale as ProjectionStale

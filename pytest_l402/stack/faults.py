@@ -11,11 +11,26 @@ from pytest_l402.harness.faults import Fault
 StopPoint = Literal["before_payment", "during_payment", "after_payment"]
 DeployTrouble = Literal["refused", "too_late", "image_not_pinned"]
 ChallengeTrouble = Literal["open", "price", "closed"]
+LostAt = Literal[
+    "request", "challenge", "payment", "paid_request", "before_settlement", "after_settlement", "delivery"
+]
+"""Where a message of a purchase can be lost: the request; the challenge; the wallet's answer, once it has
+paid; the paid request; the gateway's answer, with its process, before or after it has settled; the delivery.
+"""
+Altered = Literal[
+    "expired", "another_network", "no_payment_secret", "not_bound", "no_macaroon", "one_line", "json_body"
+]
+"""How a challenge can differ from Aperture's: five that nobody should pay, and two that anybody can."""
 
 
 def _one_of(fault: Fault, words: object, seen: str) -> None:
     if seen not in get_args(words):
         raise ValueError(f"{fault.name}: expected one of {', '.join(get_args(words))}, saw {seen!r}")
+
+
+def _at_least(least: int, fault: Fault, name: str, seen: int) -> None:
+    if seen < least:
+        raise ValueError(f"{fault.name}: expected {name} >= {least}, saw {seen}")
 
 
 class GatewayDown(Fault):
@@ -35,6 +50,58 @@ class UpstreamFailure(Fault):
     def __post_init__(self) -> None:
         if not 400 <= self.status <= 599:
             raise ValueError(f"UpstreamFailure: expected an error status 400..599, saw {self.status}")
+
+
+@dataclass(frozen=True)
+class AnswerLost(Fault):
+    """A message of a purchase is lost on its way, `times` times: the connection breaks at the named place."""
+
+    at: LostAt = "delivery"
+    times: int = 1
+
+    def __post_init__(self) -> None:
+        _one_of(self, LostAt, self.at)
+        _at_least(1, self, "times", self.times)
+
+    @property
+    def most(self) -> int:
+        """How often a message is lost; a try after that comes through."""
+        return self.times
+
+
+@dataclass(frozen=True)
+class AnswerSlow(Fault):
+    """The gateway's answer takes `ms` milliseconds, over loopback of real time."""
+
+    ms: int = 2_000
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "ms", self.ms)
+
+
+class ChallengeKept(Fault):
+    """A cache before the gateway keeps a 402, and answers with it whatever comes to that URL afterwards."""
+
+
+@dataclass(frozen=True)
+class ChallengeAltered(Fault):
+    """The challenge is not as Aperture's: past its time, of another network, bound to nothing, or other."""
+
+    how: Altered = "expired"
+
+    def __post_init__(self) -> None:
+        _one_of(self, Altered, self.how)
+
+
+@dataclass(frozen=True)
+class CredentialRefused(Fault):
+    """The gateway refuses a credential that is good with `status`: 402 and a fresh challenge, or 401."""
+
+    status: int = 402
+
+    def __post_init__(self) -> None:
+        if self.status not in (401, 402):
+            raise ValueError(f"CredentialRefused: expected status 401 or 402, saw {self.status}")
 
 
 class UpstreamDown(Fault):
@@ -70,18 +137,37 @@ class PaymentPending(Fault):
 
 
 @dataclass(frozen=True)
+class PaymentLate(Fault):
+    """The wallet gives the payment up as pending, and it succeeds `ms` milliseconds later by itself."""
+
+    ms: int = 60_000
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "ms", self.ms)
+
+
+@dataclass(frozen=True)
 class PaymentSlow(Fault):
     """The payment succeeds, but takes `ms` milliseconds."""
 
     ms: int = 5_000
 
     def __post_init__(self) -> None:
-        if self.ms < 0:
-            raise ValueError(f"PaymentSlow: expected milliseconds >= 0, saw {self.ms}")
+        _at_least(0, self, "ms", self.ms)
 
 
 class PreimageMissing(Fault):
     """The payment succeeds, but the wallet hands no preimage over."""
+
+
+@dataclass(frozen=True)
+class PreimageLate(Fault):
+    """The payment succeeds, but the wallet hands its preimage over only `ms` milliseconds later."""
+
+    ms: int = 60_000
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "ms", self.ms)
 
 
 class WalletLocked(Fault):

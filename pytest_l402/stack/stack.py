@@ -34,6 +34,7 @@ from pytest_l402.stack.gateway.lightning_node import LightningNode
 from pytest_l402.stack.gateway.profile import APERTURE, GatewayProfile
 from pytest_l402.stack.gateway.seller_api import SellerApi
 from pytest_l402.stack.gateway.services import Service
+from pytest_l402.stack.gateway.way import Way
 from pytest_l402.stack.roles import KeepsLocalArtifact
 from pytest_l402.stack.shop import CONTROL_HOST, DEFAULT_SERVICES, GATEWAY_HOST, path_of, paywall_of
 from pytest_l402.stack.steady_state import When, is_of_steady_state, left_over, reachable, steady_rows
@@ -126,7 +127,8 @@ class Stack:
         self.flow_folder: Path | None = None
         self._flows_on_disk: tuple[LocalFlow, ...] = ()
         self.executor = self.executor_at(self.client, policy=policy)
-        self.edge = Edge(harness, self._part("gateway"), self.seller_api)
+        way = Way(harness.derive("way"), self._part("gateway"), self.node)
+        self.edge = Edge(harness, way, self.seller_api)
         self.network.mount(GATEWAY_HOST, self.edge, down_when=GatewayDown)
         self.worker_api = ControlApi(harness.derive("control api"), self.control_plane, self.settlement_store)
         self.network.mount(CONTROL_HOST, self.worker_api)
@@ -276,6 +278,7 @@ class Stack:
             found["flow_events"] = list(read_json_lines(events)) if events.is_file() else []
             found["flow_summary"] = [read_json(summary)] if summary.is_file() else []
         found["local_artifact"] = self._local_artifact()
+        found["injected_faults"] = [injected.to_row() for injected in self.faults.history()]
         kept = {name: [row for row in rows if not is_of_steady_state(row)] for name, rows in found.items()}
         return {name: rows for name, rows in kept.items() if rows}
 

@@ -11,6 +11,7 @@ from pytest_l402.evidence import (
     Check,
     Part,
     delivered_as_paid,
+    every_fault_fired,
     one_challenge_an_invoice,
     own_digest,
     parts_of,
@@ -90,8 +91,9 @@ class StackSystem:
     def standing_checks(self) -> tuple[Check, ...]:
         """Return what holds of all records and sales: each record is complete, all planes tell each payment
         alike, each route is sold for its price, and delivered as it was paid for, by the books of the seller
-        and its node.
+        and its node; each fault that was injected fired and was removed.
         """
         prices = {paywall.path: paywall.price_msats for paywall in self._stack.paywalls}
         sales = (sold_as_listed(prices), delivered_as_paid(*prices)) if prices else ()
-        return (*record_checks(), *sales, one_challenge_an_invoice())
+        fired = (every_fault_fired(),) if self._stack.faults.history() else ()
+        return (*record_checks(), *sales, one_challenge_an_invoice(), *fired)

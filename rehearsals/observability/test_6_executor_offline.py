@@ -105,6 +105,7 @@ def test_heartbeat_stale(
     )
     with l402_stack.faults.inject(HeartbeatStopped()):
         l402_clock.advance(LONGER_THAN_A_HEARTBEAT_MAY_BE_OLD_MS)
+        l402_executor.heartbeat()
         stale = _task_for(l402_executor, l402_control_plane, "web-stale")
         l402_control_plane.sweep()
     l402_evidence.verify(

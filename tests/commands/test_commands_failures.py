@@ -52,6 +52,7 @@ def test_each_code_of_the_runbook_is_told(
     if code == "rollback_failed":
         assert document["originalFailureCode"] == "health_check_failed"
     # The artifacts are there, and tell the same.
+    assert all(row["fired"] for row in document.pop("faults"))
     assert json.loads(Path(document["artifacts"]["summaryPath"]).read_text()) == document
     lines = Path(document["artifacts"]["deploymentsPath"]).read_text().splitlines()
     last = json.loads(lines[-1])
@@ -76,7 +77,11 @@ def test_a_paywall_that_does_not_compile_leaves_no_file_of_an_earlier_one(run: R
 # Those that break the hosted path; with the others a sale goes through, as with a degraded node.
 FLOW_FAULTS = {
     "ActiveLookupFailure": "gateway_reconcile",
+    "AnswerLost": "gateway_reconcile",
+    "ChallengeAltered": "gateway_reconcile",
     "ChallengeFailure": "gateway_reconcile",
+    "ChallengeKept": "gateway_reconcile",
+    "CredentialRefused": "gateway_reconcile",
     "DeployFailure": "gateway_reconcile",
     "DeployedChallengeWrong": "gateway_reconcile",
     "DeployedUnhealthy": "gateway_reconcile",
@@ -84,8 +89,10 @@ FLOW_FAULTS = {
     "ExecutorStops": "paid_request_success",
     "GatewayDown": "gateway_reconcile",
     "PaymentFailure": "gateway_reconcile",
+    "PaymentLate": "gateway_reconcile",
     "PaymentPending": "gateway_reconcile",
     "PaywallNotCompilable": "gateway_reconcile",
+    "PreimageLate": "gateway_reconcile",
     "PreimageMissing": "gateway_reconcile",
     "ProjectionProofMismatch": "settlement_correlation",
     "ProjectionStale": "settlement_correlation",
@@ -96,7 +103,7 @@ FLOW_FAULTS = {
     "UpstreamFailure": "gateway_reconcile",
     "WalletLocked": "gateway_reconcile",
 }
-HARMLESS = {"NodeDegraded", "PaymentSlow"}
+HARMLESS = {"AnswerSlow", "NodeDegraded", "PaymentSlow"}
 # The one changes no command, the other needs a fault that makes a rollback.
 NOT_ALONE = {"HeartbeatStopped", "RollbackFailure"}
 

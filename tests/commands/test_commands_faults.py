@@ -15,7 +15,7 @@ from pytest_l402.stack.faults import FAULTS
 MOCKED = ("smoke:compile", "smoke:security", "smoke:settlement", "smoke:staging", "reconcile")
 SALES = ("smoke:observability", "smoke:full-flow")
 # A payment that is slow enough to be given up; a faster one changes times only.
-VALUES = {"PaymentSlow": "PaymentSlow:900000000"}
+VALUES = {"PaymentSlow": "PaymentSlow:900000000", "AnswerSlow": "AnswerSlow:900000000"}
 NEEDS = {"RollbackFailure": ("--fault", "DeployedUnhealthy")}
 
 
@@ -26,10 +26,16 @@ def takes_every_fault(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def outcome(run: Run, *arguments: str) -> Any:
-    """What a command says: exit code, document, and the local artifact that it left."""
+    """What a command says: exit code, document, local artifact; None for a fault that did not fire."""
     told = run(*arguments, "--json")
+    document = told.document
+    if document.get("failureCode") == "fault_not_fired":
+        return None
+    injected = document.pop("faults", [])
+    assert all(row["fired"] and row["removedAtMs"] is not None for row in injected)
+    assert len(injected) == arguments.count("--fault")
     left = sorted(Path("output").rglob("l402-local-node-smoke-artifact.json"))
-    return without_times([told.code, told.document, [json.loads(file.read_text()) for file in left]])
+    return without_times([told.code, document, [json.loads(file.read_text()) for file in left]])
 
 
 def without_times(value: Any) -> Any:
@@ -55,9 +61,9 @@ def test_just_the_faults_of_a_command_change_what_it_says(run: Run, command: str
     for fault in FAULTS:
         other = NEEDS.get(fault, ())
         before = outcome(run, command, *other) if other else without
-        if outcome(run, command, *other, "--fault", VALUES.get(fault, fault)) != before:
+        if outcome(run, command, *other, "--fault", VALUES.get(fault, fault)) not in (None, before):
             changing.add(fault)
-    assert changing == set(declared)
+    assert sorted(changing ^ set(declared)) == []
 
 
 DECLARED = dict(AFFECTING)
@@ -111,3 +117,22 @@ def test_a_fault_of_a_rollback_is_refused_without_one_that_makes_it(
 
 def test_every_fault_but_one_affects_a_command() -> None:
     assert {fault for faults in AFFECTING.values() for fault in faults} == set(FAULTS) - {"HeartbeatStopped"}
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [("DeployFailure", "UpstreamDown"), ("GatewayDown", "CredentialRefused")],
+)
+def test_a_fault_that_did_not_fire_is_an_error(run: Run, faults: tuple[str, str]) -> None:
+    given = [word for fault in faults for word in ("--fault", fault)]
+    told = run("reconcile", "--json", *given)
+    assert (told.code, told.document["failureCode"]) == (1, "fault_not_fired")
+    assert f"expected {faults[1]} to fire" in told.document["error"]
+    assert [row["fired"] > 0 for row in told.document["faults"]] == [True, False]
+
+
+def test_what_became_of_a_fault_is_told(run: Run) -> None:
+    (row,) = run("smoke:compile", "--json", "--fault", "PaywallNotCompilable").document["faults"]
+    assert row["fault"] == "PaywallNotCompilable"
+    assert (row["fired"], row["firedFor"]) == (1, ["smoke:compile"])
+    assert row["injectedAtMs"] <= row["removedAtMs"]

@@ -108,6 +108,11 @@ def _twice_asked(stack: Stack) -> tuple[Any, Any]:
     return stack.executor.buy("/premium"), None
 
 
+def _unfired(stack: Stack) -> tuple[Any, Any]:
+    with stack.faults.inject(SettlementLost(), "req-elsewhere"):
+        return stack.executor.buy("/premium"), None
+
+
 STORIES = {
     "success": _success,
     "doubled": _twice_asked,
@@ -119,6 +124,7 @@ STORIES = {
     "conflict": _conflict,
     "forged": _forged,
     "lost": _lost,
+    "unfired": _unfired,
     "mismatch": _with(SettlementProofMismatch()),
     "stopped": _with(ExecutorStops("after_payment")),
 }

@@ -1,13 +1,19 @@
 """A fault is active inside its block, for whom it is meant, and never afterwards."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from pytest_l402.harness.faults import Fault, Faults
 from pytest_l402.stack import faults as module
 from pytest_l402.stack.faults import (
+    AnswerLost,
+    ChallengeAltered,
+    CredentialRefused,
     DeployedChallengeWrong,
     DeployFailure,
     ExecutorStops,
+    PaymentLate,
     PaymentSlow,
     UpstreamDown,
     UpstreamFailure,
@@ -72,7 +78,12 @@ def test_only_named_faults_can_be_injected(nonsense):
     ("make", "text"),
     [
         (lambda: UpstreamFailure(200), "error status"),
-        (lambda: PaymentSlow(-1), "milliseconds"),
+        (lambda: PaymentSlow(-1), "ms >= 0"),
+        (lambda: AnswerLost("nowhere"), "after_settlement"),
+        (lambda: AnswerLost("delivery", 0), "times >= 1"),
+        (lambda: ChallengeAltered("painted"), "not_bound"),
+        (lambda: CredentialRefused(403), "401 or 402"),
+        (lambda: PaymentLate(0), "ms >= 1"),
         (lambda: ExecutorStops("never"), "before_payment"),
         (lambda: DeployFailure("never"), "too_late"),
         (lambda: DeployedChallengeWrong("never"), "open"),
@@ -86,8 +97,58 @@ def test_values_that_make_no_fault_are_refused(make, text):
 def test_every_fault_has_a_name_a_sentence_and_no_required_value():
     kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Fault)]
     kinds.remove(Fault)
-    assert len(kinds) == 24
+    assert len(kinds) == 31
     for kind in kinds:
         assert kind().name == kind.__name__
         assert kind.__doc__
         assert not kind.__doc__.startswith(kind.__name__)
+
+
+def test_what_fired_is_noted_with_its_request_and_its_times():
+    now_ms = iter([10, 20]).__next__
+    faults = Faults(now_ms)
+    with faults.inject(UpstreamFailure(500), "req-1") as injected:
+        assert faults.active(UpstreamFailure, "req-2") is None
+        assert injected.fired == 0
+        for _ in range(2):
+            assert faults.active(UpstreamFailure, "req-1")
+    assert injected.to_row() == {
+        "fault": "UpstreamFailure",
+        "values": {"status": 500},
+        "requestId": "req-1",
+        "injectedAtMs": 10,
+        "fired": 2,
+        "firedFor": ["req-1"],
+        "removedAtMs": 20,
+    }
+
+
+def test_who_asks_for_another_place_does_not_let_it_fire():
+    faults = Faults()
+    with faults.inject(ExecutorStops("after_payment")) as injected:
+        assert faults.active(ExecutorStops, "req-1", when=lambda stops: stops.at == "before_payment") is None
+        assert injected.fired == 0
+        assert faults.active(ExecutorStops, "req-1", when=lambda stops: stops.at == "after_payment")
+        assert injected.fired == 1
+
+
+def test_a_fault_that_happens_once_lets_the_next_pass():
+    @dataclass(frozen=True)
+    class Once(Fault):
+        @property
+        def most(self):
+            return 1
+
+    faults = Faults()
+    with faults.inject(Once()):
+        assert faults.active(Once, "req-1")
+        assert faults.active(Once, "req-2") is None
+
+
+def test_who_watches_hears_of_faults_that_come_and_go():
+    faults, heard = Faults(), []
+    with faults.watched(lambda: heard.append(len(faults.residue()))), faults.inject(UpstreamDown()):
+        pass
+    with faults.inject(UpstreamDown()):
+        pass
+    assert heard == [1, 0]

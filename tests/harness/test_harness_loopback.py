@@ -80,12 +80,13 @@ def test_a_network_is_served_by_host_header(echo):
     assert [request.host for request in echo.seen] == ["api.test"]
 
 
-def test_a_host_that_is_down_drops_the_connection(echo):
+def test_a_host_that_is_down_refuses_connections(echo):
     network = Network()
     network.mount("api.test", echo)
     network.take_down("api.test")
     with LoopbackServer(network, host="api.test") as server:
-        assert raw(server.url, b"GET / HTTP/1.1\r\n\r\n") == b""
+        with pytest.raises(ConnectionRefusedError):
+            raw(server.url, b"GET / HTTP/1.1\r\n\r\n")
         network.bring_up("api.test")
         assert raw(server.url, b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200")
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pytest_l402.commands.arguments import Arguments
 from pytest_l402.commands.artifacts import Rows
-from pytest_l402.commands.faults import read_faults
+from pytest_l402.commands.faults import expect_fired, read_faults
 from pytest_l402.commands.targets.work import FlowRun, Observed, Rollout, Settled
 from pytest_l402.contract import FlowEvent, FullFlowSummary
 from pytest_l402.ops.compile.paywall import PaywallDefinition
@@ -56,18 +56,26 @@ def mock_stack(*services: Service, ops_folder: Path | None = None) -> Iterator[S
 
 @contextmanager
 def stack_target(arguments: Arguments) -> Iterator[StackTarget]:
-    """Open a stack for one command. Raises `BadInput` for a fault that the command does not take."""
+    """Open a stack for one command.
+
+    Raises:
+        BadInput: a fault that the command does not take.
+        Failed: at the end, for one that did not fire.
+    """
     faults = read_faults(arguments.command, arguments.faults)
     sold = (_WEATHER,) if arguments.command == _STAGING else ()
-    with mock_stack(*sold, ops_folder=arguments.state_dir) as stack, ExitStack() as active:
+    with mock_stack(*sold, ops_folder=arguments.state_dir) as stack:
+        with ExitStack() as active:
 
-        def misbehave() -> None:
-            for fault in faults:
-                active.enter_context(stack.faults.inject(fault))
+            def misbehave() -> None:
+                for fault in faults:
+                    active.enter_context(stack.faults.inject(fault))
 
-        if arguments.command != _STAGING:
-            misbehave()
-        yield StackTarget(arguments, stack, misbehave)
+            if arguments.command != _STAGING:
+                misbehave()
+            yield StackTarget(arguments, stack, misbehave)
+        arguments.injected.extend(injected.to_row() for injected in stack.faults.history())
+    expect_fired(arguments.command, arguments.injected)
 
 
 class StackTarget:

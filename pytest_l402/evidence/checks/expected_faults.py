@@ -1,18 +1,21 @@
-"""Decides whether a fault that a drill declared did show in the records, and as what."""
+"""Decides whether a fault that was injected fired, and whether one that was declared showed, and as what."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from typing import Final
 
 from pytest_l402.evidence.check import Check, Finding, Subject
 from pytest_l402.evidence.checks.planes import EXPECTED_FAULTS, disagrees
 from pytest_l402.evidence.checks.selecting import at, rows, shown
-from pytest_l402.evidence.mutants import null_value, set_value
+from pytest_l402.evidence.mutants import insert_row, null_value, set_value
 from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence
 from pytest_l402.triage.diagnosis import triage
 
 DISAGREEMENT = "planes that disagree"
+INJECTED: Final = "injected_faults"
+"""The table of what was injected: which fault, for whom, how often it fired, and when it was removed."""
 
 
 def fault_shown(evidence: Evidence, request_id: str, expected: Collection[str] = ()) -> str | None:
@@ -59,3 +62,37 @@ def faults_shown() -> Check:
         set_value(EXPECTED_FAULTS, "requestId", "request-forged"),
     )
     return Check("faults_shown()", judge, mutants, (EXPECTED_FAULTS,))
+
+
+@described
+def every_fault_fired() -> Check:
+    """Each fault that was injected fired, and was removed: what never happened was not rehearsed."""
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        for index, row in enumerate(evidence.table(INJECTED)):
+            name, where = shown(row.get("fault")), at(INJECTED, index)
+            if not row.get("fired"):
+                meant = row.get("requestId")
+                yield Finding(
+                    f"{name} to fire" + ("" if meant is None else f" for request {shown(meant)}"),
+                    f"fired {shown(row.get('fired'))} times: nothing that it breaks was asked for",
+                    where,
+                    "put the call that meets it into its block, and through a part that knows the fault",
+                    (Subject(INJECTED, "fired", rows=(index,)),),
+                )
+            if row.get("removedAtMs") is None:
+                yield Finding(
+                    f"{name} to be removed",
+                    "still active at the end",
+                    where,
+                    "inject it in a with block that ends before the test does",
+                    (Subject(INJECTED, "removedAtMs", rows=(index,)),),
+                )
+
+    never = {"fault": "UpstreamDown", "fired": 0, "firedFor": [], "removedAtMs": 1}
+    mutants = (
+        set_value(INJECTED, "fired", 0),
+        null_value(INJECTED, "removedAtMs"),
+        insert_row(INJECTED, never, "a fault that never fired"),
+    )
+    return Check("every_fault_fired()", judge, mutants, (INJECTED,))

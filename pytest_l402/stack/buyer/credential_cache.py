@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from pytest_l402.contract.payment import PaymentError
+from pytest_l402.protocol.quote import Quote
 from pytest_l402.stack.buyer.purchase import CacheStatus
 
 
 @dataclass(frozen=True, slots=True)
 class CachedCredential:
-    """A paid credential; `authorization` is a secret, amounts are msats, the expiry epoch seconds."""
+    """A paid credential; `authorization` is a secret, amounts are msats, the expiry epoch seconds.
+
+    `refused_fresh` says that it was refused before it was ever good for anything: that is no reason to pay.
+    """
 
     authorization: str = field(repr=False)
     payment_hash: str
@@ -17,6 +22,15 @@ class CachedCredential:
     proof_reference: str
     local_proof_reference: str
     expires_at_s: int | None = None
+    refused_fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPayment:
+    """A payment of which nobody knows yet whether it will give a proof: what for, and what was said of it."""
+
+    quote: Quote
+    said: PaymentError
 
 
 class CredentialCache:
@@ -44,6 +58,10 @@ class CredentialCache:
     def store(self, key: str, credential: CachedCredential) -> None:
         """Keep a credential in place of any earlier one."""
         self._credentials[key] = credential
+
+    def keep_refused(self, key: str, credential: CachedCredential) -> None:
+        """Keep a credential that was refused as soon as it was paid for: none is paid for in its place."""
+        self.store(key, replace(credential, refused_fresh=True))
 
     def evict(self, key: str) -> None:
         """Forget the credential, if there is one."""

@@ -12,6 +12,7 @@ from pytest_l402.stack.buyer.wallet import (
     AmountOverCap,
     PaymentAlreadyMade,
     PaymentFailed,
+    PaymentOutcomeUnknown,
     PaymentPendingError,
     PreimageNotReturned,
     WalletIsLocked,
@@ -35,6 +36,7 @@ BUYER_RAISED: Final = "buyer_raised"
 FAILURES: Final = (
     "payment_failed",
     "payment_pending",
+    "payment_outcome_unknown",
     "payment_missing_preimage",
     "payment_already_made",
     "payment_error",
@@ -52,6 +54,7 @@ _OF_PAYMENTS: Final[tuple[tuple[type[PaymentError], str], ...]] = (
     (AmountOverCap, "amount_over_cap"),
     (WalletIsLocked, "wallet_locked"),
     (PaymentPendingError, "payment_pending"),
+    (PaymentOutcomeUnknown, "payment_outcome_unknown"),
     (PreimageNotReturned, "payment_missing_preimage"),
     (PaymentAlreadyMade, "payment_already_made"),
     (PaymentFailed, "payment_failed"),

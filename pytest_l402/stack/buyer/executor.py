@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,20 +16,29 @@ from pytest_l402.contract import (
     hosted_proof_reference,
     local_proof_reference,
 )
-from pytest_l402.contract.payment import PaymentError, Wallet
+from pytest_l402.contract.payment import PaidInvoice, PaymentError, Wallet
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import REQUEST_ID_HEADER, TASK_ID_HEADER
-from pytest_l402.protocol.quote import UnreadableQuote, read_quote
-from pytest_l402.stack.buyer.credential_cache import CachedCredential, CredentialCache
+from pytest_l402.protocol.payable import payable_quote
+from pytest_l402.protocol.quote import Quote, UnpayableQuote
+from pytest_l402.stack.buyer.credential_cache import CachedCredential, CredentialCache, OpenPayment
 from pytest_l402.stack.buyer.local_trace import LocalTrace
 from pytest_l402.stack.buyer.policy import BuyerPolicy, Denial
 from pytest_l402.stack.buyer.purchase import CacheStatus, Purchase, PurchaseStatus
 from pytest_l402.stack.buyer.purchase_run import PurchaseEnded, PurchaseRun
+from pytest_l402.stack.buyer.wallet import (
+    PaymentAlreadyMade,
+    PaymentFailed,
+    PaymentOutcomeUnknown,
+    PaymentPendingError,
+    PreimageNotReturned,
+)
 from pytest_l402.stack.control.task_board import InvalidTransition
 from pytest_l402.stack.faults import ExecutorStops, HeartbeatStopped, StopPoint
 from pytest_l402.stack.roles import ControlPlane
 
 DEFAULT_USER = "user_rehearsal"
+_MAY_YET_SUCCEED = (PaymentPendingError, PaymentOutcomeUnknown, PreimageNotReturned, PaymentAlreadyMade)
 
 
 class _ProcessGone(Exception):  # noqa: N818 - what an injected fault does, not an error of ours
@@ -58,6 +68,7 @@ class Executor:
         self._control_plane = control_plane
         self._harness = harness
         self._cache = CredentialCache()
+        self._open: dict[str, OpenPayment] = {}
         self._traces: list[LocalTrace] = []
         self.desktop_session_id: str | None = None
         self.policy = policy if policy is not None else BuyerPolicy()
@@ -78,6 +89,7 @@ class Executor:
         """Stop as a desktop application does that is closed: no goodbye, and its memory is gone."""
         self.desktop_session_id = None
         self._cache.clear()
+        self._open.clear()
 
     def heartbeat(self, status: str = "idle") -> None:
         """Tell the control plane that the session is alive; a stopped executor says nothing."""
@@ -89,9 +101,11 @@ class Executor:
     ) -> Purchase:
         """Buy one resource and say how it went; only misuse raises.
 
-        At most one payment is made. A cached credential is presented first (not with `new_credential`): if
-        the gateway answers it with a fresh challenge, that is paid; if it answers 401, nothing is. After a
-        payment of its own no second one follows, whatever the gateway answers.
+        At most one payment is made. A payment of an earlier purchase that may yet succeed is asked for first:
+        while nobody knows how it ends, nothing is paid. A cached credential is presented first (not with
+        `new_credential`): if the gateway answers it with a fresh challenge, that is paid; if it answers 401,
+        nothing is. After a payment of its own no second one follows, whatever the gateway answers; nor later,
+        while the credential that it bought has never been good.
 
         Raises:
             ValueError: a negative `max_spend_msats`, or a URL without a host.
@@ -156,15 +170,18 @@ class Executor:
         denial = self.policy.host_denial(run.host)
         if denial is not None:
             run.deny(denial)
-        cached = self._look_up(run, new_credential)
+        cached = self._recovered(run) or self._look_up(run, new_credential)
         response = self._ask(run, None if cached is None else cached.authorization)
         if cached is not None:
             run.credential = cached
             if response.is_success:
+                self._cache.store(run.trace.endpoint, replace(cached, refused_fresh=False))
                 run.finish_cached(cached, response)
             if response.status_code in (401, 402):
-                self._cache.evict(run.trace.endpoint)
                 run.cache_status = CacheStatus.INVALID
+                if cached.refused_fresh:
+                    run.refused()
+                self._cache.evict(run.trace.endpoint)
                 run.credential = None
                 if response.status_code == 401:
                     run.refused()
@@ -173,6 +190,42 @@ class Executor:
         if response.status_code != 402:
             run.gateway_trouble(response)
         self._pay(run, response)
+
+    def _recovered(self, run: PurchaseRun) -> CachedCredential | None:
+        """Return what an earlier payment has bought in the end; None if there is none, or if it failed."""
+        endpoint = run.trace.endpoint
+        earlier = self._open.get(endpoint)
+        if earlier is None:
+            return None
+        run.quote = earlier.quote
+        ask = getattr(self._wallet, "payment", None)
+        try:
+            if ask is None:
+                raise earlier.said
+            payment: PaidInvoice = ask(earlier.quote.payment_hash)
+        except PaymentFailed:
+            del self._open[endpoint]
+            run.quote = None
+            return None
+        except PaymentError as error:
+            run.payment_trouble(error)
+        del self._open[endpoint]
+        run.cache_status = CacheStatus.HIT
+        return self._bought(run, earlier.quote, payment)
+
+    def _bought(self, run: PurchaseRun, quote: Quote, payment: PaidInvoice) -> CachedCredential:
+        preimage_hex = payment.preimage.hex()
+        credential = CachedCredential(
+            authorization=quote.authorization(payment.preimage),
+            payment_hash=quote.payment_hash,
+            amount_msats=payment.amount_msats,
+            proof_reference=hosted_proof_reference(preimage_hex),
+            local_proof_reference=local_proof_reference(preimage_hex),
+            expires_at_s=quote.expires_at_s,
+        )
+        # Before it is presented: if the delivery fails, the next try must not pay again.
+        self._cache.store(run.trace.endpoint, credential)
+        return credential
 
     def _look_up(self, run: PurchaseRun, new_credential: bool) -> CachedCredential | None:
         if new_credential:
@@ -199,8 +252,9 @@ class Executor:
 
     def _pay(self, run: PurchaseRun, response: httpx.Response) -> NoReturn:
         try:
-            quote = read_quote(response.headers.get_list("www-authenticate"))
-        except UnreadableQuote as error:
+            lines = response.headers.get_list("www-authenticate")
+            quote = payable_quote(lines, now_s=self._harness.clock.now_s())
+        except UnpayableQuote as error:
             run.gateway_failed(f"gateway_{error.code}", str(error))
         run.quote = quote
         denial = self.policy.amount_denial(quote.amount_msats, run.trace.cap_msats)
@@ -215,21 +269,13 @@ class Executor:
         try:
             payment = self._wallet.pay_invoice(quote.invoice, max_msats=run.trace.cap_msats, host=run.host)
         except PaymentError as error:
+            if isinstance(error, _MAY_YET_SUCCEED):
+                self._open[run.trace.endpoint] = OpenPayment(quote, error)
             self._stop_point(run, "during_payment")
             run.payment_trouble(error)
         self._stop_point(run, "during_payment")
-        preimage_hex = payment.preimage.hex()
         run.paid = True
-        run.credential = credential = CachedCredential(
-            authorization=quote.authorization(payment.preimage),
-            payment_hash=quote.payment_hash,
-            amount_msats=payment.amount_msats,
-            proof_reference=hosted_proof_reference(preimage_hex),
-            local_proof_reference=local_proof_reference(preimage_hex),
-            expires_at_s=quote.expires_at_s,
-        )
-        # Before it is presented: if the delivery fails, the next try must not pay again.
-        self._cache.store(run.trace.endpoint, credential)
+        run.credential = credential = self._bought(run, quote, payment)
         run.trace.proof_reference = credential.local_proof_reference
         run.trace.payment_id = credential.payment_hash
         run.move(TaskStatus.PAID)
@@ -239,11 +285,12 @@ class Executor:
         if delivery.is_success:
             run.finish_paid(credential, delivery)
         if delivery.status_code in (401, 402):
-            self._cache.evict(run.trace.endpoint)
+            self._cache.keep_refused(run.trace.endpoint, credential)
             run.refused()
         run.gateway_trouble(delivery)
 
     def _stop_point(self, run: PurchaseRun, at: StopPoint) -> None:
-        fault = self._harness.faults.active(ExecutorStops, run.trace.request_id)
-        if fault is not None and fault.at == at:
+        if self._harness.faults.active(
+            ExecutorStops, run.trace.request_id, when=lambda stops: stops.at == at
+        ):
             raise _ProcessGone

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,9 +14,12 @@ from pytest_l402.contract.payment import PaymentError
 from pytest_l402.harness.harness import Harness
 from pytest_l402.protocol import Invoice, InvoiceError, Preimage, decode_invoice
 from pytest_l402.stack.faults import (
+    AnswerLost,
     PaymentFailure,
+    PaymentLate,
     PaymentPending,
     PaymentSlow,
+    PreimageLate,
     PreimageMissing,
     WalletLocked,
 )
@@ -44,6 +48,10 @@ class PaymentPendingError(PaymentError):
 
 class PaymentAlreadyMade(PaymentError):
     """The payment hash is paid, or on its way, by an earlier call; this call moved no money."""
+
+
+class PaymentOutcomeUnknown(PaymentError):
+    """The wallet's answer was lost: the payment may have been made (`Wallet.payment` knows)."""
 
 
 class PreimageNotReturned(PaymentError):
@@ -80,7 +88,11 @@ class Payment:
 
 @dataclass(slots=True)
 class _Attempt:
-    """One payment that is tried: amounts in msats, and the request for which its invoice was made."""
+    """One payment that is tried: amounts in msats, and the request for which its invoice was made.
+
+    It succeeds by itself at `due_at_ms`, if that is known, and its preimage is handed over from
+    `preimage_at_ms` on (epoch ms).
+    """
 
     payment_hash: str
     amount_msats: int
@@ -88,15 +100,19 @@ class _Attempt:
     host: str | None
     request_id: str | None
     status: PaymentStatus = PaymentStatus.PENDING
+    due_at_ms: int | None = None
+    preimage_at_ms: int = 0
+    preimage: Preimage | None = field(default=None, repr=False)
 
 
 class Wallet:
     """The buyer's wallet: one balance in msats, a row in `payments` for every pay call.
 
     It checks the invoice's signature, its signer and its expiry itself. A payment hash is paid once: a failed
-    payment may be tried again, one that succeeded or is pending may not. Each that succeeds costs `fee_msats`
-    more than its invoice asks for, none unless that is given. Faults: `WalletLocked`,
-    `PaymentFailure`, `PaymentPending`, `PaymentSlow`, `PreimageMissing`.
+    payment may be tried again, one that succeeded or is pending may not. `payment` tells of one that was made
+    earlier. Each that succeeds costs `fee_msats` more than its invoice asks for, none unless that is given.
+    Faults: `WalletLocked`, `PaymentFailure`, `PaymentPending`, `PaymentLate`, `PaymentSlow`,
+    `PreimageMissing`, `PreimageLate`, `AnswerLost("payment")`.
     """
 
     def __init__(
@@ -134,6 +150,38 @@ class Wallet:
             attempt = _Attempt(payment_hash, amount_msats, self._fee_msats, host, request_id)
             return self._pay(attempt, invoice, max_msats)
 
+    def payment(self, payment_hash: str) -> Payment:
+        """Return a payment that was made earlier, with its proof; this moves no money.
+
+        Each such question leaves a row in `payment_lookups`.
+
+        Raises:
+            PaymentPendingError: it is still on its way; nothing else may be paid in its place.
+            PreimageNotReturned: it succeeded, and its preimage is not handed over, or not yet.
+            PaymentFailed: it failed, or none was made: the invoice, or another one, may be paid.
+        """
+        with self._lock:
+            self._settle_what_is_due()
+            sent, short = self._sent.get(payment_hash), payment_hash[:16]
+            withheld = sent is not None and self._is_withheld(sent)
+            self._harness.note(
+                "payment_lookups",
+                {
+                    "paymentHash": payment_hash,
+                    "status": None if sent is None else str(sent.status),
+                    "preimageReleased": sent is not None and sent.preimage is not None and not withheld,
+                },
+            )
+            if sent is None:
+                raise PaymentFailed(f"payment {short}… was not made, or it failed", payment_hash)
+            if sent.preimage is None:
+                raise PaymentPendingError(f"payment {short}… is still on its way", payment_hash)
+            if withheld:
+                raise PreimageNotReturned(
+                    f"payment {short}… succeeded, but no preimage came back", payment_hash
+                )
+            return Payment(payment_hash, sent.amount_msats, sent.preimage)
+
     def resolve_pending(self, payment_hash: str, *, succeed: bool = True) -> Payment | None:
         """Let a pending payment come to its end; return it when it succeeds, None when it fails.
 
@@ -149,16 +197,36 @@ class Wallet:
             if not succeed:
                 self._note(sent, PaymentStatus.FAILED)
                 return None
-            return self._send(sent)
+            payment = self._send(sent)
+            self._note(sent, PaymentStatus.SUCCEEDED, payment.proof_reference)
+            return payment
 
     def status_of(self, payment_hash: str) -> PaymentStatus | None:
         """Return `succeeded` or `pending`, or None when nothing was sent or it failed."""
+        self._settle_what_is_due()
         sent = self._sent.get(payment_hash)
         return None if sent is None else sent.status
 
     def pending(self) -> tuple[str, ...]:
         """Return the payment hashes that are neither paid nor failed; empty in the steady state."""
+        self._settle_what_is_due()
         return tuple(key for key, sent in self._sent.items() if sent.status is PaymentStatus.PENDING)
+
+    def _settle_what_is_due(self) -> None:
+        now_ms = self._harness.clock.now_ms()
+        with self._lock:
+            for payment_hash, sent in tuple(self._sent.items()):
+                if sent.due_at_ms is not None and sent.due_at_ms <= now_ms:
+                    sent.due_at_ms = None
+                    # The node refuses what has expired meanwhile: then it failed, and the row says so.
+                    with contextlib.suppress(PaymentFailed):
+                        self.resolve_pending(payment_hash)
+
+    def _is_withheld(self, sent: _Attempt) -> bool:
+        if sent.preimage is None:
+            return False
+        missing = self._harness.faults.active(PreimageMissing, sent.request_id)
+        return missing is not None or self._harness.clock.now_ms() < sent.preimage_at_ms
 
     def _payable(self, bolt11: str) -> Invoice:
         try:
@@ -177,6 +245,7 @@ class Wallet:
         if faults.active(WalletLocked, attempt.request_id):
             self._note(attempt, PaymentStatus.FAILED)
             raise WalletIsLocked("the wallet is locked; unlock it and try again", payment_hash)
+        self._settle_what_is_due()
         sent = self._sent.get(payment_hash)
         if sent is not None:
             self._note(attempt, PaymentStatus.DUPLICATE)
@@ -193,11 +262,27 @@ class Wallet:
         if faults.active(PaymentFailure, attempt.request_id):
             self._note(attempt, PaymentStatus.FAILED)
             raise PaymentFailed(f"payment {short}… found no route", payment_hash)
-        if faults.active(PaymentPending, attempt.request_id):
+        late = faults.active(PaymentLate, attempt.request_id)
+        if late is not None:
+            attempt.due_at_ms = self._harness.clock.now_ms() + late.ms
+        if late is not None or faults.active(PaymentPending, attempt.request_id):
             self._take(attempt, PaymentStatus.PENDING)
             self._note(attempt, PaymentStatus.PENDING)
             raise PaymentPendingError(f"payment {short}… is still on its way", payment_hash)
-        return self._send(attempt, withhold=faults.active(PreimageMissing, attempt.request_id) is not None)
+        payment = self._send(attempt)
+        if faults.active(AnswerLost, attempt.request_id, when=lambda lost: lost.at == "payment"):
+            self._note(attempt, PaymentStatus.SUCCEEDED)
+            raise PaymentOutcomeUnknown(
+                f"payment {short}… was sent, and the wallet's answer was lost", payment_hash
+            )
+        preimage_late = faults.active(PreimageLate, attempt.request_id)
+        if preimage_late is not None:
+            attempt.preimage_at_ms = self._harness.clock.now_ms() + preimage_late.ms
+        if self._is_withheld(attempt):
+            self._note(attempt, PaymentStatus.SUCCEEDED)
+            raise PreimageNotReturned(f"payment {short}… succeeded, but no preimage came back", payment_hash)
+        self._note(attempt, PaymentStatus.SUCCEEDED, payment.proof_reference)
+        return payment
 
     def _refusal(self, attempt: _Attempt, invoice: Invoice, max_msats: int | None) -> PaymentError | None:
         payment_hash, amount_msats = attempt.payment_hash, attempt.amount_msats
@@ -222,22 +307,16 @@ class Wallet:
             )
         return None
 
-    def _send(self, attempt: _Attempt, *, withhold: bool = False) -> Payment:
+    def _send(self, attempt: _Attempt) -> Payment:
         payment_hash = attempt.payment_hash
         try:
             preimage = self._node.settle(payment_hash, attempt.amount_msats)
         except NodeError as error:
             self._note(attempt, PaymentStatus.FAILED)
             raise PaymentFailed(f"the seller's node refused the payment: {error}", payment_hash) from error
+        attempt.preimage = preimage
         self._take(attempt, PaymentStatus.SUCCEEDED)
-        if withhold:
-            self._note(attempt, PaymentStatus.SUCCEEDED)
-            raise PreimageNotReturned(
-                f"payment {payment_hash[:16]}… succeeded, but no preimage came back", payment_hash
-            )
-        payment = Payment(payment_hash, attempt.amount_msats, preimage)
-        self._note(attempt, PaymentStatus.SUCCEEDED, payment.proof_reference)
-        return payment
+        return Payment(payment_hash, attempt.amount_msats, preimage)
 
     def _take(self, attempt: _Attempt, status: PaymentStatus) -> None:
         self._balance_msats -= attempt.amount_msats + attempt.fee_msats

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from pytest_l402.harness.network import REQUEST_ID_HEADER, Header, Request, Response
 from pytest_l402.protocol import format_challenge
@@ -91,7 +92,7 @@ def bad_gateway() -> Response:
 def with_request_id(response: Response, request_id: str) -> Response:
     """Return the answer with this request id, and with no other one that a backend may have set."""
     kept = tuple(line for line in response.headers if line[0].lower() != REQUEST_ID_HEADER)
-    return Response(response.status, (*kept, (REQUEST_ID_HEADER, request_id)), response.body)
+    return replace(response, headers=(*kept, (REQUEST_ID_HEADER, request_id)))
 
 
 def _merged(lists: Iterable[str]) -> str:

@@ -141,7 +141,7 @@ class GatewayDeployer:
             )
             self.disk.keep(config_hash, aperture_yaml)
             self.disk.activate(deployment)
-            # A file without services takes a deployment away, and brings up nothing that could be ill.
+            # A file without services takes a deployment away, and brings up nothing that could be wrong.
             ill = bool(services) and self._faults.active(faults.DeployedUnhealthy, request_id) is not None
             self._load(self._as_it_comes_up(services, request_id), health_status=503 if ill else 200)
             if trouble is not None and trouble.how == "too_late":
@@ -195,6 +195,8 @@ class GatewayDeployer:
 
     def _as_it_comes_up(self, services: tuple[Service, ...], request_id: str) -> tuple[Service, ...]:
         """Return the services as the faults of the request let them come up."""
+        if not services:
+            return services
         changes: dict[str, Any] = {}
         if self._faults.active(faults.DeployedUpstreamUnreachable, request_id):
             changes["address"] = CLOSED_ADDRESS

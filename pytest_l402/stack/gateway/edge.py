@@ -72,6 +72,9 @@ class Edge:
             response = self._gateway.handle(request)
         echoed = response.header(REQUEST_ID_HEADER)
         self._note(request, response, request_id or echoed, calls)
+        if response.is_lost:
+            # It is no answer of anybody who asked.
+            return response
         row = {"requestId": echoed, "status": response.status}
         self._harness.journal.append("answers", {**row, "atMs": self._harness.clock.now_ms()})
         return response

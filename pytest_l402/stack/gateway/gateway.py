@@ -13,7 +13,7 @@ from pytest_l402.contract.settlement_event import SettlementEvent, SettlementRef
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import TASK_ID_HEADER, App, Request, Response, is_usable_id
 from pytest_l402.harness.observation import Known
-from pytest_l402.stack.faults import UpstreamDown
+from pytest_l402.stack.faults import AnswerLost, CredentialRefused, LostAt, UpstreamDown
 from pytest_l402.stack.gateway import answers
 from pytest_l402.stack.gateway.evidence import Exchange, GatewayEvidence
 from pytest_l402.stack.gateway.lightning_node import (
@@ -31,6 +31,8 @@ from pytest_l402.stack.roles import ControlPlane, SettlementStore
 
 HEALTH_PATH = "/healthz"
 STRICT_VERIFY_WAIT_MS = 3_000
+_NO_ANSWER = replace(answers.bad_gateway(), is_lost=True)
+"""What comes of a request in the middle of which the gateway's process ends."""
 
 
 class Gateway:
@@ -131,7 +133,7 @@ class Gateway:
         if not decision.allowed:
             exchange.refusal = decision.code
             return answers.answer(request, 403, "access denied")
-        exchange.presented = self._judge(request, service)
+        exchange.presented = self._judge(request, service, exchange.request_id)
         exchange.refusal = exchange.presented.reason
         limited = self._limited(request, exchange, service)
         if limited is not None:
@@ -142,11 +144,14 @@ class Gateway:
             return self._forward(request, exchange, service)
         return self._refuse(request, exchange, service)
 
-    def _judge(self, request: Request, service: Service) -> Presented:
+    def _judge(self, request: Request, service: Service, request_id: str) -> Presented:
         presented = self.mint.judge(request.headers, service, self._clock.now_s(), self.profile.dialect)
         payment_hash = presented.payment_hash
         if presented.standing is not Standing.ACCEPTED or payment_hash is None:
             return presented
+        if self._harness.faults.active(CredentialRefused, request_id):
+            # As a gateway says it that has lost its secrets.
+            return presented.refused(Refusal.ROOT_KEY_UNKNOWN)
         if self.profile.strict_verify and not self._is_settled(payment_hash):
             return presented.refused(Refusal.INVOICE_NOT_SETTLED)
         if self.profile.reuse is Reuse.SINGLE_USE and payment_hash in self._used:
@@ -193,6 +198,8 @@ class Gateway:
         if presented.standing is Standing.REFUSED:
             lapsed = presented.reason in LAPSED
             status = self.profile.expired_refusal_status if lapsed else self.profile.refusal_status
+            fault = self._harness.faults.active(CredentialRefused, exchange.request_id)
+            status = status if fault is None else fault.status
             if status == 401:
                 self._evidence.record(exchange, deny_reason="gateway_credential_refused")
                 return answers.unauthorized(request, challenge=True)
@@ -223,6 +230,8 @@ class Gateway:
         presented = exchange.presented
         assert presented.credential is not None
         assert presented.minted is not None
+        if self._is_lost("before_settlement", exchange):
+            return _NO_ANSWER
         preimage, amount_msats = presented.credential.preimage, presented.minted.amount_msats
         payment_hash = presented.minted.payment_hash.hex()
         self._used.add(payment_hash)
@@ -243,6 +252,8 @@ class Gateway:
         except SettlementRefused as refused:
             # The buyer has proven the payment: the store's quarrel with the event is the seller's to settle.
             self._harness.journal.log("gateway", exchange.request_id, f"settlement refused: {refused.code}")
+        if self._is_lost("after_settlement", exchange):
+            return _NO_ANSWER
         return self._forward(
             request,
             exchange,
@@ -252,6 +263,14 @@ class Gateway:
             payment_proof_ref=hosted_proof_reference(preimage.hex()),
             cache_hit=existed,
         )
+
+    def _is_lost(self, place: LostAt, exchange: Exchange) -> bool:
+        lost = self._harness.faults.active(
+            AnswerLost, exchange.request_id, when=lambda lost: lost.at == place
+        )
+        if lost is not None:
+            exchange.refusal = "gateway_gone"
+        return lost is not None
 
     def _forward(
         self, request: Request, exchange: Exchange, service: Service, **known: Unpack[Known]

@@ -12,7 +12,8 @@ from enum import StrEnum
 from pytest_l402.boundary.known_secrets import ISSUED
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.journal import Row
-from pytest_l402.protocol import PaymentHash, Preimage, encode_invoice, public_key
+from pytest_l402.protocol import PaymentHash, Preimage, decode_invoice, encode_invoice, public_key
+from pytest_l402.protocol.bolt11 import encode_fields
 from pytest_l402.stack.faults import ChallengeFailure
 
 PREFIXES = {"bitcoin": "lnbc", "testnet": "lntb", "signet": "lntbs", "regtest": "lnbcrt"}
@@ -172,6 +173,22 @@ class LightningNode:
             held.received_msats, held.settled_at_ms = arrived_msats, self._clock.now_ms()
             self._received_msats += arrived_msats
         return held.preimage
+
+    def signed_anew(
+        self, bolt11: str, *, ago_s: int = 0, prefix: str | None = None, without: str = ""
+    ) -> str:
+        """Return an invoice that differs, well signed: `ago_s` older, of another prefix, or lacking fields.
+
+        For faults only: it stands for the same payment, which the node takes for the invoice it knows.
+        """
+        invoice = decode_invoice(bolt11)
+        return encode_fields(
+            prefix or invoice.prefix,
+            invoice.amount_msats,
+            invoice.timestamp_s - ago_s,
+            [field for field in invoice.fields if field.tag not in without],
+            self._private_key,
+        )
 
     def request_id_of(self, payment_hash: str) -> str | None:
         """Return the request for which the invoice was created, or None; faults are aimed by it."""

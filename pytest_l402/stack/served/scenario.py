@@ -43,10 +43,11 @@ class Scenario:
             return
         document = read_json(self._path) if self._path.exists() else {}
         faults, prices = self._decoded(document)
+        # First: who watches the faults reads the scenario too.
+        self.prices, self._text = prices, text
         self.close()
         for fault, request_id in faults:
             self._active.enter_context(self._faults.inject(fault, request_id))
-        self.prices, self._text = prices, text
 
     def close(self) -> None:
         """Take every fault back."""

@@ -106,10 +106,17 @@ class ServedStack:
             for fault in self._standing_faults:
                 block.enter_context(self._stack.faults.inject(fault))
             record = block.enter_context(RequestRecord.kept_in(self._record, self._stack.clock))
-            gateway, control = (
-                block.enter_context(LoopbackServer(_Front(self, name, app, record), host=LOOPBACK))
-                for name, app in (("gateway", self.gateway_api), ("control-plane", self.control_plane_api))
+            gateway = LoopbackServer(
+                _Front(self, "gateway", self.gateway_api, record),
+                host=LOOPBACK,
+                refused_when=self._is_gateway_down,
             )
+            block.enter_context(gateway)
+            control = LoopbackServer(
+                _Front(self, "control-plane", self.control_plane_api, record), host=LOOPBACK
+            )
+            block.enter_context(control)
+            block.enter_context(self._stack.faults.watched(gateway.look))
             yield ServedPlatform(gateway.url, control.url, self._environment(gateway.url, control.url, proof))
 
     def answer(self, app: App, request: Request) -> Response:
@@ -120,6 +127,12 @@ class ServedStack:
             if app is self.gateway_api and self._stack.faults.active(GatewayDown, request_id):
                 raise NetworkUnreachable(LOOPBACK, "connection refused (GatewayDown)")
             return app.handle(request)
+
+    def _is_gateway_down(self) -> bool:
+        """Read the scenario too: no request comes that would do so while connections are refused."""
+        with self._serial:
+            self.scenario.refresh()
+            return self._stack.faults.in_force(GatewayDown)
 
     def _paywalls(self, request_id: str) -> tuple[PaywallDefinition, ...]:
         """Return the control plane's paywalls, as sold under the address at which the gateway is reached."""
