@@ -127,7 +127,15 @@ class CacheServer:
             "--logfile",
             self._folder / "log",
         )
-        quick = ("--repl-diskless-sync-delay", "0", "--repl-timeout", "5")
+        # A replica that keeps what it gets in a file first looks once a second whether it has all of it.
+        quick = (
+            "--repl-diskless-sync-delay",
+            "0",
+            "--repl-diskless-load",
+            "on-empty-db",
+            "--repl-timeout",
+            "5",
+        )
         command = (self._binary, *places, *keeps, *quick)
         self._process = self._parent.program("cache", command, self._folder)
         self._until("PONG", "PING")

@@ -124,7 +124,9 @@ class Zygote:
     @contextlib.contextmanager
     def a_folder(self) -> Iterator[Path]:
         """A folder for one drill, removed after it."""
-        with tempfile.TemporaryDirectory(dir=self.folder, prefix="d") as name:
+        # What a killed cache had forked may still write there; what that leaves goes with all the rest.
+        folder = tempfile.TemporaryDirectory(dir=self.folder, prefix="d", ignore_cleanup_errors=True)
+        with folder as name:
             yield Path(name)
 
     def instance(
