@@ -115,13 +115,12 @@ class Readiness(TypedDict):
 
 
 class Metric(TypedDict):
-    """One gauge at a moment of the drill; `logValue` is what the log says of it then, if it does."""
+    """One gauge at a moment of the drill."""
 
     when: str
     instance: str
     name: str
     value: int
-    logValue: int | None
 
 
 class Time(TypedDict):
@@ -131,16 +130,6 @@ class Time(TypedDict):
     what: Literal["detect", "contain", "recover"]
     elapsedMs: float
     declaredMs: float
-
-
-class Loss(TypedDict):
-    """What a failure took of what was acknowledged before it, and how much it may take."""
-
-    procedure: str
-    what: Literal["records", "messages"]
-    acknowledged: int
-    lost: int
-    declared: int
 
 
 class Probe(TypedDict):
@@ -178,7 +167,6 @@ FORMS: Final[Mapping[str, type[Any]]] = MappingProxyType(
         "readiness": Readiness,
         "metrics": Metric,
         "times": Time,
-        "losses": Loss,
         "probes": Probe,
         "flags": Flags,
     }

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pytest_l402.commands.bad_input import BadInput, shown
-from pytest_l402.commands.modes import MODE_VARIABLE, Mode, resolve_mode
+from pytest_l402.commands.modes import MODE_VARIABLE, Mode, resolve_mode, silent_mock
+from pytest_l402.commands.outcome import complain
 
 DEFAULT_FOLDER: Final = Path("output")
 LOCAL_ARTIFACT: Final = "l402-local-node-smoke-artifact.json"
@@ -54,6 +55,7 @@ _SHARED: Final = (
     ),
     ("--artifact-dir DIR", "folder for artifacts (default: output); also filled after a failure"),
 )
+_DEPLOYS: Final = "reconcile"
 _DEPLOY: Final = (
     ("--request-id ID", "id of the run: 1 to 128 ASCII characters, no blanks"),
     ("--image-digest DIGEST", "image the gateway has to run: sha256: and 64 hex digits"),
@@ -119,7 +121,8 @@ def read_arguments(given: argparse.Namespace, environ: Mapping[str, str] | None 
 
     Raises:
         BadInput: a mode that does not exist or contradicts the command's name, a folder that cannot be one, a
-            fault in live mode, a request id with a secret in it.
+            fault in live mode, a request id with a secret in it, a reconcile of which nobody knows what it is
+            to touch.
     """
     environ = os.environ if environ is None else environ
     mode = resolve_mode(given.mode, environ)
@@ -139,6 +142,8 @@ def read_arguments(given: argparse.Namespace, environ: Mapping[str, str] | None 
         _usable_folder("--artifact-dir", str(DEFAULT_FOLDER))
     others = vars(given)
     _refuse_secret("--request-id", others.get("request_id"))
+    if fixed is None and (meant := silent_mock(given.mode, environ)):
+        _tell_of_mock(given.command, meant)
     return Arguments(
         command=given.command,
         mode=mode,
@@ -154,6 +159,21 @@ def read_arguments(given: argparse.Namespace, environ: Mapping[str, str] | None 
         wait_s=others.get("wait", 0.0),
         local_artifact=usable_path("--local-artifact", others.get("local_artifact")),
         allow_missing_local_artifact=others.get("allow_missing_local_artifact", False),
+    )
+
+
+def _tell_of_mock(command: str, meant: str) -> None:
+    """Say what a run without a mode does not touch. Raises `BadInput` for one that is to deploy."""
+    if command == _DEPLOYS:
+        raise BadInput(
+            f"--mode: expected one of two ways, as {meant} is set: --mode live --allow-live-changes deploys "
+            "to the system that the environment names, --mode mock rehearses on the stand-in stack; saw none",
+            "mode_missing",
+        )
+    complain(
+        command,
+        f"{meant} is set, but no --mode: this is the stand-in stack, nothing deployed is touched; "
+        "--mode live is the deployed system",
     )
 
 

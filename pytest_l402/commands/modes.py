@@ -9,6 +9,12 @@ from typing import Final
 from pytest_l402.commands.bad_input import BadInput, plain
 
 MODE_VARIABLE: Final = "OA_LIGHTNING_OPS_CONTROL_PLANE_MODE"
+_DEPLOYED: Final = (
+    "OA_LIGHTNING_OPS_KHALA_URL",
+    "OA_LIGHTNING_OPS_CONVEX_URL",
+    "OA_LIGHTNING_OPS_API_BASE_URL",
+    "OA_LIGHTNING_OPS_SECRET",
+)
 
 
 class Mode(StrEnum):
@@ -49,3 +55,13 @@ def resolve_mode(given: str | None, environ: Mapping[str, str]) -> Mode:
     seen = repr(name[:40]) if name else "a blank value"
     hint = f"did you mean {close[0]}?" if close else "take one of them"
     raise BadInput(f"{origin}: expected one of {', '.join(Mode)}, saw {plain(seen)}; {hint}", "unknown_mode")
+
+
+def silent_mock(given: str | None, environ: Mapping[str, str]) -> str | None:
+    """Return the variable by which somebody seems to mean a deployed system, although no mode was named.
+
+    Runbook staging-reconcile section 2 sets them, and then gives the command alone: that is a mock run.
+    """
+    if given is not None or MODE_VARIABLE in environ:
+        return None
+    return next((name for name in _DEPLOYED if name in environ), None)

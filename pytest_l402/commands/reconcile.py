@@ -79,9 +79,16 @@ def _rolled_out(arguments: Arguments, kind: str, rollout: Rollout) -> Outcome:
     return _leave(arguments, folder, rollout, summary)
 
 
+def _ending(summary: ReconcileSummary) -> tuple[str, ...]:
+    doubt = summary.rollback_unverified
+    return (summary.deployment_status.value, *(() if doubt is None else (doubt,)))
+
+
 def _leave(
     arguments: Arguments, folder: ArtifactFolder, rollout: Rollout, summary: ReconcileSummary
 ) -> Outcome:
+    from pytest_l402.ops.reconcile.wording import in_words
+
     tables = rollout.tables()
     files = {
         key: (
@@ -96,8 +103,8 @@ def _leave(
     if not summary.ok:
         # A look that finds something else deployed has none of the codes of a reconcile.
         code = document.setdefault("failureCode", "not_deployed")
-        reason = summary.failure_reason if summary.valid else diagnosed(document)
-        failures = [(code, f"{reason}; {summary.deployment_status.value}")]
+        reason = in_words(summary.failure_reason or "") if summary.valid else diagnosed(document)
+        failures = [(code, "; ".join((reason, *_ending(summary))))]
     if summary.original_failure_code is not None:
         failures = [(summary.original_failure_code.value, "see gateway_events.jsonl"), *failures]
     return Outcome(folder.leave(document, **files), tuple(failures))

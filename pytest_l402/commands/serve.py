@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import shlex
 import signal
 import sys
@@ -25,8 +26,10 @@ Serve the stack on two ports of this machine, until SIGINT or SIGTERM: a gateway
 API, and a control plane. Prints where they are, and the environment variables by which the live mode of
 the other commands, or of pytest, finds them. Nothing leaves this machine; no real money moves.
 
-  pytest-l402 serve > served.env &
-  . ./served.env && pytest-l402 smoke:staging --mode live"""
+  pytest-l402 serve > served.env 2> served.log &
+  . ./served.env && pytest-l402 smoke:staging --mode live
+
+Each request leaves a line with its oa_req=<id> on standard error."""
 _EXIT_CODES: Final = """\
 exit codes:
   0  ended by SIGINT or SIGTERM
@@ -49,11 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = _DESCRIPTION
     parser.epilog = _EXIT_CODES
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of export lines")
-    parser.add_argument(
+    runs = parser.add_mutually_exclusive_group()
+    runs.add_argument(
         "--previous",
         action="store_true",
         help="run an earlier configuration: the first price is one sat more",
     )
+    runs.add_argument("--bare", action="store_true", help="a gateway to which nothing was deployed yet")
     parser.add_argument(
         "--form",
         choices=("api", "convex"),
@@ -116,12 +121,22 @@ def _served(given: argparse.Namespace, block: ExitStack) -> ServedStack:
     return ServedStack(
         stack,
         previous=given.previous,
+        bare=given.bare,
         convex=given.form == "convex",
         as_protobuf=given.protobuf,
         faults=read_faults("serve", given.fault),
         scenario=usable_path("--scenario", given.scenario),
         record=_writable("--record", given.record),
+        log=_log,
     )
+
+
+def _log(line: str) -> None:
+    """Print a line on standard error, unless nobody has read what was printed: no request waits for that."""
+    if sys.stderr is not None and select.select((), (sys.stderr,), (), 0)[1]:
+        from pytest_l402.boundary import printable, redact_text
+
+        print(redact_text(printable(line, 600)), file=sys.stderr, flush=True)
 
 
 def _writable(origin: str, value: str | None) -> Path | None:

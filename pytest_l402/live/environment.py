@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,12 +12,15 @@ from urllib.parse import urlsplit
 import httpx
 
 from pytest_l402.boundary import quoted
+from pytest_l402.protocol.bolt11 import NETWORKS
 
 PREFIX: Final = "OA_LIGHTNING_OPS_"
 DEFAULT_GATEWAY: Final = "https://l402.openagents.com"
 DEFAULT_RESOURCE_PATH: Final = "/staging"
 DEFAULT_HEALTH_PATH: Final = "/healthz"
 SETTLEMENT_READ: Final = f"{PREFIX}CRED_SETTLEMENT_READ"
+NETWORK: Final = "PYTEST_L402_NETWORK"
+"""Whose invoices a challenge must have. The runbooks have no variable for it, so it has a name of ours."""
 
 T = TypeVar("T")
 
@@ -57,12 +61,13 @@ class ControlPlaneAccess:
 
 @dataclass(frozen=True, slots=True)
 class GatewayAccess:
-    """Where the gateway is, and the two resources that the probes ask for."""
+    """Where the gateway is, the two resources that the probes ask for, and how its invoices may begin."""
 
     base_url: str
     challenge_url: str
     proxy_url: str
     health_path: str
+    networks: frozenset[str]
     ops_token: str | None = field(default=None, repr=False)
     proxy_authorization: str | None = field(default=None, repr=False)
 
@@ -101,7 +106,8 @@ def gateway_access(environ: Mapping[str, str]) -> GatewayAccess:
     """Return how to reach the gateway; what is unset has the runbook's default, what is blank is an error.
 
     The two resources default to `/staging` of the gateway, so that a gateway that is named alone is also the
-    one that is probed.
+    one that is probed. Invoices are of Bitcoin's main network unless `PYTEST_L402_NETWORK` says otherwise;
+    those of a gateway on this machine may also be of regtest.
 
     Raises:
         EnvironmentVariableError: variables are blank or unusable.
@@ -114,6 +120,7 @@ def gateway_access(environ: Mapping[str, str]) -> GatewayAccess:
         challenge_url=read.value(f"{PREFIX}CHALLENGE_URL", _resource_url) or resource,
         proxy_url=read.value(f"{PREFIX}PROXY_URL", _resource_url) or resource,
         health_path=read.value(f"{PREFIX}GATEWAY_HEALTH_PATH", _path) or DEFAULT_HEALTH_PATH,
+        networks=read.value(NETWORK, _network) or _usual_networks(base_url),
         ops_token=read.value(f"{PREFIX}GATEWAY_OPS_TOKEN", _header_text),
         proxy_authorization=read.value(f"{PREFIX}PROXY_AUTHORIZATION_HEADER", _header_text),
     )
@@ -190,6 +197,25 @@ def _resource_url(value: str) -> str:
             "set it to the deployment's URL"
         )
     return value
+
+
+def _network(value: str) -> frozenset[str]:
+    known = {**NETWORKS, "mainnet": NETWORKS["bitcoin"]}
+    if value not in known:
+        raise _UnusableError(
+            f"expected one of {', '.join(known)}, saw {quoted(value)}; set it to one of them"
+        )
+    return frozenset({known[value]})
+
+
+def _usual_networks(base_url: str) -> frozenset[str]:
+    host = urlsplit(base_url).hostname or ""
+    try:
+        is_here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_here = False
+    names = ("bitcoin", "regtest") if is_here else ("bitcoin",)
+    return frozenset(NETWORKS[name] for name in names)
 
 
 def _path(value: str) -> str:

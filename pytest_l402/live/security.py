@@ -39,6 +39,7 @@ class _SwitchReport(CamelDocument):
 class _OwnerReport(CamelDocument):
     owner_id: AnyText
     kill_switch: Flag
+    deny_reason: Any = None
 
 
 class _SecurityReport(CamelDocument):
@@ -102,10 +103,12 @@ class LiveSecurityControls:
         """Return the global pause and the owners whose kill switch is on. Raises `LiveError`."""
         state = reported(self._plane.where, _SecurityReport, self._plane.query(SECURITY_STATE, {}))
         reason = state.switch.deny_reason
+        killed = [owner for owner in state.owner_controls if owner.kill_switch]
         return SecurityState(
             state.switch.global_pause,
             reason if isinstance(reason, str) and state.switch.global_pause else None,
-            tuple(sorted(owner.owner_id for owner in state.owner_controls if owner.kill_switch)),
+            tuple(sorted(owner.owner_id for owner in killed)),
+            {owner.owner_id: owner.deny_reason for owner in killed if _is_told(owner.deny_reason)},
         )
 
     def gate(
@@ -120,7 +123,7 @@ class LiveSecurityControls:
         if state.global_pause:
             return GateDecision(False, GLOBAL_PAUSE_ACTIVE, state.global_reason)
         if owner_id in state.killed_owners:
-            return GateDecision(False, OWNER_KILL_SWITCH_ACTIVE)
+            return GateDecision(False, OWNER_KILL_SWITCH_ACTIVE, state.owner_reasons.get(str(owner_id)))
         return GateDecision(True)
 
     def undo(self, change: Change) -> None:
@@ -246,6 +249,10 @@ class LiveCredentialRoles:
         given = _given({"role": role.value, **arguments})
         answer = self._plane.mutation(f"lightning/security:{function}", given)
         return role_state(self._plane.where, answer.get("role"))
+
+
+def _is_told(reason: object) -> bool:
+    return isinstance(reason, str) and bool(reason)
 
 
 def role_state(where: str, row: object) -> RoleState:

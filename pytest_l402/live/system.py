@@ -17,6 +17,7 @@ from pytest_l402.harness.clock import SystemClock
 from pytest_l402.harness.interruption import undoing_when_interrupted
 from pytest_l402.harness.journal import Journal, Row
 from pytest_l402.live import control_plane, gateway_ops
+from pytest_l402.live.baseline import Baseline
 from pytest_l402.live.bounded_transport import Bounds, bounded_client
 from pytest_l402.live.change_notes import ChangeKind, ChangeNotes
 from pytest_l402.live.delivered_history import DeliveredHistory
@@ -198,15 +199,18 @@ class LiveSystem:
     ) -> ReconcileSummary:
         """Deploy what the control plane says, and roll back what does not pass; return how that ended.
 
-        A deployment that passes stays: it is what was asked for. One that does not, or that is interrupted,
-        is undone. The same request again returns the recorded outcome. Without `keep`, as in a rehearsal,
-        what ran before runs again at the end of the with block.
+        The probes are taken before anything is changed: what no deployment could pass is refused, and a
+        rollback is not held to those that what runs does not pass either. A deployment that passes stays: it
+        is what was asked for. One that does not, or that is interrupted, is undone. The same request again
+        returns the recorded outcome. Without `keep`, as in a rehearsal, what ran before runs again at the end
+        of the with block.
 
         Raises:
             ChangeRefused: changes are not allowed; nothing was sent.
             ReconcileRefused: the id or digest cannot be used, or the id was used for something else.
             ReconcileBusy: another reconcile is under way.
-            LiveError: a system could not be asked before the gateway was touched; or how it ended could not
+            LiveError: a system could not be asked before the gateway was touched; the health path is none,
+                there is no proof to present, or nothing is sold where it is probed; or how it ended could not
                 be written to the control plane: the next run delivers it.
         """
         self.permission.require(self.gateway.where, "a deploy")
@@ -288,6 +292,7 @@ class LiveSystem:
             wait_s=self._wait_s,
             witness=self.journal,
             targets=live_targets(self._gateway_access),
+            baseline=Baseline(self._gateway_access, self.probes),
             failpoint=self._failpoint,
         )
 

@@ -104,6 +104,11 @@ class EvidenceCollector(GatheredRows):
         except UnusableSystemError as error:
             self._fail(str(error))
 
+    @property
+    def has_systems(self) -> bool:
+        """Whether any system was attached."""
+        return bool(self._systems)
+
     def described_systems(self) -> tuple[AttachedSystem, ...]:
         """Return each state in which the attached systems were seen, now and at each `verify`.
 

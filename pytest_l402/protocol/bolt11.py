@@ -17,7 +17,15 @@ from pytest_l402.protocol import _bech32, _secp256k1
 from pytest_l402.protocol.errors import InvoiceError
 from pytest_l402.protocol.preimage import PaymentHash
 
-PREFIXES: Final = ("lnbc", "lntb", "lntbs", "lnbcrt", "lnsb")
+NETWORKS: Final = {
+    "bitcoin": "lnbc",
+    "testnet": "lntb",
+    "signet": "lntbs",
+    "regtest": "lnbcrt",
+    "simnet": "lnsb",
+}
+"""How the invoices of each network begin."""
+PREFIXES: Final = tuple(NETWORKS.values())
 DEFAULT_EXPIRY_S: Final = 3600
 DEFAULT_MIN_FINAL_CLTV: Final = 18
 

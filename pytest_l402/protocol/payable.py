@@ -62,10 +62,19 @@ def payable_quote(
     for challenge in _offered(lines):
         _check(challenge, now_s, networks)
     quote = read_quote(lines)
+    check_price(quote, price_msats)
+    return quote
+
+
+def check_price(quote: Quote, price_msats: int | None) -> None:
+    """Refuse a quote over another amount than `price_msats`; None takes any.
+
+    Raises:
+        UnpayableQuote: `challenge_amount_<seen>_not_<expected>`.
+    """
     if price_msats is not None and quote.amount_msats != price_msats:
         code = f"challenge_amount_{quote.amount_msats}_not_{price_msats}"
         raise UnpayableQuote(code, f"expected {price_msats} msats, saw {quote.amount_msats}")
-    return quote
 
 
 def check_fresh(quote: Quote, earlier: Quote) -> None:

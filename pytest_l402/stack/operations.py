@@ -121,7 +121,7 @@ class StackOps:
         return Reconciler(
             source=self.source,
             gateway=self.deployer,
-            probes=PayingProbes(self._client, self._wallet),
+            probes=PayingProbes(self._client, self._wallet, self._harness.clock),
             ledger=self.deployments,
             clock=self._harness.clock,
             lock=self._lock,
@@ -136,7 +136,7 @@ class StackOps:
         return inspect(
             self.source,
             self.deployer,
-            PayingProbes(self._client, self._wallet),
+            PayingProbes(self._client, self._wallet, self._harness.clock),
             request_id=request_id,
             targets=partial(probe_targets, host=GATEWAY_HOST),
             clock=self._harness.clock,

@@ -193,3 +193,40 @@ def test_a_refusal_never_empties_the_artifacts_of_an_earlier_run(run: Run, tmp_p
     )
     assert other.code == 2
     assert json.loads(Path(good["artifacts"]["summaryPath"]).read_text()) == good
+
+
+NAMED = ["KHALA_URL", "CONVEX_URL", "API_BASE_URL", "SECRET"]
+SMOKES = ["compile", "security", "settlement", "staging", "observability", "full-flow"]
+
+
+@pytest.mark.parametrize("names", [*([name] for name in NAMED), ["KHALA_URL", "SECRET"]], ids="+".join)
+def test_a_reconcile_of_nobody_knows_what_is_refused(
+    run: Run, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    for name in names:
+        monkeypatch.setenv(f"OA_LIGHTNING_OPS_{name}", "https://plane.example")
+    told = run("reconcile", "--json")
+    assert (told.code, told.document["failureCode"]) == (2, "mode_missing")
+    for way in (f"OA_LIGHTNING_OPS_{names[0]}", "--mode live --allow-live-changes", "--mode mock"):
+        assert way in told.document["error"]
+    assert not list(Path().rglob("summary.json"))
+    for how in (["--mode", "mock"], []):
+        if not how:
+            monkeypatch.setenv(MODE_VARIABLE, "mock")
+        told = run("reconcile", "--json", *how)
+        assert (told.code, told.document["mode"], told.err) == (0, "mock", "")
+
+
+@pytest.mark.parametrize("smoke", SMOKES)
+def test_a_smoke_says_that_nothing_deployed_was_touched(
+    run: Run, monkeypatch: pytest.MonkeyPatch, smoke: str
+) -> None:
+    monkeypatch.setenv("OA_LIGHTNING_OPS_KHALA_URL", "https://plane.example")
+    monkeypatch.setenv("OA_LIGHTNING_OPS_SECRET", "a-secret-that-nobody-may-see")
+    told = run(f"smoke:{smoke}", "--json")
+    assert (told.code, told.document["mode"]) == (0, "mock")
+    (line,) = told.err.splitlines()
+    assert line.startswith(f"pytest-l402 smoke:{smoke}: OA_LIGHTNING_OPS_KHALA_URL is set, but no --mode")
+    assert "nothing deployed is touched" in line
+    assert "nobody-may-see" not in told.out + told.err
+    assert run(f"smoke:{smoke}", "--json", "--mode", "mock").err == ""

@@ -28,7 +28,7 @@ def bare_platform(tmp_path: Path) -> Iterator[Platform]:
     """A platform to whose gateway nothing was deployed yet, for one test."""
     folder = tmp_path / "bare"
     folder.mkdir()
-    with served(folder) as platform:
+    with served(folder, "--bare") as platform:
         yield platform
 
 

@@ -70,6 +70,9 @@ def test_a_read_only_run_is_incomplete_and_says_why(platform: Platform, state: P
     found = states(document)
     assert found["staging-inspected"] == "PASSED"
     assert set(found.values()) <= {"PASSED", "NOT_RUN", "INCOMPLETE"}
+    assert [name for name, state in found.items() if state == "PASSED"] == ["staging-inspected"]
+    assert found["compile"] == "NOT_RUN"
+    assert "touches nothing that is deployed" in reasons(document, "compile")
     assert found["reconcile-applied"] == "NOT_RUN"
     assert "--l402-allow-live-changes" in reasons(document, "reconcile-applied")
     assert found["cache-reuse"] == "NOT_RUN"

@@ -222,3 +222,69 @@ def test_without_a_prepaid_proof_the_proxy_probe_fails(shared: Platform, state: 
 
 def _unwilling(function: str, arguments: Any, request_id: str = "") -> dict[str, Any]:
     raise LiveError("control plane", code="status_503", expected="status 2xx", seen="503", remedy="wait")
+
+
+PROOF_VARIABLE = "OA_LIGHTNING_OPS_PROXY_AUTHORIZATION_HEADER"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "code"),
+    [
+        (PROOF_VARIABLE, None, "missing_proxy_authorization_header"),
+        ("OA_LIGHTNING_OPS_GATEWAY_HEALTH_PATH", "/healthy", "wrong_health_path"),
+        ("OA_LIGHTNING_OPS_CHALLENGE_URL", "{}/nowhere", "missing_probe_route"),
+    ],
+    ids=["no proof", "wrong health path", "nothing sold there"],
+)
+def test_what_could_never_pass_is_found_before_anything_is_deployed(
+    variable: str, value: str | None, code: str, shared: Platform, state: Path
+) -> None:
+    shared.change_price()
+    shared.environment.pop(variable)
+    if value is not None:
+        shared.environment[variable] = value.format(shared.environment["OA_LIGHTNING_OPS_GATEWAY_BASE_URL"])
+    before = len(shared.changes())
+    try:
+        with shared.live(state, allow_changes=True) as live, pytest.raises(LiveError) as caught:
+            live.reconcile("never")
+    finally:
+        shared.environment = dict(shared.told["environment"])
+    assert (caught.value.code, len(str(caught.value).splitlines())) == (code, 1)
+    assert variable in str(caught.value)
+    assert len(shared.changes()) == before
+
+
+@pytest.mark.parametrize("fault", ["UpstreamDown", "GatewayPausedByHand"])
+def test_a_rollback_to_what_never_passed_is_one_that_cannot_be_verified(
+    fault: str, platform: Platform, state: Path
+) -> None:
+    platform.change_price()
+    with platform.live(state, allow_changes=True) as live:
+        running = live.gateway.active(request_id="before")
+        assert running is not None
+        if fault == "UpstreamDown":
+            platform.play({"fault": fault})
+            told = "not verifiable: proxy_status_502 before the deployment, too"
+        else:
+            live.security.set_global_pause(True, "an incident")
+            told = (
+                "not verifiable: challenge_status_403 at pw_premium:route_premium before the deployment, too"
+            )
+        summary = live.reconcile("unverifiable")
+        assert (summary.deployment_status, summary.rolled_back_from) == ("rolled_back", running.config_hash)
+        assert str(summary.rollback_unverified).startswith(told)
+        assert summary.original_failure_code is None
+        told_row = platform.told_of(summary.deployment_id)[-1]
+        assert told_row["status"] == "rolled_back"
+        assert told_row["metadata"]["rollback"]["verified"] is False
+        assert live.gateway.active(request_id="after").config_hash == running.config_hash  # type: ignore[union-attr]
+
+
+def test_the_probes_are_taken_once_before_the_deployment(platform: Platform, state: Path) -> None:
+    platform.change_price()
+    with platform.live(state, allow_changes=True) as live:
+        assert live.reconcile("looked-first").ok
+    asked = [row["path"] for row in platform.requests() if row["requestId"] == "looked-first"]
+    assert asked.index("/healthz") < asked.index("/ops/deploy")
+    assert asked[: asked.index("/ops/deploy")].count("/healthz") == 1
+    assert asked.count("/healthz") == 2

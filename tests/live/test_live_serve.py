@@ -198,3 +198,48 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
         json.loads(first_line(process))
         os.close(writer)
         assert process.wait(START_S) == 0
+
+
+def test_its_own_shop_is_deployed_so_that_the_example_works_at_once(tmp_path: Path, state: Path) -> None:
+    with served(tmp_path) as platform:
+        with platform.live(state) as live:
+            summary = live.inspect("at-once")
+        assert summary.ok, summary.failure_reason
+        assert platform.changes() == []
+        platform.play(price_msats=40_000)
+        with platform.live(state) as live:
+            assert live.inspect("dearer").deployment_status == "pending"
+
+
+def test_each_request_has_an_id_that_is_answered_recorded_and_logged(tmp_path: Path) -> None:
+    with served(tmp_path) as platform:
+        gateway, plane = platform.told["gatewayUrl"], platform.told["controlPlaneUrl"]
+        answered = []
+        for url in (
+            f"{gateway}/healthz",
+            f"{gateway}/premium",
+            f"{gateway}/ops/deployment",
+            f"{plane}/nothing",
+        ):
+            for given in ({}, {"x-oa-request-id": "mine"}, {"x-oa-request-id": "not one"}):
+                answered.append(httpx.get(url, headers=given, trust_env=False).headers["x-oa-request-id"])
+        assert answered[1::3] == ["mine"] * 4
+        own = answered[::3] + answered[2::3]
+        assert len(set(own)) == len(own)
+        assert [row["requestId"] for row in platform.requests()] == answered
+        assert platform.end() == 0
+        platform.ended = True
+        assert platform.process.stderr is not None
+        logged = platform.process.stderr.read().splitlines()
+    assert [line.split()[1] for line in logged] == [f"oa_req={request_id}" for request_id in answered]
+    assert logged[1] == "plane=gateway oa_req=mine GET /healthz 200"
+    assert logged[-2] == "plane=control oa_req=mine GET /nothing 401"
+
+
+def test_a_log_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
+    with served(tmp_path) as platform, httpx.Client(trust_env=False) as client:
+        # Several times what a pipe takes up.
+        for _ in range(60):
+            client.get(f"{platform.told['gatewayUrl']}/status/{'x' * 4000}", timeout=START_S)
+        assert platform.end() == 0
+        platform.ended = True

@@ -176,3 +176,11 @@ def test_a_terminal_that_is_closed_undoes_as_any_signal_does(platform: Platform,
         assert before is not None
         assert after is not None
         assert after.config_hash == before.config_hash
+
+
+def test_an_owner_is_denied_for_the_reason_that_the_platform_tells(platform: Platform, state: Path) -> None:
+    with platform.live(state, allow_changes=True) as live:
+        live.security.set_owner_kill_switch("owner_drilled", True, "an owner's incident")
+        decided = live.security.gate("look", "owner_drilled", None)
+        assert (decided.code, decided.reason) == ("owner_kill_switch_active", "an owner's incident")
+        assert live.security.gate("look", "owner_premium", None).allowed

@@ -95,7 +95,6 @@ def test_json_numbers_are_numbers():
         (_changed(status="ACTIVE"), "paywalls[0].status", "active, paused, archived"),
         (_changed(status="PAYWALL_STATUS_UNSPECIFIED"), "paywalls[0].status", "active"),
         (_changed(description=None), "paywalls[0].description", "text"),
-        (_changed(metadata=[]), "paywalls[0].metadata", "an object"),
         (_changed(paywall_id="pw_weather"), "paywalls[0].paywallId", "one spelling"),
         (_changed(policy=None), "paywalls[0].policy", "an object"),
         (_changed("policy", killSwitch=...), "paywalls[0].policy.killSwitch", "a value"),
@@ -129,3 +128,25 @@ def test_a_secret_in_a_wrong_place_is_not_shown():
     with pytest.raises(PaywallDecodeError) as caught:
         decode_paywalls(_changed(status="Bearer abcdefghijklmnop123456"))
     assert "abcdefghijklmnop" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "read"),
+    [
+        ([], {}),
+        (None, {}),
+        ("", {}),
+        ("a note", {}),
+        ("[]", {}),
+        ("null", {}),
+        ('{"tokenValiditySeconds": 60', {}),
+        ('{"tokenValiditySeconds": 60}', {"tokenValiditySeconds": 60}),
+        ([{"a": 1}], {}),
+        (0, {}),
+        ({"some_key": 1}, {"some_key": 1}),
+    ],
+    ids=repr,
+)
+def test_metadata_of_any_form_is_taken(told, read):
+    first, _ = decode_paywalls(_changed(metadata=told))
+    assert first.metadata == read

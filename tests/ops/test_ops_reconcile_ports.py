@@ -19,7 +19,16 @@ from pytest_l402.ops.reconcile.ports import (
 )
 from pytest_l402.ops.reconcile.probe_targets import probe_targets
 from pytest_l402.ops.reconcile.reconciler import Reconciler
-from pytest_l402.ops.reconcile.steps import STEPS, Failpoint, FailureCode, Stage, next_step, step_of
+from pytest_l402.ops.reconcile.steps import (
+    PROBES,
+    STEPS,
+    Failpoint,
+    FailureCode,
+    Stage,
+    next_step,
+    step_of,
+)
+from pytest_l402.ops.reconcile.summary import Failure
 from pytest_l402.stack import StackClock
 
 IMAGE = "sha256:" + "0" * 64
@@ -86,13 +95,14 @@ class World:
     def names(self) -> list[object]:
         return [call[0] for call in self.calls]
 
-    def reconciler(self, failpoint=lambda point: None) -> Reconciler:  # type: ignore[no-untyped-def]
+    def reconciler(self, failpoint=lambda point: None, baseline=None) -> Reconciler:  # type: ignore[no-untyped-def]
         return Reconciler(
             source=self,
             gateway=self,
             probes=self,
             ledger=self.ledger,
             clock=StackClock(),
+            baseline=baseline,
             failpoint=failpoint,
         )
 
@@ -119,10 +129,10 @@ def cut_at(point: Failpoint):  # type: ignore[no-untyped-def]
     return cut, Killed
 
 
-def killed(world: World, request_id: str, point: Failpoint) -> None:
+def killed(world: World, request_id: str, point: Failpoint, baseline=None) -> None:  # type: ignore[no-untyped-def]
     """Leave what a run that was killed at this point leaves: no hand to undo anything."""
     cut, kind = cut_at(point)
-    reconciler = world.reconciler(cut)
+    reconciler = world.reconciler(cut, baseline)
     reconciler._settle = lambda intent: (_ for _ in ()).throw(RuntimeError("dead"))  # type: ignore[method-assign]
     with pytest.raises(kind):
         reconciler.reconcile(request_id)
@@ -406,3 +416,94 @@ def test_a_route_that_is_held_closed_is_no_target() -> None:
     )
     assert probe_targets(compiled, host=HOST, path="/api/off") == ()
     assert [target.path for target in probe_targets(compiled)] == ["/api/"]
+
+
+# What was so before
+
+
+def looked_at(*stages: Stage):  # type: ignore[no-untyped-def]
+    """A look before the deployment that finds these probes failing."""
+    found = tuple(Failure.at(stage, f"{stage.value}_status_503") for stage in stages)
+    return lambda targets, request_id: found
+
+
+@pytest.mark.parametrize("probe", ["health", "challenge", "proxy"])
+def test_a_rollback_is_not_held_to_what_did_not_pass_before_either(probe: str) -> None:
+    world = World()
+    first = world.reconciler().reconcile("go")
+    world.state.append(paywall("b"))
+    world.broken[probe] = ProbeAnswer(f"{probe}_status_503", 503)
+    summary = world.reconciler(baseline=looked_at(Stage(probe))).reconcile("bad")
+    assert (summary.deployment_status, summary.failure_code) == ("rolled_back", f"{probe}_check_failed")
+    assert summary.rolled_back_from == first.config_hash
+    told = f"not verifiable: {probe}_status_503 before the deployment, too"
+    assert (summary.rollback_unverified, summary.to_json()["rollbackUnverified"]) == (told, told)
+    assert summary.original_failure_code is None
+    undone = world.ledger.rows("deployments")[-1]["diagnostics"]["metadata"]["rollback"]
+    assert undone == {"rolledBackFrom": first.config_hash, "verified": False, "unverified": told}
+    assert world.ledger.rows("gateway_events")[-1]["metadata"]["details"]["unverified"] == told
+
+
+def test_a_rollback_is_held_to_what_passed_before() -> None:
+    world = World()
+    world.reconciler().reconcile("go")
+    world.state.append(paywall("b"))
+    world.broken["health"] = ProbeAnswer("health_status_503", 503)
+    summary = world.reconciler(baseline=looked_at(Stage.PROXY)).reconcile("bad")
+    assert (summary.deployment_status, summary.failure_code) == ("failed", "rollback_failed")
+    assert summary.rollback_unverified is None
+
+
+def test_a_rollback_that_passes_after_all_is_verified() -> None:
+    world = World()
+    world.reconciler().reconcile("go")
+    world.state.append(paywall("b"))
+    world.broken["proxy"] = ProbeAnswer("proxy_status_500", 500)
+    original = world.rollback
+
+    def rollback(**order):  # type: ignore[no-untyped-def]
+        world.broken.clear()
+        return original(**order)
+
+    world.rollback = rollback  # type: ignore[method-assign]
+    summary = world.reconciler(baseline=looked_at(*PROBES)).reconcile("bad")
+    assert (summary.deployment_status, summary.rollback_unverified) == ("rolled_back", None)
+
+
+def test_what_was_so_before_is_known_to_who_finishes_a_run_that_was_cut_off() -> None:
+    world = World()
+    world.reconciler().reconcile("go")
+    world.state.append(paywall("b"))
+    world.broken["health"] = ProbeAnswer("health_status_503", 503)
+    killed(world, "cut", Failpoint.APPLIED, baseline=looked_at(Stage.HEALTH))
+    [summary] = world.reconciler().recover()
+    assert summary.deployment_status == "rolled_back"
+    assert str(summary.rollback_unverified).startswith("not verifiable: health_status_503")
+
+
+def test_what_is_refused_before_the_deployment_leaves_nothing() -> None:
+    world = World()
+
+    def refuse(targets, request_id):  # type: ignore[no-untyped-def]
+        raise ConnectionError("no proof")
+
+    with pytest.raises(ConnectionError):
+        world.reconciler(baseline=refuse).reconcile("never")
+    assert set(world.names()) <= {"paywalls"}
+    assert world.ledger.rows("deployments") == ()
+    assert world.ledger.open_intents() == ()
+
+
+@pytest.mark.parametrize("asked", ["old:tag", None])
+def test_the_image_that_a_rollback_reports_is_kept(asked: str | None) -> None:
+    theirs = ActiveDeployment(deployment_id="dep_theirs", config_hash="cfg_theirs", image_digest=asked)
+    world = World(running=theirs, broken={"health": ProbeAnswer("health_status_500", 500)})
+    original = world.rollback
+
+    def rollback(**order):  # type: ignore[no-untyped-def]
+        world.broken.clear()
+        return original(**order).model_copy(update={"image_digest": asked or IMAGE})
+
+    world.rollback = rollback  # type: ignore[method-assign]
+    summary = world.reconciler().reconcile("bad")
+    assert (summary.deployment_status, summary.image_digest) == ("rolled_back", asked or IMAGE)

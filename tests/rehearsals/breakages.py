@@ -17,6 +17,7 @@ from pytest_l402.harness import faults as injected
 from pytest_l402.harness import journal
 from pytest_l402.ops.full_flow import findings as flow_findings
 from pytest_l402.ops.full_flow import flow as full_flow
+from pytest_l402.protocol import Preimage
 from pytest_l402.stack import faults, stack
 from pytest_l402.stack.books import books as settlement_books
 from pytest_l402.stack.books import projection
@@ -356,6 +357,22 @@ def _(patch: Patch) -> None:
         return text[:-7] + ("q" if text[-7] != "q" else "p") + text[-6:]
 
     around(patch, lightning_node, "encode_invoice", unsigned)
+
+
+@breakage("invoices are over when they are handed out", "1.probes")
+def _(patch: Patch) -> None:
+    def expired(original: Any, **named: Any) -> str:
+        return str(original(**named | {"timestamp_s": named["timestamp_s"] - 7200}))
+
+    around(patch, lightning_node, "encode_invoice", expired)
+
+
+@breakage("macaroons are bound to another payment than the one asked for", "1.probes")
+def _(patch: Patch) -> None:
+    def mint(original: Any, self: Any, payment_hash: Any, *rest: Any) -> Any:
+        return original(self, Preimage(bytes.fromhex(payment_hash)).payment_hash, *rest)
+
+    around(patch, credential_mint.CredentialMint, "mint", mint)
 
 
 @breakage("the paywall is open", "1.probes")

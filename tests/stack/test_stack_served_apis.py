@@ -180,6 +180,7 @@ def test_a_switch_shows_who_threw_it_and_why(api: ControlPlaneApi) -> None:
     assert "denyReason" not in resumed
     owner = call(api, "mutation", "lightning/security:setOwnerKillSwitch", ownerId="o", active=True)[1]
     assert owner["ownerControl"]["denyReasonCode"] == "owner_kill_switch_active"
+    assert owner["ownerControl"]["denyReason"] == "Owner kill switch is active"
     assert [row["ownerId"] for row in call(api, "query", state)[1]["ownerControls"]] == ["o"]
 
 

@@ -1,12 +1,14 @@
 """Decides whether a control plane's answer is a list of paywalls: strictly, in either of two spellings.
 
 Live control planes answer in camelCase JSON or in protobuf's JSON form: snake_case keys, integers as text,
-enums such as `PAYWALL_STATUS_ACTIVE`. Both are read; nothing else is coerced. What is optional is absent,
-never null, and nothing required has a default: a kill switch that is not there must not read as off.
+enums such as `PAYWALL_STATUS_ACTIVE`. Both are read; nothing else is coerced, but for metadata, whose form
+is nobody's business. What is optional is absent, never null, and nothing required has a default: a kill
+switch that is not there must not read as off.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -15,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 
-from pytest_l402.boundary import quoted
+from pytest_l402.boundary import InputError, parse_json, quoted
 from pytest_l402.boundary.text_safety import seen
 from pytest_l402.contract import CamelDocument
 from pytest_l402.contract.departures import DepartureKind, departures_of
@@ -72,10 +74,12 @@ def _positive(value: object) -> object:
     return value
 
 
-def _object(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise refused("type", "an object")
-    return value
+def _free_form(value: object) -> Mapping[str, Any]:
+    """Return metadata as an object: some platforms keep it as text, and an empty one as a list."""
+    if isinstance(value, str):
+        with contextlib.suppress(InputError):
+            value = parse_json(value, "metadata")
+    return value if isinstance(value, Mapping) else {}
 
 
 def _spelled(enumeration: type[StrEnum], protobuf: str) -> Callable[[object], object]:
@@ -109,7 +113,7 @@ _Scheme = Annotated[_Protocol, member_of(_Protocol), BeforeValidator(_spelled(_P
 _Amount = Annotated[Msats, BeforeValidator(_from_text)]
 _Cap = Annotated[Msats, BeforeValidator(_positive), BeforeValidator(_from_text)]
 _Time = Annotated[EpochMs, BeforeValidator(_from_text)]
-_Metadata = Annotated[Mapping[str, Any], Accepts(_object)]
+_Metadata = Annotated[Mapping[str, Any], Accepts(_free_form)]
 
 
 class _Told(CamelDocument):

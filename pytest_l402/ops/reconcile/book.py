@@ -46,21 +46,29 @@ class ReconcileBook:
         summary = outcome(intent, DeploymentStatus.APPLIED, image_digest=digest)
         return self._end(intent, summary, self._event(intent, "applied", "info", {"imageDigest": digest}))
 
-    def rolled_back(self, intent: Intent, failure: Failure, to: ActiveDeployment) -> ReconcileSummary:
-        """End a run that failed, where what ran before runs again and passed the probes."""
+    def rolled_back(
+        self, intent: Intent, failure: Failure, to: ActiveDeployment, unverified: tuple[Failure, ...] = ()
+    ) -> ReconcileSummary:
+        """End a run that failed, where what ran before runs again; `unverified` probes do not show that."""
+        reasons = "; ".join(f"{each.reason} before the deployment, too" for each in unverified)
+        doubt = f"not verifiable: {reasons}" if reasons else None
         summary = outcome(
             intent,
             DeploymentStatus.ROLLED_BACK,
             failure=failure,
             image_digest=to.image_digest,
             restored=to,
+            unverified=doubt,
         )
         details = {
             "failureCode": failure.code.value,
             "failureReason": failure.reason,
             "rolledBackFrom": to.config_hash,
+            "unverified": doubt,
         }
-        undone = {"rolledBackFrom": to.config_hash, "verified": True}
+        undone: dict[str, Any] = {"rolledBackFrom": to.config_hash, "verified": doubt is None}
+        if doubt is not None:
+            undone["unverified"] = doubt
         return self._end(intent, summary, self._event(intent, "rolled_back", "warn", details), undone=undone)
 
     def failed(

@@ -86,6 +86,7 @@ class Intent(CamelDocument):
     `previous_known` tells a gateway that ran nothing before from one that was not asked yet. As long as it is
     false the gateway is untouched. `outcome` None is a run under way, or one that was cut off. Events are
     told under `rule_id`, `paywall_id` and `owner_id`: those of the first target, or of the first paywall.
+    `baseline` are the probes that what runs did not pass before anything was deployed.
     """
 
     request_id: Text
@@ -100,6 +101,7 @@ class Intent(CamelDocument):
     paywall_id: Text | None
     owner_id: Text | None
     started_at_ms: EpochMs
+    baseline: tuple[Failure, ...] = ()
     previous_known: Flag = False
     previous: ActiveDeployment | None = None
     previous_targets: tuple[ProbeTarget, ...] = ()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import httpx
 
 from pytest_l402.contract.payment import PaymentError, Wallet
+from pytest_l402.harness.clock import Clock
 from pytest_l402.harness.network import REQUEST_ID_HEADER
 from pytest_l402.ops.reconcile.ports import ProbeAnswer, ProbeTarget
-from pytest_l402.protocol.quote import Quote, UnreadableQuote, read_quote
+from pytest_l402.protocol.payable import check_price, payable_quote
+from pytest_l402.protocol.quote import Quote, UnpayableQuote, read_quote
 
 HEALTH_PATH = "/healthz"
+FORGED_ACCEPTED = "proxy_forged_credential_accepted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,10 @@ class GatewayProbes:
     """Probes of one resource behind a gateway; `client` decides which gateway by its base URL.
 
     `price_msats` is what the resource is configured to cost: a challenge that asks for anything else is none.
-    None takes any price. `timeout_s` bounds each wait for what was paid for; `on_answer` is told the status
-    of every answer.
+    None takes any price. With a `clock` it must be one that a buyer can pay now and be served for, on one of
+    `networks` (prefixes of invoices, None takes any); without one it must only be readable, as gateways of
+    others hand out tokens of other kinds. `timeout_s` bounds each wait for what was paid for; `on_answer` is
+    told of every answer.
     """
 
     client: httpx.Client
@@ -45,7 +50,9 @@ class GatewayProbes:
     request_id: str
     health_path: str = HEALTH_PATH
     timeout_s: float | None = None
-    on_answer: Callable[[int], None] | None = None
+    on_answer: Callable[[httpx.Response], None] | None = None
+    clock: Clock | None = None
+    networks: Collection[str] | None = None
 
     def health(self) -> str | None:
         """Return None when the health path answers 2xx, else why not."""
@@ -57,20 +64,22 @@ class GatewayProbes:
     def challenge(self) -> Quote | str:
         """Return the quote of a request without a credential, or why it is no proper challenge.
 
-        Proper is exactly 402, with a readable challenge whose signed invoice asks for the configured price: a
-        200 would be an open paywall.
+        Proper is exactly 402, with a challenge over the configured price: a 200 would be an open paywall.
         """
         response = self._get(self.path, {})
         if isinstance(response, str):
             return f"challenge_{response}"
         if response.status_code != 402:
             return f"challenge_status_{response.status_code}"
+        lines = response.headers.get_list("www-authenticate")
         try:
-            quote = read_quote(response.headers.get_list("www-authenticate"))
-        except UnreadableQuote as error:
+            if self.clock is None:
+                quote = read_quote(lines)
+            else:
+                quote = payable_quote(lines, now_s=self.clock.now_s(), networks=self.networks)
+            check_price(quote, self.price_msats)
+        except UnpayableQuote as error:
             return error.code
-        if self.price_msats is not None and quote.amount_msats != self.price_msats:
-            return f"challenge_amount_{quote.amount_msats}_not_{self.price_msats}"
         return quote
 
     def proxy(self, authorization: str) -> str | None:
@@ -79,6 +88,13 @@ class GatewayProbes:
         if isinstance(response, str):
             return f"proxy_{response}"
         return None if response.is_success else f"proxy_status_{response.status_code}"
+
+    def forged(self, authorization: str) -> str | None:
+        """Return None when a credential that nobody paid for gets nothing, else that it does."""
+        response = self._get(self.path, {"Authorization": authorization}, self.timeout_s)
+        if isinstance(response, str):
+            return f"proxy_{response}"
+        return FORGED_ACCEPTED if response.is_success else None
 
     def run(self, wallet: Wallet) -> ProbeReport:
         """Run all three; the wallet pays the challenge once, so that the proxy sees a real credential."""
@@ -111,57 +127,60 @@ class GatewayProbes:
         except httpx.RequestError as error:
             return f"unreachable_{type(error).__name__}"
         if self.on_answer is not None:
-            self.on_answer(response.status_code)
+            self.on_answer(response)
         return response
 
 
 class PayingProbes:
     """Asks a gateway through an httpx client, and pays for the proxy probe with a wallet: `Probes`.
 
-    The challenge of the challenge probe is the one that is paid, so that one probe leaves one payment.
+    The challenge of the challenge probe is the one that is paid, so that one probe leaves one payment. Its
+    invoice has to be one of today, by `clock`.
     """
 
-    def __init__(self, client: httpx.Client, wallet: Wallet) -> None:
+    def __init__(self, client: httpx.Client, wallet: Wallet, clock: Clock | None = None) -> None:
         self._client = client
         self._wallet = wallet
+        self._clock = clock
         self._quotes: dict[tuple[str, str], Quote] = {}
 
     def health(self, *, request_id: str) -> ProbeAnswer:
         """Ask the health path: any 2xx is well."""
-        statuses: list[int] = []
-        reason = GatewayProbes(self._client, "/", None, request_id, on_answer=statuses.append).health()
-        return ProbeAnswer(reason, _last(statuses))
+        answers: list[httpx.Response] = []
+        reason = GatewayProbes(self._client, "/", None, request_id, on_answer=answers.append).health()
+        return ProbeAnswer(reason, _last(answers))
 
     def challenge(self, target: ProbeTarget, *, request_id: str) -> ProbeAnswer:
         """Ask without a credential: well is exactly a 402 that can be paid and asks for the right price."""
-        statuses: list[int] = []
-        quote = self._probes(target, request_id, statuses).challenge()
+        answers: list[httpx.Response] = []
+        quote = self._probes(target, request_id, answers).challenge()
         if isinstance(quote, str):
             self._quotes.pop((request_id, target.rule_id), None)
-            return ProbeAnswer(quote, _last(statuses))
+            return ProbeAnswer(quote, _last(answers))
         self._quotes[request_id, target.rule_id] = quote
-        return ProbeAnswer(None, _last(statuses), quote.amount_msats)
+        return ProbeAnswer(None, _last(answers), quote.amount_msats)
 
     def proxy(self, target: ProbeTarget, *, request_id: str) -> ProbeAnswer:
         """Ask with a credential that was paid for: any 2xx is well."""
-        statuses: list[int] = []
-        probes = self._probes(target, request_id, statuses)
+        answers: list[httpx.Response] = []
+        probes = self._probes(target, request_id, answers)
         quote = self._quotes.pop((request_id, target.rule_id), None) or probes.challenge()
         if isinstance(quote, str):
-            return ProbeAnswer(f"proxy_not_paid_{quote}", _last(statuses))
+            return ProbeAnswer(f"proxy_not_paid_{quote}", _last(answers))
         reason = probes.paid_proxy(self._wallet, quote, target.max_msats)
-        return ProbeAnswer(reason, _last(statuses), quote.amount_msats)
+        return ProbeAnswer(reason, _last(answers), quote.amount_msats)
 
-    def _probes(self, target: ProbeTarget, request_id: str, statuses: list[int]) -> GatewayProbes:
+    def _probes(self, target: ProbeTarget, request_id: str, answers: list[httpx.Response]) -> GatewayProbes:
         return GatewayProbes(
             self._client,
             target.path,
             target.price_msats,
             request_id,
             timeout_s=target.timeout_ms / 1000,
-            on_answer=statuses.append,
+            on_answer=answers.append,
+            clock=self._clock,
         )
 
 
-def _last(statuses: list[int]) -> int | None:
-    return statuses[-1] if statuses else None
+def _last(answers: list[httpx.Response]) -> int | None:
+    return answers[-1].status_code if answers else None

@@ -20,7 +20,7 @@ from pytest_l402.ops.reconcile.ports import (
     reason_of,
 )
 from pytest_l402.ops.reconcile.probe_targets import of_unknown_price
-from pytest_l402.ops.reconcile.probing import StageFailed, probe_stage
+from pytest_l402.ops.reconcile.probing import probe_all
 from pytest_l402.ops.reconcile.reconciler import check_order
 from pytest_l402.ops.reconcile.records import observations
 from pytest_l402.ops.reconcile.steps import PROBES, Stage
@@ -73,25 +73,12 @@ def _inspected(
         active = gateway.active(request_id=request_id)
     except Exception as error:
         unknown = Failure.at(Stage.ACTIVE_LOOKUP, reason_of(error))
-        return _summary(request_id, compilation, _probed(probes, wanted, request_id)[0], failure=unknown)
+        return _summary(request_id, compilation, probe_all(probes, wanted, request_id)[0], failure=unknown)
     is_deployed = active is not None and active.config_hash == compilation.config_hash
-    passed, failure = _probed(probes, wanted if is_deployed else of_unknown_price(wanted), request_id)
+    passed, failures = probe_all(probes, wanted if is_deployed else of_unknown_price(wanted), request_id)
     reason = _what_is_wrong(active, compilation, image_digest)
+    failure = failures[0] if failures else None
     return _summary(request_id, compilation, passed, active=active, failure=failure, reason=reason)
-
-
-def _probed(
-    probes: Probes, targets: tuple[ProbeTarget, ...], request_id: str
-) -> tuple[tuple[Stage, ...], Failure | None]:
-    passed: list[Stage] = []
-    failure: Failure | None = None
-    for stage in PROBES:
-        try:
-            probe_stage(probes, stage, targets, request_id)
-            passed.append(stage)
-        except StageFailed as failed:
-            failure = failure or Failure.at(stage, failed.reason)
-    return tuple(passed), failure
 
 
 def _what_is_wrong(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_l402.ops.reconcile.deployments import Intent
 from pytest_l402.ops.reconcile.ports import (
@@ -15,6 +15,7 @@ from pytest_l402.ops.reconcile.ports import (
     reason_of,
 )
 from pytest_l402.ops.reconcile.steps import PROBES, Failpoint, Stage
+from pytest_l402.ops.reconcile.summary import Failure
 
 _PAYMENT_REQUIRED = 402
 
@@ -80,6 +81,32 @@ def _none_is_sold(probes: Probes, formerly: tuple[ProbeTarget, ...], request_id:
             raise StageFailed(Stage.CHALLENGE, f"still_sold_status_{status} at {target.rule_id}")
 
 
+def probe_all(
+    probes: Probes, targets: tuple[ProbeTarget, ...], request_id: str
+) -> tuple[tuple[Stage, ...], tuple[Failure, ...]]:
+    """Take every probe, also after one that failed; return the stages that passed, and what failed."""
+    passed: list[Stage] = []
+    failures: list[Failure] = []
+    for stage in PROBES:
+        try:
+            probe_stage(probes, stage, targets, request_id)
+            passed.append(stage)
+        except StageFailed as failed:
+            failures.append(Failure.at(stage, failed.reason))
+    return tuple(passed), tuple(failures)
+
+
+class Undone(NamedTuple):
+    """How a deployment was undone: what runs again, None after a withdrawal, and what is to be told of it.
+
+    `unverified` names the probes that say nothing about the undo: what ran before the deployment did not pass
+    them either, or, after a withdrawal, nobody knows whether it did.
+    """
+
+    active: ActiveDeployment | None
+    unverified: tuple[Failure, ...] = ()
+
+
 class UndoFailed(Exception):  # noqa: N818 - an outcome of the run, not an error of it
     """The gateway is not known to be as it was; `reason` is one line without secrets."""
 
@@ -96,11 +123,11 @@ def is_superseded(intent: Intent, active: ActiveDeployment | None) -> bool:
     return active.config_hash not in (intent.config_hash, before)
 
 
-def undo(intent: Intent, gateway: GatewayOps, probes: Probes, at: Callable[[Failpoint], None]) -> str | None:
+def undo(intent: Intent, gateway: GatewayOps, probes: Probes, at: Callable[[Failpoint], None]) -> Undone:
     """Put back what ran before, or take the deployment away, and see for oneself that it worked.
 
-    Returns why the gateway is still unhealthy after a withdrawal, None if it is not. It may have been so
-    before it was ever deployed to, so that is told, and is no failure of the withdrawal.
+    A probe that failed before the deployment too is no measure of the undo. Neither is the health of a
+    gateway after a withdrawal, which may have been as bad before it was ever deployed to.
 
     Raises:
         UndoFailed: it did not work, or that cannot be seen.
@@ -108,8 +135,7 @@ def undo(intent: Intent, gateway: GatewayOps, probes: Probes, at: Callable[[Fail
     try:
         if intent.previous is None:
             return _withdraw(intent, gateway, probes, at)
-        _roll_back(intent, intent.previous, gateway, probes, at)
-        return None
+        return _roll_back(intent, intent.previous, gateway, probes, at)
     except UndoFailed:
         raise
     except StageFailed as failed:
@@ -124,21 +150,30 @@ def _roll_back(
     gateway: GatewayOps,
     probes: Probes,
     at: Callable[[Failpoint], None],
-) -> None:
-    gateway.rollback(request_id=intent.request_id, deployment_id=intent.deployment_id, target=previous)
+) -> Undone:
+    told = gateway.rollback(request_id=intent.request_id, deployment_id=intent.deployment_id, target=previous)
     at(Failpoint.UNDONE)
     active = gateway.active(request_id=intent.request_id)
     if active is None or active.config_hash != previous.config_hash:
         raise UndoFailed(f"active_is_{'nothing' if active is None else active.config_hash}")
     if previous.image_digest is not None and active.image_digest != previous.image_digest:
         raise UndoFailed(f"image_is_{active.image_digest}")
+    unverified = []
     for stage in PROBES:
-        probe_stage(probes, stage, intent.previous_targets, intent.request_id, formerly=intent.targets)
+        try:
+            probe_stage(probes, stage, intent.previous_targets, intent.request_id, formerly=intent.targets)
+        except StageFailed:
+            before = next((failure for failure in intent.baseline if failure.stage is stage), None)
+            if before is None:
+                raise
+            unverified.append(before)
+    if active.image_digest is None and told is not None and told.config_hash == active.config_hash:
+        # Some gateways name the image in their reply to a rollback, and not when they are asked.
+        active = active.model_copy(update={"image_digest": told.image_digest})
+    return Undone(active, tuple(unverified))
 
 
-def _withdraw(
-    intent: Intent, gateway: GatewayOps, probes: Probes, at: Callable[[Failpoint], None]
-) -> str | None:
+def _withdraw(intent: Intent, gateway: GatewayOps, probes: Probes, at: Callable[[Failpoint], None]) -> Undone:
     gateway.withdraw(request_id=intent.request_id, deployment_id=intent.deployment_id)
     at(Failpoint.UNDONE)
     active = gateway.active(request_id=intent.request_id)
@@ -151,5 +186,5 @@ def _withdraw(
     try:
         probe_stage(probes, Stage.HEALTH, (), intent.request_id)
     except StageFailed as failed:
-        return failed.reason
-    return None
+        return Undone(None, (Failure.at(Stage.HEALTH, failed.reason),))
+    return Undone(None)

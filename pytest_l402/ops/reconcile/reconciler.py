@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 from pytest_l402.boundary import printable, quoted
 from pytest_l402.harness.clock import Clock
@@ -45,8 +46,9 @@ class Reconciler:
     """Brings a gateway to what the control plane says, one run at a time.
 
     All it touches are its ports, so it drives a stand-in and a deployed gateway alike. `targets` says at
-    which requests a compiled configuration is probed. A run waits at most `wait_s` seconds for another one to
-    end. `failpoint` is called at every place where a test may cut the run off.
+    which requests a compiled configuration is probed. `baseline` is asked which of the probes fail before
+    anything is written down or changed; whatever it raises ends the run there. A run waits at most `wait_s`
+    seconds for another one to end. `failpoint` is called at every place where a test may cut the run off.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Reconciler:
         wait_s: float = 0.0,
         witness: Journal | None = None,
         targets: Callable[[Compilation], tuple[ProbeTarget, ...]] = probe_targets,
+        baseline: Callable[[tuple[ProbeTarget, ...], str], tuple[Failure, ...]] | None = None,
         failpoint: Callable[[Failpoint], None] = lambda _: None,
     ) -> None:
         self._source = source
@@ -72,6 +75,7 @@ class Reconciler:
         self._book = ReconcileBook(ledger, clock, witness, failpoint)
         self._lock = lock if lock is not None else ReconcileLock()
         self._targets = targets
+        self._baseline = baseline
         self._at = failpoint
 
     def reconcile(self, request_id: str, *, image_digest: str | None = None) -> ReconcileSummary:
@@ -126,6 +130,7 @@ class Reconciler:
         targets = self._targets(compilation)
         told = targets[0] if targets else (paywalls[0] if paywalls else None)
         valid = compilation.valid
+        baseline = self._baseline(targets, request_id) if self._baseline is not None and valid else ()
         intent = Intent(
             request_id=request_id,
             deployment_id=deployment_id(request_id, DEPLOYED if valid else COMPILED),
@@ -139,6 +144,7 @@ class Reconciler:
             paywall_id=None if told is None else told.paywall_id,
             owner_id=None if told is None else told.owner_id,
             started_at_ms=self._clock.tick(),
+            baseline=baseline,
             passed=(Stage.COMPILE,) if valid else (),
         )
         self._ledger.begin(intent, deployment_row(intent, intent.started_at_ms) if valid else None)
@@ -276,17 +282,19 @@ class Reconciler:
 
     def _undo(self, intent: Intent) -> ReconcileSummary:
         assert intent.undoing is not None
-        failure, previous = intent.undoing, intent.previous
+        failure = intent.undoing
         try:
-            unhealthy = undo(intent, self._gateway, self._probes, self._at)
+            undone = undo(intent, self._gateway, self._probes, self._at)
         except UndoFailed as failed:
             last = Failure(code=FailureCode.ROLLBACK_FAILED, stage=Stage.ROLLBACK, reason=failed.reason)
             return self._book.failed(intent, last, original=failure)
         self._at(Failpoint.UNDO_VERIFIED)
-        if previous is None:
-            undone = {"withdrawn": True} | ({} if unhealthy is None else {"stillUnhealthy": unhealthy})
-            return self._book.failed(intent, failure, undone=undone)
-        return self._book.rolled_back(intent, failure, previous)
+        if undone.active is None:
+            told: dict[str, Any] = {"withdrawn": True}
+            if undone.unverified:
+                told["stillUnhealthy"] = undone.unverified[0].reason
+            return self._book.failed(intent, failure, undone=told)
+        return self._book.rolled_back(intent, failure, undone.active, undone.unverified)
 
     def _known(self, intent: Intent) -> Intent:
         return self._ledger.intent(intent.request_id) or intent

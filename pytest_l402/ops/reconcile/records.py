@@ -26,8 +26,9 @@ def outcome(
     original: Failure | None = None,
     image_digest: str | None = None,
     restored: ActiveDeployment | None = None,
+    unverified: str | None = None,
 ) -> ReconcileSummary:
-    """Return the summary of a run that ended; `restored` is what runs again after a verified rollback."""
+    """Return the summary of a run that ended; `restored` is what runs again after a rollback."""
     return ReconcileSummary.model_validate(
         dict(intent)
         | {f"{stage.value}_ok": stage in intent.passed for stage in PROBES}
@@ -38,6 +39,7 @@ def outcome(
             "original_failure_code": None if original is None else original.code,
             "image_digest": image_digest,
             "rolled_back_from": None if restored is None else restored.config_hash,
+            "rollback_unverified": unverified,
         }
     )
 

@@ -28,7 +28,8 @@ class ReconcileSummary(CamelDocument):
 
     The three flags name the probes that passed before the failure. `rolled_back_from` holds the hash of the
     configuration that runs again after the rollback, as the original tool has it. `original_failure_code`
-    is why a rollback was needed that failed in its turn, None in all other cases.
+    is why a rollback was needed that failed in its turn, None in all other cases. `rollback_unverified` says
+    of a rollback which probes cannot show that it worked, since what ran before did not pass them either.
     """
 
     request_id: Text
@@ -47,6 +48,7 @@ class ReconcileSummary(CamelDocument):
     original_failure_code: Annotated[FailureCode, member_of(FailureCode)] | None = None
     image_digest: Text | None = None
     rolled_back_from: Text | None = None
+    rollback_unverified: Text | None = None
     diagnostics: tuple[dict[str, Any], ...]
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pytest_l402.ops.security.credentials import CredentialRole
@@ -84,8 +85,12 @@ class GateDecision:
 
 @dataclass(frozen=True, slots=True)
 class SecurityState:
-    """The switches as they stand: `global_pause`, and the owners whose kill switch is on, sorted."""
+    """The switches as they stand: `global_pause`, and the owners whose kill switch is on, sorted.
+
+    `owner_reasons` holds why, in words, for each owner of whom that is told.
+    """
 
     global_pause: bool
     global_reason: str | None
     killed_owners: tuple[str, ...]
+    owner_reasons: Mapping[str, str] = field(default_factory=dict, hash=False)

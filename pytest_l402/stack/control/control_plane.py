@@ -57,8 +57,9 @@ class SecurityGate:
 
     def security_state(self) -> SecurityState:
         """Return the switches as they stand."""
+        killed = tuple(sorted(self._kill_reasons))
         return SecurityState(
-            self._pause_reason is not None, self._pause_reason, tuple(sorted(self._kill_reasons))
+            self._pause_reason is not None, self._pause_reason, killed, dict(self._kill_reasons)
         )
 
     def _note_switch(self, kind: str, owner_id: str | None, active: bool) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pytest_l402.boundary import printable, quoted, redact_text
 from pytest_l402.harness.harness import Harness
 from pytest_l402.ops.security.credentials import CredentialRole
@@ -80,14 +78,9 @@ class CredentialRoles:
         before, at_ms = self._states.get(role), self._clock.tick()
         if before is not None and before.fingerprint is not None:
             self._revoked.setdefault(role, set()).add(before.fingerprint)
-        state = replace(
-            before or RoleState(role, RoleStatus.REVOKED, 1, at_ms),
-            status=RoleStatus.REVOKED,
-            updated_at_ms=at_ms,
-            fingerprint=None,
-            note=_shown(note),
-            revoked_at_ms=at_ms,
-        )
+        version = 1 if before is None else before.version
+        # As the platform records it: what is not of the revocation is gone, also when it was last rotated.
+        state = RoleState(role, RoleStatus.REVOKED, version, at_ms, note=_shown(note), revoked_at_ms=at_ms)
         return self._keep(RoleOperation.REVOKE, before, state)
 
     def recover(

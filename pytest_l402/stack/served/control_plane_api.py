@@ -202,7 +202,8 @@ class ControlPlaneApi:
     def _owner_control(self, owner_id: str, active: bool) -> Document:
         row: Document = {"ownerId": owner_id, "killSwitch": active, "updatedAtMs": 0}
         if active:
-            row["denyReasonCode"] = OWNER_KILL_SWITCH_ACTIVE
+            reason = self.control_plane.security_state().owner_reasons.get(owner_id)
+            row |= {"denyReasonCode": OWNER_KILL_SWITCH_ACTIVE, "denyReason": reason}
         return _without_none(row | self._updated.get(owner_id, {}))
 
 

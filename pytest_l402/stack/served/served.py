@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -52,9 +52,10 @@ class ServedPlatform:
 class ServedStack:
     """A stack behind the APIs of a deployed platform: gateway operations, control plane, worker API.
 
-    With `previous` the gateway runs an earlier configuration, in which the first paywall costs one sat more;
-    without it, nothing was deployed yet. `scenario` is a file that says what goes wrong, `record` one that
-    every request is written to. The prepaid proof of its environment was paid for with the stack's wallet.
+    The gateway runs what the control plane says. With `previous` it runs an earlier configuration, in which
+    the first paywall costs one sat more; with `bare` nothing was deployed yet. `scenario` is a file that
+    says what goes wrong, `record` one that every request is written to, `log` is told a line of each. The
+    prepaid proof of its environment was paid for with the stack's wallet.
     """
 
     def __init__(
@@ -62,14 +63,19 @@ class ServedStack:
         stack: Stack,
         *,
         previous: bool = False,
+        bare: bool = False,
         convex: bool = False,
         as_protobuf: bool = False,
         faults: Sequence[Fault] = (),
         scenario: Path | None = None,
         record: Path | None = None,
+        log: Callable[[str], None] | None = None,
     ) -> None:
         self._stack = stack
         self._previous = previous
+        self._bare = bare
+        self.log = log
+        self.harness = stack.harness.derive("requests to a served stack")
         self._convex = convex
         self._standing_faults = tuple(faults)
         self._record = record
@@ -150,20 +156,12 @@ class ServedStack:
         return replace(paywall, policy=policy, routes=routes, metadata=metadata)
 
     def _prepaid_proof(self) -> str:
-        """Deploy the earlier configuration, buy the first resource of it, and withdraw it unless it stays."""
-        paywalls = list(self._paywalls(_REQUEST_ID))
-        policy = paywalls[0].policy
+        """Buy the first resource of the earlier configuration, and leave the one that is to run."""
+        now = self._paywalls(_REQUEST_ID)
+        policy = now[0].policy
         price = policy.fixed_amount_msats + MSATS_PER_SAT
-        paywalls[0] = replace(paywalls[0], policy=replace(policy, fixed_amount_msats=price))
-        compilation = compile_paywalls(paywalls)
-        deployer = self._stack.ops.deployer
-        deployer.apply(
-            request_id=_REQUEST_ID,
-            deployment_id="dep_previous",
-            config_hash=compilation.config_hash,
-            aperture_yaml=compilation.aperture_yaml,
-            image_digest=None,
-        )
+        earlier = replace(now[0], policy=replace(policy, fixed_amount_msats=price))
+        self._deploy("dep_previous", (earlier, *now[1:]))
         plane, path = self._stack.control_plane, self._stack.paywalls[0].path
         # Bought for a task, as every purchase of the platform's users is: the settlement then names it.
         task = plane.create_task(
@@ -178,9 +176,21 @@ class ServedStack:
         self._stack.edge.handle(replace(request, headers=(*headers, ("Authorization", proof))))
         for status in (TaskStatus.RUNNING, TaskStatus.PAID, TaskStatus.COMPLETED):
             plane.transition(task.task_id, status, _REQUEST_ID, "gateway")
-        if not self._previous:
-            deployer.withdraw(request_id=_REQUEST_ID, deployment_id="dep_previous")
+        if self._bare:
+            self._stack.ops.deployer.withdraw(request_id=_REQUEST_ID, deployment_id="dep_previous")
+        elif not self._previous:
+            self._deploy("dep_served", now)
         return proof
+
+    def _deploy(self, deployment_id: str, paywalls: Sequence[PaywallDefinition]) -> None:
+        compilation = compile_paywalls(paywalls)
+        self._stack.ops.deployer.apply(
+            request_id=_REQUEST_ID,
+            deployment_id=deployment_id,
+            config_hash=compilation.config_hash,
+            aperture_yaml=compilation.aperture_yaml,
+            image_digest=None,
+        )
 
     def _environment(self, gateway_url: str, control_url: str, proof: str) -> dict[str, str]:
         resource = f"{gateway_url}{self._stack.paywalls[0].path}"
@@ -198,7 +208,7 @@ class ServedStack:
 
 
 class _Front:
-    """One of the two ports: every request passes here, is answered in its turn, and recorded."""
+    """One of the two ports: every request passes here, gets an id, is answered in its turn, and recorded."""
 
     def __init__(self, served: ServedStack, name: str, app: App, record: RequestRecord) -> None:
         self._served = served
@@ -207,10 +217,22 @@ class _Front:
         self._record = record
 
     def handle(self, request: Request) -> Response:
+        request_id = self._served.harness.id_of(request, self._name, "request id of a served stack")
+        others = tuple(line for line in request.headers if line[0].lower() != REQUEST_ID_HEADER)
+        request = replace(request, headers=(*others, (REQUEST_ID_HEADER, request_id)))
         try:
             response = self._served.answer(self._app, request)
         except NetworkUnreachable as unreachable:
-            self._record.keep(self._name, request, unreachable)
+            self._keep(request, request_id, unreachable)
             raise
-        self._record.keep(self._name, request, response.status)
-        return response
+        self._keep(request, request_id, response.status)
+        if response.header(REQUEST_ID_HEADER) is not None:
+            return response
+        return replace(response, headers=(*response.headers, (REQUEST_ID_HEADER, request_id)))
+
+    def _keep(self, request: Request, request_id: str, status: int | NetworkUnreachable) -> None:
+        self._record.keep(self._name, request, status)
+        if self._served.log is not None:
+            told = status if isinstance(status, int) else "no answer"
+            plane = "gateway" if self._name == "gateway" else "control"
+            self._served.log(f"plane={plane} oa_req={request_id} {request.method} {request.path} {told}")
