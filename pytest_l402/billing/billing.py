@@ -14,7 +14,7 @@ from typing import Any, Final, Self, TypeVar
 from pytest_l402.billing.backend import BackendStub
 from pytest_l402.billing.cache_client import CacheRefused, CacheUnavailable
 from pytest_l402.billing.cache_server import CacheServer
-from pytest_l402.billing.evidence_of_log import events_in, log_tables
+from pytest_l402.billing.evidence_of_log import events_in, gauges_of, log_tables
 from pytest_l402.billing.faults import BillingFault
 from pytest_l402.billing.guard import CONSTRAINTS
 from pytest_l402.billing.processes import Zygote, zygote_or_own
@@ -70,6 +70,7 @@ class Billing:
         self._instances: list[ServiceProcess] = []
         self._used: ServiceProcess | None = None
         self._probes = 0
+        self._promised: set[tuple[str, str]] = set()
         self._opened = contextlib.ExitStack()
         self._told = threading.Lock()
 
@@ -151,18 +152,27 @@ class Billing:
 
     def purchase(self, transfer: str, msats: object = 1000, recipient: str | None = None) -> Answer:
         """Buy credit for `ann`."""
-        told = {
-            "account": "ann",
-            "transfer": transfer,
-            "amountMsats": msats,
-            "recipient": recipient or self.treasury,
-        }
-        return self.service.post(f"{API}/credits/purchase", told)
+        told = {"account": "ann", "transfer": transfer, "amountMsats": msats}
+        told["recipient"] = recipient or self.treasury
+        return self._acknowledged("transfer", transfer, self.service.post(f"{API}/credits/purchase", told))
 
     def reserve(self, entry: str, msats: object = 100) -> Answer:
         """Hold credit of `ann` for an entry."""
-        return self.service.post(
-            f"{API}/billing/reserve", {"account": "ann", "entry": entry, "amountMsats": msats}
+        told = {"account": "ann", "entry": entry, "amountMsats": msats}
+        return self._acknowledged("entry", entry, self.service.post(f"{API}/billing/reserve", told))
+
+    def count_losses(self, procedure: str) -> None:
+        """Write down how many records that were acknowledged so far the log has lost; none may be."""
+        records = log_tables(self.folder / "log", {})["log_records"]
+        known = {(key, row[key]) for row in records for key in ("transfer", "entry")}
+        lost = self._promised - known
+        self.note(
+            "losses",
+            procedure=procedure,
+            what="records",
+            acknowledged=len(self._promised),
+            lost=len(lost),
+            declared=0,
         )
 
     def commit(self, entry: str, msats: object = 100, **more: Any) -> Answer:
@@ -203,11 +213,20 @@ class Billing:
         process = process or self.service
         answer = process.get("/health/ready")
         row = {"when": when, "status": answer.status, **answer.document}
+        before, told = gauges_of(self.folder / "log"), self.metrics(process)
+        after = gauges_of(self.folder / "log") if row.get("writer") else {}
         with self._told:
             self._rows["readiness"].append(row)
             self._rows["metrics"] += [
-                {"when": when, "instance": process.instance, "name": name, "value": value}
-                for name, value in self.metrics(process).items()
+                {
+                    "when": when,
+                    "instance": process.instance,
+                    "name": name,
+                    "value": value,
+                    # Only where nothing was written meanwhile, and of who writes.
+                    "logValue": after.get(name) if before == after else None,
+                }
+                for name, value in told.items()
             ]
         return row
 
@@ -341,6 +360,11 @@ class Billing:
     def standing_checks(self) -> Sequence[Check]:
         """Return what holds of every drill."""
         return standing_checks()
+
+    def _acknowledged(self, key: str, name: str, answer: Answer) -> Answer:
+        if answer.status == 200:
+            self._promised.add((key, name))
+        return answer
 
     def _hear(self, instance: str, method: str, path: str, answer: Answer) -> None:
         if path in ("/health/ready", "/metrics"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from pytest_l402.evidence import Check, Evidence, Finding, Row
@@ -14,11 +14,13 @@ __all__ = [
     "agrees",
     "answered",
     "answered_within",
+    "as_fast_as",
     "balance",
     "cache_is_log",
     "counted",
     "finalized_in_time",
     "logged",
+    "lost_at_most",
     "measured",
     "only_refusals",
     "same_state",
@@ -265,6 +267,64 @@ def measured(procedure: str, what: str) -> Check:
         remove_rows("times", mine),
     )
     return Check(f"measured({procedure}: {what})", judge, mutants, ("times",))
+
+
+@described
+def lost_at_most(procedure: str) -> Check:
+    """It was counted what was lost of what was acknowledged, and it is no more than is declared (RPO)."""
+    mine = {"procedure": procedure}
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        found = rows(evidence, "losses", **mine)
+        yield from found.expect_one(f"one count of losses of procedure {procedure}", "count them once")
+        for index, row in found:
+            if row["acknowledged"] < 1 or not 0 <= row["lost"] <= row["declared"]:
+                known = max(row["acknowledged"], 1)
+                yield Finding(
+                    f"lost up to {row['declared']} of {known} acknowledged {row['what']}",
+                    f"{row['lost']} of {row['acknowledged']}",
+                    at("losses", index),
+                    "replay the log, and compare it with what was answered",
+                )
+
+    mutants = (
+        set_value("losses", "lost", 1 << 20, mine),
+        set_value("losses", "acknowledged", 0, mine),
+        remove_rows("losses", mine),
+    )
+    return Check(f"lost_at_most({procedure})", judge, mutants, ("losses",))
+
+
+@described
+def as_fast_as(step: str, baseline: str, late_ms: float) -> Check:
+    """Of a step the slowest call but 1 % took at most twice as long as that of another, and `late_ms`."""
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        found = {name: rows(evidence, "calls", step=name) for name in (baseline, step)}
+        for name, calls in found.items():
+            yield from calls.expect_some(f"calls of step {name}", _READ)
+        if all(found.values()):
+            usual, seen = (_percentile(row["elapsedMs"] for _, row in calls) for calls in found.values())
+            if seen > 2 * usual + late_ms:
+                yield Finding(
+                    f"elapsedMs of step {step} up to {2 * usual + late_ms:.0f}, twice that of {baseline}",
+                    f"{seen:.0f}",
+                    found[step].where,
+                    "see what the second instance holds up: it should read no more than the lock",
+                )
+
+    mutants = (
+        set_value("calls", "elapsedMs", 1e9, {"step": step}),
+        remove_rows("calls", {"step": step}),
+        remove_rows("calls", {"step": baseline}),
+    )
+    return Check(f"as_fast_as({step}: {baseline})", judge, mutants, ("calls",))
+
+
+def _percentile(values: Iterable[float]) -> float:
+    """The 99th percentile: of fewer than a hundred it is the greatest."""
+    ordered = sorted(values)
+    return ordered[(len(ordered) * 99 + 99) // 100 - 1]
 
 
 @described

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_l402.billing.ledger import Ledger
+from pytest_l402.billing.ledger import EntryState, Ledger
 from pytest_l402.billing.log.reader import LogDamaged, chain_of, records_of
 from pytest_l402.billing.log.store import Folder
 
-__all__ = ["events_in", "log_tables"]
+__all__ = ["events_in", "gauges_of", "log_tables"]
 
 Row = dict[str, Any]
 _KEYS: Final = (
@@ -23,7 +24,7 @@ _EVENT_KEYS: Final = ("event", "instance", "atMs", "invariant", "entry")
 def log_tables(folder: Path, cached: dict[str, int]) -> dict[str, list[Row]]:
     """The tables that follow from a log, and from what the cache has for each account.
 
-    A log that is damaged is told up to the damage, which is told too.
+    A log that is damaged, or cannot be read, is told up to there, and why is told too.
     """
     records: list[Row] = []
     segments: list[Row] = []
@@ -43,7 +44,7 @@ def log_tables(folder: Path, cached: dict[str, int]) -> dict[str, list[Row]]:
             place = {"sequence": sequence, "epoch": epoch, "type": record["type"], "sumMsats": total}
             records.append({**place, **known, "atMs": record["atMs"]})
             ledger.apply(sequence, record)
-    except LogDamaged as damage:
+    except (LogDamaged, OSError) as damage:
         problem = str(damage)
     accounts = sorted({*ledger.balances, *cached})
     return {
@@ -65,6 +66,21 @@ def log_tables(folder: Path, cached: dict[str, int]) -> dict[str, list[Row]]:
             }
             for name, entry in ledger.entries.items()
         ],
+    }
+
+
+def gauges_of(folder: Path) -> dict[str, int]:
+    """The gauges that follow from a log; none if it is damaged."""
+    tables = log_tables(folder, {})
+    if tables["log"][0]["problem"] is not None:
+        return {}
+    states = Counter(row["state"] for row in tables["entries"])
+    queue, poison = states[EntryState.PENDING], states[EntryState.POISONED]
+    return {
+        "billing_pending_reconciliation_count": queue + poison,
+        "billing_dead_letter_queue": queue,
+        "billing_dead_letter_poison": poison,
+        "billing_log_sequence": max((row["sequence"] for row in tables["log_records"]), default=0),
     }
 
 

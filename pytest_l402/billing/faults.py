@@ -26,6 +26,8 @@ class BillingFault(StrEnum):
     NO_LOCK = "no-lock"  # D14
     TOKEN_FROM_CACHE = "token-from-cache"  # noqa: S105 - D15, the name of a fault
     ID_BURNED_BEFORE_SETTLEMENT = "id-burned-before-settlement"  # D16
+    CLOCK_BELIEVED = "clock-believed"
+    METRICS_LIE = "metrics-lie"
     NO_FDATASYNC = "no-fdatasync"
     FSYNC_RESULT_IGNORED = "fsync-result-ignored"
     MEASURES_BEFORE_IT_CREATES = "measures-before-it-creates"

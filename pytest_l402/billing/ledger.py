@@ -67,6 +67,7 @@ class Ledger:
     """The state after so many records; the same records give the same state, whoever applies them."""
 
     sequence: int = -1
+    at_ms: int = 0
     balances: dict[str, int] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     payments: dict[str, str] = field(default_factory=dict)
@@ -96,7 +97,7 @@ class Ledger:
         """Take a record in; one that is not newer than what is in already is passed over."""
         if sequence <= self.sequence:
             return
-        self.sequence = sequence
+        self.sequence, self.at_ms = sequence, max(self.at_ms, record.get("atMs", 0))
         for account, amount in record.get("postings", ()):
             self.balances[account] = self.balances.get(account, 0) + amount
         kind = record["type"]

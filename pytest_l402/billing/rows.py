@@ -115,12 +115,13 @@ class Readiness(TypedDict):
 
 
 class Metric(TypedDict):
-    """One gauge at a moment of the drill."""
+    """One gauge at a moment of the drill; `logValue` is what the log says of it then, if it does."""
 
     when: str
     instance: str
     name: str
     value: int
+    logValue: int | None
 
 
 class Time(TypedDict):
@@ -130,6 +131,16 @@ class Time(TypedDict):
     what: Literal["detect", "contain", "recover"]
     elapsedMs: float
     declaredMs: float
+
+
+class Loss(TypedDict):
+    """What a failure took of what was acknowledged before it, and how much it may take."""
+
+    procedure: str
+    what: Literal["records", "messages"]
+    acknowledged: int
+    lost: int
+    declared: int
 
 
 class Probe(TypedDict):
@@ -167,6 +178,7 @@ FORMS: Final[Mapping[str, type[Any]]] = MappingProxyType(
         "readiness": Readiness,
         "metrics": Metric,
         "times": Time,
+        "losses": Loss,
         "probes": Probe,
         "flags": Flags,
     }

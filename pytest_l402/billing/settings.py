@@ -64,7 +64,8 @@ class Periods:
 class ServiceSettings:
     """Where a service finds its log, cache and backend; its secrets and its treasury come by the environment.
 
-    `cache` is a port of 127.0.0.1. With `takeover` an operator says that the holder of the lock is no more.
+    `cache` is a port of 127.0.0.1. Its wall clock is wrong by `clock_ms`. With `takeover` an operator says
+    that the holder of the lock is no more.
     """
 
     instance: str
@@ -77,6 +78,7 @@ class ServiceSettings:
     rate: int = 1
     cache_timeout_s: float = 0.25
     backend_timeout_s: float = 0.5
+    clock_ms: int = 0
     takeover: bool = False
     bypass: bool = False
     faults: tuple[BillingFault, ...] = ()

@@ -29,6 +29,8 @@ def standing_checks() -> tuple[Check, ...]:
         ends_agree_with_backend(),
         served_only_settled(),
         guard_not_bypassed(),
+        times_only_grow(),
+        metrics_agree(),
     )
 
 
@@ -212,6 +214,42 @@ def guard_not_bypassed() -> Check:
 
     mutants = (_more("readiness", "a service with a bypass", when="forged", guard="bypassed"),)
     return Check("guard_not_bypassed() [CG6]", judge, mutants, (_MAIN,))
+
+
+@described
+def times_only_grow() -> Check:
+    """No record is of an earlier time than the one before, or an audit of a span would leave it out (TC7)."""
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        last = 0
+        for index, row in enumerate(evidence.table("log_records")):
+            if row["atMs"] < last:
+                where = at("log_records", index)
+                yield Finding(
+                    f"atMs from {last}", f"{row['atMs']}", where, "correct the clock, and audit all"
+                )
+            last = max(last, row["atMs"])
+
+    mutants = (_more("log_records", "a record of long ago", sequence=1 << 40, atMs=-1, sumMsats=0),)
+    return Check("times_only_grow() [TC7]", judge, mutants, (_MAIN,))
+
+
+@described
+def metrics_agree() -> Check:
+    """What the metrics said at a moment is what the log said then: an alarm is made of them (DQ4)."""
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        for index, row in enumerate(evidence.table("metrics")):
+            if row["logValue"] is not None and row["value"] != row["logValue"]:
+                yield Finding(
+                    f"{row['name']} {row['logValue']} {row['when']}, as the log has it",
+                    shown(row["value"]),
+                    at("metrics", index),
+                    "believe the log, and mend what the alarm is made of",
+                )
+
+    mutants = (_more("metrics", "a gauge that lies", when="forged", name="forged", value=0, logValue=3),)
+    return Check("metrics_agree() [DQ4]", judge, mutants, (_MAIN,))
 
 
 def _more(table: str, what: str, **fields: object) -> Mutant:

@@ -1,5 +1,6 @@
 """Runbook section 5: the cache fails, is lost, or is another one; the log is the truth and rebuilds it."""
 
+import resource
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,7 @@ from pytest_l402.billing import (
     cache_is_log,
     crashes,
     logged,
+    lost_at_most,
     measured,
     only_refusals,
     same_state,
@@ -120,6 +122,7 @@ def rebuilt(billing: Billing) -> None:
     declared = billing.periods.open_ms + billing.periods.poll_ms + billing.periods.late_ms
     billing.timed_until("rebuild", "recover", declared, lambda: service.get("/health/ready").status == 200)
     billing.observe("rebuilt")
+    billing.count_losses("rebuild")
 
 
 def replayed_again(billing: Billing) -> None:
@@ -144,6 +147,7 @@ def test_rebuilt(l402_billing: Billing, l402_evidence: EvidenceCollector) -> Non
     l402_evidence.verify(
         some_row("readiness", when="not yet", status=503, refusal="REBUILDING").proves("RF5"),
         measured("rebuild", "recover").proves("RF5"),
+        lost_at_most("rebuild").proves("RF5"),
         same_state("before", "rebuilt").proves("RF5"),
         balance("available:ann", 999_860).proves("RF5"),
         balance("held:ann", 100).proves("RF5"),
@@ -178,6 +182,27 @@ def test_crashes(l402_billing: Billing, l402_evidence: EvidenceCollector) -> Non
     l402_billing.open()
     l402_evidence.record("crash_states", crashes(l402_billing.faults))
     l402_evidence.verify(result_shows("crash_states", lost=0, first=None).proves("RF8"))
+
+
+def test_full(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
+    service = l402_billing.open()
+    segment = sorted((l402_billing.folder / "log").glob("*.log"))[-1]
+    # Half a record fits: the system takes it, and the next one must not come after it.
+    limits = resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (segment.stat().st_size + 9, limits[1]))
+    with l402_billing.step("full"):
+        l402_billing.purchase("late")
+    resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, limits)
+    with l402_billing.step("room"):
+        l402_billing.purchase("late")
+    l402_billing.restart(service)
+    l402_billing.count_losses("full disk")
+    l402_evidence.verify(
+        answered("full", 503, "LOG_FULL", 1).proves("RF8"),
+        answered("room", 200, None, 1).proves("RF8"),
+        logged(2, "credit_mint").proves("RF8"),
+        lost_at_most("full disk").proves("RF8"),
+    )
 
 
 def test_damaged(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
@@ -219,10 +244,20 @@ def test_conversations(l402_billing: Billing, l402_evidence: EvidenceCollector) 
     l402_billing.kill(service)
     l402_billing.cache.restart_empty()
     kept = l402_billing.start("one").get("/api/v1/conversations/c1").document
-    l402_evidence.record(
-        "conversation", {"said": len(said), "kept": kept["kept"], "lost": len(said) - kept["kept"]}
+    lost = len(said) - kept["kept"]
+    l402_evidence.record("conversation", {"said": len(said), "kept": kept["kept"], "lost": lost})
+    l402_billing.note(
+        "losses",
+        procedure="conversation",
+        what="messages",
+        acknowledged=said.count(200),
+        lost=lost,
+        declared=4,
     )
-    l402_evidence.verify(result_shows("conversation", said=7, kept=5, lost=2).proves("RF10"))
+    l402_evidence.verify(
+        result_shows("conversation", said=7, kept=5, lost=2).proves("RF10"),
+        lost_at_most("conversation").proves("RF10"),
+    )
 
 
 def test_failover_by_link_loss(
@@ -243,8 +278,10 @@ def test_failover_by_link_loss(
     l402_billing.start("two", cache=l402_cache.port)
     with l402_billing.step("again"):
         l402_billing.purchase("while the link is lost")
+    l402_billing.count_losses("failover")
     l402_evidence.verify(
         result_shows("link", acknowledgedBy=0).proves("RF11"),
+        lost_at_most("failover").proves("RF11"),
         answered("again", 200, None, 1).proves("RF11"),
         logged(2, "credit_mint").proves("RF11"),
         balance("available:ann", 1_001_000).proves("RF11"),

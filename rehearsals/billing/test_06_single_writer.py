@@ -8,8 +8,10 @@ from pytest_l402.billing import (
     Billing,
     CacheServer,
     answered,
+    as_fast_as,
     counted,
     logged,
+    lost_at_most,
     measured,
     one_writer_an_epoch,
     over_a_frozen_holder,
@@ -28,7 +30,10 @@ DRIFT, CONFLICT = "ecs_desired_count_drift", "CRITICAL: lock conflict"
 
 
 def test_second_instance(l402_billing: Billing, l402_evidence: EvidenceCollector) -> None:
-    first, window_ms = l402_billing.open(), l402_billing.periods.window_ms
+    first, periods = l402_billing.open(), l402_billing.periods
+    with l402_billing.step("alone"):
+        for number in range(20):
+            l402_billing.purchase(f"alone-{number}")
     second = l402_billing.start("two", wait_ready=False)
     l402_billing.observe("two", second)
     with l402_billing.step("second"):
@@ -38,7 +43,9 @@ def test_second_instance(l402_billing: Billing, l402_evidence: EvidenceCollector
         for number in range(20):
             l402_billing.purchase(f"first-{number}")
     l402_billing.kill(second)
-    l402_billing.timed_until("drift", "recover", window_ms, lambda: not l402_billing.metrics(first)[DRIFT])
+    l402_billing.timed_until(
+        "drift", "recover", periods.window_ms, lambda: not l402_billing.metrics(first)[DRIFT]
+    )
     l402_billing.observe("one", first)
     l402_evidence.verify(
         some_row("readiness", when="two", status=503, writer=False, refusal="NOT_WRITER").proves("SW1"),
@@ -46,7 +53,8 @@ def test_second_instance(l402_billing: Billing, l402_evidence: EvidenceCollector
         counted("log_segments", 0, writer="two").proves("SW1"),
         some_row("service_events", event=CONFLICT, instance="two").proves("SW1"),
         answered("first", 200, None, 20).proves("SW2"),
-        logged(21, "credit_mint").proves("SW2"),
+        as_fast_as("first", "alone", periods.late_ms).proves("SW2"),
+        logged(41, "credit_mint").proves("SW2"),
         some_row("metrics", when="two", name=DRIFT, value=1).proves("SW3"),
         some_row("metrics", when="one", name=DRIFT, value=0).proves("SW3"),
         measured("drift", "recover").proves("SW3"),
@@ -62,8 +70,10 @@ def test_holder_killed(l402_billing: Billing, l402_evidence: EvidenceCollector) 
         "holder killed", "recover", declared, lambda: second.get("/health/ready").status == 200
     )
     l402_billing.observe("two")
+    l402_billing.count_losses("holder killed")
     l402_evidence.verify(
         measured("holder killed", "recover").proves("SW4"),
+        lost_at_most("holder killed").proves("SW4"),
         some_row("readiness", when="two", status=200, writer=True, token=2).proves("SW4"),
         logged(1, "credit_mint").proves("SW4"),
     )

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from pytest_l402.billing import Billing
+from pytest_l402.billing import Billing, Zygote
 
 ENTRIES, AMOUNTS = st.sampled_from(["a", "b", "c"]), st.integers(min_value=-2, max_value=400)
 
@@ -55,6 +55,18 @@ class Asked(RuleBasedStateMachine):
         service = self.billing.service
         self.billing.until("a rebuilt cache", lambda: service.get("/api/v1/balances/ann").status == 200)
 
+    @rule()
+    def is_killed(self) -> None:
+        self.billing.restart(self.billing.service)
+
+    @rule(what=ENTRIES, msats=AMOUNTS)
+    def loses_a_reply(self, what: str, msats: int) -> None:
+        self.billing.proxy.cut_after(3, "to_client")
+        assert self.billing.purchase(self.name(what), msats).status in (400, 503)
+        self.billing.proxy.pass_through()
+        service = self.billing.service
+        self.billing.until("a link again", lambda: service.get("/health/ready").status == 200)
+
     @invariant()
     def laws_hold(self) -> None:
         tables: Any = self.billing.tables()
@@ -75,14 +87,14 @@ class Asked(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_the_laws_hold_on_a_real_cache() -> None:
-    with Billing() as billing:
+def test_the_laws_hold_on_a_real_cache(l402_billing_zygote: Zygote) -> None:
+    with Billing(zygote=l402_billing_zygote) as billing:
         billing.open()
         Asked.billing = billing
         run_state_machine_as_test(
             Asked,
             settings=settings(
-                max_examples=20,
+                max_examples=12,
                 stateful_step_count=20,
                 deadline=None,
                 database=None,

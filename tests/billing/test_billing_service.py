@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -134,3 +135,68 @@ def test_all_that_the_room_offers_is_there() -> None:
     assert {*billing_room.__all__} == {*billing_room._MODULES}
     with pytest.raises(AttributeError, match="has no nothing"):
         _ = billing_room.nothing
+
+
+def refused_by(billing: Billing) -> str:
+    service = billing.start("two", wait_ready=False)
+    told = billing.observe("refused", service)
+    assert told["status"] == 503
+    with billing.using(service):
+        answer = billing.purchase("late")
+        assert (answer.status, answer.code) == (503, told["refusal"])
+    events: Any = billing.tables()["service_events"]
+    row = next(row for row in events if row["event"] == "log refused" and row["instance"] == "two")
+    return f"{told['refusal']}: {row['detail']['why']}"
+
+
+def test_a_log_that_may_not_be_read_or_written_is_told_and_taken_up_when_it_may(
+    l402_billing_zygote: Zygote,
+) -> None:
+    with Billing(zygote=l402_billing_zygote) as billing:
+        billing.kill(billing.open())
+        segment = sorted((billing.folder / "log").glob("*.log"))[0]
+        segment.rename(segment.with_suffix(".kept"))
+        segment.mkdir()
+        assert refused_by(billing).startswith("LOG_UNAVAILABLE: [Errno 21] Is a directory")
+        segment.rmdir()
+        segment.with_suffix(".kept").rename(segment)
+        billing.until("ready again", lambda: billing.service.get("/health/ready").status == 200)
+        assert billing.purchase("transfer-0", 1_000_000).status == 200
+        assert len([row for row in billing.tables()["log_records"] if row["type"] == "credit_mint"]) == 1
+
+
+def test_a_log_without_permission_gets_no_segment(tmp_path: Path) -> None:
+    program = f"""
+        import os, pathlib
+        from pytest_l402.billing.log.store import Folder
+        from pytest_l402.billing.log.writer import LogWriter
+        if os.geteuid() == 0:
+            os.setuid(65534)
+        try:
+            LogWriter(Folder(pathlib.Path({str(tmp_path)!r}) / "log"), "a")
+        except PermissionError as refused:
+            print(refused)
+    """
+    (tmp_path / "log").mkdir(mode=0o700)
+    (tmp_path / "log").chmod(0o500)
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Permission denied" in done.stdout
+    assert list((tmp_path / "log").iterdir()) == []
+
+
+def test_a_service_on_a_full_disk_refuses_and_takes_the_same_again_when_there_is_room(
+    l402_billing_zygote: Zygote,
+) -> None:
+    with Billing(zygote=l402_billing_zygote) as billing:
+        service = billing.open()
+        limits = resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE)
+        # Less than any file of it has: not even an event can be told.
+        resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (1, limits[1]))
+        said = [service.post(f"{API}/conversations/c", {"text": "m"}) for _ in range(5)]
+        assert [answer.code for answer in said] == [None] * 4 + ["SNAPSHOT_UNAVAILABLE"]
+        answers = [billing.purchase("late"), billing.reserve("late"), billing.toggle("nft", True)]
+        assert {(answer.status, answer.code) for answer in answers} == {(503, "LOG_FULL")}
+        resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, limits)
+        assert [billing.purchase("late").status, billing.reserve("late").status] == [200, 200]
+        assert billing.tables()["log"] == [{"records": 6, "problem": None}]

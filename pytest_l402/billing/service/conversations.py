@@ -9,7 +9,7 @@ from typing import Any, Final
 from pytest_l402.billing.service.core import Core
 from pytest_l402.billing.service.money import text_of
 from pytest_l402.boundary.whole_files import write_whole
-from pytest_l402.harness.json_app import Call
+from pytest_l402.harness.json_app import Call, Refused
 
 __all__ = ["Conversations"]
 
@@ -28,7 +28,10 @@ class Conversations:
         key = f"conversation:{name}"
         count, all_of_it = self._core.ask_cache(("RPUSH", key, text_of(call, "text")), ("LRANGE", key, 0, -1))
         if count % _EVERY == 0:
-            write_whole(self._file(name), json.dumps(all_of_it).encode())
+            try:
+                write_whole(self._file(name), json.dumps(all_of_it).encode())
+            except OSError:
+                raise Refused(503, "SNAPSHOT_UNAVAILABLE") from None
         return {"kept": count}
 
     def shown(self, call: Call, name: str) -> dict[str, Any]:

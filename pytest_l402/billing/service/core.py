@@ -45,20 +45,23 @@ class Core:
         self._folder = Folder(settings.log)
         self._lock = FileLock(settings.log / "writer.lock")
         self._conflict: str | None = None
+        self._not_before_ms = 0.0
 
     def now_ms(self) -> float:
         """A clock that only goes forward, in milliseconds; its zero has no meaning."""
         return now_s() * 1000
 
+    def wall_ms(self) -> int:
+        """The time of day in epoch ms; never before that of the newest record, whatever a clock says."""
+        told = time.time_ns() // 1_000_000 + self.settings.clock_ms
+        return told if self.has(BillingFault.CLOCK_BELIEVED) else max(told, self.ledger.at_ms)
+
     def tell(self, event: str, **fields: Any) -> None:
         """Write one line into the events of this instance."""
-        row = {
-            "event": event,
-            "instance": self.settings.instance,
-            "atMs": time.time_ns() // 1_000_000,
-            **fields,
-        }
-        os.write(self._events, json.dumps(row).encode() + b"\n")
+        row = {"event": event, "instance": self.settings.instance, "atMs": self.wall_ms(), **fields}
+        # Where the disk is full a request is refused all the same, and not failed for what cannot be told.
+        with contextlib.suppress(OSError):
+            os.write(self._events, json.dumps(row).encode() + b"\n")
 
     def has(self, fault: BillingFault) -> bool:
         """Whether the service is broken in this way."""
@@ -70,6 +73,8 @@ class Core:
         """Take the lock and begin an epoch, if nobody holds it; return whether it is the writer."""
         if self.writer is not None:
             return True
+        if self.now_ms() < self._not_before_ms:
+            return False
         if self.settings.takeover and self._conflict is None:
             # An operator has said that whoever holds it is gone; if not, the log itself refuses the holder.
             (self.settings.log / "writer.lock").unlink(missing_ok=True)
@@ -84,8 +89,13 @@ class Core:
                 self._conflict = busy.holder
                 self.tell("CRITICAL: lock conflict", holder=busy.holder)
             return False
-        except (LogDamaged, OSError) as error:
-            self.refusal = "LOG_DAMAGED"
+        except (LogDamaged, LogFull, LogStopped, OSError) as error:
+            # Damage is for a human; what cannot be read or written now may be there the next time.
+            self.refusal = "LOG_DAMAGED" if isinstance(error, LogDamaged) else "LOG_UNAVAILABLE"
+            self.writer = None
+            if self.refusal == "LOG_UNAVAILABLE":
+                # Each attempt may leave an empty segment.
+                self._not_before_ms = self.now_ms() + self.periods.open_ms
             if self._conflict != str(error):
                 self._conflict = str(error)
                 self.tell("log refused", why=str(error))
@@ -150,7 +160,7 @@ class Core:
             Refused: 409 it does not follow from what is there; 503 log or cache failed. After a 503 the
                 record may be in the log: whoever asks again under the same id is answered as the first time.
         """
-        record = {**record, "atMs": time.time_ns() // 1_000_000}
+        record = {**record, "atMs": self.wall_ms()}
         if self.writer is None:
             raise Refused(503, "NOT_WRITER")
         try:

@@ -86,6 +86,8 @@ class Health:
             "billing_instances": instances,
             "ecs_desired_count_drift": int(instances > 1),
         }
+        if core.has(BillingFault.METRICS_LIE):
+            gauges["billing_pending_reconciliation_count"] = 0
         if not core.has(BillingFault.GUARD_GAUGE_GONE):
             gauges["conservation_guard_state"] = int(guard_state(core, letters) == GuardState.READY)
         lines = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from typing import Any, Final
 
 from pytest_l402.billing.faults import BillingFault
@@ -57,7 +56,7 @@ class Payments:
             if quote is None:
                 raise Refused(402, "QUOTE_EXPIRED")
             core.hold("x402_payment_conservation", payment=paid, cost=quote["amountMsats"])
-            if valid_before <= time.time_ns() // 1_000_000:
+            if valid_before <= core.wall_ms():
                 raise Refused(402, "PAYMENT_EXPIRED")
         self._settle(payment, account, paid, recipient)
         return {"payment": payment, "availableMsats": core.ledger.available(account)}
@@ -96,7 +95,7 @@ class Payments:
 
     def _new_quote(self, resource: str, amount: int) -> dict[str, Any]:
         life = int(self._core.periods.quote_ms * (50 if self._outlives else 1))
-        expires = time.time_ns() // 1_000_000 + life
+        expires = self._core.wall_ms() + life
         quote = {
             "resource": resource,
             "amountMsats": amount,
