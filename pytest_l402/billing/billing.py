@@ -22,6 +22,7 @@ from pytest_l402.billing.rows import FORMS
 from pytest_l402.billing.service_process import Answer, ServiceProcess
 from pytest_l402.billing.settings import Periods, ServiceSettings
 from pytest_l402.billing.standing import standing_checks
+from pytest_l402.boundary.whole_files import write_whole
 from pytest_l402.evidence import Check, Part, parts_of
 from pytest_l402.evidence.system import When
 from pytest_l402.harness.deadline import Deadline, now_s
@@ -206,7 +207,8 @@ class Billing:
 
     def constrain(self, constraints: Mapping[str, str]) -> None:
         """Deploy these constraint expressions."""
-        (self.folder / "constraints.json").write_text(json.dumps(dict(constraints)), encoding="utf-8")
+        # Whole at once: it is read again and again meanwhile.
+        write_whole(self.folder / "constraints.json", json.dumps(dict(constraints)).encode())
 
     def observe(self, when: str, process: ServiceProcess | None = None) -> Row:
         """Write down what an instance says of itself now, and its metrics."""
