@@ -34,6 +34,7 @@ from pytest_l402.evidence.checks.joins import (
     task_settlement_join,
     ui_join,
 )
+from pytest_l402.evidence.checks.known_facts import records_in_time, records_tell_what_is_known
 from pytest_l402.evidence.checks.local_node import (
     artifact_lacks,
     artifact_shows,
@@ -51,6 +52,11 @@ from pytest_l402.evidence.checks.payments import (
     payments_agree,
 )
 from pytest_l402.evidence.checks.planes import planes_agree, record_checks
+from pytest_l402.evidence.checks.reconciled import (
+    deployments_told_alike,
+    events_told_alike,
+    every_route_probed,
+)
 from pytest_l402.evidence.checks.records import (
     denial_recorded,
     no_record,
@@ -67,6 +73,8 @@ from pytest_l402.evidence.checks.reuse import (
     not_reused,
     settlement_conflict,
 )
+from pytest_l402.evidence.checks.rows_in_order import rows_in_order
+from pytest_l402.evidence.checks.shown import replays_told_apart
 from pytest_l402.evidence.judging import run_check
 from pytest_l402.evidence.mutants import Mutant
 from pytest_l402.evidence.parts import Part, own_digest, parts_of
@@ -92,9 +100,12 @@ __all__ = [
     "denial_recorded",
     "denied_before_payment",
     "deployment_persisted",
+    "deployments_told_alike",
     "described",
     "events_persisted",
+    "events_told_alike",
     "every_fault_fired",
+    "every_route_probed",
     "forgeries_refused",
     "found_in_logs",
     "gateway_challenged",
@@ -124,10 +135,14 @@ __all__ = [
     "reconcile_reported",
     "record_checks",
     "records_complete",
+    "records_in_time",
+    "records_tell_what_is_known",
     "recovered",
     "reference_artifact_holds",
+    "replays_told_apart",
     "response_header_joins",
     "result_shows",
+    "rows_in_order",
     "run_check",
     "same_in_every_row",
     "same_value",

@@ -84,7 +84,7 @@ class TableFields:
     def misfit(self, path: str, value: Any) -> str | None:
         """What the field can hold, if that is not the value."""
         told = self._told(path)
-        misfits = [_misfit(annotation, value) for annotation in told]
+        misfits = [misfit(annotation, value) for annotation in told]
         if None in misfits:
             return None
         seen = self._seen_in(path)
@@ -232,7 +232,7 @@ def _reader(annotation: Hashable) -> tuple[TypeAdapter[Any] | None, tuple[Words,
         return None, words
 
 
-def _misfit(annotation: Hashable, value: Any) -> str | None:
+def misfit(annotation: Hashable, value: Any) -> str | None:
     """What an annotation expects, if a value of JSON is something else; nothing is coerced."""
     return _SCALAR_MISFIT(annotation, value) if isinstance(value, _SCALARS) else _read(annotation, value)
 

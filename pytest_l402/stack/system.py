@@ -16,6 +16,10 @@ from pytest_l402.evidence import (
     own_digest,
     parts_of,
     record_checks,
+    records_in_time,
+    records_tell_what_is_known,
+    replays_told_apart,
+    rows_in_order,
     sold_as_listed,
 )
 from pytest_l402.ops.reconcile.row_forms import RECONCILE_FORMS
@@ -89,11 +93,20 @@ class StackSystem:
         return self._stack.steady_state(when)
 
     def standing_checks(self) -> tuple[Check, ...]:
-        """Return what holds of all records and sales: each record is complete, all planes tell each payment
-        alike, each route is sold for its price, and delivered as it was paid for, by the books of the seller
-        and its node; each fault that was injected fired and was removed.
+        """Return what holds of all records and sales: each record is complete, of its time, and says what its
+        plane knew; all planes tell each payment and each replay alike; each route is sold for its price, and
+        delivered as it was paid for, by the books of the seller and its node; each fault that was injected
+        fired and was removed.
         """
-        prices = {paywall.path: paywall.price_msats for paywall in self._stack.paywalls}
+        paywalls = self._stack.paywalls
+        prices = {paywall.path: paywall.price_msats for paywall in paywalls}
+        routes = {each.path: {"paywallId": each.paywall_id, "ownerId": each.owner_id} for each in paywalls}
+        of_records = (
+            rows_in_order(),
+            records_in_time(),
+            records_tell_what_is_known(routes),
+            replays_told_apart(),
+        )
         sales = (sold_as_listed(prices), delivered_as_paid(*prices)) if prices else ()
         fired = (every_fault_fired(),) if self._stack.faults.history() else ()
-        return (*record_checks(), *sales, one_challenge_an_invoice(), *fired)
+        return (*record_checks(), *of_records, *sales, one_challenge_an_invoice(), *fired)

@@ -1,9 +1,20 @@
 """Security: credentials fail closed, switches deny, roles go through their life, and all is put back."""
 
+from contextlib import suppress
+
 import pytest
 
-from pytest_l402.evidence import denial_recorded, result_shows, some_row, steady_state_restored, triaged_as
+from pytest_l402.evidence import (
+    denial_recorded,
+    no_row,
+    result_shows,
+    some_row,
+    steady_state_restored,
+    triaged_as,
+)
+from pytest_l402.ops.security.credentials import CredentialRole
 from pytest_l402.ops.security.drill import run_security_drill
+from pytest_l402.ops.security.roles import CredentialRoleError
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.stack import ControlPlane, Stack
 
@@ -16,6 +27,8 @@ def test_security_controls(
     drill = run_security_drill(l402_control_plane)
     l402_evidence.record("security_drill", drill.to_row())
     paused, killed, recovery = drill.request_ids
+    _bring_back_what_was_revoked(l402_control_plane)
+    refused = {"refusal": "revoked_fingerprint", "fromStatus": "revoked", "status": "revoked", "version": 1}
     l402_evidence.verify(
         result_shows(
             "security_drill",
@@ -45,6 +58,14 @@ def test_security_controls(
             recovery__allowed=True,
         ).proves("security.lifecycle"),
         some_row("credential_roles", role="gateway_invoice", operation="revoke").proves("security.lifecycle"),
+        some_row("credential_roles", operation="activate", **refused).proves("security.lifecycle"),
+        some_row("credential_roles", operation="rotate", **refused).proves("security.lifecycle"),
+        some_row("credential_roles", role="settlement_read", status="active", version=2).proves(
+            "security.lifecycle"
+        ),
+        no_row(
+            "credential_roles", witness="credential_roles", fromStatus="revoked", fingerprint="fp_revoked"
+        ).proves("security.lifecycle"),
         result_shows(
             "security_drill",
             statusSnapshot__globalPauseActive=False,
@@ -53,3 +74,14 @@ def test_security_controls(
         steady_state_restored().proves("security.restored"),
         triaged_as(recovery, "healthy").proves("security.restored"),
     )
+
+
+def _bring_back_what_was_revoked(control_plane: ControlPlane) -> None:
+    """Try to put a revoked credential into service again, then put a new one there."""
+    roles, role = control_plane.credential_roles, CredentialRole.SETTLEMENT_READ
+    roles.activate(role, fingerprint="fp_revoked")
+    roles.revoke(role)
+    for operation in (roles.activate, roles.rotate):
+        with suppress(CredentialRoleError):
+            operation(role, fingerprint="fp_revoked")
+    roles.activate(role, fingerprint="fp_new")

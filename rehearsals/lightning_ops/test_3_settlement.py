@@ -1,14 +1,19 @@
 """Settlement: a batch is booked once, a replay is observed, and a contradiction changes nothing."""
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
+from pytest_l402.contract import hosted_proof_reference
 from pytest_l402.evidence import no_row, result_shows, settlement_conflict, some_record, some_row
 from pytest_l402.ops.settlement.ingest import IngestRefused, ingest_settlements
 from pytest_l402.ops.settlement.smoke import smoke_events
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
+from pytest_l402.protocol import Preimage
 from pytest_l402.stack import SettlementStore
+
+OTHER = Preimage(b"\xbb" * 32)
 
 pytestmark = pytest.mark.rehearsal("settlement", runbook="lightning-ops", section="Commands")
 
@@ -46,6 +51,20 @@ def test_deterministic_ingest(
     )
 
 
+CONTRADICTIONS: dict[str, dict[str, Any]] = {
+    "amountMsats": {"amountMsats": 9_000},
+    "ownerId": {"ownerId": "owner_stranger"},
+    "paywallId": {"paywallId": "pw_stranger"},
+    "paymentHash": {"paymentProofValue": OTHER.hex(), "paymentHash": OTHER.payment_hash.hex()},
+    "invoiceId": {"invoiceId": "inv_other"},
+}
+CONTRADICTED_INVOICES: tuple[dict[str, Any], ...] = (
+    {"amountMsats": 9_000},
+    {"ownerId": "owner_stranger"},
+    {"paywallId": "pw_stranger"},
+)
+
+
 def test_a_contradiction_is_refused_with_its_batch(
     l402_settlement_store: SettlementStore, l402_evidence: EvidenceCollector
 ) -> None:
@@ -59,17 +78,37 @@ def test_a_contradiction_is_refused_with_its_batch(
     }
     stranger.pop("paymentHash")
     l402_evidence.record("events_sent", {"requestId": "smoke:conflict", "invoiceId": "inv_stranger"})
-    with suppress(IngestRefused):
-        ingest_settlements(
-            l402_settlement_store, (stranger, {**settled, "amountMsats": 9_000}), request_id="smoke:conflict"
-        )
+    for field, other in CONTRADICTIONS.items():
+        with suppress(IngestRefused):
+            ingest_settlements(
+                l402_settlement_store, (stranger, {**settled, **other}), request_id=f"smoke:conflict:{field}"
+            )
+    other_proof = {"status": "settled", "paymentProofRef": hosted_proof_reference(OTHER.hex())}
+    for other in (*CONTRADICTED_INVOICES, other_proof):
+        with suppress(IngestRefused):
+            ingest_settlements(
+                l402_settlement_store, (stranger, {**opened, **other}), request_id="smoke:conflict:invoice"
+            )
     l402_evidence.verify(
-        settlement_conflict("set_smoke_1", "amountMsats").proves("settlement.conflict"),
-        some_row("ingest_batches", requestId="smoke:conflict", outcome="refused").proves(
-            "settlement.conflict"
+        *(
+            some_row("conflicts", settlementId="inv_smoke_1", field=field).proves("settlement.conflict")
+            for field in ("amountMsats", "ownerId", "paywallId", "paymentProofRef")
+        ),
+        *(
+            settlement_conflict("set_smoke_1", field).proves("settlement.conflict")
+            for field in CONTRADICTIONS
+        ),
+        *(
+            some_row("ingest_batches", requestId=f"smoke:conflict:{field}", outcome="refused").proves(
+                "settlement.conflict"
+            )
+            for field in CONTRADICTIONS
         ),
         no_row("invoices", witness="invoices", invoiceId="inv_stranger").proves("settlement.conflict"),
         result_shows("settlements", settlementId="set_smoke_1", amountMsats=2_500).proves(
+            "settlement.conflict"
+        ),
+        result_shows("invoices", invoiceId="inv_smoke_1", amountMsats=2_500, status="settled").proves(
             "settlement.conflict"
         ),
     )

@@ -18,7 +18,10 @@ from pytest_l402.evidence import (
     probes_ok,
     proof_join,
     records_complete,
+    records_in_time,
+    records_tell_what_is_known,
     response_header_joins,
+    rows_in_order,
     steady_state_restored,
     summary_ok,
     task_settlement_join,
@@ -31,6 +34,8 @@ from pytest_l402.stack import FullFlowRun, Stack
 from pytest_l402.stack.roles import PlaysExecutor
 
 pytestmark = pytest.mark.rehearsal("hosted-success", runbook="observability", section="1")
+
+PREMIUM = {"/premium": {"paywallId": "pw_premium", "ownerId": "owner_premium"}}
 
 
 def test_full_flow(l402_full_flow: Callable[[], FullFlowRun], l402_evidence: EvidenceCollector) -> None:
@@ -63,6 +68,9 @@ def test_correlation_workflow(
         ui_join(purchase).proves("correlate.ui"),
         records_complete().proves("contract.keys"),
         values_listed().proves("contract.values"),
+        records_in_time().proves("contract.known"),
+        rows_in_order().proves("contract.known"),
+        records_tell_what_is_known(PREMIUM).proves("contract.known"),
         planes_agree().proves("contract.planes-agree"),
         delivered_as_paid("/premium").proves("1.delivered-as-paid"),
         one_challenge_an_invoice().proves("1.one-challenge"),

@@ -11,6 +11,7 @@ from pytest_l402.evidence import (
     no_second_payment,
     not_reused,
     paid_exactly_once,
+    replays_told_apart,
     same_value,
     some_record,
     triaged_as,
@@ -32,6 +33,7 @@ def test_same_request_twice(l402_executor: Executor, l402_evidence: EvidenceColl
         paid_exactly_once(first).proves("3.paid-once"),
         same_value("paymentProofRef", first, second, plane="settlement").proves("3.paid-once"),
         idempotent_replay(first).proves("3.idempotent-replay"),
+        replays_told_apart().proves("3.idempotent-replay"),
         triaged_as(first, "healthy"),
         triaged_as(second, "healthy"),
     )
@@ -41,9 +43,12 @@ def test_expired_credential_is_not_reused(
     l402_executor: Executor, l402_clock: StackClock, l402_evidence: EvidenceCollector
 ) -> None:
     first = l402_executor.buy("/premium-expiring")
-    l402_clock.advance(61_000)
+    l402_clock.advance(59_000)
+    still_good = l402_executor.buy("/premium-expiring")
+    l402_clock.advance(1_000)
     second = l402_executor.buy("/premium-expiring")
     l402_evidence.verify(
+        cached_request(first, still_good).proves("3.cache-hit"),
         not_reused(first, second).proves("3.not-reused"),
         paid_exactly_once(first),
         paid_exactly_once(second),

@@ -21,6 +21,13 @@ def test_over_cap(l402_executor: PlaysExecutor, l402_evidence: EvidenceCollector
     _verify_denied(l402_evidence, l402_executor.buy("/premium-expensive"), "amount_over_cap")
 
 
+def test_the_cap_itself_may_be_spent(l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
+    denied = l402_executor.buy("/premium", max_spend_msats=20_999)
+    paid = l402_executor.buy("/premium", max_spend_msats=21_000)
+    l402_evidence.verify(paid_exactly_once(paid).proves("4.deny-reason"), triaged_as(paid, "healthy"))
+    _verify_denied(l402_evidence, denied, "amount_over_cap")
+
+
 def test_blocked_host(l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
     l402_executor.policy = BuyerPolicy(blocked_hosts=frozenset({"gateway.l402.test"}))
     _verify_denied(l402_evidence, l402_executor.buy("/premium"), "host_blocked")

@@ -31,8 +31,9 @@ from pytest_l402.stack.faults import StopPoint
 
 pytestmark = pytest.mark.rehearsal("executor-offline", runbook="observability", section="6")
 
+A_HEARTBEAT_MAY_BE_OLD_MS = 10_000
 LONGER_THAN_A_HEARTBEAT_MAY_BE_OLD_MS = 10_001
-LONGER_THAN_A_TASK_MAY_TAKE_MS = 4_501
+A_TASK_MAY_TAKE_MS = 4_499
 
 
 def test_stopped_before_the_request(
@@ -96,21 +97,27 @@ def test_heartbeat_stale(
     l402_clock: StackClock,
     l402_evidence: EvidenceCollector,
 ) -> None:
-    in_time = _task_for(l402_executor, l402_control_plane, "web-in-time")
+    l402_executor.heartbeat()
+    heard_ms = l402_clock.now_ms()
+    l402_clock.advance(A_HEARTBEAT_MAY_BE_OLD_MS - 100)
+    stale = _task_for(l402_executor, l402_control_plane, "web-stale")
+    _advance_to(l402_clock, heard_ms + A_HEARTBEAT_MAY_BE_OLD_MS)
     l402_control_plane.sweep()
     l402_evidence.verify(
-        no_record(requestId=in_time.request_id, denyReason="desktop_executor_offline").proves("6.domain"),
+        no_record(requestId=stale.request_id, denyReason="desktop_executor_offline").proves("6.domain"),
         # It waits to be taken up: nothing failed, and one plane alone cannot say that nothing will.
-        triaged_as(in_time, "not-enough-to-say").proves("6.domain"),
+        triaged_as(stale, "not-enough-to-say").proves("6.domain"),
     )
     with l402_stack.faults.inject(HeartbeatStopped()):
-        l402_clock.advance(LONGER_THAN_A_HEARTBEAT_MAY_BE_OLD_MS)
         l402_executor.heartbeat()
-        stale = _task_for(l402_executor, l402_control_plane, "web-stale")
+        # Whose session it is counts: another user's, heard of just now, takes up no task of this one.
+        l402_control_plane.heartbeat("desktop-of-another-user", "idle", "user_another")
+        _advance_to(l402_clock, heard_ms + LONGER_THAN_A_HEARTBEAT_MAY_BE_OLD_MS)
         l402_control_plane.sweep()
+    offline = {"denyReason": "desktop_executor_offline", "desktopSessionId": l402_executor.desktop_session_id}
     l402_evidence.verify(
         triaged_as(stale, "executor", field="denyReason").proves("6.domain"),
-        some_record(requestId=stale.request_id, denyReason="desktop_executor_offline").proves("6.domain"),
+        some_record(requestId=stale.request_id, **offline).proves("6.domain"),
         paid_nothing(stale),
     )
     l402_executor.heartbeat()
@@ -124,8 +131,13 @@ def test_task_not_taken_up(
     l402_evidence: EvidenceCollector,
 ) -> None:
     task = _task_for(l402_executor, l402_control_plane, "web-not-taken-up")
-    l402_clock.advance(LONGER_THAN_A_TASK_MAY_TAKE_MS)
+    _advance_to(l402_clock, task.created_at_ms + A_TASK_MAY_TAKE_MS - 1)
     l402_executor.heartbeat()
+    l402_control_plane.sweep()
+    l402_evidence.verify(
+        no_record(requestId=task.request_id, denyReason="desktop_executor_timeout").proves("6.domain")
+    )
+    l402_clock.advance(1)
     l402_control_plane.sweep()
     l402_evidence.verify(
         triaged_as(task, "executor", field="denyReason").proves("6.domain"),
@@ -173,6 +185,10 @@ def _task_for(executor: Executor, control_plane: ControlPlane, request_id: str) 
     """Queue a purchase as the web application does, and leave it to whoever takes it up."""
     host = "gateway.l402.test"
     return control_plane.create_task(request_id, executor.user_id, f"https://{host}/premium", 100_000, host)
+
+
+def _advance_to(clock: StackClock, at_ms: int) -> None:
+    clock.advance(at_ms - clock.now_ms())
 
 
 def _verify_recovered(executor: Executor, evidence: EvidenceCollector) -> None:

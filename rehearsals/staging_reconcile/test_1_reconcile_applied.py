@@ -4,7 +4,9 @@ import pytest
 
 from pytest_l402.evidence import (
     deployment_persisted,
+    deployments_told_alike,
     events_persisted,
+    events_told_alike,
     gateway_challenged,
     gateway_delivered,
     reconcile_reported,
@@ -32,6 +34,8 @@ def test_reconcile_and_verify(
             failureCode=None,
         ).proves("2.output"),
         deployment_persisted(summary.request_id, "applied").proves("3.deployments"),
+        deployments_told_alike().proves("3.deployments"),
+        events_told_alike().proves("3.events"),
         deployment_persisted(summary.request_id, "applied").proves("5.image"),
         events_persisted(
             summary.request_id,

@@ -7,16 +7,21 @@ import pytest
 from pytest_l402.evidence import (
     Check,
     deployment_persisted,
+    deployments_told_alike,
     events_persisted,
+    events_told_alike,
+    every_route_probed,
     gateway_challenged,
     gateway_delivered,
     reconcile_reported,
     recovered,
     result_shows,
     some_record,
+    some_row,
     steady_state_restored,
     triaged_as,
 )
+from pytest_l402.ops.compile.hashes import config_hash
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.plugin.fixtures import Reconcile
 from pytest_l402.stack import (
@@ -33,6 +38,7 @@ from pytest_l402.stack import (
     RollbackFailure,
     Stack,
 )
+from pytest_l402.stack.gateway.deployer import STAND_IN_IMAGE
 
 pytestmark = pytest.mark.rehearsal("reconcile-failures", runbook="staging-reconcile", section="4")
 
@@ -76,7 +82,8 @@ def test_fails_before_the_gateway_is_touched(
     l402_evidence.verify(
         reconcile_reported(BAD, deploymentStatus="failed", failureCode=code).proves(line),
         deployment_persisted(BAD, "failed").proves("3.history"),
-        events_persisted(BAD, f"gateway_reconcile_failed_{code}"),
+        events_persisted(BAD, f"gateway_reconcile_failed_{code}").proves(line),
+        *_written_down(),
         *_found_by_the_on_call(code),
     )
     _verify_selling(l402_executor, l402_evidence)
@@ -102,6 +109,8 @@ def test_rolls_back(
             BAD, deploymentStatus="rolled_back", failureCode=code, rolledBackFrom=before.config_hash
         ).proves(line),
         deployment_persisted(BAD, "rolled_back", rolled_back=True).proves("4.rollback"),
+        every_route_probed().proves("4.rollback"),
+        *_written_down(),
         gateway_challenged(BAD, 21_000).proves("4.rollback"),
         gateway_delivered(BAD).proves("4.rollback"),
         *_found_by_the_on_call(code),
@@ -132,6 +141,8 @@ def test_is_withdrawn_without_a_previous_deployment(
         ),
         deployment_persisted(BAD, "failed").proves("3.history"),
         result_shows("active_deployment", deploymentId=None).proves("4.withdrawn"),
+        every_route_probed().proves("4.withdrawn"),
+        *_written_down(),
         *_found_by_the_on_call(code),
     )
     _verify_selling(l402_executor, l402_evidence)
@@ -163,12 +174,64 @@ def test_rollback_fails(
         ).proves("4.rollback-failed"),
         deployment_persisted(BAD, "failed").proves("4.rollback-failed"),
         events_persisted(BAD, "gateway_reconcile_failed_rollback_failed").proves("4.rollback-failed"),
+        *_written_down(),
         *_found_by_the_on_call("rollback_failed"),
     )
     l402_reconcile("staging:mended")
     l402_evidence.verify(
         reconcile_reported("staging:mended", deploymentStatus="applied"), steady_state_restored()
     )
+
+
+@pytest.mark.usefixtures("l402_executor")
+def test_an_inspection_says_what_runs(l402_stack: Stack, l402_evidence: EvidenceCollector) -> None:
+    def inspected(what: str) -> None:
+        summary = l402_stack.ops.inspect(f"staging:{what}")
+        l402_evidence.record("inspected", {**summary.to_row(), "ok": summary.ok, "what": what})
+
+    inspected("nothing")
+    l402_stack.reconciler().reconcile(GOOD)
+    inspected("ordered")
+    with l402_stack.faults.inject(DeployFailure("image_not_pinned"), "staging:by-hand"):
+        _deploy_again(l402_stack, "staging:by-hand")
+    inspected("unpinned")
+    another = _deploy_again(l402_stack, "staging:pinned", "# by hand\n")
+    inspected("another")
+    probed = {"healthOk": True, "challengeOk": True, "proxyOk": True}
+    l402_evidence.verify(
+        *(
+            some_row(
+                "inspected", what=what, deploymentStatus="pending", ok=False, failureReason=reason
+            ).proves("5.inspected")
+            for what, reason in (
+                ("nothing", "nothing_deployed"),
+                ("unpinned", "image_digest_not_pinned"),
+                ("another", f"active_is_{another}"),
+            )
+        ),
+        some_row("inspected", what="ordered", deploymentStatus="applied", ok=True, **probed).proves(
+            "5.inspected"
+        ),
+    )
+
+
+def _deploy_again(stack: Stack, request_id: str, more: str = "") -> str:
+    """Deploy the file that runs, with more text, past the reconcile, as somebody at the gateway may do."""
+    running = stack.ops.deployer.active(request_id=request_id)
+    assert running is not None
+    text = stack.ops.deployer.disk.config(running.config_hash) + more
+    deployed = stack.ops.deployer.apply(
+        request_id=request_id,
+        deployment_id="dep_by_hand",
+        config_hash=config_hash(text.encode()),
+        aperture_yaml=text,
+        image_digest=STAND_IN_IMAGE,
+    )
+    return deployed.config_hash
+
+
+def _written_down() -> tuple[Check, ...]:
+    return (deployments_told_alike().proves("3.history"), events_told_alike().proves("6.correlation"))
 
 
 def _found_by_the_on_call(code: str) -> tuple[Check, ...]:

@@ -33,9 +33,13 @@ from pytest_l402.evidence import (
     proof_differs,
     proof_join,
     records_complete,
+    records_in_time,
+    records_tell_what_is_known,
     recovered,
     reference_artifact_holds,
+    replays_told_apart,
     response_header_joins,
+    rows_in_order,
     run_check,
     same_value,
     settlement_conflict,
@@ -102,10 +106,19 @@ HOLDS = {
     "proof_differs": ("mismatch", lambda s: proof_differs(s.first)),
     "proof_join": ("success", lambda s: proof_join(s.first)),
     "records_complete": ("success", lambda s: records_complete()),
+    "records_in_time": ("cached", lambda s: records_in_time()),
+    "records_tell_what_is_known": ("cached", lambda s: records_tell_what_is_known(PREMIUM)),
+    "records_tell_what_is_known denied": ("success", lambda s: records_tell_what_is_known({})),
+    "records_tell_what_is_known nobody bought": ("paused", lambda s: records_tell_what_is_known(PREMIUM)),
     "recovered": ("stopped", lambda s: recovered(s.second)),
     "recovered reused": ("lost", lambda s: recovered(s.second)),
     "reference_artifact_holds": ("success", lambda s: reference_artifact_holds()),
+    "replays_told_apart": ("cached", lambda s: replays_told_apart()),
+    "replays_told_apart nobody paid": ("paused", lambda s: replays_told_apart()),
+    "replays_told_apart declared": ("mismatch declared", lambda s: replays_told_apart()),
     "response_header_joins": ("success", lambda s: response_header_joins(s.first)),
+    "rows_in_order": ("success", lambda s: rows_in_order()),
+    "rows_in_order stopped": ("stopped", lambda s: rows_in_order()),
     "same_value": ("cached", lambda s: same_value("paymentProofRef", s.first, s.second, plane="settlement")),
     "same_value one": ("success", lambda s: same_value("taskId", s.first)),
     "settlement_conflict": ("conflict", lambda s: settlement_conflict(_settlement_id(s), "amountMsats")),
@@ -127,6 +140,8 @@ HOLDS = {
     "ui_join": ("cached", lambda s: ui_join(s.second)),
     "values_listed": ("success", lambda s: values_listed()),
 }
+
+PREMIUM = {"/premium": {"paywallId": "pw_premium", "ownerId": "owner_premium"}}
 
 # Each check with a story of which it must not hold, and what the finding says was seen.
 FAILS = {
@@ -167,6 +182,11 @@ FAILS = {
     "proof_absent": ("success", lambda s: proof_absent(s.first), "lightning_preimage:"),
     "proof_differs": ("success", lambda s: proof_differs(s.first), "both name"),
     "proof_join": ("mismatch", lambda s: proof_join(s.first), "lightning_preimage:"),
+    "records_tell_what_is_known": (
+        "cached",
+        lambda s: records_tell_what_is_known({"/premium": {"paywallId": "pw_other", "ownerId": "owner"}}),
+        "pw_premium",
+    ),
     "recovered": ("stopped", lambda s: recovered(s.first), "executor: "),
     "reference_artifact_holds": ("cached", lambda s: reference_artifact_holds(), "none"),
     "response_header_joins": ("paused", lambda s: response_header_joins(s.first), "no evidence"),
@@ -183,14 +203,17 @@ FAILS = {
 
 
 # These speak of a reconcile or of recorded results, and are tried beside those.
-TRIED_ELSEWHERE = {name for name, theme in public_checks().items() if theme in ("deployments", "results")}
+THEMES = ("deployments", "reconciled", "results")
+TRIED_ELSEWHERE = {name for name, theme in public_checks().items() if theme in THEMES}
 
 
 def test_every_public_check_is_tried_here():
     public = set(public_checks()) - {"record_checks"} - TRIED_ELSEWHERE
     assert {name.split()[0] for name in HOLDS} == public
-    # The other three are tried on evidence that no stack leaves, below.
-    assert set(FAILS) == public - {"records_complete", "values_listed", "steady_state_restored"}
+    # The others are tried on evidence that no stack leaves: below, and in test_evidence_checks_known.py.
+    of_any_evidence = {"records_in_time", "replays_told_apart", "rows_in_order"}
+    of_any_evidence |= {"records_complete", "values_listed", "steady_state_restored"}
+    assert set(FAILS) == public - of_any_evidence
 
 
 @pytest.mark.parametrize("name", HOLDS)

@@ -12,7 +12,10 @@ from pytest_l402.evidence import (
     Check,
     Evidence,
     deployment_persisted,
+    deployments_told_alike,
     events_persisted,
+    events_told_alike,
+    every_route_probed,
     gateway_challenged,
     gateway_delivered,
     reconcile_reported,
@@ -46,6 +49,9 @@ HOLDING = [
     events_persisted("bad", "gateway_reconcile_rolled_back"),
     gateway_challenged("good", 21_000),
     gateway_delivered("good"),
+    deployments_told_alike(),
+    events_told_alike(),
+    every_route_probed(),
 ]
 
 
@@ -130,5 +136,5 @@ def test_events_must_be_named() -> None:
 
 
 def test_every_check_of_the_module_is_tried() -> None:
-    public = {name for name, theme in public_checks().items() if theme == "deployments"}
+    public = {name for name, theme in public_checks().items() if theme in ("deployments", "reconciled")}
     assert {check.name.partition("(")[0] for check in HOLDING} == public

@@ -29,7 +29,13 @@ PAUSE_REASON = "security drill: global pause"
 KILL_REASON = "security drill: owner kill switch"
 _NOTE = "security drill"
 _Validation: TypeAlias = Callable[[Mapping[str, str]], object]
-_GOOD: Mapping[str, str] = {role.value: f"drill-only-{role.value}-credential" for role in CredentialRole}
+# Of the least length that may be used, and below of one less: a bound is held from both sides.
+_GOOD: Mapping[str, str] = {role.value: "sixteen-letters!" for role in CredentialRole}
+_UNUSABLE = (
+    ("", CredentialCode.MISSING),
+    ("fifteen-letters", CredentialCode.INVALID),
+    ("long enough, with blanks", CredentialCode.INVALID),
+)
 
 
 class SecurityDrillRefused(RuntimeError):  # noqa: N818 - the outcome's name
@@ -136,7 +142,7 @@ def _fail_closed(validate: _Validation) -> tuple[bool, CredentialValidationError
     first: CredentialValidationError | None = None
     passed = True
     for role in CredentialRole:
-        for value, code in (("", CredentialCode.MISSING), ("too short", CredentialCode.INVALID)):
+        for value, code in _UNUSABLE:
             error = _refusal(validate, {**_GOOD, role.value: value})
             first = error if (role, value) == (DRILL_ROLE, "") else first
             passed = passed and error is not None and (error.role, error.code) == (role, code)
