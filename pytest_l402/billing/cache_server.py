@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import shutil
 import socket
@@ -20,6 +21,7 @@ __all__ = ["CacheMissing", "CacheServer", "server_binary"]
 
 Row = dict[str, Any]
 _WAIT_S: Final = 10.0
+_MOST_SOCKET_BYTES: Final = 100
 
 
 class CacheMissing(RuntimeError):  # noqa: N818 - the name of the condition
@@ -77,14 +79,15 @@ class CacheServer:
         return f"{self._binary.name} {told.get('valkey_version') or told.get('redis_version')}"
 
     @property
-    def socket(self) -> Path:
-        """The unix socket."""
-        return self._folder / "s"
+    def socket(self) -> Path | None:
+        """The unix socket; None in a folder whose path is too long for one."""
+        path = self._folder / "s"
+        return path if len(os.fsencode(path)) <= _MOST_SOCKET_BYTES else None
 
     def __call__(self, *words: str | int) -> Reply:
         """Send a command; raises `CacheUnavailable` or `CacheRefused`."""
         if self._client is None:
-            self._client = CacheClient(self.socket, 2.0)
+            self._client = CacheClient(self.socket or self._port, 2.0)
         return self._client(*words)
 
     def __enter__(self) -> Self:
@@ -111,10 +114,9 @@ class CacheServer:
             str(self._port),
             "--bind",
             "127.0.0.1",
-            "--unixsocket",
-            self.socket,
             "--dir",
             self._folder,
+            *(() if self.socket is None else ("--unixsocket", self.socket)),
         )
         keeps = (
             "--save",

@@ -277,3 +277,10 @@ def test_a_run_drills_what_the_file_names_in_live_mode_only(pytester: pytest.Pyt
     broken.assert_outcomes(errors=1)
     broken.stdout.fnmatch_lines(["*billing.yaml: url: expected an http or https URL*"])
     assert "Traceback" not in broken.stdout.str()
+
+
+def test_a_file_that_is_checked_in_chooses_no_command(pytester: pytest.Pytester) -> None:
+    pytester.makepyprojecttoml('[tool.pytest]\nl402_count_cmd = "rm"\n')
+    refused = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:valkey")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["ERROR: *expected nothing, saw 'rm'; give --l402-count-cmd by hand"])

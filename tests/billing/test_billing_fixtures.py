@@ -37,6 +37,7 @@ def test_a_cache_is_killed_frozen_emptied_and_keeps_what_it_acknowledged() -> No
         client.close()
         cache.restart_empty()
         assert cache("GET", "key") is None
+        assert cache.socket is not None
         folder = cache.socket.parent
     assert not folder.exists()
 
@@ -51,6 +52,16 @@ def test_a_replica_is_promoted_with_what_it_has() -> None:
         replica.promote()
         assert replica("GET", "key") == "value"
         assert replica("SET", "key", "other") == "OK"
+
+
+def test_a_cache_runs_in_a_folder_whose_path_is_too_long_for_a_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ("long" * 30)).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("long" * 30)))
+    with CacheServer() as cache:
+        assert cache.socket is None
+        assert cache("PING") == "PONG"
 
 
 def test_no_server_is_told_with_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
