@@ -256,6 +256,7 @@ def test_what_is_needed_is_told_before_anything_is_asked(tmp_path: Path) -> None
         deployed.checks()
 
 
+@pytest.mark.slow
 def test_a_run_drills_what_the_file_names_in_live_mode_only(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

@@ -1,0 +1,59 @@
+"""What a drill measured and counted is judged as the runbook declares it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_l402.billing import as_fast_as, lost_at_most
+from pytest_l402.billing.standing import metrics_agree, times_only_grow
+from pytest_l402.evidence import Evidence, run_check
+
+
+def said(check: Any, tables: dict[str, Any]) -> list[str]:
+    result = run_check(check, Evidence(tables))
+    return [f"expected {each.expected}, saw {each.seen}" for each in result.violations]
+
+
+@pytest.mark.parametrize(
+    ("acknowledged", "lost", "told"),
+    [
+        (7, 0, []),
+        (7, 1, ["expected lost up to 0 of 7 acknowledged records, saw 1 of 7"]),
+        # Of nothing nothing can be lost: that was no drill.
+        (0, 0, ["expected lost up to 0 of 1 acknowledged records, saw 0 of 0"]),
+        (7, -1, ["expected lost up to 0 of 7 acknowledged records, saw -1 of 7"]),
+    ],
+)
+def test_what_was_lost_is_held_to_what_is_declared(acknowledged: int, lost: int, told: list[str]) -> None:
+    row = {"procedure": "p", "what": "records", "acknowledged": acknowledged, "lost": lost, "declared": 0}
+    assert said(lost_at_most("p"), {"losses": [row]}) == told
+
+
+def calls(step: str, *elapsed_ms: float) -> list[dict[str, Any]]:
+    return [{"step": step, "path": "/", "elapsedMs": each} for each in elapsed_ms]
+
+
+def test_a_step_may_take_twice_as_long_as_another_but_for_one_call_in_a_hundred() -> None:
+    check = as_fast_as("two", "one", 5.0)
+    one = calls("one", *[10.0] * 100)
+    assert said(check, {"calls": [*one, *calls("two", *[25.0] * 99, 900.0)]}) == []
+    slow = calls("two", *[25.0] * 98, 900.0, 900.0)
+    assert said(check, {"calls": [*one, *slow]}) == [
+        "expected elapsedMs of step two up to 25, twice that of one, saw 900"
+    ]
+    assert said(check, {"calls": one}) == ["expected calls of step two, saw none"]
+
+
+def test_times_go_forward_and_metrics_say_what_the_log_says() -> None:
+    segment = {"epoch": 1, "writer": "one", "firstSequence": 0}
+    records = [{"sequence": number, "atMs": at} for number, at in enumerate((5, 9, 9, 8))]
+    assert said(times_only_grow(), {"log_segments": [segment], "log_records": records}) == [
+        "expected atMs from 9, saw 8"
+    ]
+    gauge = {"when": "now", "name": "depth", "value": 0}
+    gauges = [{**gauge, "logValue": None}, {**gauge, "logValue": 0}, {**gauge, "logValue": 3}]
+    assert said(metrics_agree(), {"log_segments": [segment], "metrics": gauges}) == [
+        "expected depth 3 now, as the log has it, saw 0"
+    ]
