@@ -68,7 +68,11 @@ def lines_of(
         number += 1
         if len(data) > limit and not data.endswith(b"\n"):
             raise InputError.at(
-                source, line=number, expected=f"lines of at most {limit} bytes", seen="a longer one"
+                source,
+                line=number,
+                expected=f"lines of at most {limit} bytes",
+                seen="a longer one",
+                remedy="write the records as JSON Lines, one a line (jq -c '.[]')",
             )
         if number == 1:
             data = data.removeprefix(_BYTE_ORDER_MARK)

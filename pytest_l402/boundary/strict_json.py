@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -128,7 +129,8 @@ def _raise_malformed(
     error: json.JSONDecodeError, text: str, source: str | os.PathLike[str], first_line: int
 ) -> NoReturn:
     line = first_line + error.lineno - 1
-    rest = text[error.pos :].strip()
+    # Not strip(): what JSON takes for no blank is what is wrong here.
+    rest = text[error.pos : error.pos + 200].strip(" \t\r\n")
     if not rest or error.msg.startswith("Unterminated string"):
         raise InputError.at(
             source,
@@ -139,12 +141,23 @@ def _raise_malformed(
         ) from None
     if error.msg.startswith("Extra data"):
         raise InputError.at(
-            source, line=line, expected="one JSON value", seen=f"more text after it: {quoted(rest[0])}"
+            source, line=line, expected="one JSON value", seen=f"more text after it: {_named(rest[0])}"
         ) from None
     # Only one character is shown: what follows it may be a secret.
     raise InputError.at(
-        source, line=line, expected=f"JSON ({error.msg} at column {error.colno})", seen=quoted(rest[0])
+        source,
+        line=line,
+        expected=f"JSON ({error.msg} at column {error.colno})",
+        seen=_named(rest[0]),
+        remedy=None if rest[0].isascii() and rest[0].isprintable() else "take that character out",
     ) from None
+
+
+def _named(char: str) -> str:
+    """A character, and its number and name where it cannot be told by looking at it."""
+    if char.isascii() and char.isprintable():
+        return quoted(char)
+    return f"{quoted(char)} (U+{ord(char):04X} {unicodedata.name(char, 'a control character')})"
 
 
 def _refuse_lone_surrogates(value: Any, text: str, source: str | os.PathLike[str], first_line: int) -> None:

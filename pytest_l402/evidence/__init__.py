@@ -42,6 +42,7 @@ from pytest_l402.evidence.checks.local_node import (
     local_parity,
     reference_artifact_holds,
 )
+from pytest_l402.evidence.checks.money import money_agrees
 from pytest_l402.evidence.checks.offered import sold_as_listed
 from pytest_l402.evidence.checks.one_story import one_story
 from pytest_l402.evidence.checks.payments import (
@@ -52,6 +53,7 @@ from pytest_l402.evidence.checks.payments import (
     payments_agree,
 )
 from pytest_l402.evidence.checks.planes import planes_agree, record_checks
+from pytest_l402.evidence.checks.purchases import paid_as_challenged, purchases_cost_one_payment
 from pytest_l402.evidence.checks.reconciled import (
     deployments_told_alike,
     events_told_alike,
@@ -113,6 +115,7 @@ __all__ = [
     "idempotent_replay",
     "local_artifact_join",
     "local_parity",
+    "money_agrees",
     "no_record",
     "no_row",
     "no_second_payment",
@@ -122,6 +125,7 @@ __all__ = [
     "one_story",
     "own_digest",
     "paid_and_denied_present",
+    "paid_as_challenged",
     "paid_exactly_once",
     "paid_nothing",
     "parity_keys_present",
@@ -132,6 +136,7 @@ __all__ = [
     "proof_absent",
     "proof_differs",
     "proof_join",
+    "purchases_cost_one_payment",
     "reconcile_reported",
     "record_checks",
     "records_complete",

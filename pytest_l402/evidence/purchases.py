@@ -129,6 +129,12 @@ def purchases_of(evidence: Evidence) -> tuple[Purchase, ...]:
     return _Purchases(evidence).all()
 
 
+def probe_requests(evidence: Evidence) -> frozenset[Any]:
+    """The requests of reconciles, which pay to see whether their gateway delivers: these are no purchases."""
+    tables = ("deployments", "gateway_events")
+    return frozenset(row.get("requestId") for table in tables for row in evidence.table(table))
+
+
 def purchase_of(evidence: Evidence, request_id: str) -> Purchase:
     """The purchase that a request belongs to; one without a row if nobody knows the request."""
     found = _Purchases(evidence)
@@ -145,10 +151,11 @@ def purchase_paid_by(evidence: Evidence, payment_hash: str) -> Purchase | None:
 
 def payment_of(evidence: Evidence, payment_hash: str) -> Payment:
     """What became of one invoice, whoever it was made for."""
-    return _payments(evidence).get(payment_hash) or _payment(payment_hash, [], [])
+    return every_payment(evidence).get(payment_hash) or _payment(payment_hash, [], [])
 
 
-def _payments(evidence: Evidence) -> dict[str, Payment]:
+def every_payment(evidence: Evidence) -> dict[str, Payment]:
+    """What became of each invoice that a wallet has tried, or the node was paid for, by payment hash."""
     tries: dict[str, list[tuple[int, Any]]] = {}
     received: dict[str, list[tuple[int, Any]]] = {}
     for index, row in enumerate(evidence.table("payments")):
@@ -198,7 +205,7 @@ class _Purchases:
         for index, row in enumerate(self._evidence.table("exchanges")):
             if isinstance(row.get("requestId"), str):
                 asked.setdefault(self._find(row["requestId"]), []).append((index, row))
-        payments = _payments(self._evidence)
+        payments = every_payment(self._evidence)
         return tuple(
             Purchase(
                 tuple(requests),

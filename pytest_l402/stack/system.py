@@ -12,9 +12,12 @@ from pytest_l402.evidence import (
     Part,
     delivered_as_paid,
     every_fault_fired,
+    money_agrees,
     one_challenge_an_invoice,
     own_digest,
+    paid_as_challenged,
     parts_of,
+    purchases_cost_one_payment,
     record_checks,
     records_in_time,
     records_tell_what_is_known,
@@ -93,10 +96,12 @@ class StackSystem:
         return self._stack.steady_state(when)
 
     def standing_checks(self) -> tuple[Check, ...]:
-        """Return what holds of all records and sales: each record is complete, of its time, and says what its
-        plane knew; all planes tell each payment and each replay alike; each route is sold for its price, and
-        delivered as it was paid for, by the books of the seller and its node; each fault that was injected
-        fired and was removed.
+        """Return what holds of all records, sales and purchases.
+
+        Each record is complete, of its time, and says what its plane knew; all planes tell each payment and
+        each replay alike; each route is sold for its price, and delivered as it was paid for, by the books of
+        the seller and its node; one purchase costs one payment and is the call that was priced; all books
+        tell of the same money; each fault that was injected fired and was removed.
         """
         paywalls = self._stack.paywalls
         prices = {paywall.path: paywall.price_msats for paywall in paywalls}
@@ -109,4 +114,5 @@ class StackSystem:
         )
         sales = (sold_as_listed(prices), delivered_as_paid(*prices)) if prices else ()
         fired = (every_fault_fired(),) if self._stack.faults.history() else ()
-        return (*record_checks(), *of_records, *sales, one_challenge_an_invoice(), *fired)
+        bought = (purchases_cost_one_payment(), paid_as_challenged(), money_agrees())
+        return (*record_checks(), *of_records, *sales, one_challenge_an_invoice(), *bought, *fired)

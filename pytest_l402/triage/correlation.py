@@ -16,6 +16,7 @@ from typing import Any, Final
 from pytest_l402.contract import REQUIRED_KEYS, Departure, record_departures
 from pytest_l402.contract.rows import Row
 from pytest_l402.triage.deny_reasons import meaning_sql
+from pytest_l402.triage.record_row import RecordRow
 
 CLOCK_SKEW_MS: Final = 600_000
 """How far the clocks of two machines may be apart, in milliseconds, before an order between them decides."""
@@ -133,6 +134,9 @@ def _load(
 ) -> tuple[InvalidRecord, ...]:
     valid, invalid, doubts = [], [], []
     for index, record in enumerate(records):
+        if type(record) is RecordRow:
+            valid.append((index, *record.cells))
+            continue
         departures = record_departures(record)
         if departures:
             request_id, proof = _readable(record, "requestId"), _readable(record, "paymentProofRef")

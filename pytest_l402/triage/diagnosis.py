@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from pytest_l402.boundary import printable, redact_text
+from pytest_l402.contract import REQUIRED_KEYS
 from pytest_l402.contract.rows import Row, Tables
 from pytest_l402.triage.correlation import InvalidRecord, correlated, flow_request_ids, flow_rows, flows_of
 from pytest_l402.triage.rules import RULES, Domain, Rule
@@ -96,7 +97,7 @@ def triage_records(evidence: Tables) -> list[Row]:
 
 
 def _content(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, sort_keys=True)
+    return json.dumps([record.get(key, ()) for key in REQUIRED_KEYS])
 
 
 def _wanted(

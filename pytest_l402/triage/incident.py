@@ -4,159 +4,116 @@ Which departure does what:
 
 - A record that breaks the contract, or repeats a key, and whose `requestId` can be read without doubt makes
   that request *incomplete*; the other requests of the file are judged.
-- Everything else is *bad input*: the file cannot be opened or is empty or too large, a document or line is
-  not JSON, not UTF-8 or cut off, a record names no request, a document's own structure is broken, or no
-  record of the file is valid. What could be read is judged all the same, but the answer as a whole is
-  "bad input".
+- Everything else is *bad input*: the file cannot be opened or is empty, a document or line is not JSON, not
+  UTF-8 or cut off, a record names no request, a document's own structure is broken, or no record of the file
+  is valid. What could be read is judged all the same, but the answer as a whole is "bad input".
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import re
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Callable
 
-from pytest_l402.boundary import InputError
-from pytest_l402.boundary.input_files import MAX_BYTES, decode_utf8, lines_of, open_input, read_bytes
-from pytest_l402.boundary.strict_json import parse_json
+from pytest_l402.boundary import InputError, parse_json
+from pytest_l402.triage.documents import Framed, framed
+from pytest_l402.triage.incident_files import opened, sources
 from pytest_l402.triage.incident_reader import IncidentReader
-from pytest_l402.triage.incident_rows import DepartureEffect, Incident
+from pytest_l402.triage.incident_rows import DepartureEffect, Incident, named_request
+from pytest_l402.triage.wrappers import without_stamp
 
-MAX_INCIDENT_BYTES = 256 * 1024 * 1024
-"""The most that is read of one incident, in bytes: about 400 000 records, held in memory."""
-
-_REQUEST_ID = re.compile(r'"requestId"\s*:\s*("(?:[^"\\]|\\.)*")')
+_EVERY = 2048
+_DECODER = json.JSONDecoder()
 
 
-def read_incident(*paths: str | os.PathLike[str]) -> Incident:
-    """Read records, lists of records, snapshots, local-node artifacts and observability summaries from files.
+def _told_nobody(file: str, documents: int) -> None:
+    pass
 
-    Each file is one JSON document or JSON Lines.
 
-    Nothing is raised for what a file holds: see the module for what becomes of each departure. A record that
-    a further file tells again, value by value, counts once.
+def read_incident(
+    *paths: str | os.PathLike[str], progress: Callable[[str, int], None] = _told_nobody
+) -> Incident:
+    """Read all that files hold of an incident: records, lists of them, snapshots, local-node artifacts,
+    observability summaries, and what log collectors have put around records.
+
+    A path may be `-` for standard input, a folder, or a pattern. Nothing is raised for what a file holds: see
+    the module for what becomes of each departure. `progress` is told the file and how many documents of it
+    were read, now and then.
     """
-    reader = IncidentReader(several_files=len(paths) > 1)
-    budget = MAX_INCIDENT_BYTES
-    for path in paths:
-        reader.start_file(os.fspath(path))
+    reader = IncidentReader()
+    for source in sources(tuple(os.fspath(path) for path in paths)):
+        if isinstance(source, InputError):
+            reader.start_file(source.source or "")
+            reader.refuse(source)
+            reader.finish_file()
+            continue
+        reader.start_file(source.name, may_hold_none=source.in_folder)
+        n_documents = 0
         try:
-            with open_input(path) as stream:
-                budget -= _read_stream(stream, os.fspath(path), reader, budget)
+            with opened(source) as stream:
+                for document in framed(stream, source.name):
+                    _take(document, source.name, reader)
+                    n_documents += 1
+                    if n_documents % _EVERY == 0:
+                        progress(source.name, n_documents)
+            if not n_documents:
+                raise InputError.at(
+                    source.name, expected="records as JSON or JSON Lines", seen="an empty file"
+                )
         except InputError as error:
             reader.refuse(error)
-        reader.finish_file()
+        reader.finish_file(source.notes)
     return reader.incident()
 
 
-def _read_stream(stream: IO[bytes], path: str, reader: IncidentReader, budget: int) -> int:
-    head = read_bytes(stream, MAX_BYTES + 1, path)
-    if len(head) <= MAX_BYTES:
-        if len(head) > budget:
-            raise _too_large(path)
-        _read_whole(head, path, reader)
-        return len(head)
-    return _read_lines(lines_of(_Chained(head, stream), path), path, reader, budget)
-
-
-def _read_whole(data: bytes, path: str, reader: IncidentReader) -> None:
-    lines = list(lines_of(io.BytesIO(data), path))
-    if not lines:
-        raise InputError.at(path, expected="records as JSON or JSON Lines", seen="an empty file")
-    if len(lines) > 1 and _is_json(lines[0][1]):
-        _read_lines(iter(lines), path, reader, len(data))
+def _take(document: Framed, name: str, reader: IncidentReader) -> None:
+    if document.n_nulls:
+        reader.note(
+            f"{document.n_nulls} NUL bytes stand before line {document.line}: the file was cut while it was "
+            "written to, and what stood there is lost"
+        )
+    if document.error is not None:
+        _refuse(document.error, document.data, document.line, reader)
         return
-    try:
-        text = decode_utf8(data.removeprefix(b"\xef\xbb\xbf"), path)
-        value = parse_json(text, path)
-    except InputError:
-        # A pretty-printed document has no whole object on its second or third line; a list of lines has.
-        if any(_is_json(line) and line.lstrip()[:1] == b"{" for _, line in lines[1:4]):
-            _read_lines(iter(lines), path, reader, len(data))
-            return
-        raise
-    reader.take(value, text, 1)
-
-
-def _read_lines(lines: Iterator[tuple[int, bytes]], path: str, reader: IncidentReader, budget: int) -> int:
-    read = 0
-    for number, data in lines:
-        read += len(data)
-        if read > budget:
-            raise _too_large(path)
+    text = document.text
+    if "\\" not in text and text.isascii():
+        # The common case: a line that is a record and nothing else, with each key once.
         try:
-            text = decode_utf8(data, path, number)
-            value = parse_json(text, path, number)
-        except InputError as error:
-            request_id, parses = _named_request(data)
-            effect = DepartureEffect.INCOMPLETE if parses and request_id else DepartureEffect.BAD_INPUT
-            reader.refuse(error, effect, request_id, number)
-            continue
-        reader.take(value, text, number)
-    return read
-
-
-def _named_request(data: bytes) -> tuple[str | None, bool]:
-    """Return the one request id that a refused line names, and whether the line is JSON in all else."""
-    pairs: object = None
+            row = json.loads(text)
+        except (ValueError, RecursionError):
+            row = None
+        if (
+            type(row) is dict
+            and len(row) == text.count('":') + text.count('" :')
+            and reader.take_plain(row, document.line)
+        ):
+            return
+    text, stamp = without_stamp(text)
+    if stamp:
+        reader.note(f"{stamp} was taken off")
     try:
-        text = data.decode("utf-8")
-        pairs = json.loads(text, object_pairs_hook=_pairs)
-        found = {value for key, value in pairs if key == "requestId"} if isinstance(pairs, _Pairs) else set()
-    except (ValueError, RecursionError):
-        text = data.decode("utf-8", "replace")
-        found = {json.loads(literal, strict=False) for literal in _REQUEST_ID.findall(text)}
-    request_id = found.pop() if len(found) == 1 else None
-    if not isinstance(request_id, str) or not request_id or not _is_unicode(request_id):
-        request_id = None
-    return request_id, isinstance(pairs, _Pairs)
+        reader.take(parse_json(text, name, document.line), text, document.line)
+    except InputError as error:
+        if "more text after it" in (error.seen or ""):
+            _take_several(text, document.line, name, reader, error)
+        else:
+            _refuse(error, text.encode("utf-8", "surrogatepass"), document.line, reader)
 
 
-class _Pairs(tuple[tuple[str, object], ...]):
-    """Keys and values of an object, repeats included; unlike a list it cannot be taken for an array."""
+def _take_several(text: str, line: int, name: str, reader: IncidentReader, error: InputError) -> None:
+    """Take the documents that stand on one line, one behind the other."""
+    rest = text.strip()
+    while rest:
+        try:
+            _, end = _DECODER.raw_decode(rest)
+            reader.take(parse_json(rest[:end], name, line), rest[:end], line)
+        except (InputError, ValueError, RecursionError):
+            _refuse(error, rest.encode("utf-8", "surrogatepass"), line, reader)
+            return
+        rest = rest[end:].lstrip(" \t\r\n,\x1e")
 
 
-def _pairs(pairs: list[tuple[str, object]]) -> _Pairs:
-    return _Pairs(pairs)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _too_large(path: str) -> InputError:
-    return InputError.at(
-        path,
-        expected=f"at most {MAX_INCIDENT_BYTES // (1024 * 1024)} MiB of records",
-        seen="more",
-        remedy="cut the export to the time or the requests of the incident",
-    )
-
-
-class _Chained:
-    """What was already read, then the rest: a pipe cannot be wound back."""
-
-    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
-        self._head = io.BytesIO(head)
-        self._rest = rest
-
-    def readline(self, size: int, /) -> bytes:
-        line = self._head.readline(size)
-        if line.endswith(b"\n") or len(line) == size:
-            return line
-        return line + self._rest.readline(size - len(line))
+def _refuse(error: InputError, data: bytes, line: int, reader: IncidentReader) -> None:
+    request_id, parses = named_request(data)
+    effect = DepartureEffect.INCOMPLETE if parses and request_id else DepartureEffect.BAD_INPUT
+    reader.refuse(error, effect, request_id, line)

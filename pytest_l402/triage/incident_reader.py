@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pytest_l402.boundary import InputError, redact_text
+from pytest_l402.boundary import InputError, parse_json, printable, quoted, redact_text, tagless
 from pytest_l402.boundary.json_positions import line_of, member_offsets
 from pytest_l402.boundary.text_safety import seen
 from pytest_l402.contract import REQUIRED_KEYS, Departure, DocumentError, LocalNodeArtifact, record_departures
@@ -17,39 +18,67 @@ from pytest_l402.triage.incident_rows import (
     IncidentDeparture,
     SecretPlace,
     SourcedRow,
+    named_request,
 )
+from pytest_l402.triage.record_row import RecordRow, few, record_cells, surely_harmless, whole_cells
+from pytest_l402.triage.wrappers import is_document, unwrapped
 
 _FORMS = "a record, a list of records, a snapshot, a local-node artifact or an observability summary"
 _SECRET_PLACES_A_FILE = 20
+_ALIKE = 3
+_LOG_KEYS = ("log", "MESSAGE", "message", "msg")
 
 
 class IncidentReader:
-    """Gathers an incident document by document; `start_file` and `finish_file` frame those of one file."""
+    """Gathers an incident document by document; `start_file` and `finish_file` frame those of one file.
 
-    def __init__(self, several_files: bool = False) -> None:
-        self._several_files = several_files
+    A record that is told again, value by value, counts once.
+    """
+
+    def __init__(self) -> None:
         self._records: list[SourcedRow] = []
         self._artifacts: list[SourcedRow] = []
         self._summaries: list[SourcedRow] = []
         self._flows: list[SourcedRow] = []
         self._departures: list[IncidentDeparture] = []
         self._secrets: list[SecretPlace] = []
+        self._notes: list[str] = []
         self._told: set[int] = set()
+        self._known: dict[str, str] = {}
+        self._n_told_again = 0
         self.start_file("")
 
-    def start_file(self, file: str) -> None:
-        """Begin with the file of this name."""
+    def start_file(self, file: str, *, may_hold_none: bool = False) -> None:
+        """Begin with the file of this name; `may_hold_none` for one that only its folder brought in."""
         self._file = file
+        self._may_hold_none = may_hold_none
         self._first_departure = len(self._departures)
-        self._first_record = len(self._records)
         self._first_secret = len(self._secrets)
+        self._first_stand_in = len(self._records)
         self._usable = 0
+        self._unwrapped: Counter[str] = Counter()
+        self._without_record = 0
+        self._alike: Counter[tuple[str, str]] = Counter()
 
-    def finish_file(self) -> None:
+    def finish_file(self, notes: Iterable[str] = ()) -> None:
         """End the file: one without anything valid in it is bad input as a whole."""
-        if self._several_files:
-            self._told.update(_fingerprint(record.row) for record in self._records[self._first_record :])
+        name = tagless(printable(self._file, 400))
+        for note in notes:
+            self._notes.append(f"{name}: {note}")
+        for who, count in self._unwrapped.items():
+            self._notes.append(f"{name}: {count} records were taken out of what {who} has put around them")
+        for (expected, saw), count in self._alike.items():
+            if count > _ALIKE:
+                more = f"{count - _ALIKE} more lines where {expected} was expected: {saw}"
+                self._notes.append(f"{name}: {more}")
         if self._usable:
+            if self._without_record:
+                self._notes.append(f"{name}: {self._without_record} lines of a log are no records")
+            return
+        if self._may_hold_none:
+            del self._departures[self._first_departure :]
+            del self._records[self._first_stand_in :]
+            self._notes.append(f"{name}: holds no records")
             return
         if len(self._departures) == self._first_departure:
             self._add_departure(
@@ -62,6 +91,8 @@ class IncidentReader:
 
     def incident(self) -> Incident:
         """Return what was gathered."""
+        if self._n_told_again:
+            self._notes.append(f"{self._n_told_again} records are told more than once; each counts once")
         return Incident(
             records=tuple(self._records),
             artifacts=tuple(self._artifacts),
@@ -69,7 +100,14 @@ class IncidentReader:
             departures=tuple(self._departures),
             secrets=tuple(self._secrets),
             flows=tuple(self._flows),
+            notes=tuple(self._notes),
         )
+
+    def note(self, text: str) -> None:
+        """Say something of the file that is read."""
+        note = f"{tagless(printable(self._file, 400))}: {text}"
+        if note not in self._notes[-20:]:
+            self._notes.append(note)
 
     def refuse(
         self,
@@ -84,22 +122,66 @@ class IncidentReader:
             stand_in = {} if request_id is None else {"requestId": request_id}
             self._records.append(SourcedRow(stand_in, self._file, line))
 
+    def take_plain(self, row: dict[str, Any], line: int) -> bool:
+        """Take a line that is a valid record and nothing else; return whether it surely was one."""
+        cells = record_cells(row)
+        if cells is None or len(row) != len(cells) or not surely_harmless(cells):
+            return False
+        self._add_record(cells, line, "")
+        return True
+
     def take(self, value: object, text: str, first_line: int) -> None:
         """Take a parsed document; `text` is what it was parsed from, its first line is `first_line`."""
         place = _Lines(text, first_line)
-        self._look_for_secrets(text, first_line)
         if isinstance(value, list):
             self._take_records(value, "", place)
         elif not isinstance(value, dict):
             self._refuse_value(f"an object: {_FORMS}", seen(value), "", place)
         elif "flows" in value:
+            self._look_for_secrets(text, first_line)
             self._take_artifact(value, place)
         elif "records" in value:
+            self._look_for_secrets(json.dumps({**value, "records": []}), first_line)
             self._take_collection(value, place)
-        elif not value.keys() & set(REQUIRED_KEYS) or "coverage" in value or "stage" in value:
-            self._refuse_value(_FORMS, _what_it_is(value), "", place)
-        else:
+        elif is_document(value):
             self._take_record(value, "", place)
+        else:
+            self._take_other(value, text, place)
+
+    def _take_other(self, value: dict[str, Any], text: str, place: _Lines) -> None:
+        """Take what is wrapped in something, or say what it is."""
+        inner = list(unwrapped(value))
+        if inner:
+            for wrapped, who in inner:
+                self._take_wrapped(wrapped, who, place)
+            return
+        self._look_for_secrets(text, place.first_line)
+        if any(key in value for key in _LOG_KEYS):
+            self._without_record += 1
+        elif (what := _what_it_is(value)) is not None:
+            self._refuse_value(_FORMS, what, "", place)
+        elif value.keys() & set(REQUIRED_KEYS):
+            self._take_record(value, "", place)
+        else:
+            saw = f"an object of {len(value)} keys, none of them a record's"
+            self._alike[_FORMS, saw] += 1
+            if self._alike[_FORMS, saw] <= _ALIKE:
+                self._refuse_value(_FORMS, saw, "", place)
+
+    def _take_wrapped(self, wrapped: object, who: str, place: _Lines) -> None:
+        if not isinstance(wrapped, str):
+            self._unwrapped[who] += 1
+            self.take(wrapped, json.dumps(wrapped), place.first_line)
+            return
+        try:
+            value = parse_json(wrapped, self._file, place.first_line)
+        except InputError as error:
+            request_id, parses = named_request(wrapped.encode("utf-8", "surrogatepass"))
+            effect = DepartureEffect.INCOMPLETE if parses and request_id else DepartureEffect.BAD_INPUT
+            self.refuse(error, effect, request_id, place.first_line)
+            return
+        self._unwrapped[who] += 1
+        self.take(value, wrapped, place.first_line)
 
     def _take_collection(self, value: dict[str, Any], place: _Lines) -> None:
         """Take a snapshot or an observability summary."""
@@ -132,19 +214,33 @@ class IncidentReader:
 
     def _take_records(self, values: list[Any], path: str, place: _Lines) -> None:
         for index, value in enumerate(values):
-            self._take_record(value, f"{path}[{index}]", place)
+            if isinstance(value, dict) and not is_document(value) and not value.keys() & set(REQUIRED_KEYS):
+                self._take_other(value, json.dumps(value), _Lines("", place.of_item(f"{path}[{index}]")))
+            else:
+                self._take_record(value, f"{path}[{index}]", place)
 
     def _take_record(self, value: object, path: str, place: _Lines) -> None:
-        departures = record_departures(value)
         row = value if isinstance(value, dict) else {}
-        if not departures and self._told and _fingerprint(row) in self._told:
-            self._usable += 1
-            return
-        self._records.append(SourcedRow(row, self._file, place.of_item(path), path))
+        cells = record_cells(row)
+        departures = () if cells is not None else record_departures(value)
+        line = place.of_item(path)
+        if cells is None or len(row) != len(cells) or not surely_harmless(cells):
+            self._look_for_secrets(json.dumps(value, ensure_ascii=False), line)
         if departures:
+            self._records.append(SourcedRow(row, self._file, line, path))
             self._refuse_record(departures, row, path, place)
         else:
-            self._usable += 1
+            self._add_record(cells or whole_cells(row), line, path)
+
+    def _add_record(self, cells: tuple[Any, ...], line: int, path: str) -> None:
+        self._usable += 1
+        fingerprint = hash(cells)
+        if fingerprint in self._told:
+            self._n_told_again += 1
+            return
+        self._told.add(fingerprint)
+        row = RecordRow(few(cells, self._known))
+        self._records.append(SourcedRow(row, self._file, line, path))
 
     def _refuse_record(
         self, departures: tuple[Departure, ...], row: Mapping[str, Any], path: str, place: _Lines
@@ -269,13 +365,19 @@ def _items(text: str) -> Iterator[tuple[str, int]]:
                             yield f"flows[{index}].observabilityRecords[{number}]", at
 
 
-def _what_it_is(value: Mapping[str, Any]) -> str:
+def _what_it_is(value: Mapping[str, Any]) -> str | None:
     if "coverage" in value:
-        return "a full-flow summary, which holds no records"
+        return f"a full-flow summary, which holds no records{_requests_of(value)}"
     if "stage" in value:
-        return "a full-flow event, which is no record"
-    return f"an object of {len(value)} keys, none of them a record's"
+        return "a full-flow event, which is no record; give the records of its request"
+    if "ok" in value:
+        return "the output of a command without records; give those of smoke:observability"
+    return None
 
 
-def _fingerprint(row: Mapping[str, Any]) -> int:
-    return hash(json.dumps(row, sort_keys=True))
+def _requests_of(summary: Mapping[str, Any]) -> str:
+    """The requests that a full-flow summary names, for the next query."""
+    parts = [summary.get(key) for key in ("paidRequest", "policyDeniedRequest", "gatewayReconcile")]
+    named = [part["requestId"] for part in parts if isinstance(part, dict) and part.get("requestId")]
+    shown = ", ".join(quoted(str(each)) for each in named)
+    return f"; give the records of its requests {shown}" if named else ""

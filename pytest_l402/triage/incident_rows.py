@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -66,7 +68,8 @@ class Incident:
 
     A record that breaks the contract is among `records` as it is, and one that could not even be parsed
     stands there as far as its request id could be read: triage then takes that request as incomplete.
-    `summaries` and `artifacts` are documents whole; `flows` are the purchases of the artifacts.
+    `summaries` and `artifacts` are documents whole; `flows` are the purchases of the artifacts; `notes` say
+    what had to be done to read the files.
     """
 
     records: tuple[SourcedRow, ...] = ()
@@ -75,6 +78,7 @@ class Incident:
     departures: tuple[IncidentDeparture, ...] = ()
     secrets: tuple[SecretPlace, ...] = ()
     flows: tuple[SourcedRow, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def table(self, name: str) -> tuple[Row, ...]:
         """The tables that triage reads: `records` in the order of `self.records`, and `local_artifact`."""
@@ -87,12 +91,49 @@ class Incident:
 
     def request_ids(self) -> tuple[str, ...]:
         """Every request id that a record or a flow names, sorted."""
-        named = {record.row.get("requestId") for record in self.records}
+        found = (record.row.get("requestId") for record in self.records)
+        # A broken record may have anything there.
+        named = {name for name in found if isinstance(name, str) and name}
         for flow in self.flows:
             named.update(flow_request_ids(flow.row))
-        return tuple(sorted(name for name in named if isinstance(name, str) and name))
+        return tuple(sorted(named))
 
     @property
     def bad_input(self) -> tuple[IncidentDeparture, ...]:
         """The departures that no single request bears alone."""
         return tuple(item for item in self.departures if item.effect is DepartureEffect.BAD_INPUT)
+
+
+_REQUEST_ID = re.compile(r'"requestId"\s*:\s*("(?:[^"\\]|\\.)*")')
+
+
+def named_request(data: bytes) -> tuple[str | None, bool]:
+    """Return the one request id that a refused line names, and whether the line is JSON in all else."""
+    pairs: object = None
+    try:
+        text = data.decode("utf-8")
+        pairs = json.loads(text, object_pairs_hook=_pairs)
+        found = {value for key, value in pairs if key == "requestId"} if isinstance(pairs, _Pairs) else set()
+    except (ValueError, RecursionError):
+        text = data.decode("utf-8", "replace")
+        found = {json.loads(literal, strict=False) for literal in _REQUEST_ID.findall(text)}
+    request_id = found.pop() if len(found) == 1 else None
+    if not isinstance(request_id, str) or not request_id or not _is_unicode(request_id):
+        request_id = None
+    return request_id, isinstance(pairs, _Pairs)
+
+
+class _Pairs(tuple[tuple[str, object], ...]):
+    """Keys and values of an object, repeats included; unlike a list it cannot be taken for an array."""
+
+
+def _pairs(pairs: list[tuple[str, object]]) -> _Pairs:
+    return _Pairs(pairs)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

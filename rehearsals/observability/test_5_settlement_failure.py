@@ -38,7 +38,7 @@ def test_settlement_lost(
         found_in_logs(failing).proves("5.request-id"),
         proof_absent(failing).proves("5.proof"),
         triaged_as(failing, "settlement", field="paymentProofRef", step_contains="replay").proves("5.domain"),
-        paid_exactly_once(failing),
+        paid_exactly_once(failing).proves("5.paid-once"),
     )
     _verify_recovered(l402_executor, l402_evidence)
 
@@ -86,7 +86,7 @@ def test_paid_but_upstream_failed(
     l402_evidence.verify(
         found_in_logs(failing).proves("5.request-id"),
         triaged_as(failing, "gateway", field="denyReason").proves("5.domain"),
-        paid_exactly_once(failing),
+        paid_exactly_once(failing).proves("5.paid-once"),
     )
     _verify_recovered(l402_executor, l402_evidence)
 
@@ -112,7 +112,7 @@ def test_projection_stale(
         found_in_logs(failing).proves("5.request-id"),
         proof_absent(failing, plane="ui").proves("5.proof"),
         triaged_as(failing, "projection", field="paymentProofRef").proves("tree.projection"),
-        paid_exactly_once(failing),
+        paid_exactly_once(failing).proves("5.paid-once"),
     )
     _verify_recovered(l402_executor, l402_evidence)
 

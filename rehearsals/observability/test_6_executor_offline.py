@@ -5,6 +5,7 @@ import pytest
 from pytest_l402.evidence import (
     artifact_lacks,
     artifact_shows,
+    money_agrees,
     no_record,
     paid_exactly_once,
     paid_nothing,
@@ -154,6 +155,7 @@ def test_wallet_locked(l402_stack: Stack, l402_executor: Executor, l402_evidence
         artifact_shows(locked, task_status="failed").proves("6.local-artifact"),
         triaged_as(locked, "local-node", field="walletState").proves("6.domain"),
         paid_nothing(locked),
+        money_agrees().proves("6.money"),
     )
     _verify_recovered(l402_executor, l402_evidence)
 
@@ -165,6 +167,7 @@ def test_node_degraded(l402_stack: Stack, l402_executor: Executor, l402_evidence
         artifact_shows(failed, task_status="failed").proves("6.local-artifact"),
         triaged_as(failed, "local-node", field="nodeSyncStatus").proves("tree.local-node"),
         paid_nothing(failed),
+        money_agrees().proves("6.money"),
     )
     _verify_recovered(l402_executor, l402_evidence)
 

@@ -317,7 +317,7 @@ def test_a_payment_that_failed_is_not_told_as_a_second_one(shop: Shop) -> None:
     failed = [{**row, "status": "failed"} for row in evidence.table("payments")]
     result = run_check(paid_exactly_once(shop.bought), evidence.with_table("payments", failed), teeth=False)
     assert [(each.seen, "twice" in each.remedy) for each in result.violations] == [
-        ("none succeeded, none pending", False)
+        ("none succeeded, none pending; 1 arrived at the seller's node", False)
     ]
 
 

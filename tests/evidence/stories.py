@@ -12,6 +12,8 @@ from evidence_records import make_record
 
 from pytest_l402.evidence import Evidence
 from pytest_l402.harness.faults import Fault
+from pytest_l402.protocol.quote import read_quote
+from pytest_l402.stack.buyer.attributed import Answer
 from pytest_l402.stack.faults import ExecutorStops, SettlementLost, SettlementProofMismatch
 from pytest_l402.stack.full_flow.run import run_full_flow
 from pytest_l402.stack.gateway.profile import APERTURE, SPEC
@@ -113,7 +115,49 @@ def _unfired(stack: Stack) -> tuple[Any, Any]:
         return stack.executor.buy("/premium"), None
 
 
+class _Client:
+    """Asks and pays `times`, and presents the last credential, or each, with a query if it is told to."""
+
+    def __init__(self, stack: Stack, times: int, query: str = "", *, each: bool = False) -> None:
+        self._stack = stack
+        self._times = times
+        self._query = query
+        self._each = each
+
+    def buy(self, path: str) -> Answer:
+        for _ in range(self._times):
+            answer = self._stack.client.get(path)
+            quote = read_quote(answer.headers.get_list("www-authenticate"))
+            authorization = quote.authorization(self._stack.wallet.pay_invoice(quote.invoice).preimage)
+            if self._each:
+                self._stack.client.get(path, headers={"Authorization": authorization})
+        answer = self._stack.client.get(path + self._query, headers={"Authorization": authorization})
+        return Answer(answer.headers["x-oa-request-id"])
+
+
+def _twice(stack: Stack) -> tuple[Any, Any]:
+    return stack.attributed(_Client(stack, 2)).buy("/premium"), None
+
+
+def _both_delivered(stack: Stack) -> tuple[Any, Any]:
+    return stack.attributed(_Client(stack, 2, each=True)).buy("/premium"), None
+
+
+def _another_call(stack: Stack) -> tuple[Any, Any]:
+    return stack.attributed(_Client(stack, 1, "?page=2")).buy("/premium"), None
+
+
+def _not_debited(stack: Stack) -> tuple[Any, Any]:
+    first = stack.executor.buy("/premium")
+    stack.wallet.__dict__["_balance_msats"] += 21_000
+    return first, None
+
+
 STORIES = {
+    "twice": _twice,
+    "another-call": _another_call,
+    "both-delivered": _both_delivered,
+    "not-debited": _not_debited,
     "success": _success,
     "doubled": _twice_asked,
     "cached": _cached,

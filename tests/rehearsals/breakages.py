@@ -18,6 +18,7 @@ from pytest_l402.harness import journal
 from pytest_l402.ops.full_flow import findings as flow_findings
 from pytest_l402.ops.full_flow import flow as full_flow
 from pytest_l402.protocol import Preimage
+from pytest_l402.protocol.quote import read_quote
 from pytest_l402.stack import faults, stack
 from pytest_l402.stack.books import books as settlement_books
 from pytest_l402.stack.books import projection
@@ -539,6 +540,144 @@ def _(patch: Patch) -> None:
         return payment
 
     around(patch, wallet.Wallet, "_send", send)
+
+
+@breakage("the balance is never debited", "contract.money")
+def _(patch: Patch) -> None:
+    _taking(patch, lambda attempt: -(attempt.amount_msats + attempt.fee_msats))
+
+
+@breakage("the wallet takes a fee that it does not write down", "contract.money")
+def _(patch: Patch) -> None:
+    _taking(patch, lambda attempt: 21)
+
+
+def _taking(patch: Patch, more_msats: Callable[[Any], int]) -> None:
+    def take(original: Any, self: Any, attempt: Any, status: Any) -> None:
+        original(self, attempt, status)
+        self._balance_msats -= more_msats(attempt)
+
+    around(patch, wallet.Wallet, "_take", take)
+
+
+@breakage("a payment that failed is debited", "6.money")
+def _(patch: Patch) -> None:
+    def debit(self: Any, attempt: Any) -> None:
+        self._balance_msats -= attempt.amount_msats
+
+    _when_failed(patch, debit)
+
+
+@breakage("a payment that failed is settled at the seller's node", "6.money")
+def _(patch: Patch) -> None:
+    _when_failed(patch, lambda self, attempt: self._node.settle(attempt.payment_hash))
+
+
+def _when_failed(patch: Patch, then: Callable[[Any, Any], object]) -> None:
+    def note(original: Any, self: Any, attempt: Any, status: Any, *proof: Any) -> None:
+        original(self, attempt, status, *proof)
+        if status is wallet.PaymentStatus.FAILED:
+            then(self, attempt)
+
+    around(patch, wallet.Wallet, "_note", note)
+
+
+@breakage("the seller's node settles another amount than was paid", "contract.money")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        lightning_node.LightningNode,
+        "settle",
+        lambda original, self, payment_hash, amount: original(self, payment_hash, amount + 1_000),
+    )
+
+
+@breakage("the wallet writes no payment down", "contract.money", "1.one-story")
+def _(patch: Patch) -> None:
+    patch.setattr(wallet.Wallet, "_note", nothing)
+
+
+@breakage("a credential is accepted whose invoice nobody has paid", "contract.money")
+def _(patch: Patch) -> None:
+    def settle(self: Any, payment_hash: str, amount_msats: int | None = None) -> Any:
+        return self._known(payment_hash).preimage
+
+    patch.setattr(lightning_node.LightningNode, "settle", settle)
+
+
+@breakage("the buyer pays two challenges for one request", "contract.one-payment")
+def _(patch: Patch) -> None:
+    _paying_first(patch, lambda self, run: None)
+
+
+@breakage("the buyer pays again under another request id for the same task", "contract.one-payment")
+def _(patch: Patch) -> None:
+    @contextlib.contextmanager
+    def renamed(run: Any) -> Any:
+        named, run.trace.request_id = run.trace.request_id, f"{run.trace.request_id}-again"
+        yield
+        run.trace.request_id = named
+
+    _paying_first(patch, lambda self, run: renamed(run))
+
+
+def _paying_first(patch: Patch, inside: Callable[[Any, Any], Any]) -> None:
+    """Let the executor ask and pay once more, before it pays what it was asked for."""
+
+    def pay(original: Any, self: Any, run: Any, response: Any) -> Any:
+        with inside(self, run) or contextlib.nullcontext():
+            again = self._ask(run, None)
+            self._wallet.pay_invoice(read_quote(again.headers.get_list("www-authenticate")).invoice)
+        return original(self, run, response)
+
+    around(patch, executor.Executor, "_pay", pay)
+
+
+@breakage("the buyer pays a second invoice when the seller fails", "5.paid-once")
+def _(patch: Patch) -> None:
+    def trouble(original: Any, self: Any, response: Any) -> Any:
+        if response.status_code == 503:
+            raise _PayAgain
+        return original(self, response)
+
+    def pay(original: Any, self: Any, run: Any, response: Any) -> Any:
+        try:
+            return original(self, run, response)
+        except _PayAgain:
+            again = self._ask(run, None)
+            self._wallet.pay_invoice(read_quote(again.headers.get_list("www-authenticate")).invoice)
+            return run.gateway_failed("gateway_status_503", "the seller fails")
+
+    around(patch, purchase_run.PurchaseRun, "gateway_trouble", trouble)
+    around(patch, executor.Executor, "_pay", pay)
+
+
+class _PayAgain(Exception):  # noqa: N818 - no error: the client is stubborn
+    pass
+
+
+@breakage("the buyer changes the query once it has paid", "contract.one-payment")
+def _(patch: Patch) -> None:
+    def ask(original: Any, self: Any, run: Any, authorization: str | None) -> Any:
+        before = run.url
+        if authorization is not None:
+            run.url = f"{before}?paid=1"
+        try:
+            return original(self, run, authorization)
+        finally:
+            run.url = before
+
+    around(patch, executor.Executor, "_ask", ask)
+
+
+@breakage("the buyer drops its credential once it has paid", "contract.one-payment")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        executor.Executor,
+        "_ask",
+        lambda original, self, run, authorization: original(self, run, None),
+    )
 
 
 @breakage("the credential cache is ignored", "3.cache-hit")

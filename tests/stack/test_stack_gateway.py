@@ -176,7 +176,7 @@ def test_a_bad_credential_gets_a_fresh_challenge_and_its_reason_in_the_evidence(
         exchange, record = shop.exchanges()[-1], shop.records()[-1]
         assert (exchange["credential"], exchange["refusal"]) == ("refused", reason)
         assert (record["denyReason"], record["paymentProofRef"], record["quotedCostMsats"]) == (
-            None,
+            "gateway_credential_refused",
             None,
             21_000,
         )

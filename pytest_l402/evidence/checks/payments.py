@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from functools import partial
 
 from pytest_l402.evidence.check import Check, Finding, Subject
-from pytest_l402.evidence.checks.presented import story_of, told_of
+from pytest_l402.evidence.checks.presented import story_of, told_of, what_to_do
+from pytest_l402.evidence.checks.purchases import (
+    PAID_AGAIN,
+    PAID_TWICE,
+    about_payments,
+    paid_more_than_once,
+    told_payments,
+    where_of,
+)
 from pytest_l402.evidence.checks.selecting import (
     Bought,
     Found,
@@ -25,6 +33,14 @@ from pytest_l402.evidence.checks.selecting import (
     shown,
 )
 from pytest_l402.evidence.mutants import Mutant, duplicate_row, holds, remove_rows, set_value
+from pytest_l402.evidence.purchases import (
+    Payment,
+    Purchase,
+    payment_of,
+    presented_hash,
+    purchase_of,
+    purchase_paid_by,
+)
 from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.spelling import Named
 from pytest_l402.evidence.tables import Evidence, Row
@@ -40,55 +56,126 @@ _NAMED_BY = {"payments": "paymentHash", "logs": "line"}
 
 @described
 def paid_exactly_once(purchase: Bought | None) -> Check:
-    """The wallet paid this payment hash (or this purchase's) once, and the store settled it at most once."""
-    payment_hash = payment_hash_of(purchase)
-    name = f"paid_exactly_once({short(payment_hash or 'nothing')})"
-    where = {"paymentHash": payment_hash, "status": "succeeded"}
+    """The purchase (or that of a payment hash) made one payment, however it ended, and that was settled at
+    most once.
+
+    All payments of its request and its task count, in the wallet's log and in the book of the seller's node;
+    one that was delivered for an earlier payment makes none. A payment that was presented, and only refused,
+    bought nothing: that is told as well.
+    """
+    payment_hash, request_id = payment_hash_of(purchase), getattr(purchase, "request_id", None)
+    name = f"paid_exactly_once({short(payment_hash or request_id or 'nothing')})"
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        if payment_hash is None:
+        whole = _whole(evidence, request_id, payment_hash)
+        payments = _payments(evidence, whole, payment_hash)
+        if not payments:
             yield Finding(
                 expected="a purchase that paid",
-                seen=f"one without a payment hash: nothing was paid{_why_not(evidence, purchase)}",
+                seen=f"one without a payment: nothing was paid{_why_not(whole)}",
                 where=at("payments"),
                 remedy="see how the purchase ended, and what its records say (denyReason)",
             )
-            return
-        paid = rows(evidence, "payments", **where)
-        pending = rows(evidence, "payments", paymentHash=payment_hash, status="pending")
-        if len(paid) != 1 or pending:
-            more = len(paid) + len(pending) > 1
+        elif len(payments) > 1:
             yield Finding(
-                expected=f"one succeeded payment of {short(payment_hash)}, and none that is pending",
-                seen=f"{len(paid) or 'none'} succeeded, {len(pending) or 'none'} pending",
-                where=at("payments", *(index for index, _ in (*paid, *pending))),
-                remedy="the wallet paid one invoice twice, or is about to: ask the seller for the rest back"
-                if more
-                else "see in payments how the wallet ended it, and why",
+                expected=f"one payment for {whole.told}",
+                seen=told_payments(payments),
+                where=where_of(payments),
+                remedy=PAID_AGAIN,
+                about=about_payments(payments),
             )
-        settled = rows(evidence, "settlements", paymentHash=payment_hash)
-        if settled:
-            yield from settled.expect_one(
-                f"at most one settlement of {short(payment_hash)}",
-                "ingest is not idempotent: compare the settlement ids",
-            )
-        for index, row in settled[:1]:
-            if paid and row.get("amountMsats") != paid[0][1].get("amountMsats"):
-                yield Finding(
-                    expected=f"a settlement of {shown(paid[0][1].get('amountMsats'))} msats, as was paid",
-                    seen=f"{shown(row.get('amountMsats'))} msats",
-                    where=at("settlements", index),
-                    remedy="stop payouts for this paywall; the store's amount must be the invoice's",
-                )
+        else:
+            yield from _paid_once(payments[0])
+            yield from _bought_nothing(evidence, whole, payments[0])
+        for payment in payments:
+            yield from _settled_once(evidence, payment)
 
+    where = {"paymentHash": payment_hash, "status": "succeeded"}
     mutants = (
         duplicate_row("payments", where),
         duplicate_row("payments", where, status="pending"),
         remove_rows("payments", where),
         set_value("payments", "status", "failed", where),
         set_value("payments", "paymentHash", _FORGED_HASH, where),
+        Mutant("payments: another invoice was paid as well", lambda e: _another(e, request_id, payment_hash)),
     )
     return Check(name, judge, mutants, ("payments",))
+
+
+def _whole(evidence: Evidence, request_id: str | None, payment_hash: str | None) -> Purchase:
+    if request_id is None and payment_hash is not None:
+        found = purchase_paid_by(evidence, payment_hash)
+        if found is not None:
+            return found
+    return purchase_of(evidence, request_id or "unknown")
+
+
+def _payments(evidence: Evidence, whole: Purchase, payment_hash: str | None) -> list[Payment]:
+    """What the purchase paid, and the payment that it says it was delivered for, each once."""
+    found = {payment.payment_hash: payment for payment in whole.paid}
+    if payment_hash is not None and payment_hash not in found:
+        found[payment_hash] = payment_of(evidence, payment_hash)
+    return list(found.values())
+
+
+def _paid_once(payment: Payment) -> Iterator[Finding]:
+    said = sum(1 for _, row in payment.tries if row.get("status") == "succeeded")
+    if said != 1 or payment.pending:
+        node = "; 1 arrived at the seller's node" if payment.received and not said else ""
+        yield Finding(
+            expected=f"one succeeded payment of {short(payment.payment_hash)}, and none that is pending",
+            seen=f"{said or 'none'} succeeded, {int(payment.pending) or 'none'} pending{node}",
+            where="; ".join((payment.tries.where, *([payment.received.where] if node else []))),
+            remedy="the wallet paid one invoice twice, or is about to: ask the seller for the rest back"
+            if payment.times > 1
+            else "see in payments how the wallet ended it, and why",
+        )
+
+
+def _bought_nothing(evidence: Evidence, whole: Purchase, payment: Payment) -> Iterator[Finding]:
+    """Paid, presented, and only refused."""
+    mine = whole.presentations.only(lambda row: presented_hash(row) == payment.payment_hash)
+    refused = mine or whole.presentations
+    if not refused or not payment.succeeded:
+        return
+    presented = [row for row in evidence.table("exchanges") if row.get("credential") == "accepted"]
+    if payment.payment_hash not in map(presented_hash, presented) and not rows(
+        evidence, "settlements", paymentHash=payment.payment_hash
+    ):
+        yield Finding(
+            expected=f"the payment of {whole.told} to be accepted for what it was asked for",
+            seen=f"{told_payments([payment])}; {story_of(refused)}",
+            where=f"{where_of([payment])}; {refused.where}",
+            remedy=what_to_do(refused),
+            about=(*about_payments([payment]), *refused.about("credential")),
+        )
+
+
+def _settled_once(evidence: Evidence, payment: Payment) -> Iterator[Finding]:
+    settled = rows(evidence, "settlements", paymentHash=payment.payment_hash)
+    if settled:
+        yield from settled.expect_one(
+            f"at most one settlement of {short(payment.payment_hash)}",
+            "ingest is not idempotent: compare the settlement ids",
+        )
+    paid = [row.get("amountMsats") for _, row in payment.tries if row.get("status") == "succeeded"]
+    for index, row in settled[:1]:
+        if paid and row.get("amountMsats") != paid[0]:
+            yield Finding(
+                expected=f"a settlement of {shown(paid[0])} msats, as was paid",
+                seen=f"{shown(row.get('amountMsats'))} msats",
+                where=at("settlements", index),
+                remedy="stop payouts for this paywall; the store's amount must be the invoice's",
+            )
+
+
+def _another(evidence: Evidence, request_id: str | None, payment_hash: str | None) -> Evidence:
+    mine = _whole(evidence, request_id, payment_hash).requests[0]
+    made = {"requestId": mine, "paymentHash": _FORGED_HASH, "settledAtMs": 1}
+    invoice = a_row(evidence, "node_invoices", **made)
+    evidence = evidence.with_table("node_invoices", [*evidence.table("node_invoices"), invoice])
+    payment = a_row(evidence, "payments", paymentHash=_FORGED_HASH, status="succeeded")
+    return evidence.with_table("payments", [*evidence.table("payments"), payment])
 
 
 @described
@@ -206,11 +293,15 @@ def nothing_reached(*tables: str, request_id: Bought) -> Check:
 
 @described
 def payments_agree() -> Check:
-    """Wallet payments, settled invoices and settlements are the same payments, msat for msat."""
+    """Wallet payments, settled invoices and settlements are the same payments, msat for msat.
+
+    A purchase makes one of them.
+    """
     tables = ("payments", "invoices", "settlements")
     counted = {"payments": {"status": "succeeded"}, "invoices": {"status": "settled"}, "settlements": {}}
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
+        yield from paid_more_than_once(evidence)
         counting = (rows(evidence, table, **counted[table]) for table in tables)
         hashes = dict.fromkeys(row.get("paymentHash") for book in counting for _, row in book)
         if not hashes:
@@ -238,7 +329,7 @@ def payments_agree() -> Check:
                     ),
                 )
 
-    mutants = []
+    mutants = [PAID_TWICE]
     for table in tables:
         where = counted[table]
         mutants += [
@@ -251,10 +342,8 @@ def payments_agree() -> Check:
     return Check("payments_agree()", judge, tuple(mutants), tables)
 
 
-def _why_not(evidence: Evidence, purchase: Bought) -> str:
-    request_id = getattr(purchase, "request_id", None)
-    asked = rows(evidence, "exchanges", requestId=request_id)
-    return f"; {story_of(asked)} ({asked.where})" if asked else ""
+def _why_not(whole: Purchase) -> str:
+    return f"; {story_of(whole.asked)} ({whole.asked.where})" if whole.asked else ""
 
 
 def _was_seen(evidence: Evidence, request_id: str) -> list[Finding]:
@@ -269,10 +358,10 @@ def payments_of(evidence: Evidence, request_id: str) -> Iterator[Finding]:
     """Every trace of money that moved for a request: a payment, a settlement, a record that names one."""
     hashes = hashes_of(evidence, request_id)
     remedy = "money moved for a request that was to move none: find out who paid, and pay it back"
-    for index, row in enumerate(evidence.table("payments")):
-        if row.get("paymentHash") in hashes and row.get("status") in MOVED:
-            seen = f"{shown(row.get('amountMsats'))} msats, {shown(row.get('status'))}"
-            yield Finding(f"no payment for request {request_id}", seen, at("payments", index), remedy)
+    for payment in purchase_of(evidence, request_id).paid:
+        ended = "pending" if payment.pending else "succeeded"
+        seen = f"{shown(payment.amount_msats)} msats, {ended}"
+        yield Finding(f"no payment for request {request_id}", seen, where_of([payment]), remedy)
     for index, row in enumerate(evidence.table("settlements")):
         if row.get("requestId") == request_id or row.get("paymentHash") in hashes:
             seen = f"{shown(row.get('settlementId'))}, {shown(row.get('amountMsats'))} msats"

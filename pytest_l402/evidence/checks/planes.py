@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
-from pytest_l402.evidence.check import Check, Finding
+from pytest_l402.evidence.check import Check, Finding, Subject
+from pytest_l402.evidence.checks.purchases import PAID_AGAIN
 from pytest_l402.evidence.checks.records import records_complete
 from pytest_l402.evidence.checks.selecting import (
     Found,
@@ -21,7 +22,8 @@ from pytest_l402.evidence.checks.selecting import (
     proof_key,
     shown,
 )
-from pytest_l402.evidence.mutants import Mutant, set_value
+from pytest_l402.evidence.mutants import Mutant, insert_row, set_value
+from pytest_l402.evidence.purchases import probe_requests
 from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 
@@ -42,7 +44,8 @@ def record_checks() -> tuple[Check, ...]:
 def planes_agree() -> Check:
     """Of every payment that a record names, planes, store and wallet name one proof and one amount (msats).
 
-    A payment that the platform names must be settled and shown. The requests in the table `expected_faults`
+    A payment that the platform names must be settled and shown, and of one paywall a request names one: what
+    its buyer tells of is among them, if the platform names any. The requests in the table `expected_faults`
     and the payments that they name are left out.
     """
 
@@ -60,6 +63,9 @@ def planes_agree() -> Check:
     for plane in ("settlement", "ui"):
         amount = _told_otherwise(plane, "paidAmountMsats")
         mutants.append(either(amount.named(f"records: plane {plane} names another amount"), _forged(plane)))
+    mutants.append(
+        either(derived("records: the buyer tells of another payment", _told_beside), _forged("ui"))
+    )
     return Check("planes_agree()", judge, tuple(mutants), ("records",))
 
 
@@ -97,6 +103,7 @@ def _findings(evidence: Evidence, faulty: frozenset[str]) -> Iterator[Finding]:
                 where=at("records"),
                 remedy=f"triage request {request_id}: settlement differs from gateway, or ui from settlement",
             )
+    yield from _paid_anew(evidence, payments)
     yield from _unspoken(evidence, faulty, left_out, set(payments))
 
 
@@ -140,6 +147,34 @@ def _one_payment(evidence: Evidence, key: str, spoken: Found) -> Iterator[Findin
         )
 
 
+def _paid_anew(evidence: Evidence, payments: Mapping[str, Found]) -> Iterator[Finding]:
+    """Requests of which more than one payment is told: by the platform, or by the buyer beside it."""
+    probes = probe_requests(evidence)
+    sold: dict[tuple[Any, Any], dict[str, int]] = {}
+    own: dict[Any, dict[str, int]] = {}
+    for key, spoken in payments.items():
+        for index, row in spoken:
+            request_id = row.get("requestId")
+            if request_id is None or request_id in probes:
+                continue
+            if is_of_platform(row):
+                sold.setdefault((request_id, row.get("paywallId")), {}).setdefault(key, index)
+            else:
+                own.setdefault(request_id, {}).setdefault(key, index)
+    named = {(request_id, key) for (request_id, _), told in sold.items() for key in told}
+    for (request_id, _), told in sold.items():
+        beside = own.get(request_id, {}).items()
+        told |= {key: index for key, index in beside if (request_id, key) not in named}
+        if len(told) > 1:
+            yield Finding(
+                expected=f"one payment for request {shown(request_id)}",
+                seen=f"{len(told)} of them: {listed(told)}",
+                where=at("records", *told.values()),
+                remedy=PAID_AGAIN,
+                about=(Subject("records", "paymentProofRef", str(request_id), tuple(told.values())),),
+            )
+
+
 def _unspoken(
     evidence: Evidence, faulty: frozenset[str], left_out: set[str], known: set[str]
 ) -> Iterator[Finding]:
@@ -179,6 +214,21 @@ def _told_otherwise(plane: str, key: str, otherwise: Callable[[Any], Any] = othe
         return set_value("records", key, lambda row: otherwise(row[key]), counts)
 
     return derived(f"records: plane {plane} has another {key}", find)
+
+
+def _told_beside(evidence: Evidence) -> Mutant | None:
+    faulty, probes = _faulty(evidence), probe_requests(evidence)
+    left_out = _keys_of(evidence, faulty)
+    for row in evidence.table("records"):
+        key = proof_key(row.get("paymentProofRef"))
+        request_id = row.get("requestId")
+        if key is None or key in left_out or request_id in faulty | probes or request_id is None:
+            continue
+        if is_of_platform(row):
+            other = {"paymentProofRef": other_value(row["paymentProofRef"])}
+            beside = {**row, "executor": "desktop", "plane": "settlement", **other}
+            return insert_row("records", beside)
+    return None
 
 
 def _forged(plane: str) -> Mutant:

@@ -176,11 +176,13 @@ def reach(row: Any, path: str, absent: Any = None) -> Any:
 
 
 def hashes_of(evidence: Evidence, request_id: str) -> set[str]:
-    """The payment hashes that belong to a request: of its invoices and of the challenges it was given.
+    """The payment hashes that belong to a request: of its invoices, in the store and in the node's book, and
+    of the challenges it was given.
 
     Not of the credentials it presented: those may prove an earlier request's payment.
     """
-    found = [row for _, row in rows(evidence, "invoices", requestId=request_id)]
+    tables = ("invoices", "node_invoices")
+    found = [row for table in tables for _, row in rows(evidence, table, requestId=request_id)]
     found += [row for _, row in rows(evidence, "exchanges", requestId=request_id, challenge="issued")]
     return {row["paymentHash"] for row in found if isinstance(row.get("paymentHash"), str)}
 

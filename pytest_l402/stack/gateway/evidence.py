@@ -42,7 +42,7 @@ class GatewayEvidence:
         self._harness = harness
 
     def record(self, exchange: Exchange, **known: Unpack[Known]) -> None:
-        """Emit the record of plane `gateway`; a challenge is no failure: no deny reason."""
+        """Emit the record of plane `gateway`; a challenge alone is no failure: no deny reason."""
         service = exchange.service
         known |= {
             "request_id": exchange.request_id,

@@ -221,7 +221,10 @@ class Gateway:
             service.owner_id,
             exchange.request_id,
         )
-        self._evidence.record(exchange, quoted_cost_msats=invoice.amount_msats)
+        # A challenge is no failure; that it answers a credential which was presented is one.
+        refused = exchange.presented.standing is Standing.REFUSED
+        reason = "gateway_credential_refused" if refused else None
+        self._evidence.record(exchange, quoted_cost_msats=invoice.amount_msats, deny_reason=reason)
         return answers.payment_required(
             request, macaroon.to_base64(), invoice.bolt11, superset=self.profile.superset_challenge
         )

@@ -1,0 +1,116 @@
+"""Decides quickly whether a parsed object is a record of the contract, and holds one in little memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from operator import itemgetter
+from typing import Any, Final, get_args
+
+from pytest_l402.boundary.redaction import is_harmless
+from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
+from pytest_l402.contract import ENUM_VALUES, REQUIRED_KEYS, ObservabilityRecord
+
+_CELLS: Final = itemgetter(*REQUIRED_KEYS)
+_PLACES: Final = {key: place for place, key in enumerate(REQUIRED_KEYS)}
+_FIELDS: Final = {str(field.alias): field for field in ObservabilityRecord.model_fields.values()}
+_TEXTS: Final = tuple(
+    place
+    for key, place in _PLACES.items()
+    if key not in ENUM_VALUES and not key.endswith(("Msats", "Hit", "Ms"))
+)
+_ENUMS: Final = tuple(
+    (
+        _PLACES[key],
+        frozenset((*values, None) if type(None) in get_args(_FIELDS[key].annotation) else values),
+    )
+    for key, values in ENUM_VALUES.items()
+)
+_AMOUNTS: Final = tuple(_PLACES[key] for key in REQUIRED_KEYS if key.endswith("Msats"))
+_TIME: Final = _PLACES["observedAtMs"]
+_HIT: Final = _PLACES["cacheHit"]
+_DENIAL: Final = _PLACES["denyReason"]
+_OF_MANY: Final = tuple(
+    _PLACES[key] for key in ("userId", "paywallId", "endpoint", "denyReason", "desktopSessionId")
+)
+_OF_ONE: Final = tuple(_PLACES[key] for key in ("requestId", "taskId", "paymentProofRef"))
+_SHARED: Final = (*_OF_MANY, *(place for place, _ in _ENUMS))
+# No secret is that short, and none is made of such short words.
+_ID: Final = re.compile(r"[A-Za-z0-9]{0,19}(?:[-_:./@][A-Za-z0-9]{0,19}){0,12}")
+_PROOF: Final = re.compile(r"(?:lightning_)?preimage:[0-9a-f]{16,24}")
+
+
+class RecordRow(Mapping[str, Any]):
+    """A valid record: its 19 values in the order of the contract, and nothing else that it had."""
+
+    __slots__ = ("cells",)
+
+    def __init__(self, cells: tuple[Any, ...]) -> None:
+        self.cells = cells
+
+    def __getitem__(self, key: str) -> Any:
+        return self.cells[_PLACES[key]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(REQUIRED_KEYS)
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+
+def record_cells(row: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """The values of a record in the order of the contract; None unless it surely is one.
+
+    None is no verdict: `record_departures` says what is wrong, if anything is.
+    """
+    try:
+        cells: tuple[Any, ...] = _CELLS(row)
+    except KeyError:
+        return None
+    for place in _TEXTS:
+        cell = cells[place]
+        if cell is not None and (type(cell) is not str or not (cell or place == _DENIAL)):
+            return None
+        if cell and not cell.isascii():
+            # Lone surrogates are looked for elsewhere.
+            return None
+    try:
+        for place, values in _ENUMS:
+            if cells[place] not in values:
+                return None
+    except TypeError:  # a list has no hash
+        return None
+    for place in _AMOUNTS:
+        cell = cells[place]
+        if cell is not None and (type(cell) is not int or not 0 <= cell <= MAX_SAFE_INTEGER):
+            return None
+    at = cells[_TIME]
+    if type(at) is not int or not 0 <= at <= MAX_SAFE_INTEGER:
+        return None
+    hit = cells[_HIT]
+    return cells if hit is None or hit is True or hit is False else None
+
+
+def surely_harmless(cells: tuple[Any, ...]) -> bool:
+    """Whether no value of a record can be a secret; what is in doubt is not surely harmless."""
+    for place in _OF_ONE:
+        cell = cells[place]
+        if not (cell is None or _ID.fullmatch(cell) or _PROOF.fullmatch(cell) or is_harmless(cell)):
+            return False
+    return all(cells[place] is None or is_harmless(cells[place]) for place in _OF_MANY)
+
+
+def whole_cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The values of a record that the contract takes, in its order; 1.0 is the integer 1."""
+    cells: tuple[Any, ...] = _CELLS(row)
+    return tuple(int(cell) if isinstance(cell, float) else cell for cell in cells)
+
+
+def few(cells: tuple[Any, ...], known: dict[str, str]) -> tuple[Any, ...]:
+    """The same values, with one text for all that are alike of those that many records share."""
+    shared = list(cells)
+    for place in _SHARED:
+        cell = shared[place]
+        if cell is not None:
+            shared[place] = known.setdefault(cell, cell)
+    return tuple(shared)
