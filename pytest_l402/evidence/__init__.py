@@ -79,7 +79,7 @@ from pytest_l402.evidence.checks.rows_in_order import rows_in_order
 from pytest_l402.evidence.checks.shown import replays_told_apart
 from pytest_l402.evidence.judging import run_check
 from pytest_l402.evidence.mutants import Mutant
-from pytest_l402.evidence.parts import Part, own_digest, parts_of
+from pytest_l402.evidence.parts import Part, merged, own_digest, parts_of
 from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.system import System
 from pytest_l402.evidence.tables import Evidence, EvidenceError, Row
@@ -115,6 +115,7 @@ __all__ = [
     "idempotent_replay",
     "local_artifact_join",
     "local_parity",
+    "merged",
     "money_agrees",
     "no_record",
     "no_row",

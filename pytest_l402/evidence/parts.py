@@ -9,7 +9,7 @@ import platform
 import re
 import sys
 import sysconfig
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib.metadata import (
@@ -22,7 +22,7 @@ from importlib.metadata import (
 from inspect import getattr_static
 from pathlib import Path
 from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard, cast
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -48,7 +48,8 @@ class Part:
 
     `distribution` is None for what is in no installed package; then `file` says where it is written, if that
     is known. `ours` means that it is pytest-l402's, with no method replaced. `held_by` names the part that it
-    was found in.
+    was found in. `requests` says how often it was asked for something, as the system counts; None where it
+    does not.
     """
 
     role: CleanedWhenWritten
@@ -58,6 +59,21 @@ class Part:
     ours: bool = False
     file: CleanedWhenWritten | None = None
     held_by: CleanedWhenWritten | None = None
+    requests: int | None = None
+
+
+def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Return each part once, in order, with the most requests of all times at which it was looked at."""
+    found: dict[Part, Part] = {}
+    for part in parts:
+        key = replace(part, requests=None)
+        known = found.setdefault(key, part).requests
+        found[key] = replace(part, requests=max(filter(_is_counted, (known, part.requests)), default=None))
+    return tuple(found.values())
+
+
+def _is_counted(requests: int | None) -> TypeGuard[int]:
+    return requests is not None
 
 
 def parts_of(role: str, player: object) -> tuple[Part, ...]:

@@ -175,6 +175,9 @@ class Attached:
     def _refuse_unless_fitting(self, field: str, value: object) -> None:
         if field == "ours":
             expected, fits = "true or false", isinstance(value, bool)
+        elif field == "requests":
+            counted = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+            expected, fits = "a whole number or None", value is None or counted
         elif field in _NEEDED_OF_A_PART:
             expected, fits = "a text", isinstance(value, str)
         else:

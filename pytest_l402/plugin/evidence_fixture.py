@@ -19,6 +19,7 @@ from pytest_l402.evidence.checks.expected_faults import faults_shown
 from pytest_l402.evidence.checks.secrets import no_secrets
 from pytest_l402.evidence.checks.selecting import request_id_of
 from pytest_l402.evidence.kept import STANDING, folders_of, keep, verification
+from pytest_l402.evidence.parts import merged
 from pytest_l402.evidence.request_names import called_by, request_names
 from pytest_l402.evidence.secret_scan import SECRET_SCAN
 from pytest_l402.evidence.system import AttachedSystem, UnusableSystemError
@@ -123,7 +124,7 @@ class EvidenceCollector(GatheredRows):
         states: dict[tuple[str, str, str | None], AttachedSystem] = {}
         for state in self._states:
             known = states.get(key := (state.name, state.version, state.digest), state)
-            parts = tuple(dict.fromkeys((*known.parts, *state.parts)))
+            parts = merged((*known.parts, *state.parts))
             states[key] = replace(known, parts=parts, standing_checks=self._held_to.get(state.name, ()))
         return tuple(states.values())
 

@@ -14,6 +14,7 @@ import pytest
 
 from pytest_l402.plugin.aftermath import HEARD, Aftermath
 from pytest_l402.plugin.marker import MARK
+from pytest_l402.plugin.parts import OwnParts
 from pytest_l402.plugin.preparation import WATCHERS
 from pytest_l402.plugin.run import AFTERMATH, INNERMOST, NODES, RUN, Run, missing_parts
 from pytest_l402.plugin.settings import LIVE
@@ -58,6 +59,7 @@ class RehearsalNodes:
             config.pluginmanager.register(cls(), NODES)
             config.pluginmanager.register(InnermostHooks(), INNERMOST)
             Aftermath.watch(config)
+            OwnParts.watch(config)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:

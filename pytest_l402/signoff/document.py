@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import platform
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -44,6 +43,7 @@ from pytest_l402.signoff.document_model import (
     is_pinning,
 )
 from pytest_l402.signoff.judged import LineProof, RehearsalJudgement, SignOff
+from pytest_l402.signoff.parts_used import by_part, total
 from pytest_l402.signoff.results import NodeResult, RunFacts
 from pytest_l402.signoff.waivers import Waiver
 
@@ -202,8 +202,8 @@ def system_entries(nodes: Sequence[NodeResult]) -> tuple[SystemEntry, ...]:
             tests=len(times),
             standing_checks=tuple(dict.fromkeys(times[0].standing_checks)),
             parts=tuple(
-                _entry(PartEntry, part, tests=tests)
-                for part, tests in Counter(part for each in times for part in each.parts).items()
+                _entry(PartEntry, part, tests=len(asked), requests=total(asked))
+                for part, asked in by_part(times).items()
             ),
         )
         for times in attached.values()

@@ -227,7 +227,8 @@ class PartEntry(Entry):
     """Who played a role, and in how many tests: its class, or its host when it is reached over a network.
 
     `distribution` is null for what is in no installed package; `file` says where that is written. `ours`
-    means that it belongs to pytest-l402. `held_by` names the part that it was found in.
+    means that it belongs to pytest-l402. `held_by` names the part that it was found in, `requests` counts how
+    often it was asked for something; null where nobody counted.
     """
 
     role: CleanText
@@ -237,6 +238,7 @@ class PartEntry(Entry):
     ours: bool
     file: CleanText | None
     held_by: CleanText | None
+    requests: Count | None = None
     tests: Count
 
 

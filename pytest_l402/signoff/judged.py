@@ -64,6 +64,7 @@ class ReasonCode(StrEnum):
     INTERNAL_ERROR = "internal-error"
     EVIDENCE_FAULT = "evidence-fault"
     UNTRUSTED_RUN = "untrusted-run"
+    PART_UNUSED = "part-unused"
     WAIVER_EXPIRED = "waiver-expired"
     EXIT_STATUS = "exit-status"
     INTERRUPTED = "interrupted"

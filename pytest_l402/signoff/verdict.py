@@ -20,6 +20,7 @@ from pytest_l402.signoff.judged import (
     SignOff,
     Verdict,
 )
+from pytest_l402.signoff.parts_used import parts_not_under_test
 from pytest_l402.signoff.results import NodeResult, RunFacts
 from pytest_l402.signoff.waivers import Waiver
 
@@ -85,6 +86,7 @@ def judge_run(
         *_rehearsal_reasons(outcomes),
         *_strangers(catalogue, nodes, facts),
         *_run_faults(facts),
+        *_untested_parts(nodes, facts),
         *_expired(waivers, today),
         *_exit_status(facts, outcomes),
     )
@@ -163,6 +165,12 @@ def _run_faults(facts: RunFacts) -> Iterator[Reason]:
             yield Reason(code, f"{code.value.replace('-', ' ')}: {text}")
     if facts.interrupted or facts.exit_status == 2:
         yield Reason(ReasonCode.INTERRUPTED, "the run was stopped before its end")
+
+
+def _untested_parts(nodes: Sequence[NodeResult], facts: RunFacts) -> Iterator[Reason]:
+    """A drill may leave out what would have asked a part; only a full run says that it was tested."""
+    for text in () if facts.narrowed else parts_not_under_test(nodes):
+        yield Reason(ReasonCode.PART_UNUSED, text)
 
 
 def _expired(waivers: Sequence[Waiver], today: date) -> Iterator[Reason]:

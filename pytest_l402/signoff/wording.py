@@ -131,13 +131,14 @@ def system_words(system: SystemEntry) -> str:
 
 
 def part_words(part: PartEntry) -> str:
-    """Return who plays a role, where that comes from, and in what it was found."""
+    """Return who plays a role, where that comes from, in what it was found, and how often it was asked."""
     if part.distribution is not None:
         source = f" of {part.distribution} {part.version}"
     else:
         source = "" if part.file is None else f" ({part.file}, in no installed package)"
     held = "" if part.held_by is None else f", in {part.held_by}"
-    return f"{part.role}: {part.name}{source}{held}"
+    asked = "" if part.requests is None else f", {plural(part.requests, 'request')}"
+    return f"{part.role}: {part.name}{source}{held}{asked}"
 
 
 def waiver_sentence(waiver: WaiverEntry) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from pytest_l402.harness.network import Request, Response
 
@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from pytest_l402.ops.security.controls import GateDecision
     from pytest_l402.stack.control.paywalls import Paywall
     from pytest_l402.stack.control.task_board import Actor, Task
+
+ASKED_BY: Final[Mapping[str, tuple[str, ...]]] = {
+    "gateway": ("handle",),
+    "control_plane": ("gate", "create_task", "transition"),
+    "settlement_store": ("invoice_opened", "ingest"),
+    "wallet": ("pay_invoice",),
+    "executor": ("buy",),
+}
+"""Each role, and the methods by which a part that plays it is asked for what it is there for."""
 
 
 class Gateway(Protocol):

@@ -14,6 +14,7 @@ from pytest_l402.boundary import read_json, read_json_lines
 from pytest_l402.contract import LocalFlow, LocalNodeArtifact
 from pytest_l402.evidence.tables import Evidence
 from pytest_l402.harness.clock import Clock
+from pytest_l402.harness.counted import counted, part_behind, times_asked
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.journal import Row
 from pytest_l402.harness.network_transport import NetworkTransport
@@ -35,7 +36,7 @@ from pytest_l402.stack.gateway.profile import APERTURE, GatewayProfile
 from pytest_l402.stack.gateway.seller_api import SellerApi
 from pytest_l402.stack.gateway.services import Service
 from pytest_l402.stack.gateway.way import Way
-from pytest_l402.stack.roles import KeepsLocalArtifact
+from pytest_l402.stack.roles import ASKED_BY, KeepsLocalArtifact
 from pytest_l402.stack.shop import CONTROL_HOST, DEFAULT_SERVICES, GATEWAY_HOST, path_of, paywall_of
 from pytest_l402.stack.steady_state import When, is_of_steady_state, left_over, reachable, steady_rows
 
@@ -122,6 +123,8 @@ class Stack:
         self._ops_folder = ops_folder
         self._ops: StackOps | None = None
         self._replacements: list[tuple[str, Any]] = []
+        self._asked_before: dict[int, int] = {}
+        self._probes_at_the_edge = 0
         self._executors = 0
         # Where the last full flow left its artifacts, which are evidence.
         self.flow_folder: Path | None = None
@@ -210,13 +213,27 @@ class Stack:
         for role, part in parts.items():
             if role not in ROLES:
                 raise TypeError(f"the stack has no role {role!r}; its roles are {', '.join(ROLES)}")
+            part = counted(part, ASKED_BY[role])
             setattr(self, role, part)
             self._replacements.append((role, part))
+            self._asked_before.setdefault(id(part), times_asked(part) or 0)
         return self
 
-    def players(self, role: str) -> list[Any]:
-        """Return whoever plays this role now, then all that `replace` has ever put there."""
-        return [getattr(self, role), *(part for name, part in self._replacements if name == role)]
+    def players(self, role: str) -> list[tuple[Any, int | None]]:
+        """Return whoever plays this role now, then all that `replace` has ever put there.
+
+        With each, how often it was asked for something since it was put in, but for the probes of the steady
+        state; None where nobody counts.
+        """
+        found = [getattr(self, role), *(part for name, part in self._replacements if name == role)]
+        return [(part_behind(part), self._times_asked(role, part)) for part in found]
+
+    def _times_asked(self, role: str, part: object) -> int | None:
+        asked = times_asked(part)
+        if asked is not None:
+            return asked - self._asked_before[id(part)]
+        # Whatever reaches a gateway comes by its host; the other parts of ours may be asked directly.
+        return self.edge.requests - self._probes_at_the_edge if role == "gateway" else None
 
     @property
     def ops(self) -> StackOps:
@@ -251,10 +268,23 @@ class Stack:
     def steady_state(self, when: When) -> list[Row]:
         """Return one row per probe of the steady state; no money moves, and no other table keeps a trace."""
         parts = {role: getattr(self, role) for role in ROLES}
-        with self.connected():
+        with self.connected(), self._uncounted():
             # One of each stands for all: they share gateway, node and seller.
             asked = reachable(when, self.client, self.paywalls[:1], self.free_paths[:1])
             return steady_rows(when, asked, left_over(self.harness, parts))
+
+    @contextmanager
+    def _uncounted(self) -> Iterator[None]:
+        """Count nothing inside the block: what the stack asks itself shows nothing of a part's use."""
+        parts = {id(part): part for _, part in self._replacements}
+        before = {key: times_asked(part) or 0 for key, part in parts.items()}
+        of_edge = self.edge.requests
+        try:
+            yield
+        finally:
+            for key, asked in before.items():
+                self._asked_before[key] += (times_asked(parts[key]) or 0) - asked
+            self._probes_at_the_edge += self.edge.requests - of_edge
 
     def tables(self) -> dict[str, list[Row]]:
         """Return every table that has rows: what the planes wrote, what SQL holds, what lies on the disk.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pytest_l402 import __version__
@@ -12,6 +13,7 @@ from pytest_l402.evidence import (
     Part,
     delivered_as_paid,
     every_fault_fired,
+    merged,
     money_agrees,
     one_challenge_an_invoice,
     own_digest,
@@ -73,10 +75,12 @@ class StackSystem:
     def parts(self) -> tuple[Part, ...]:
         """Return who plays which role now, and whoever `Stack.replace` has let play it before."""
         words = {name: name.replace("_", " ") for name in ROLES} | {"executor": "buyer"}
-        players = [(name, player) for name in ROLES for player in self._stack.players(name)]
-        self._played_by = tuple(
-            dict.fromkeys(part for name, player in players for part in parts_of(words[name], player))
-        )
+        found: list[Part] = []
+        for role in ROLES:
+            for player, asked in self._stack.players(role):
+                first, *inside = parts_of(words[role], player)
+                found += (replace(first, requests=asked), *inside)
+        self._played_by = merged(found)
         return self._played_by
 
     def tables(self) -> Mapping[str, Sequence[Row]]:

@@ -256,6 +256,7 @@ def test_it_lists_every_system_and_part_with_the_tests_that_had_it() -> None:
         "ours": False,
         "file": None,
         "held_by": "MyClient",
+        "requests": None,
         "tests": 1,
     }
     assert (platform["digest"], platform["pinned"], platform["standing_checks"]) == (IMAGE, "by-digest", [])

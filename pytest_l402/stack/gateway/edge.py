@@ -61,9 +61,11 @@ class Edge:
         self._seller_api = seller_api
         self._attribution: Attribution | None = None
         self.handling: str | None = None
+        self.requests = 0
 
     def handle(self, request: Request) -> Response:
         """Answer with what the gateway answers."""
+        self.requests += 1
         if self._attribution is not None:
             request = self._named(request, self._attribution)
         named = request.header(REQUEST_ID_HEADER)

@@ -1,0 +1,97 @@
+"""Decides which parts a test has put into the stack: each takes its place before the test begins."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_l402.stack import Stack
+
+ROLES: Final = ("gateway", "control_plane", "settlement_store", "wallet", "executor")
+"""The parts that a user may put into the stack; the fixture of each is called `l402_<role>`."""
+
+STACK: Final[pytest.StashKey[Stack]] = pytest.StashKey()
+"""On an item: the stack that it uses."""
+
+_FIXTURES: Final = {f"l402_{role}": role for role in ROLES}
+_OUR_FIXTURES: Final = "pytest_l402.plugin.fixtures.stack"
+_NAME: Final = "pytest_l402_own_parts"
+
+
+class OwnParts:
+    """The hooks that put somebody's own parts in, whether or not a test names the fixtures that give them."""
+
+    @classmethod
+    def watch(cls, config: pytest.Config) -> None:
+        """Take part in the run from now on: a run without a stack is not to pay for these hooks."""
+        if not config.pluginmanager.hasplugin(_NAME):
+            config.pluginmanager.register(cls(), _NAME)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+        """Count in front of a part from the moment on at which it is first handed out."""
+        value = yield
+        role = _FIXTURES.get(fixturedef.argname)
+        if role is None or value is None or not _is_somebodys(fixturedef):
+            return value
+        from pytest_l402.harness.counted import counted
+        from pytest_l402.stack.roles import ASKED_BY
+
+        value = counted(value, ASKED_BY[role])
+        known: Any = fixturedef.cached_result
+        fixturedef.cached_result = (value, *known[1:])
+        return value
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Ask for every part that somebody overrides, and put it in, once the test has all that it names."""
+        result = yield
+        stack = _stack_of(item)
+        if stack is not None:
+            ask = item._request.getfixturevalue  # type: ignore[attr-defined]
+            put_parts_in(stack, {name: ask(name) for name in _overridden(item)})
+        return result
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Refuse a stack that a test makes underway, past the parts that it was to be made of."""
+        known = _stack_of(item)
+        if known is not None:
+            given = getattr(item, "funcargs", {})
+            put_parts_in(known, {name: given[name] for name in _FIXTURES if name in given})
+        result = yield
+        if known is None and _stack_of(item) is not None and (names := _overridden(item)):
+            pytest.fail(
+                f"{item.nodeid}: expected {', '.join(names)} in the stack, saw a stack without it, which the "
+                "test asked for after it had begun; name l402_stack among its arguments",
+                pytrace=False,
+            )
+        return result
+
+
+def put_parts_in(stack: Stack, fixtures: Mapping[str, Any]) -> None:
+    """Replace those parts of the stack for which a fixture gives something else."""
+    own = {
+        role: part
+        for role in ROLES
+        if (part := fixtures.get(f"l402_{role}")) is not None and part is not getattr(stack, role)
+    }
+    if own:
+        stack.replace(**own)
+
+
+def _stack_of(item: pytest.Item) -> Stack | None:
+    return item.stash.get(STACK, None) or getattr(item, "funcargs", {}).get("l402_stack")
+
+
+def _overridden(item: pytest.Item) -> list[str]:
+    find = item.session._fixturemanager.getfixturedefs
+    found = {name: find(name, item) for name in _FIXTURES}
+    return [name for name, defined in found.items() if defined and _is_somebodys(defined[-1])]
+
+
+def _is_somebodys(fixturedef: pytest.FixtureDef[Any]) -> bool:
+    return fixturedef.func.__module__ != _OUR_FIXTURES
