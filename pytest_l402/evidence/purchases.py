@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pytest_l402.evidence.checks.selecting import Found, is_success, shown
+from pytest_l402.evidence.found import Found, is_success, shown
 from pytest_l402.evidence.tables import Evidence, Row
 
 _KNOW_REQUESTS: Final = ("exchanges", "tasks", "node_invoices", "invoices", "settlements")
