@@ -20,6 +20,10 @@ from pytest_l402.plugin.fixtures import MODULES
 from pytest_l402.plugin.options import OPTIONS
 from pytest_l402.signoff import SignOffDocument
 from pytest_l402.stack import Fault, Stack, faults
+from pytest_l402.stack.gateway.aperture_reader import (
+    FIELDS_OF_A_SERVICE_NOT_HERE,
+    FIELDS_OF_THE_FILE_NOT_HERE,
+)
 from pytest_l402.stack.served.served import ServedStack
 from pytest_l402.triage.rules import RULES
 
@@ -138,7 +142,9 @@ def _flags(command: str) -> list[str]:
 def test_every_defect_has_a_test_that_exists():
     rows = rows_of("defects-of-the-original-tools.md", "# ")
     assert [row[0] for row in rows] == [str(number) for number in range(1, 15)]
-    for row in rows:
+    more = rows_of("defects-of-the-original-tools.md", "## Where we differ on purpose")
+    assert [row[0] for row in more] == [str(number) for number in range(15, 15 + len(more))]
+    for row in (*rows, *more):
         named = [name.split("::") for name in names_in(row[3:])]
         assert named, f"defect {row[0]} names no test"
         assert all(_is_test(*name) for name in named), row[0]
@@ -157,3 +163,9 @@ def test_every_test_that_runbook_2_names_exists():
 def test_every_key_of_the_document_is_listed():
     listed = names_in([row[0] for row in rows_of("read-a-sign-off.md", "## The document")])
     assert {*listed, "schema_version"} == {*SignOffDocument.model_fields}
+
+
+def test_every_field_of_aperture_that_the_stand_in_lacks_is_listed():
+    rows = rows_of("known-limits.md", "**The stand-in reads the fields that are compiled")
+    listed = names_in([row[0] for row in rows])
+    assert sorted(listed) == sorted((*FIELDS_OF_A_SERVICE_NOT_HERE, *FIELDS_OF_THE_FILE_NOT_HERE))

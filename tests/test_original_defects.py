@@ -166,6 +166,24 @@ def test_6_parity_compares_values(run: Run) -> None:
     assert not parity(records, read_json(ORIGINAL_ARTIFACT)["flows"]).agrees
 
 
+def test_6_a_key_that_is_null_in_every_record_is_none(run: Run, tmp_path: Path) -> None:
+    """In the original such a key is hosted, local and shared, since all records have it."""
+    code, document = run("smoke:full-flow")
+    parity = document["parity"]
+    records = run("smoke:observability").document["records"]
+    empty = {key for key in REQUIRED_KEYS if all(row[key] is None for row in records)}
+    assert code == 0
+    assert {"desktopSessionId", "walletState"} <= empty
+    assert not empty & {*parity["hostedKeys"], *parity["sharedKeys"]}
+    artifact = json.loads(ORIGINAL_ARTIFACT.read_text())
+    for record in artifact["flows"][0]["observabilityRecords"]:
+        record["paymentProofRef"] = None
+    (tmp_path / "null.json").write_text(json.dumps(artifact))
+    code, document = run("smoke:full-flow", "--local-artifact", "null.json")
+    assert (code, document["failureCode"]) == (1, "local_parity")
+    assert document["parity"]["localMissingKeys"] == ["paymentProofRef"]
+
+
 def test_7_the_correlation_names_every_stage_of_the_flow(run: Run) -> None:
     """In the original the observability stage runs stages of its own, and names those alone."""
     summary = run("smoke:full-flow").document

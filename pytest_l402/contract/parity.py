@@ -51,10 +51,11 @@ class ParityReport:
 
 @dataclass(frozen=True, slots=True)
 class _Story:
-    """What one side tells of one purchase."""
+    """What one side tells of one purchase; `recorded` are the keys that its records have a value for."""
 
     proofs: frozenset[str]
     values: Mapping[str, frozenset[str]]
+    recorded: frozenset[str]
 
 
 def parity(
@@ -65,7 +66,8 @@ def parity(
     `executionPath` must be `hosted-node` in every hosted and `local-node` in every local record. Every
     payment that the local side tells of must be told by the hosted side, joined by the digits that both forms
     of a proof reference share; `taskId`, `requestId` and any other key must then meet within that payment.
-    Evidence without a payment, or with nulls only, never agrees.
+    What stands in a flow beside its records helps to join them, and takes the place of none: a key that is
+    null in every record of a payment does not agree. Neither does evidence without a payment.
     """
     hosted = [_story([row], {}) for row in hosted_records]
     stories = [_local_story(item) for item in local]
@@ -84,8 +86,8 @@ def _key_parity(
 ) -> KeyParity:
     if not any(story.values.get(key) for story in hosted):
         return KeyParity(key, ParityState.MISSING_HOSTED, f"expected a hosted record with a {key}, saw none")
-    if not any(story.values.get(key) for story in stories):
-        return KeyParity(key, ParityState.MISSING_LOCAL, f"expected local evidence with a {key}, saw none")
+    if not any(key in story.recorded for story in stories):
+        return KeyParity(key, ParityState.MISSING_LOCAL, f"expected a local record with a {key}, saw none")
     if key == "executionPath":
         reason = _wrong_path(hosted_records, ExecutionPath.HOSTED_NODE, "hosted")
         reason = reason or _wrong_path(local_records, ExecutionPath.LOCAL_NODE, "local")
@@ -112,6 +114,8 @@ def _apart(key: str, hosted: Sequence[_Story], stories: Sequence[_Story]) -> str
         meeting = [other for other in hosted if other.proofs & story.proofs]
         if not meeting:
             return f"expected hosted records of payment {_named(story.proofs)}, saw none"
+        if key not in story.recorded:
+            return f"expected a local record of payment {_named(story.proofs)} with a {key}, saw null in each"
         if key == "paymentProofRef":
             continue
         theirs = frozenset().union(*(other.values.get(key, frozenset()) for other in meeting))
@@ -137,16 +141,18 @@ def _local_story(item: Row) -> _Story:
 
 def _story(records: Sequence[Row], own: Mapping[str, Sequence[Any]]) -> _Story:
     values: dict[str, set[str]] = {}
-    for key, items in own.items():
-        values.setdefault(key, set()).update(filter(_told, items))
     for record in records:
         for key, value in record.items():
             if _told(value):
                 values.setdefault(key, set()).add(str(value))
+    recorded = frozenset(values)
+    for key, items in own.items():
+        values.setdefault(key, set()).update(filter(_told, items))
     proofs = (proof_join_key(reference) for reference in values.get("paymentProofRef", ()))
     return _Story(
         frozenset(proof for proof in proofs if proof is not None),
         {key: frozenset(items) for key, items in values.items()},
+        recorded,
     )
 
 

@@ -91,3 +91,32 @@ def test_wrong_execution_path_differs_on_either_side():
 def test_other_hosted_buyers_do_not_disturb():
     other = hosted(userId="u2") | {"requestId": "r9", "paymentProofRef": "lightning_preimage:" + "9" * 24}
     assert parity([hosted(), other], [flow()]).agrees
+
+
+@pytest.mark.parametrize("key", ["requestId", "taskId", "paymentProofRef"])
+@pytest.mark.parametrize("null", [None, "", " "])
+def test_what_stands_beside_the_records_does_not_make_up_for_a_key_that_is_null_in_each(key, null):
+    records = [local_record(**{key: null}), local_record(**{key: null}, plane="ui")]
+    report = parity([hosted()], [flow(observabilityRecords=records)])
+    assert states(report)[key] is ParityState.MISSING_LOCAL
+    assert not report.agrees
+    assert parity([hosted()], [flow(observabilityRecords=[*records, local_record()])]).agrees
+
+
+@pytest.mark.parametrize("key", ["taskId", "paymentProofRef"])
+def test_nor_does_another_payment_that_has_it(key):
+    other = hosted() | {
+        "requestId": "r2",
+        "taskId": "t2",
+        "paymentProofRef": "lightning_preimage:" + "f" * 24,
+    }
+    told = {"requestId": "r2", "taskId": "t2", "paymentProofRef": "preimage:" + "f" * 16}
+    whole = flow(
+        taskId="t2",
+        createRequestId="r2",
+        proofReference=told["paymentProofRef"],
+        observabilityRecords=[local_record(**told)],
+    )
+    assert parity([hosted(), other], [flow(), whole]).agrees
+    report = parity([hosted(), other], [flow(observabilityRecords=[local_record(**{key: None})]), whole])
+    assert states(report)[key] is ParityState.DIFFERS

@@ -156,6 +156,11 @@ def test_a_paused_platform_creates_the_task_blocked(office: Office) -> None:
         ((), ("shop.test",), "shop.test.", "host_blocked"),
         ((), ("shop.test.:8443",), "shop.test:8443", "host_blocked"),
         (("shop.test",), (), "shop.test.", None),
+        ((), (" shop.test",), "shop.test", "host_blocked"),
+        ((), ("\tSHOP.Test.\n",), "shop.test", "host_blocked"),
+        ((), ("\N{NO-BREAK SPACE}shop.test",), "shop.test", "host_blocked"),
+        ((" shop.test ",), (), "shop.test", None),
+        ((" ",), (), "shop.test", "host_not_allowlisted"),
     ],
 )
 def test_the_hosts_of_the_paywall_decide(

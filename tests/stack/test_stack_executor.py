@@ -248,6 +248,7 @@ def test_over_the_cap_nothing_reaches_wallet_or_store(stack: Stack) -> None:
     ("policy", "code"),
     [
         (BuyerPolicy(blocked_hosts=frozenset({"GATEWAY.l402.test"})), "host_blocked"),
+        (BuyerPolicy(blocked_hosts=frozenset({" Gateway.l402.test\t"})), "host_blocked"),
         (BuyerPolicy(allowed_hosts=frozenset({"other.test"})), "host_not_allowlisted"),
         (
             BuyerPolicy(

@@ -18,7 +18,13 @@ from pytest_l402.ops.compile.rules import service_name
 from pytest_l402.ops.reconcile.ports import ActiveDeployment, GatewayOpsError
 from pytest_l402.stack import Harness, Service, Stack
 from pytest_l402.stack.faults import DeployFailure
-from pytest_l402.stack.gateway.aperture_reader import ApertureConfigError, load_services, paywall_and_route
+from pytest_l402.stack.gateway.aperture_reader import (
+    FIELDS_OF_A_SERVICE_NOT_HERE,
+    FIELDS_OF_THE_FILE_NOT_HERE,
+    ApertureConfigError,
+    load_services,
+    paywall_and_route,
+)
 from pytest_l402.stack.gateway.deployer import STAND_IN_IMAGE, GatewayDeployer, GatewayDisk
 
 HOST = "gateway.l402.test"
@@ -227,6 +233,8 @@ def test_a_route_that_is_held_closed_is_answered_401_without_an_invoice() -> Non
         ),
         ("services:\n- name: a\n  rewrite: {prefix: 7}", "services[0].rewrite.prefix: expected text"),
         ("services:\n- name: a\n  rewrite: {path: x}", "services[0].rewrite: expected only prefix"),
+        ("services:\n- rewrite: {prefix: /v1?x=1}\n  name: a", "services[0]: service a: a prefix is a path"),
+        ("services:\n- rewrite: {prefix: '/v1#f'}\n  name: a", "services[0]: service a: a prefix is a path"),
         ("services:\n- name: a\n  authskipinvoicecreationpaths: x", "expected a list of texts"),
         ("services:\n- {}", "services[0]: "),
         ("!!python/object/apply:os.system [ls]", "expected YAML"),
@@ -255,6 +263,24 @@ def test_a_file_that_no_gateway_starts_with_is_refused_in_one_line(text: str, na
         apply(ops, text)
     assert gateway.services == STARTED_WITH
     assert ops.active(request_id="r") is None
+
+
+@pytest.mark.parametrize("field", FIELDS_OF_A_SERVICE_NOT_HERE)
+def test_a_field_of_a_service_that_only_aperture_has_is_refused_by_name(field: str) -> None:
+    with pytest.raises(
+        ApertureConfigError, match=f"; {field} is a field that only Aperture itself has"
+    ) as told:
+        load_services(f"services:\n- name: a\n- name: b\n  {field}: on", lambda _: None)
+    assert str(told.value).startswith("aperture.yaml: services[1]: expected only name")
+
+
+@pytest.mark.parametrize("field", FIELDS_OF_THE_FILE_NOT_HERE)
+def test_a_field_of_the_file_that_only_aperture_has_is_refused_by_name(field: str) -> None:
+    with pytest.raises(
+        ApertureConfigError, match=f"; {field} is a field that only Aperture itself has"
+    ) as told:
+        load_services(f"{field}: on\nservices: []", lambda _: None)
+    assert f'expected only services, saw "{field}"' in str(told.value)
 
 
 @given(st.text(min_size=1), st.text(min_size=1))

@@ -17,7 +17,6 @@ from pytest_l402.contract import (
     ObservabilitySection,
     ParityReport,
     ParitySection,
-    ParityState,
     Plane,
     Speaker,
     parity,
@@ -79,9 +78,9 @@ def compare_paths(records: Sequence[Row], artifact: Path, shown_as: str) -> Path
     hosted = [row for row in records if _is_hosted_payment(row)]
     flows, problem = _flows(artifact)
     report = parity(hosted, flows)
-    hosted_keys = _keys(hosted, report.in_state(ParityState.MISSING_HOSTED))
+    hosted_keys = _keys(hosted)
     local = [row for flow in flows for row in flow["observabilityRecords"]]
-    local_keys = _keys(local, report.in_state(ParityState.MISSING_LOCAL))
+    local_keys = _keys(local)
     section = ParitySection(
         required_keys=PARITY_KEYS,
         hosted_keys=hosted_keys,
@@ -110,9 +109,9 @@ def _is_hosted_payment(row: Row) -> bool:
     return row.get("executor") != Speaker.DESKTOP.value and row.get("plane") in planes
 
 
-def _keys(rows: Sequence[Row], without_value: Sequence[str]) -> tuple[str, ...]:
-    """Return the keys of the rows, sorted, but for those that a join needs and that never have a value."""
-    return tuple(sorted({key for row in rows for key in row} - set(without_value)))
+def _keys(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the keys for which some row has a value, sorted: one that is null in every row joins nothing."""
+    return tuple(sorted({key for row in rows for key, value in row.items() if value not in (None, "")}))
 
 
 def _values(records: Sequence[Row], key: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ class Denial:
 class BuyerPolicy:
     """Blocked hosts first, then the allowlist if there is one, then the cap in msats.
 
-    Hosts compare in lower case, without the dot of a full name and with their port.
+    Hosts compare in lower case, without blanks around them or the dot of a full name, and with their port.
     """
 
     blocked_hosts: frozenset[str] = frozenset()

@@ -44,8 +44,8 @@ class Paywall:
 def host_denial(host: str, blocked: Collection[str], allowed: Collection[str]) -> str | None:
     """Return why a host may not be bought from: `host_blocked` first, then `host_not_allowlisted`, else None.
 
-    Hosts compare in lower case, without the dot of a full name and with their port; an empty allowlist allows
-    every host.
+    Hosts compare in lower case, without blanks around them, without the dot of a full name and with their
+    port; an empty allowlist allows every host.
     """
     name = _compared(host)
     if name in map(_compared, blocked):
@@ -57,4 +57,4 @@ def host_denial(host: str, blocked: Collection[str], allowed: Collection[str]) -
 
 def _compared(host: str) -> str:
     # `shop.test.` is looked up as `shop.test`: it must not be a way round the list.
-    return _FINAL_DOT.sub("", host.lower())
+    return _FINAL_DOT.sub("", host.strip().lower())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import TypeAdapter
 
@@ -13,6 +13,18 @@ from pytest_l402.boundary.yaml_entries import YamlEntry, accepts, validated
 from pytest_l402.ops.compile.terms import MSATS_PER_SAT
 from pytest_l402.stack.gateway.services import Service
 
+FIELDS_OF_A_SERVICE_NOT_HERE: Final = (
+    *("tlscertpath", "authscheme", "headers", "capabilities", "constraints"),
+    *("authwhitelistpaths", "ratelimits", "dynamicprice"),
+)
+FIELDS_OF_THE_FILE_NOT_HERE: Final = (
+    *("listenaddr", "staticroot", "servestatic", "debuglevel", "configfile", "basedir", "autocert"),
+    *("servername", "insecure", "strictverify", "invoicebatchsize", "profile"),
+    *("idletimeout", "readtimeout", "writetimeout", "wspinginterval", "wspongwait"),
+    *("blocklist", "dbbackend", "etcd", "postgres", "sqlite", "authenticator", "admin"),
+    *("tor", "hashmail", "prometheus", "logging"),
+)
+"""What Aperture reads and this gateway does not: a file that has one of them is refused, and says so."""
 _CLOSED = "closed."
 _CODE = re.compile(r"(?:~[0-9a-f]{2})+")
 
@@ -59,11 +71,25 @@ def load_services(text: str, owner_of: Callable[[str], str | None]) -> tuple[Ser
     Raises:
         ApertureConfigError: not YAML, an unknown field, a value that cannot work.
     """
+    document: object = None
     try:
-        entries = validated(_FILE, parse_yaml(text)).services
+        document = parse_yaml(text)
+        entries = validated(_FILE, document).services
     except YamlError as error:
-        raise ApertureConfigError(f"aperture.yaml: {error}") from None
+        raise ApertureConfigError(f"aperture.yaml: {error}{_not_here(document)}") from None
     return tuple(_service(number, entry, owner_of) for number, entry in enumerate(entries))
+
+
+def _not_here(document: object) -> str:
+    """Return what is to be said of a field that Aperture has and this gateway lacks; else nothing."""
+    if not isinstance(document, dict):
+        return ""
+    found = [name for name in FIELDS_OF_THE_FILE_NOT_HERE if name in document]
+    services = document.get("services")
+    for entry in services if isinstance(services, list) else ():
+        if isinstance(entry, dict):
+            found += [name for name in FIELDS_OF_A_SERVICE_NOT_HERE if name in entry]
+    return f"; {found[0]} is a field that only Aperture itself has: leave it out here" if found else ""
 
 
 def paywall_and_route(service_name: str) -> tuple[str, str] | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import posixpath
 import threading
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import REQUEST_ID_HEADER, NetworkUnreachable, Request, Response
@@ -16,6 +18,8 @@ from pytest_l402.stack.faults import UpstreamFailure
 from pytest_l402.stack.gateway.services import Service
 from pytest_l402.stack.gateway.wire import carried_by, content, query_digest, shown
 
+# What Go leaves as it is when it writes a path.
+_UNQUOTED = "$&+,/:;=@~"
 _HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -62,9 +66,22 @@ def forwarded(request: Request, service: Service, request_id: str, credential: C
         request,
         scheme=service.protocol,
         host=service.address or request.host,
-        path=service.rewrite_prefix.rstrip("/") + request.path,
+        path=_joined(service.rewrite_prefix, request.path),
         headers=tuple(headers),
     )
+
+
+def _joined(prefix: str, path: str) -> str:
+    """Return the path behind a prefix as Go's `URL.JoinPath` has it: cleaned, codes as they were sent.
+
+    `..` leads out of the prefix too; without one the path stays as it is. Source: Aperture, rewrite.
+    """
+    if not prefix:
+        return path
+    # posixpath alone would keep two slashes at the front.
+    whole = "/" + f"{quote(unquote_to_bytes(prefix), safe=_UNQUOTED)}/{path}".lstrip("/")
+    cleaned = posixpath.normpath(whole)
+    return cleaned + "/" if path.endswith("/") and not cleaned.endswith("/") else cleaned
 
 
 class SellerApi:

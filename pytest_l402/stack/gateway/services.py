@@ -16,6 +16,8 @@ from pytest_l402.protocol import caveat
 
 DEFAULT_PRICE_MSATS = 1_000
 _AUTH = re.compile(r"(?:on|off|freebie [1-9][0-9]*)")
+# Two slashes at the front would name a host; three do not.
+_PREFIX = re.compile(r"(?!//(?!/))/(?:[^?#%\x00-\x1f\x7f]|%[0-9A-Fa-f]{2})*")
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,11 @@ class Service:
             )
         if self.protocol not in ("http", "https"):
             raise ValueError(f"service {self.name}: protocol is http or https, saw {self.protocol!r}")
-        if self.rewrite_prefix and not self.rewrite_prefix.startswith("/"):
-            raise ValueError(f"service {self.name}: a prefix begins with /, saw {self.rewrite_prefix!r}")
+        if self.rewrite_prefix and not _PREFIX.fullmatch(self.rewrite_prefix):
+            raise ValueError(
+                f"service {self.name}: a prefix is a path from /, without host, query, fragment or broken "
+                f"code, saw {self.rewrite_prefix!r}"
+            )
         derived: dict[str, object] = {
             "price_msats": self.price_msats or DEFAULT_PRICE_MSATS,
             "constraints": MappingProxyType(dict(self.constraints)),
