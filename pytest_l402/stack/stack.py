@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -126,6 +127,7 @@ class Stack:
         self._asked_before: dict[int, int] = {}
         self._probes_at_the_edge = 0
         self._executors = 0
+        self._made: Counter[str] = Counter()
         # Where the last full flow left its artifacts, which are evidence.
         self.flow_folder: Path | None = None
         self._flows_on_disk: tuple[LocalFlow, ...] = ()
@@ -192,7 +194,7 @@ class Stack:
     def attributed(self, buyer: Buyer) -> AttributedExecutor:
         """Return an executor that buys with somebody else's client, and is followed through every plane."""
         return AttributedExecutor(
-            self.harness.derive("attributed executor"),
+            self._derived("attributed executor"),
             buyer,
             edge=self.edge,
             gateway_url=self.client.base_url,
@@ -202,7 +204,7 @@ class Stack:
 
     def forger(self) -> Forger:
         """Return a client that presents forged credentials; it pays with the stack's wallet."""
-        return Forger(self.harness.derive("forger"), client=self.client, wallet=self._part("wallet"))
+        return Forger(self._derived("forger"), client=self.client, wallet=self._part("wallet"))
 
     def replace(self, **parts: Any) -> Self:
         """Let other objects play roles: `executor`, `wallet`, `gateway`, `control_plane`, `settlement_store`.
@@ -314,6 +316,12 @@ class Stack:
 
     def _request_at_the_edge(self) -> str | None:
         return self.edge.handling
+
+    def _derived(self, label: str) -> Harness:
+        """Return the harness for one more of its kind: two of them never give the same ids."""
+        self._made[label] += 1
+        number = self._made[label]
+        return self.harness.derive(label if number == 1 else f"{label} {number}")
 
     def _trade(self) -> Evidence:
         """Return what there is of purchases and payments, and nothing else."""

@@ -306,6 +306,14 @@ def test_it_makes_no_difference_for_a_client_that_names_itself(stack: Stack) -> 
     assert stack.control_plane.tasks()[0].request_id == "mine"
 
 
+def test_two_buyers_of_one_stack_never_share_a_request(stack: Stack) -> None:
+    first, second = (stack.attributed(Plain(stack)).buy("/premium") for _ in range(2))
+    assert first.request_id != second.request_id
+    assert len(first.payment_hashes) == len(second.payment_hashes) == 1
+    one, other = (stack.forger().buy("/premium") for _ in range(2))
+    assert one.request_id != other.request_id
+
+
 def _only_ask(client: Plain, path: str) -> Answer:
     answer = httpx.get(URL + path, headers={"Authorization": client.kept[path]})
     return Answer(answer.headers["x-oa-request-id"])
