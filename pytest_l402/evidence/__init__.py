@@ -67,6 +67,7 @@ from pytest_l402.evidence.checks.records import (
     some_record,
     values_listed,
 )
+from pytest_l402.evidence.checks.recovery import delivered_for_one_payment, paid_nothing_meanwhile
 from pytest_l402.evidence.checks.results import no_row, result_shows, same_in_every_row, some_row
 from pytest_l402.evidence.checks.reuse import (
     cached_request,
@@ -99,6 +100,7 @@ __all__ = [
     "artifacts_written",
     "cached_request",
     "delivered_as_paid",
+    "delivered_for_one_payment",
     "denial_recorded",
     "denied_before_payment",
     "deployment_persisted",
@@ -129,6 +131,7 @@ __all__ = [
     "paid_as_challenged",
     "paid_exactly_once",
     "paid_nothing",
+    "paid_nothing_meanwhile",
     "parity_keys_present",
     "parts_of",
     "payments_agree",

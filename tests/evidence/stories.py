@@ -14,7 +14,13 @@ from pytest_l402.evidence import Evidence
 from pytest_l402.harness.faults import Fault
 from pytest_l402.protocol.quote import read_quote
 from pytest_l402.stack.buyer.attributed import Answer
-from pytest_l402.stack.faults import ExecutorStops, SettlementLost, SettlementProofMismatch
+from pytest_l402.stack.faults import (
+    AnswerLost,
+    ExecutorStops,
+    PaymentPending,
+    SettlementLost,
+    SettlementProofMismatch,
+)
 from pytest_l402.stack.full_flow.run import run_full_flow
 from pytest_l402.stack.gateway.profile import APERTURE, SPEC
 from pytest_l402.stack.stack import Stack
@@ -153,6 +159,18 @@ def _not_debited(stack: Stack) -> tuple[Any, Any]:
     return first, None
 
 
+def _pending(stack: Stack) -> tuple[Any, Any]:
+    with stack.faults.inject(PaymentPending()):
+        first = stack.executor.buy("/premium")
+    return first, stack.executor.buy("/premium")
+
+
+def _reply_lost(stack: Stack) -> tuple[Any, Any]:
+    with stack.faults.inject(AnswerLost("payment")):
+        first = stack.executor.buy("/premium")
+    return first, stack.executor.buy("/premium")
+
+
 STORIES = {
     "twice": _twice,
     "another-call": _another_call,
@@ -169,6 +187,8 @@ STORIES = {
     "forged": _forged,
     "lost": _lost,
     "unfired": _unfired,
+    "pending": _pending,
+    "interrupted": _reply_lost,
     "mismatch": _with(SettlementProofMismatch()),
     "stopped": _with(ExecutorStops("after_payment")),
 }

@@ -1004,6 +1004,70 @@ def _silent_about_the_gateway(patch: Patch) -> None:
     around(patch, local_trace.LocalTrace, "observed", observed)
 
 
+# A purchase that is interrupted
+
+
+def _forgets_payments_that_were(patch: Patch, *said: type[Exception]) -> None:
+    kept = tuple(kind for kind in executor._MAY_YET_SUCCEED if kind not in said)
+    patch.setattr(executor, "_MAY_YET_SUCCEED", kept)
+
+
+@breakage("the buyer forgets a payment whose answer was lost", "5.reply-lost")
+def _(patch: Patch) -> None:
+    _forgets_payments_that_were(patch, wallet.PaymentOutcomeUnknown)
+
+
+@breakage("the buyer pays anew while a payment is pending", "5.pending", "5.late")
+def _(patch: Patch) -> None:
+    _forgets_payments_that_were(patch, wallet.PaymentPendingError)
+
+
+@breakage("the buyer keeps a credential only once it has worked", "5.reply-lost", "5.refused")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        executor.Executor,
+        "_bought",
+        lambda original, self, run, quote, payment: (
+            original(self, run, quote, payment),
+            self._cache.evict(run.trace.endpoint),
+        )[0],
+    )
+    patch.setattr(credential_cache.CredentialCache, "keep_refused", nothing)
+
+
+@breakage("the buyer pays the challenge that comes with a refusal of what it has just bought", "5.refused")
+def _(patch: Patch) -> None:
+    patch.setattr(credential_cache.CredentialCache, "keep_refused", credential_cache.CredentialCache.store)
+
+
+@breakage("the wallet never learns that a payment has succeeded late", "5.late")
+def _(patch: Patch) -> None:
+    patch.setattr(wallet.Wallet, "_settle_what_is_due", nothing)
+
+
+@breakage("the wallet has forgotten a payment that it made", "5.reply-lost")
+def _(patch: Patch) -> None:
+    def payment(self: Any, payment_hash: str) -> Any:
+        raise wallet.PaymentFailed("no such payment", payment_hash)
+
+    patch.setattr(wallet.Wallet, "payment", payment)
+
+
+@breakage("the gateway takes no credential twice", "5.reply-lost")
+def _(patch: Patch) -> None:
+    def judge(original: Any, self: Any, request: Any, service: Any, request_id: str) -> Any:
+        presented = original(self, request, service, request_id)
+        seen = self.__dict__.setdefault("seen", set())
+        if presented.payment_hash in seen:
+            return presented.refused("already_used")
+        if presented.payment_hash is not None:
+            seen.add(presented.payment_hash)
+        return presented
+
+    around(patch, gateway.Gateway, "_judge", judge)
+
+
 @breakage("heartbeats are ignored", "6.domain")
 def _(patch: Patch) -> None:
     def heartbeat(original: Any, self: Any, *arguments: Any) -> None:

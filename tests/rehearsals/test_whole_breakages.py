@@ -15,6 +15,7 @@ WHOLE = {
     "the wallet pays twice": "cache-reuse",
     "the denial comes after the payment": "policy-block",
     "a fault stays in": "settlement-failure",
+    "the buyer pays anew while a payment is pending": "interrupted-purchase",
     "heartbeats are ignored": "executor-offline",
 }
 """One breakage of each rehearsal, shown to refuse the sign-off of a whole run."""
@@ -155,3 +156,14 @@ def test_every_line_of_the_runbook_has_a_breakage() -> None:
     assert len({broken.name for broken in BREAKAGES}) == len(BREAKAGES) > 60
     assert [*WHOLE.values()] == [entry["id"] for entry in entries]
     assert WHOLE.keys() <= {broken.name for broken in BREAKAGES}
+
+
+def test_a_fault_that_nobody_meets_proves_nothing(rehearsals: RehearsedProject) -> None:
+    place = "rehearsals/observability/test_5_interrupted_purchase.py"
+    text = (rehearsals.root / place).read_text()
+    injected = "inject(PaymentLate(LONG_ENOUGH_MS))"
+    assert injected in text
+    rehearsals.write(place, text.replace(injected, 'inject(PaymentLate(LONG_ENOUGH_MS), "nobody")'))
+    run = rehearsals.run("-k", "late_settlement")
+    assert run.exit == 1
+    assert "expected PaymentLate to fire for request nobody" in " ".join(run.output.split())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 import pytest
-from own_client import ADAPTER, FORGETFUL, OVER_LOOPBACK, WITHOUT_A_BUDGET
+from own_client import ADAPTER, CAREFUL, FORGETFUL, HASTY, OVER_LOOPBACK, WITHOUT_A_BUDGET
 from rehearsed_project import Rehearsed, RehearsedProject
 
 pytest.importorskip("l402_requests")
@@ -83,3 +83,18 @@ def test_what_it_cannot_do_is_told_by_its_line(rehearsals: RehearsedProject) -> 
     assert (run.exit, run.verdict) == (1, "NOT_SIGNED_OFF")
     assert run.rehearsal("cache-reuse")["state"] == "PASSED"
     assert "(correlate.local-artifact)" in run.output
+
+
+def test_a_client_that_asks_its_wallet_gets_through_the_interruptions(rehearsals: RehearsedProject) -> None:
+    rehearsals.write("conftest.py", CAREFUL)
+    run = rehearsals.run("-k", "interrupted", "--l402-no-teeth")
+    assert run.exit == 0, run.output
+
+
+def test_one_that_does_not_ask_pays_twice_and_is_told_so(rehearsals: RehearsedProject) -> None:
+    rehearsals.write("conftest.py", HASTY)
+    run = rehearsals.run("-k", "interrupted", "--l402-no-teeth")
+    told = " ".join(run.output.split())
+    for line in ("5.reply-lost", "5.pending", "5.late"):
+        assert f"({line})" in told
+    assert "before a buyer pays again it asks its wallet, by payment hash" in told

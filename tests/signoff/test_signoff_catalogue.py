@@ -44,6 +44,7 @@ def test_the_catalogue_of_this_project_is_sound() -> None:
         "cache-reuse",
         "policy-block",
         "settlement-failure",
+        "interrupted-purchase",
         "executor-offline",
     ]
     assert catalogue.sha256 == hashlib.sha256(OWN.read_bytes()).hexdigest()
