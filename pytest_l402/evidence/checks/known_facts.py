@@ -146,7 +146,7 @@ class _Known:
         for row in evidence.table("tasks"):
             self._tasks.setdefault(str(row.get("requestId")), []).append(row)
         self.settled = {proof_key(row.get("paymentProofRef")): row for row in evidence.table("settlements")}
-        paid = rows(evidence, "payments", status="succeeded")
+        paid = rows(evidence, "payments", status="succeeded", preimageReleased=True)
         self.amounts = {proof_key(row.get("proofReference")): row.get("amountMsats") for _, row in paid}
 
     def task(self, request_id: str) -> Row | None:

@@ -180,6 +180,7 @@ class Executor:
             if response.status_code in (401, 402):
                 run.cache_status = CacheStatus.INVALID
                 if cached.refused_fresh:
+                    run.quote = self._quoted(run, response) if response.status_code == 402 else run.quote
                     run.refused()
                 self._cache.evict(run.trace.endpoint)
                 run.credential = None
@@ -250,13 +251,15 @@ class Executor:
         run.trace.called(authorization, response.status_code)
         return response
 
-    def _pay(self, run: PurchaseRun, response: httpx.Response) -> NoReturn:
+    def _quoted(self, run: PurchaseRun, response: httpx.Response) -> Quote:
+        lines = response.headers.get_list("www-authenticate")
         try:
-            lines = response.headers.get_list("www-authenticate")
-            quote = payable_quote(lines, now_s=self._harness.clock.now_s())
+            return payable_quote(lines, now_s=self._harness.clock.now_s())
         except UnpayableQuote as error:
             run.gateway_failed(f"gateway_{error.code}", str(error))
-        run.quote = quote
+
+    def _pay(self, run: PurchaseRun, response: httpx.Response) -> NoReturn:
+        run.quote = quote = self._quoted(run, response)
         denial = self.policy.amount_denial(quote.amount_msats, run.trace.cap_msats)
         if denial is not None:
             run.deny(denial)
