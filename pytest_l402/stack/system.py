@@ -117,6 +117,6 @@ class StackSystem:
             replays_told_apart(),
         )
         sales = (sold_as_listed(prices), delivered_as_paid(*prices)) if prices else ()
-        fired = (every_fault_fired(),) if self._stack.faults.history() else ()
         bought = (purchases_cost_one_payment(), paid_as_challenged(), money_agrees())
-        return (*record_checks(), *of_records, *sales, one_challenge_an_invoice(), *bought, *fired)
+        challenged = one_challenge_an_invoice()
+        return (*record_checks(), *of_records, *sales, challenged, *bought, every_fault_fired())

@@ -51,7 +51,7 @@ URL = "https://gateway.l402.test"
 
 
 class CarefulClient:
-    """Keeps what it is about to pay, asks its wallet what became of it, and presents again what it has bought."""
+    """Keeps what it is about to pay, asks its wallet what became of it, presents what it has bought."""
 
     def __init__(self, wallet, clock):
         self.wallet, self.clock, self.open, self.bought = wallet, clock, {}, {}

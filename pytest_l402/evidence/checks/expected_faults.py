@@ -89,10 +89,10 @@ def every_fault_fired() -> Check:
                     (Subject(INJECTED, "removedAtMs", rows=(index,)),),
                 )
 
-    never = {"fault": "UpstreamDown", "fired": 0, "firedFor": [], "removedAtMs": 1}
+    # Of every test alike, also where nothing was injected: the records show that it ran.
+    one = {"fault": "UpstreamDown", "values": {}, "requestId": None, "injectedAtMs": 1, "firedFor": []}
     mutants = (
-        set_value(INJECTED, "fired", 0),
-        null_value(INJECTED, "removedAtMs"),
-        insert_row(INJECTED, never, "a fault that never fired"),
+        insert_row(INJECTED, {**one, "fired": 0, "removedAtMs": 1}, "a fault that never fired"),
+        insert_row(INJECTED, {**one, "fired": 1, "removedAtMs": None}, "a fault that was never removed"),
     )
-    return Check("every_fault_fired()", judge, mutants, (INJECTED,))
+    return Check("every_fault_fired()", judge, mutants, ("records",))

@@ -20,6 +20,7 @@ from pytest_l402.evidence.checks.selecting import (
 from pytest_l402.evidence.mutants import Mutant, insert_row, null_value, set_value
 from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
+from pytest_l402.triage.correlation import flow_request_ids, flows_of
 
 _TIMED: Final = (
     "answers",
@@ -135,6 +136,13 @@ class _Known:
     def __init__(self, evidence: Evidence, routes: Mapping[str, Mapping[str, str]]) -> None:
         self.routes = routes
         self.sessions = {row.get("desktopSessionId") for row in evidence.table("presence")}
+        # Somebody else's client has none; of a buyer with an artifact every record says how it stands.
+        self.of_a_session = {
+            request_id
+            for artifact in evidence.table("local_artifact")
+            for flow in flows_of(artifact)
+            for request_id in flow_request_ids(flow)
+        }
         self.quotes: dict[str, set[Any]] = {}
         self.paths: dict[str, set[Any]] = {}
         for row in evidence.table("exchanges"):
@@ -184,7 +192,7 @@ def _owed(row: Row, known: _Known) -> Iterator[_Owed]:
     task = known.task(request_id)
     if task is not None:
         yield _Owed("taskId", [task.get("taskId")], "the task of the request has it")
-    if is_local:
+    if is_local and (row.get("desktopSessionId") is not None or request_id in known.of_a_session):
         yield _Owed("desktopSessionId", known.sessions, "the sessions that sent heartbeats have it")
     if executor == "desktop":
         yield from _owed_by_the_buyer(row, known, task)
@@ -202,7 +210,7 @@ def _owed(row: Row, known: _Known) -> Iterator[_Owed]:
 
 def _owed_by_the_buyer(row: Row, known: _Known, task: Row | None) -> Iterator[_Owed]:
     plane = row.get("plane")
-    for key in _OF_THE_BUYER:
+    for key in _OF_THE_BUYER if row.get("requestId") in known.of_a_session else ():
         yield _Owed(key, SOMETHING, "the buyer knows how it stands itself")
     if task is not None:
         yield _Owed("userId", [task.get("ownerId")], "the owner of the task")

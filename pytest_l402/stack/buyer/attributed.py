@@ -183,9 +183,11 @@ class AttributedExecutor:
                 "user_id": DEFAULT_USER,
                 "task_id": None if task is None else task.task_id,
                 "endpoint": None if task is None else task.endpoint,
+                "cap_applied_msats": None if task is None else task.max_spend_msats,
             }
             observe(self.harness, plane, Speaker.DESKTOP, ExecutionPath.LOCAL_NODE, **known)
 
+        quoted = [row.get("quotedMsats") for _, row in told.challenges if row.get("requestId") == request_id]
         for payment in told.paid:
             proof = _proof(payment)
             if payment.succeeded and (payment.payment_hash, proof) not in self._told:
@@ -195,12 +197,12 @@ class AttributedExecutor:
                     quoted_cost_msats=payment.amount_msats,
                     paid_amount_msats=payment.amount_msats,
                     payment_proof_ref=_local(proof),
-                    cache_hit=False,
+                    cache_hit=not quoted,
                     deny_reason="payment_missing_preimage" if proof is None else None,
                 )
         if code is not None and status is not PurchaseStatus.BLOCKED:
             plane = Plane.GATEWAY if code.startswith("gateway_") else Plane.SETTLEMENT
-            observed(plane, deny_reason=code)
+            observed(plane, deny_reason=code, quoted_cost_msats=quoted[-1] if quoted else None)
 
 
 def _ended(told: Told, code: str | None) -> PurchaseStatus:
