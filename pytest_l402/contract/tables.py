@@ -47,6 +47,7 @@ class Exchange(TableRow):
     answer_bytes: int
     cache_control: str | None
     invoices_offered: int
+    token_offered: Literal["base64", "url-safe base64", "base64 without its padding", "opaque"] | None
     seller_calls: list[int]
     at_ms: int
 

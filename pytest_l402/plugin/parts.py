@@ -55,14 +55,21 @@ class OwnParts:
             put_parts_in(stack, {name: ask(name) for name in _overridden(item)})
         return result
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        """Refuse a stack that a test makes underway, past the parts that it was to be made of."""
+        """Put in what a test was given; skip it, by name, where a part cannot do what it asks for.
+
+        Refuse a stack that a test makes underway, past the parts that it was to be made of.
+        """
         known = _stack_of(item)
         if known is not None:
             given = getattr(item, "funcargs", {})
             put_parts_in(known, {name: given[name] for name in _FIXTURES if name in given})
-        result = yield
+        try:
+            result = yield
+        except Exception as error:
+            _skip_if_not_able(item, error)
+            raise
         if known is None and _stack_of(item) is not None and (names := _overridden(item)):
             pytest.fail(
                 f"{item.nodeid}: expected {', '.join(names)} in the stack, saw a stack without it, which the "
@@ -81,6 +88,15 @@ def put_parts_in(stack: Stack, fixtures: Mapping[str, Any]) -> None:
     }
     if own:
         stack.replace(**own)
+
+
+def _skip_if_not_able(item: pytest.Item, error: Exception) -> None:
+    if _stack_of(item) is None:
+        return
+    from pytest_l402.stack.roles import NotAbleError
+
+    if isinstance(error, NotAbleError):
+        pytest.skip(str(error))
 
 
 def _stack_of(item: pytest.Item) -> Stack | None:

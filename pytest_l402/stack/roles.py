@@ -25,10 +25,22 @@ ASKED_BY: Final[Mapping[str, tuple[str, ...]]] = {
 """Each role, and the methods by which a part that plays it is asked for what it is there for."""
 
 
+class NotAbleError(RuntimeError):
+    """A rehearsal asks a part for something that its role does not ask for, and that it cannot do."""
+
+    def __init__(self, role: str, part: object, ability: str) -> None:
+        super().__init__(
+            f"not run: {role} {type(part).__name__} has no method {ability}, which this rehearsal asks for"
+        )
+
+
 class Gateway(Protocol):
     """Answers 402 with a challenge, and delivers when the credential proves the payment.
 
-    Every answer carries the request's `x-oa-request-id`, or one of the gateway's own when none came.
+    One method will do: what crosses the wire is written down by the harness. A gateway that does not ask the
+    control plane, tell the settlement store and emit records has that done for it (`gateway.front`). Some
+    rehearsals ask for more, and are not run without: `revoke(payment_hash)`, `following(profile)`,
+    `load(services, health_status=…)` and `services`.
     """
 
     def handle(self, request: Request) -> Response:

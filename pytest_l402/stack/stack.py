@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import httpx
 
@@ -18,6 +18,7 @@ from pytest_l402.harness.clock import Clock
 from pytest_l402.harness.counted import counted, part_behind, times_asked
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.journal import Row
+from pytest_l402.harness.network import REQUEST_ID_HEADER, Request
 from pytest_l402.harness.network_transport import NetworkTransport
 from pytest_l402.harness.randomness import Randomness
 from pytest_l402.stack.books.projection import Projection
@@ -31,15 +32,23 @@ from pytest_l402.stack.control.control_plane import ControlPlane
 from pytest_l402.stack.control.worker_api import ControlApi
 from pytest_l402.stack.faults import GatewayDown
 from pytest_l402.stack.gateway.edge import Edge
+from pytest_l402.stack.gateway.front import Front
 from pytest_l402.stack.gateway.gateway import Gateway
 from pytest_l402.stack.gateway.lightning_node import LightningNode
 from pytest_l402.stack.gateway.profile import APERTURE, GatewayProfile
 from pytest_l402.stack.gateway.seller_api import SellerApi
 from pytest_l402.stack.gateway.services import Service
 from pytest_l402.stack.gateway.way import Way
-from pytest_l402.stack.roles import ASKED_BY, KeepsLocalArtifact
+from pytest_l402.stack.roles import ASKED_BY, KeepsLocalArtifact, NotAbleError
 from pytest_l402.stack.shop import CONTROL_HOST, DEFAULT_SERVICES, GATEWAY_HOST, path_of, paywall_of
-from pytest_l402.stack.steady_state import When, is_of_steady_state, left_over, reachable, steady_rows
+from pytest_l402.stack.steady_state import (
+    WHO_TELLS,
+    When,
+    is_of_steady_state,
+    left_over,
+    reachable,
+    steady_rows,
+)
 
 if TYPE_CHECKING:
     from pytest_l402.ops.reconcile.reconciler import Reconciler
@@ -126,13 +135,26 @@ class Stack:
         self._replacements: list[tuple[str, Any]] = []
         self._asked_before: dict[int, int] = {}
         self._probes_at_the_edge = 0
+        self._counts_nothing = False
         self._executors = 0
         self._made: Counter[str] = Counter()
         # Where the last full flow left its artifacts, which are evidence.
         self.flow_folder: Path | None = None
         self._flows_on_disk: tuple[LocalFlow, ...] = ()
         self.executor = self.executor_at(self.client, policy=policy)
-        way = Way(harness.derive("way"), self._part("gateway"), self.node)
+        self._telling: dict[int, bool] = {}
+        self._players_asked: list[object] = []
+        self.front = Front(
+            harness.derive("front"),
+            self._part("gateway"),
+            services,
+            node=self.node,
+            control_plane=self._part("control_plane"),
+            settlements=self._part("settlement_store"),
+            tells=self._gateway_tells,
+            book=lambda: len(self.seller_api.book),
+        )
+        way = Way(harness.derive("way"), self.front, self.node)
         self.edge = Edge(harness, way, self.seller_api)
         self.network.mount(GATEWAY_HOST, self.edge, down_when=GatewayDown)
         self.worker_api = ControlApi(harness.derive("control api"), self.control_plane, self.settlement_store)
@@ -244,9 +266,10 @@ class Stack:
             # Asked for by few rehearsals, and a compiler comes with it.
             from pytest_l402.stack.operations import StackOps
 
+            loads = callable(getattr(self.gateway, "load", None))
             self._ops = StackOps(
                 self.harness,
-                self._built_in_gateway,
+                self._part("gateway") if loads else self._built_in_gateway,
                 client=self.client,
                 wallet=self._part("wallet"),
                 paywalls=lambda: getattr(self.control_plane, "paywalls", lambda: self.paywalls)(),
@@ -278,6 +301,10 @@ class Stack:
     @contextmanager
     def _uncounted(self) -> Iterator[None]:
         """Count nothing inside the block: what the stack asks itself shows nothing of a part's use."""
+        if self._counts_nothing:
+            yield
+            return
+        self._counts_nothing = True
         parts = {id(part): part for _, part in self._replacements}
         before = {key: times_asked(part) or 0 for key, part in parts.items()}
         of_edge = self.edge.requests
@@ -287,6 +314,7 @@ class Stack:
             for key, asked in before.items():
                 self._asked_before[key] += (times_asked(parts[key]) or 0) - asked
             self._probes_at_the_edge += self.edge.requests - of_edge
+            self._counts_nothing = False
 
     def tables(self) -> dict[str, list[Row]]:
         """Return every table that has rows: what the planes wrote, what SQL holds, what lies on the disk.
@@ -313,6 +341,48 @@ class Stack:
         found["injected_faults"] = [injected.to_row() for injected in self.faults.history()]
         kept = {name: [row for row in rows if not is_of_steady_state(row)] for name, rows in found.items()}
         return {name: rows for name, rows in kept.items() if rows}
+
+    def able(self, role: str, ability: str) -> Callable[..., Any]:
+        """Return a method that a part may have beyond what its role asks for, such as a gateway's `revoke`.
+
+        Raises:
+            NotAbleError: whoever plays the role has no such method, and nobody has it in its place.
+        """
+        player = getattr(self, role)
+        found = getattr(player, ability, None)
+        if found is None and role == "gateway" and not self._gateway_tells():
+            found = getattr(self.front, ability, None)
+        if not callable(found):
+            raise NotAbleError(role, part_behind(player), ability)
+        return cast("Callable[..., Any]", found)
+
+    def _gateway_tells(self) -> bool:
+        """Whether the gateway itself asks the control plane, tells the store, or emits records.
+
+        One that is not ours is asked its price once, to see what it says of that.
+        """
+        player = part_behind(self.gateway)
+        if isinstance(player, Gateway):
+            return True
+        if self.edge.handling == WHO_TELLS:
+            # This is the question itself, on its way.
+            return True
+        if id(player) not in self._telling:
+            self._telling[id(player)] = self._asked_who_tells()
+            self._players_asked.append(player)
+        return self._telling[id(player)]
+
+    def _asked_who_tells(self) -> bool:
+        path = self.paywalls[0].path if self.paywalls else "/"
+        request = Request("GET", GATEWAY_HOST, path, headers=((REQUEST_ID_HEADER, WHO_TELLS),))
+        with self._uncounted():
+            try:
+                self.edge.handle(request)
+            except Exception:  # whatever it is, it comes again with the request that is to be answered
+                return True
+        tables = (*map(self.journal.rows, ("records", "logs")), self.settlement_store.rows("invoices"))
+        named = (f"{row.get('requestId')} {row.get('line')}" for rows in tables for row in rows)
+        return any(WHO_TELLS in text for text in named)
 
     def _request_at_the_edge(self) -> str | None:
         return self.edge.handling

@@ -15,6 +15,8 @@ from pytest_l402.stack.control.paywalls import Paywall
 
 When = Literal["before", "after"]
 REQUEST_ID_PREFIX = "steady-state:"
+WHO_TELLS = f"{REQUEST_ID_PREFIX}who-tells"
+"""The request by which a gateway is asked whether it tells the platform what it does."""
 _LOG = f" oa_req={REQUEST_ID_PREFIX}"
 
 Found = Iterator[tuple[str, str | None]]

@@ -17,7 +17,7 @@ from pytest_l402.evidence import (
     triaged_as,
 )
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
-from pytest_l402.stack import APERTURE, Executor, Gateway, Stack, StackClock
+from pytest_l402.stack import APERTURE, Executor, Stack, StackClock
 
 pytestmark = pytest.mark.rehearsal("cache-reuse", runbook="observability", section="3")
 
@@ -56,10 +56,11 @@ def test_expired_credential_is_not_reused(
 
 
 def test_revoked_credential_is_not_reused(
-    l402_executor: Executor, l402_gateway: Gateway, l402_evidence: EvidenceCollector
+    l402_stack: Stack, l402_executor: Executor, l402_evidence: EvidenceCollector
 ) -> None:
+    revoke = l402_stack.able("gateway", "revoke")
     first = l402_executor.buy("/premium")
-    l402_gateway.revoke(str(first.payment_hash))
+    revoke(str(first.payment_hash))
     second = l402_executor.buy("/premium")
     l402_evidence.verify(
         not_reused(first, second).proves("3.not-reused"),
@@ -69,11 +70,12 @@ def test_revoked_credential_is_not_reused(
 
 
 def test_client_told_401_does_not_pay_again(
-    l402_executor: Executor, l402_gateway: Gateway, l402_evidence: EvidenceCollector
+    l402_stack: Stack, l402_executor: Executor, l402_evidence: EvidenceCollector
 ) -> None:
+    revoke, following = (l402_stack.able("gateway", ability) for ability in ("revoke", "following"))
     first = l402_executor.buy("/premium")
-    l402_gateway.revoke(str(first.payment_hash))
-    with l402_gateway.following(REFUSES_WITH_401):
+    revoke(str(first.payment_hash))
+    with following(REFUSES_WITH_401):
         second = l402_executor.buy("/premium")
     l402_evidence.verify(
         no_second_payment(first, second).proves("3.no-second-payment"),

@@ -320,14 +320,18 @@ def test_a_gateway_that_sells_under_the_pause_is_noticed(stack: Stack, tmp_path:
 
 
 class Shut:
-    """A gateway that answers everything with 403 and the challenge that it should not show."""
+    """A gateway that asks the control plane, and answers 403 with the challenge that it should not show."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.control_plane = stack.control_plane
 
     def handle(self, request: Request) -> Response:
+        self.control_plane.gate(request.header("x-oa-request-id"), None, None)
         return Response(403, (("WWW-Authenticate", "L402"),))
 
 
 def test_a_denial_that_comes_with_a_challenge_is_none(stack: Stack, tmp_path: Path) -> None:
-    run = run_full_flow(stack.replace(gateway=Shut()), tmp_path)
+    run = run_full_flow(stack.replace(gateway=Shut(stack)), tmp_path)
     assert "policy_deny" in run.summary.coverage.failed_checks
 
 

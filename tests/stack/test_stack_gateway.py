@@ -42,6 +42,7 @@ def test_a_purchase_is_challenged_paid_and_delivered():
         **content("answer", b"payment required\n"),
         "cacheControl": "no-store",
         "invoicesOffered": 1,
+        "tokenOffered": "base64",
         "sellerCalls": [],
         "atMs": challenged["atMs"],
     }
@@ -50,6 +51,7 @@ def test_a_purchase_is_challenged_paid_and_delivered():
         **content("answer", answer.body),
         "cacheControl": None,
         "invoicesOffered": 0,
+        "tokenOffered": None,
         "sellerCalls": [1],
         "status": 200,
         "challenge": None,

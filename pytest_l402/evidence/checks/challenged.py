@@ -20,7 +20,7 @@ _REQUEST: Final = "request-challenged"
 def one_challenge_an_invoice() -> Check:
     """Each invoice of the seller's node was offered in one challenge, and each challenge has one of them.
 
-    No challenge may be kept by a cache: it says `no-store`.
+    No challenge may be kept by a cache: it says `no-store`. A macaroon is in standard base64.
     """
     mutants = (
         _offered("an invoice that nobody is asked to pay", challenges=0),
@@ -31,6 +31,8 @@ def one_challenge_an_invoice() -> Check:
         ),
         _offered("a challenge whose invoice cannot be read", exchanges={"paymentHash": None}, invoices=0),
         _offered("a challenge that may be kept", exchanges={"cacheControl": None}),
+        _offered("a macaroon in url-safe base64", exchanges={"tokenOffered": "url-safe base64"}),
+        _offered("a macaroon without padding", exchanges={"tokenOffered": "base64 without its padding"}),
         _offered("a challenge that may be kept privately", exchanges={"cacheControl": "private"}),
     )
     return Check(
@@ -62,6 +64,16 @@ def _misoffered(evidence: Evidence) -> Iterator[Finding]:
                 at("exchanges", index),
                 "whoever pays it does not pay this seller: see where the gateway gets its invoices from",
                 _about("exchanges", "paymentHash", row, index),
+            )
+        form = row.get("tokenOffered")
+        if form in ("url-safe base64", "base64 without its padding"):
+            yield Finding(
+                f"the macaroon of request {request}'s challenge in standard base64, with its padding",
+                shown(form),
+                at("exchanges", index),
+                "clients send it back as it came, and whoever reads as Aperture does refuses it after it was "
+                "paid for: write it in standard base64",
+                _about("exchanges", "tokenOffered", row, index),
             )
         if "no-store" not in str(row.get("cacheControl")).lower():
             yield Finding(
@@ -99,6 +111,7 @@ def _offered(what: str, *, challenges: int = 1, invoices: int = 1, exchanges: Ro
         "paymentHash": _HASH,
         "cacheControl": "no-store",
         "invoicesOffered": 1,
+        "tokenOffered": "base64",
         "sellerCalls": [],
         **(exchanges or {}),
     }

@@ -76,7 +76,9 @@ class FlowStages:
         oks = {"health": report.health_ok, "challenge": report.challenge_ok, "proxy": report.proxy_ok}
         code = next((f"{name}_check_failed" for name, ok in oks.items() if not ok), None)
         probed = None if report.ok else PROBE_FAILED
-        tell = partial(observe, self.stack.harness, request_id=stage.request_id)
+        tell = partial(
+            observe, self.stack.harness, request_id=stage.request_id, paywall_id=paywall.paywall_id
+        )
         tell(Plane.CONTROL, Speaker.SYSTEM, endpoint=RECONCILE_ENDPOINT, deny_reason=code)
         tell(Plane.GATEWAY, Speaker.GATEWAY, endpoint=HEALTH_ENDPOINT, deny_reason=probed)
         stage.expect("gateway_reconcile", report.ok, ", ".join(report.reasons))

@@ -27,6 +27,7 @@ from pytest_l402.stack.gateway.wire import (
     offered_by,
     query_digest,
     shown,
+    token_form,
 )
 
 
@@ -128,6 +129,7 @@ class Edge:
                 **content("answer", response.body),
                 "cacheControl": cache_control(response),
                 "invoicesOffered": 0 if offered is None else offered.invoices,
+                "tokenOffered": None if offered is None else token_form(offered.token),
                 "sellerCalls": calls,
             },
         )

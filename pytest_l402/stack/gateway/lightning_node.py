@@ -195,6 +195,26 @@ class LightningNode:
         held = self._held.get(payment_hash)
         return None if held is None else held.request_id
 
+    def amount_of(self, payment_hash: str) -> int:
+        """Return what an invoice asks for, in msats.
+
+        Raises:
+            UnknownInvoice: this node issued no such invoice.
+        """
+        return self._known(payment_hash).invoice.amount_msats
+
+    def cancel(self, payment_hash: str) -> None:
+        """Take an open invoice back: nobody is asked to pay it, nobody can, and it is in no book.
+
+        Raises:
+            UnknownInvoice: this node issued no such invoice.
+            InvoiceClosed: it is settled already, or has expired.
+        """
+        if self.lookup(payment_hash) is not InvoiceStatus.OPEN:
+            raise InvoiceClosed(f"invoice {payment_hash[:16]}…: expected an open one to take back")
+        with self._lock:
+            del self._held[payment_hash]
+
     def book(self) -> list[Row]:
         """Return every invoice that the node has made, and what it got for it: the table `node_invoices`."""
         with self._lock:

@@ -121,6 +121,18 @@ def offered_by(response: Response) -> Offered | None:
     return Offered(invoices, invoice.amount_msats, str(invoice.payment_hash), challenge.macaroon_base64)
 
 
+def token_form(token: str) -> str:
+    """Return in which form a challenge names what is to be presented: a macaroon in which base64, or opaque.
+
+    Clients send it back as it came, and gateways that read as Aperture does take standard base64 alone.
+    """
+    if lenient_macaroon(token) is None:
+        return "opaque"
+    if set("-_") & set(token):
+        return "url-safe base64"
+    return "base64" if len(token) % 4 == 0 else "base64 without its padding"
+
+
 def content(prefix: str, data: bytes) -> dict[str, Any]:
     """Return what a row says of a body: its SHA-256 in hex, and how many bytes it has."""
     return {f"{prefix}Sha256": sha256(data).hexdigest(), f"{prefix}Bytes": len(data)}
