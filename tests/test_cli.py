@@ -50,7 +50,7 @@ def test_failed_request_exits_1_and_tells_domain_field_record_and_next_step(run)
     assert (code, err) == (1, "")
     assert out.startswith("smoke:observability:security: policy\n")
     assert f"decided denyReason=global_pause_active at {OBSERVABILITY}:1 records[4]" in " ".join(out.split())
-    assert "runbook   observability, Incident Triage 1\n" in out
+    assert "runbook   observability, Incident Triage 1 (docs/runbook-1-observability.md:" in out
     assert "  next      " in out
 
 
@@ -126,8 +126,9 @@ def test_bad_file_is_one_line_and_exits_2(run, tmp_path, content):
         assert str(path) in err
 
 
-def test_missing_file_and_directory_exit_2(run, tmp_path, healthy):
-    code, out, err = run("triage", tmp_path / "no.json", tmp_path, healthy)
+def test_missing_file_and_empty_directory_exit_2(run, tmp_path, healthy):
+    (tmp_path / "empty").mkdir()
+    code, out, err = run("triage", tmp_path / "no.json", tmp_path / "empty", healthy)
     assert code == 2
     assert len(err.splitlines()) == 2
     assert "req_smoke_1: healthy\n" in out
@@ -210,6 +211,10 @@ def test_json_is_versioned_and_carries_enums(run):
         "section",
         "nextStep",
         "reason",
+        "paidMsats",
+        "firstAtMs",
+        "lastAtMs",
+        "runbookPage",
     }
 
 

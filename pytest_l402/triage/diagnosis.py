@@ -23,6 +23,7 @@ class Diagnosis:
 
     `record_index` counts within `triage_records` (the table `records`, then those that only the local
     artifact has) and is None when no single record decides. `section` and `next_step` are the runbook's.
+    Of its records, `n_untimed` have a time that cannot be milliseconds; the others lie from first to last.
     """
 
     request_id: str
@@ -34,6 +35,10 @@ class Diagnosis:
     section: str
     next_step: str
     reason: str
+    first_at_ms: int | None = None
+    last_at_ms: int | None = None
+    paid_msats: int = 0
+    n_untimed: int = 0
 
     @property
     def healthy(self) -> bool:
@@ -141,6 +146,10 @@ def _diagnosis(
         section=rule.section,
         next_step=rule.next_step,
         reason=reason,
+        first_at_ms=story["first_at_ms"],
+        last_at_ms=story["last_at_ms"],
+        paid_msats=story["paid_msats"] or 0,
+        n_untimed=story["n_untimed"],
     )
 
 

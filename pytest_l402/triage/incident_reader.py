@@ -43,6 +43,7 @@ class IncidentReader:
         self._departures: list[IncidentDeparture] = []
         self._secrets: list[SecretPlace] = []
         self._notes: list[str] = []
+        self._recordless: list[str] = []
         self._told: set[int] = set()
         self._known: dict[str, str] = {}
         self._n_told_again = 0
@@ -63,6 +64,11 @@ class IncidentReader:
     def finish_file(self, notes: Iterable[str] = ()) -> None:
         """End the file: one without anything valid in it is bad input as a whole."""
         name = tagless(printable(self._file, 400))
+        if not self._usable and self._may_hold_none:
+            del self._departures[self._first_departure :]
+            del self._records[self._first_stand_in :]
+            self._recordless.append(name)
+            return
         for note in notes:
             self._notes.append(f"{name}: {note}")
         for who, count in self._unwrapped.items():
@@ -75,11 +81,6 @@ class IncidentReader:
             if self._without_record:
                 self._notes.append(f"{name}: {self._without_record} lines of a log are no records")
             return
-        if self._may_hold_none:
-            del self._departures[self._first_departure :]
-            del self._records[self._first_stand_in :]
-            self._notes.append(f"{name}: holds no records")
-            return
         if len(self._departures) == self._first_departure:
             self._add_departure(
                 InputError.at(self._file, expected="at least one record", seen="none"),
@@ -91,6 +92,11 @@ class IncidentReader:
 
     def incident(self) -> Incident:
         """Return what was gathered."""
+        if self._recordless:
+            files = (
+                f"{len(self._recordless)} files of a folder hold no records, such as {self._recordless[0]}"
+            )
+            self._notes.append(files)
         if self._n_told_again:
             self._notes.append(f"{self._n_told_again} records are told more than once; each counts once")
         return Incident(
