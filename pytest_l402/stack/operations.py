@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -85,8 +85,8 @@ class StackPaywalls:
 class StackOps:
     """The operations of a stack's gateway. With a folder, history and deployment outlive the process.
 
-    `paywalls` says what the control plane knows, `deployments` is the append-only history, `deployer` what
-    can be done to the gateway.
+    `paywalls` says what the control plane knows, `networks` how invoices begin there. `deployments` is the
+    append-only history, `deployer` what can be done to the gateway.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class StackOps:
         client: httpx.Client,
         wallet: Wallet,
         paywalls: Callable[[], Sequence[Paywall]],
+        networks: Collection[str] | None = None,
         folder: Path | None = None,
     ) -> None:
         if folder is not None:
@@ -104,6 +105,7 @@ class StackOps:
         self._harness = harness
         self._client = client
         self._wallet = wallet
+        self._networks = networks
         self.source = StackPaywalls(harness, gateway, paywalls)
         self.deployer = GatewayDeployer(
             harness,
@@ -121,7 +123,7 @@ class StackOps:
         return Reconciler(
             source=self.source,
             gateway=self.deployer,
-            probes=PayingProbes(self._client, self._wallet, self._harness.clock),
+            probes=PayingProbes(self._client, self._wallet, self._harness.clock, self._networks),
             ledger=self.deployments,
             clock=self._harness.clock,
             lock=self._lock,
@@ -136,7 +138,7 @@ class StackOps:
         return inspect(
             self.source,
             self.deployer,
-            PayingProbes(self._client, self._wallet, self._harness.clock),
+            PayingProbes(self._client, self._wallet, self._harness.clock, self._networks),
             request_id=request_id,
             targets=partial(probe_targets, host=GATEWAY_HOST),
             clock=self._harness.clock,

@@ -273,6 +273,7 @@ class Stack:
                 client=self.client,
                 wallet=self._part("wallet"),
                 paywalls=lambda: getattr(self.control_plane, "paywalls", lambda: self.paywalls)(),
+                networks=(self.node.prefix,),
                 folder=self._ops_folder,
             )
         return self._ops

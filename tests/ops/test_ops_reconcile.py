@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from reconcile_world import (
@@ -28,6 +29,7 @@ from pytest_l402.ops.reconcile.reconciler import ReconcileRefused
 from pytest_l402.ops.reconcile.steps import Failpoint
 from pytest_l402.stack import Stack
 from pytest_l402.stack.faults import (
+    ChallengeAltered,
     DeployedChallengeWrong,
     DeployedUnhealthy,
     DeployFailure,
@@ -170,6 +172,23 @@ def test_each_way_to_fail_has_its_reason(fresh: Stack, fault, code: str, reason:
     assert summary.failure_reason is not None
     assert summary.failure_reason.startswith(reason)
     assert sells(fresh) == BEFORE
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        ("expired", "challenge_invoice_expired"),
+        ("another_network", "challenge_wrong_network"),
+        ("no_payment_secret", "challenge_invoice_outdated"),
+        ("not_bound", "challenge_not_bound"),
+        ("no_macaroon", "challenge_macaroon_unreadable"),
+    ],
+)
+def test_a_challenge_that_nobody_should_pay_is_none(stack: Stack, how: Any, code: str) -> None:
+    summary = reconcile(stack, "bad", ChallengeAltered(how))
+    # It is altered on its way, so that going back does not mend it.
+    assert summary.original_failure_code == "challenge_check_failed"
+    assert f"restored_but_challenge: {code} at " in str(summary.failure_reason)
 
 
 def test_an_apply_that_fails_after_it_took_effect_is_undone(stack: Stack) -> None:

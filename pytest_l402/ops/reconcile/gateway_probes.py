@@ -135,13 +135,20 @@ class PayingProbes:
     """Asks a gateway through an httpx client, and pays for the proxy probe with a wallet: `Probes`.
 
     The challenge of the challenge probe is the one that is paid, so that one probe leaves one payment. Its
-    invoice has to be one of today, by `clock`.
+    invoice has to be one of today, by `clock`, and of one of `networks`, as `GatewayProbes` has them.
     """
 
-    def __init__(self, client: httpx.Client, wallet: Wallet, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        client: httpx.Client,
+        wallet: Wallet,
+        clock: Clock | None = None,
+        networks: Collection[str] | None = None,
+    ) -> None:
         self._client = client
         self._wallet = wallet
         self._clock = clock
+        self._networks = networks
         self._quotes: dict[tuple[str, str], Quote] = {}
 
     def health(self, *, request_id: str) -> ProbeAnswer:
@@ -179,6 +186,7 @@ class PayingProbes:
             timeout_s=target.timeout_ms / 1000,
             on_answer=answers.append,
             clock=self._clock,
+            networks=self._networks,
         )
 
 
