@@ -8,7 +8,7 @@ from typing import Final
 from pytest_l402.live.environment import PREFIX, GatewayAccess
 from pytest_l402.live.live_error import LiveError
 from pytest_l402.live.probes import MISSING_AUTHORIZATION, SMOKE_AUTHORIZATION, LiveProbes
-from pytest_l402.ops.reconcile.ports import ProbeTarget
+from pytest_l402.ops.reconcile.ports import GatewayOps, GatewayOpsError, ProbeTarget
 from pytest_l402.ops.reconcile.probe_targets import of_unknown_price
 from pytest_l402.ops.reconcile.probing import probe_all
 from pytest_l402.ops.reconcile.steps import Stage
@@ -25,14 +25,21 @@ class Baseline:
     """What a gateway shows to the probes while what ran before still runs (`Reconciler`, `baseline`)."""
 
     access: GatewayAccess
+    gateway: GatewayOps
     probes: LiveProbes
 
     def __call__(self, targets: tuple[ProbeTarget, ...], request_id: str) -> tuple[Failure, ...]:
         """Return the probes that fail; prices are not looked at, as another configuration runs.
 
+        A gateway that does not say what it runs is not probed: the lookup of the reconcile tells of that.
+
         Raises:
             LiveError: whatever is deployed could not pass: the health path is none, or there is no proof.
         """
+        try:
+            self.gateway.active(request_id=request_id)
+        except GatewayOpsError:
+            return ()
         _, failures = probe_all(self.probes, of_unknown_price(targets), request_id)
         for health in (each.reason for each in failures if each.stage is Stage.HEALTH):
             self._check_health_path(health.removeprefix("health_status_"), request_id)

@@ -292,7 +292,7 @@ class LiveSystem:
             wait_s=self._wait_s,
             witness=self.journal,
             targets=live_targets(self._gateway_access),
-            baseline=Baseline(self._gateway_access, self.probes),
+            baseline=Baseline(self._gateway_access, self.gateway, self.probes),
             failpoint=self._failpoint,
         )
 

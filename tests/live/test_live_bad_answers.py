@@ -1,6 +1,7 @@
 """What a deployed system may answer: bad answers end in one line that names it, and leave nothing behind."""
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -237,11 +238,20 @@ def test_a_probe_names_what_it_saw(
 
 
 def test_a_large_resource_counts_as_delivered(shared: Platform, tmp_path: Path) -> None:
-    with (
-        hostile(hostile_server.ten_megabytes) as server,
-        shared.live(tmp_path, OA_LIGHTNING_OPS_PROXY_URL=f"{server.url}/premium") as live,
-    ):
-        assert live.inspect("large").proxy_ok
+    proof = shared.environment["OA_LIGHTNING_OPS_PROXY_AUTHORIZATION_HEADER"].encode()
+    refused = says(b"", status="402 Payment Required")
+
+    def large_for_the_proof(connection: socket.socket, over: threading.Event, request: bytes) -> None:
+        answer = hostile_server.ten_megabytes if proof in request else refused
+        answer(connection, over, request)
+
+    for answer, delivered in ((large_for_the_proof, True), (hostile_server.ten_megabytes, False)):
+        with (
+            hostile(answer) as server,
+            shared.live(tmp_path, OA_LIGHTNING_OPS_PROXY_URL=f"{server.url}/premium") as live,
+        ):
+            # Large for everybody, it is given away.
+            assert live.inspect("large").proxy_ok is delivered
 
 
 def test_a_host_that_is_not_there(tmp_path: Path) -> None:
