@@ -18,6 +18,9 @@ MOST_FINDINGS: Final = 10_000
 _MOST_NAMED: Final = 2
 """So many tables any finding may name."""
 
+_WORDS: Final = re.compile(r"[\w-]+")
+"""The words of a text, of which the name of a table may be one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -76,13 +79,13 @@ def concerns(
     """
     if finding.about:
         return any(_is_of(subject, table, key) for subject in finding.about for table, key in altered)
+    named = set(_WORDS.findall(finding.where))
     # A few of many, to which the reader is sent, are not all.
     most = max(_MOST_NAMED, len(compared), len(known) // 2)
-    if sum(_names(finding.where, table) for table in known) > most:
+    if len(named.intersection(known)) > most:
         return False
     tables = {table for table, _ in altered}
-    related = compared if tables.intersection(compared) else ()
-    return any(_names(finding.where, table) for table in (*tables, *related))
+    return not named.isdisjoint(tables if tables.isdisjoint(compared) else tables.union(compared))
 
 
 def told_about(finding: Finding) -> str:
@@ -91,10 +94,6 @@ def told_about(finding: Finding) -> str:
         return f"where it says {finding.where!r}"
     names = (each.table if each.field is None else f"{each.table}.{each.field}" for each in finding.about)
     return ", ".join(dict.fromkeys(names))
-
-
-def _names(text: str, table: str) -> bool:
-    return re.search(rf"(?<![\w-]){re.escape(table)}(?![\w-])", text) is not None
 
 
 def _is_of(subject: Subject, table: str, key: str | None) -> bool:

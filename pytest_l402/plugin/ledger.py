@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -42,6 +43,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self._nodes: dict[str, _Node] = {}
+        # A run is judged twice; its files are looked at each time, and what is in them is read once.
+        self._read = lru_cache(maxsize=None)(_read)
 
     @property
     def rehearsals(self) -> dict[str, str]:
@@ -77,7 +80,7 @@ class Ledger:
             rehearsal = selected.get(nodeid, node.rehearsal)
             if rehearsal is None:
                 continue
-            base, fault = _read_result(nodeid, node, rehearsal, run_folder)
+            base, fault = self._result(nodeid, node, rehearsal, run_folder)
             if fault:
                 faults.append(fault)
             phases, failure = _phases(node, base), base.failure if node.failure is None else node.failure
@@ -98,6 +101,27 @@ class Ledger:
                 )
             )
         return results, faults
+
+    def _result(
+        self, nodeid: str, node: _Node, rehearsal: str, run_folder: Path
+    ) -> tuple[NodeResult, str | None]:
+        from pytest_l402.signoff.manifest import read_file
+        from pytest_l402.signoff.results import NodeResult, ResultError
+
+        nothing = NodeResult(nodeid=nodeid, rehearsal=rehearsal)
+        if node.result is None:
+            return nothing, None
+        path, _, digest = node.result.rpartition(" sha256:")
+        try:
+            content = read_file(run_folder / path)
+            if hashlib.sha256(content).hexdigest() != digest:
+                return nothing, f"{path}: expected what {nodeid} wrote, saw other bytes"
+            result = self._read(content)
+        except (OSError, UnicodeDecodeError, ResultError) as error:
+            return nothing, f"{path}: expected the result of {nodeid}, saw: {error}"
+        if (result.nodeid, result.rehearsal) != (nodeid, rehearsal):
+            return nothing, f"{path}: expected the result of {nodeid}, saw that of {result.nodeid}"
+        return result, None
 
 
 def _add_phase(node: _Node, report: pytest.TestReport) -> None:
@@ -141,21 +165,7 @@ def _crash_message(report: pytest.TestReport) -> str:
     return message.removeprefix("Failed: ")
 
 
-def _read_result(nodeid: str, node: _Node, rehearsal: str, run_folder: Path) -> tuple[NodeResult, str | None]:
-    from pytest_l402.signoff.manifest import read_file
-    from pytest_l402.signoff.results import NodeResult, ResultError
+def _read(content: bytes) -> NodeResult:
+    from pytest_l402.signoff.results import NodeResult
 
-    nothing = NodeResult(nodeid=nodeid, rehearsal=rehearsal)
-    if node.result is None:
-        return nothing, None
-    path, _, digest = node.result.rpartition(" sha256:")
-    try:
-        content = read_file(run_folder / path)
-        if hashlib.sha256(content).hexdigest() != digest:
-            return nothing, f"{path}: expected what {nodeid} wrote, saw other bytes"
-        result = NodeResult.from_json(content.decode())
-    except (OSError, UnicodeDecodeError, ResultError) as error:
-        return nothing, f"{path}: expected the result of {nodeid}, saw: {error}"
-    if (result.nodeid, result.rehearsal) != (nodeid, rehearsal):
-        return nothing, f"{path}: expected the result of {nodeid}, saw that of {result.nodeid}"
-    return result, None
+    return NodeResult.from_json(content.decode())

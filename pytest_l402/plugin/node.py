@@ -146,9 +146,14 @@ class RehearsalNodes:
             Exception
         ) as error:  # a fixture's teardown must run even when its system can no longer be asked
             problem = f"{item.nodeid}: the evidence could not be kept: {type(error).__name__}: {error}"
-        with _kept_in_mind(item, "teardown"):
-            result = yield
-            _fail_if(problem or swallowed(item, "teardown"))
+        try:
+            with _kept_in_mind(item, "teardown"):
+                result = yield
+                _fail_if(problem or swallowed(item, "teardown"))
+        finally:
+            # Whatever pytest goes through at the end of a run, it is not to be the rows of every test.
+            if COLLECTOR in item.stash:
+                del item.stash[COLLECTOR]
         return result
 
 

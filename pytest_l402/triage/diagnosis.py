@@ -88,17 +88,21 @@ def verdict_sql() -> str:
 def triage_records(evidence: Tables) -> list[Row]:
     """The records that triage reads: the table, then what only the local artifact has of them."""
     records = list(evidence.table("records"))
-    artifacts = evidence.table("local_artifact")
-    known = {_content(record) for record in records} if artifacts else set()
-    for artifact in artifacts:
-        for flow in flows_of(artifact):
-            inner = flow.get("observabilityRecords")
-            for record in inner if isinstance(inner, list) else []:
-                # An unreadable one is kept as an empty row: it counts as a record that names no request.
-                row = record if isinstance(record, dict) else {}
-                if _content(row) not in known:
-                    records.append(row)
-    return records
+    # An unreadable one is kept as an empty row: it counts as a record that names no request.
+    told = [
+        record if isinstance(record, dict) else {}
+        for artifact in evidence.table("local_artifact")
+        for flow in flows_of(artifact)
+        for record in _listed(flow.get("observabilityRecords"))
+    ]
+    # What names another request is another record.
+    requests = {str(row.get("requestId")) for row in told}
+    known = {_content(record) for record in records if str(record.get("requestId")) in requests}
+    return [*records, *(row for row in told if _content(row) not in known)]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _content(record: Mapping[str, Any]) -> str:

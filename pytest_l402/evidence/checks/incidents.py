@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from pytest_l402.evidence.check import Check, Finding, Subject
@@ -29,6 +31,7 @@ from pytest_l402.evidence.tables import Evidence, Row
 from pytest_l402.triage.diagnosis import Diagnosis, triage
 from pytest_l402.triage.rules import Domain
 
+_READ = ("records", "local_artifact")
 _READ_SIDE = ("settlement", "ui")
 
 
@@ -171,7 +174,15 @@ def _unsteady(row: Row, from_the_start: bool, *, injected: bool) -> str:
 
 
 def _diagnose(evidence: Evidence, request_id: str) -> Diagnosis:
-    found = triage(evidence.only("records", "local_artifact"), request_id)
+    records, artifacts = (marshal.dumps(list(evidence.table(name)), 2) for name in _READ)
+    return _diagnosed(records, artifacts, request_id)
+
+
+@lru_cache(maxsize=64)
+def _diagnosed(records: bytes, artifacts: bytes, request_id: str) -> Diagnosis:
+    # A check is put to the same rows several times, and the model is the largest part of judging them.
+    read = (marshal.loads(table) for table in (records, artifacts))  # noqa: S302 - written above
+    found = triage(Evidence().with_shared(dict(zip(_READ, map(tuple, read), strict=True))), request_id)
     # An id that only the artifact knows stands for several requests: the worst of them is the answer.
     return next((each for each in found if not each.healthy), found[0])
 
