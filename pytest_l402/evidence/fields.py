@@ -234,7 +234,16 @@ def _reader(annotation: Hashable) -> tuple[TypeAdapter[Any] | None, tuple[Words,
 
 def misfit(annotation: Hashable, value: Any) -> str | None:
     """What an annotation expects, if a value of JSON is something else; nothing is coerced."""
-    return _SCALAR_MISFIT(annotation, value) if isinstance(value, _SCALARS) else _read(annotation, value)
+    if not isinstance(value, _SCALARS):
+        return _read(annotation, value)
+    # By identity: to hash an annotation takes longer than to read most values.
+    if id(annotation) not in _SEEN or len(_SEEN[id(annotation)][1]) > _MOST_SEEN:
+        _SEEN[id(annotation)] = annotation, {}
+    _, known = _SEEN[id(annotation)]
+    key = type(value), value
+    if key not in known:
+        known[key] = _read(annotation, value)
+    return known[key]
 
 
 def _read(annotation: Hashable, value: Any) -> str | None:
@@ -259,7 +268,9 @@ def _read(annotation: Hashable, value: Any) -> str | None:
 
 
 _SCALARS: Final = (str, int, float, type(None))
-_SCALAR_MISFIT: Final = lru_cache(maxsize=4096, typed=True)(_read)
+_SEEN: Final[dict[int, tuple[Hashable, dict[tuple[type[Any], Any], str | None]]]] = {}
+"""What was read of each annotation, which is kept so that no other one gets its `id`."""
+_MOST_SEEN: Final = 1024
 
 
 def _is_word(marker: Words, value: str) -> bool:
