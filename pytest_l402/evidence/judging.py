@@ -103,12 +103,13 @@ def _result(
 
 
 def _emptiness(check: Check, evidence: Evidence) -> list[Finding]:
+    remedy = "let the procedure reach the part that records it; nothing recorded proves nothing"
     return [
         Finding(
             expected=f"at least one row in table {table}",
             seen="no evidence: the table is empty",
             where=f"table {table}",
-            remedy="let the procedure reach the part that records it; nothing recorded proves nothing",
+            remedy=remedy if check.unrecorded is None else check.unrecorded(evidence),
         )
         for table in check.tables
         if not evidence.table(table)

@@ -74,6 +74,12 @@ WAIVERS: Final = Option(
 SEED: Final = Option(
     "l402_seed", "string", "Seed of every id, key and proof of the stack (default: 402)", "N"
 )
+CLOCK: Final = Option(
+    "l402_clock",
+    "string",
+    "Where the clock of the stack starts: now, or a time as 2026-12-01T00:00:00Z (default: in December 2024)",
+    "TIME",
+)
 CATALOGUE: Final = Option(
     "l402_catalogue", "string", "What must be rehearsed (default: rehearsals/catalogue.yaml)", "PATH"
 )
@@ -119,6 +125,7 @@ OPTIONS: Final = (
     NO_TEETH,
     WAIVERS,
     SEED,
+    CLOCK,
     CATALOGUE,
     KEEP_PREVIOUS,
     WORKFLOW_DATABASE,
@@ -181,6 +188,7 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         raise _refuse(
             seed, f"a whole number of at most {_SEED_DIGITS} digits", "take the seed of the run to repeat"
         )
+    clock_start_ms = _clock_start_ms(given(CLOCK))
     keep_previous = given(KEEP_PREVIOUS)
     if keep_previous.value is not None and not _is_number(keep_previous.value, _KEPT_DIGITS):
         raise _refuse(
@@ -239,6 +247,7 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         count_cmd=count_cmd.value,
         workflow_database=None if database.value == "sqlite" else database.value,
         keep_previous=int(keep_previous.value or 10),
+        clock_start_ms=clock_start_ms,
     )
 
 
@@ -307,6 +316,24 @@ def _is_number(text: str, digits: int) -> bool:
 def _is_database(text: str, *, live: bool) -> bool:
     known = ("sqlite:///", "postgresql://") if live else ("postgresql://",)
     return text in ("sqlite", "postgresql") or text.startswith(known)
+
+
+def _clock_start_ms(found: _Given) -> int | None:
+    if found.value is None:
+        return None
+    if found.value == "now":
+        from pytest_l402.plugin.clock import now_ms
+
+        return now_ms()
+    from datetime import datetime
+
+    try:
+        start = datetime.fromisoformat(found.value)
+    except ValueError:
+        start = None
+    if start is None or start.tzinfo is None or not 0 <= start.timestamp() < 1 << 35:
+        raise _refuse(found, "now, or a time with its zone since 1970", "write it as 2026-12-01T00:00:00Z")
+    return int(start.timestamp() * 1000)
 
 
 def _path(found: _Given) -> Path | None:

@@ -22,7 +22,8 @@ class Settings(NamedTuple):
     `workflow_tables` names the tables of a deployed one. `billing` is the file about a deployed billing
     service, `count_cmd` the command that counts its effects.
     `allow_live_changes` is the permission to change a deployed system for the length of a rehearsal.
-    `keep_previous` is how many of the runs that were moved aside are kept.
+    `keep_previous` is how many of the runs that were moved aside are kept. `clock_start_ms` is where the
+    stack's clock starts, epoch ms; None is the same moment in every run.
     """
 
     mode: str
@@ -39,6 +40,7 @@ class Settings(NamedTuple):
     workflow_database: str | None = None
     workflow_tables: Path | None = None
     keep_previous: int = 10
+    clock_start_ms: int | None = None
     billing: Path | None = None
     count_cmd: str | None = None
 

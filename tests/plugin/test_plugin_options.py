@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,14 @@ BAD_VALUES = {
         "--l402-seed: expected a whole number of at most 20 digits, saw '-1'; "
         "take the seed of the run to repeat",
     ),
+    **{
+        f"clock {value}": (
+            [f"--l402-clock={value}"],
+            f"--l402-clock: expected now, or a time with its zone since 1970, saw '{value}'; "
+            "write it as 2026-12-01T00:00:00Z",
+        )
+        for value in ("soon", "2026-12-01T00:00:00", "1960-01-01T00:00:00Z", "1735000000")
+    },
     "blank": (["--l402-seed="], "--l402-seed: expected a value, saw a blank one; set it, or leave it out"),
     "waivers": (
         ["--l402-waivers=none.yaml"],
@@ -301,3 +310,13 @@ def test_live_changes_are_allowed_by_hand_only(project: Project) -> None:
     project.replace("pyproject.toml", "testpaths", "l402_allow_live_changes = true\ntestpaths")
     with pytest.raises(pytest.UsageError, match="give --l402-allow-live-changes by hand"):
         settings_of(project)
+
+
+def test_the_clock_starts_now_or_at_a_time_once_for_the_whole_run(project: Project) -> None:
+    assert settings_of(project).clock_start_ms is None
+    at = settings_of(project, "--l402-clock=2026-12-01T01:00:00+01:00")
+    assert at.clock_start_ms == 1_796_083_200_000
+    now = settings_of(project, PYTEST_L402_CLOCK="now")
+    assert now.clock_start_ms is not None
+    assert abs(now.clock_start_ms - time.time() * 1000) < 600_000
+    assert Settings.from_wire(now.to_wire()).clock_start_ms == now.clock_start_ms

@@ -94,3 +94,9 @@ def l402_executor(l402_stack, l402_wallet, l402_clock):
 '''
 
 HASTY = altered(CAREFUL, ("            if path in self.open:\n                self.recover(path)\n", ""))
+
+BY_ITS_OWN_CLOCK = altered(
+    CAREFUL,
+    ("import httpx\n", "import time\n\nimport httpx\n"),
+    ("now_s=self.clock.now_s()", "now_s=int(time.time())"),
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 import pytest
-from own_client import ADAPTER, CAREFUL, FORGETFUL, HASTY, OVER_LOOPBACK, WITHOUT_A_BUDGET
+from own_client import ADAPTER, BY_ITS_OWN_CLOCK, CAREFUL, FORGETFUL, HASTY, OVER_LOOPBACK, WITHOUT_A_BUDGET
 from rehearsed_project import Rehearsed, RehearsedProject
 
 pytest.importorskip("l402_requests")
@@ -98,3 +98,14 @@ def test_one_that_does_not_ask_pays_twice_and_is_told_so(rehearsals: RehearsedPr
     for line in ("5.reply-lost", "5.pending", "5.late"):
         assert f"({line})" in told
     assert "before a buyer pays again it asks its wallet, by payment hash" in told
+
+
+def test_a_client_with_a_clock_of_its_own_is_told_to_start_that_of_the_stack(
+    rehearsals: RehearsedProject,
+) -> None:
+    rehearsals.write("conftest.py", BY_ITS_OWN_CLOCK)
+    run = rehearsals.run("-k", "projection_stale", "--l402-no-teeth")
+    assert run.exit == 1
+    assert "run with --l402-clock=now" in " ".join(run.output.split())
+    run = rehearsals.run("-k", "projection_stale", "--l402-no-teeth", "--l402-clock=now")
+    assert run.exit == 0, run.output

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Final
+from typing import Any, Final
 
 from pytest_l402.evidence.check import Check, Finding, Subject
 from pytest_l402.evidence.checks.planes import EXPECTED_FAULTS, disagrees
@@ -90,7 +90,13 @@ def every_fault_fired() -> Check:
                 )
 
     # Of every test alike, also where nothing was injected: the records show that it ran.
-    one = {"fault": "UpstreamDown", "values": {}, "requestId": None, "injectedAtMs": 1, "firedFor": []}
+    one: dict[str, Any] = {
+        "fault": "UpstreamDown",
+        "values": {},
+        "requestId": None,
+        "injectedAtMs": 1,
+        "firedFor": [],
+    }
     mutants = (
         insert_row(INJECTED, {**one, "fired": 0, "removedAtMs": 1}, "a fault that never fired"),
         insert_row(INJECTED, {**one, "fired": 1, "removedAtMs": None}, "a fault that was never removed"),
