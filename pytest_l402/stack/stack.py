@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -21,6 +23,7 @@ from pytest_l402.harness.journal import Row
 from pytest_l402.harness.network import REQUEST_ID_HEADER, Request
 from pytest_l402.harness.network_transport import NetworkTransport
 from pytest_l402.harness.randomness import Randomness
+from pytest_l402.harness.stuck import STUCK_AFTER_S, ended_when_stuck
 from pytest_l402.stack.books.projection import Projection
 from pytest_l402.stack.books.store import SettlementStore
 from pytest_l402.stack.buyer.attributed import AttributedExecutor, Buyer
@@ -58,6 +61,11 @@ if TYPE_CHECKING:
 LOCAL_ARTIFACT_NAME = "l402-local-node-smoke-artifact.json"
 
 _SQL_TABLES = ("invoices", "settlements", "conflicts")
+_STUCK = (
+    "pytest-l402: expected the client to let other threads of this process run while it waits for the stack, "
+    "saw the interpreter held, so that the stack cannot answer; put the client into a process of its own, or "
+    "serve the stack from one (pytest-l402 serve)"
+)
 ROLES = ("gateway", "control_plane", "settlement_store", "wallet", "executor")
 
 
@@ -106,6 +114,8 @@ class Stack:
         self.clock, self.journal = harness.clock, harness.journal
         self.faults, self.network = harness.faults, harness.network
         self.artifact_dir = artifact_dir
+        # Returns a descriptor of its own, of what somebody reads, whoever captures what this process writes.
+        self.open_stderr: Callable[[], int] = partial(os.dup, 2)
         self.paywalls = tuple(filter(None, map(paywall_of, services)))
         free = (path_of(service) for service in services if service.auth == "off")
         self.free_paths = tuple(path for path in free if path is not None)
@@ -194,10 +204,17 @@ class Stack:
             yield self
 
     @contextmanager
-    def serve(self) -> Iterator[Served]:
-        """Serve the gateway and the control plane on loopback ports inside the block."""
-        with self.harness.serving(GATEWAY_HOST, CONTROL_HOST) as urls:
-            yield Served(*urls)
+    def serve(self, *, stuck_after_s: float = STUCK_AFTER_S) -> Iterator[Served]:
+        """Serve the gateway and the control plane on loopback ports inside the block.
+
+        They are answered by threads of this process. A client in it that holds the interpreter while it waits
+        for them would wait for ever: after `stuck_after_s` seconds the process is ended, with a message.
+        """
+        with ExitStack() as block:
+            tell = self.open_stderr()
+            block.callback(os.close, tell)
+            block.enter_context(ended_when_stuck(_STUCK, after_s=stuck_after_s, tell=tell))
+            yield Served(*block.enter_context(self.harness.serving(GATEWAY_HOST, CONTROL_HOST)))
 
     def executor_at(
         self, client: httpx.Client, *, policy: BuyerPolicy | None = None, user_id: str = DEFAULT_USER
