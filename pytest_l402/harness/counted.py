@@ -25,6 +25,10 @@ class Counted:
     def __class__(self) -> Any:
         return type(self._l402_part)
 
+    @__class__.setter
+    def __class__(self, kind: Any) -> None:
+        self._l402_part.__class__ = kind
+
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._l402_part, name)
         if name not in self._l402_methods or not callable(value):
