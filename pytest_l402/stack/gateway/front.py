@@ -19,6 +19,7 @@ from pytest_l402.harness.network import (
 )
 from pytest_l402.harness.observation import Known
 from pytest_l402.protocol import CaveatError, check_caveats
+from pytest_l402.stack.faults import AnswerLost, CredentialRefused
 from pytest_l402.stack.gateway import answers
 from pytest_l402.stack.gateway.evidence import Exchange, GatewayEvidence
 from pytest_l402.stack.gateway.gateway import HEALTH_PATH
@@ -30,6 +31,9 @@ from pytest_l402.stack.gateway.wire import Carried, Offered, carried_by, offered
 from pytest_l402.stack.roles import ControlPlane, SettlementStore
 
 _CODES = {429: "gateway_rate_limited", 401: "gateway_unauthorized", 403: "gateway_address_blocked"}
+
+_CREDENTIALS = ("authorization", "grpc-metadata-macaroon", "macaroon")
+_IN_THE_GATEWAY = ("before_settlement", "after_settlement")
 
 
 class Front:
@@ -103,10 +107,14 @@ class Front:
         if not decision.allowed:
             exchange.refusal = decision.code
             return answers.answer(request, 403, "access denied")
+        carried = carried_by(request)
+        if carried is not None and self._is_paid(carried):
+            interrupted = self._interrupted(request, exchange, service, carried)
+            if interrupted is not None:
+                return interrupted
         before = self._calls_of_the_seller()
         response = self._gateway.handle(request)
-        asked = self._calls_of_the_seller() > before
-        offered, carried = offered_by(response), carried_by(request)
+        asked, offered = self._calls_of_the_seller() > before, offered_by(response)
         if carried is not None and (
             asked or response.status < 300 or self._is_good_in_vain(response, carried)
         ):
@@ -122,6 +130,29 @@ class Front:
                 return self._told_by_401(request, exchange, offered)
         self._refused(exchange, service, response, offered)
         return response
+
+    def _interrupted(
+        self, request: Request, exchange: Exchange, service: Service, carried: Carried
+    ) -> Response | None:
+        """What becomes of a paid request that a fault meets: the gateway is gone, or has lost its secrets."""
+        faults, request_id = self._harness.faults, exchange.request_id
+        refused = faults.active(CredentialRefused, request_id)
+        if refused is not None:
+            exchange.refusal = str(Refusal.ROOT_KEY_UNKNOWN)
+            exchange.presented = Presented(Standing.REFUSED, exchange.refusal)
+            if refused.status == 401:
+                return self._told_by_401(request, exchange, None)
+            unpaid = (line for line in request.headers if line[0].lower() not in _CREDENTIALS)
+            response = self._gateway.handle(replace(request, headers=tuple(unpaid)))
+            self._refused(exchange, service, response, offered_by(response))
+            return response
+        lost = faults.active(AnswerLost, request_id, when=lambda lost: lost.at in _IN_THE_GATEWAY)
+        if lost is None:
+            return None
+        exchange.refusal, exchange.presented = "gateway_gone", Presented(Standing.ACCEPTED)
+        if lost.at == "after_settlement":
+            self._settle(exchange, service, carried, self._node.amount_of(str(carried.payment_hash)))
+        return replace(answers.bad_gateway(), is_lost=True)
 
     def _free(self, request: Request, exchange: Exchange) -> Response:
         response = self._gateway.handle(request)
