@@ -1,5 +1,6 @@
 """Compile: one file from the same paywalls in any order, faults named, and nothing sold that is paused."""
 
+import re
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -94,6 +95,50 @@ def test_deterministic(l402_evidence: EvidenceCollector) -> None:
             "compile.output"
         ),
         *(some_row("services", **service).proves("compile.services") for service in SERVICES),
+    )
+
+
+TAKES = (
+    paywall("exact", path="/a"),
+    paywall("below", path="/a/*"),
+    paywall("choice", path="/(b|c)/[0-9]+"),
+    paywall("port", path="/p", host_pattern="gateway.l402.test:8443"),
+    paywall("any", path="/any", host_pattern="*"),
+    paywall("shop", path=" shop ", host_pattern=" Shop.L402.Test "),
+    paywall("sub", path="/sub/*", host_pattern="*.l402.test", priority=20),
+    paywall("dots", path="/v1.2/x"),
+    EVERYTHING_ELSE,
+)
+ASKED = (
+    ("gateway.l402.test", "/a", "exact"),
+    ("GATEWAY.L402.TEST:80", "/a", "exact"),
+    ("gateway.l402.test", "/a/b", "below"),
+    ("gateway.l402.test", "/ab", "all"),
+    ("gateway.l402.test.", "/b/7", "choice"),
+    ("gateway.l402.test", "/c/x", "all"),
+    ("gateway.l402.test:8443", "/p", "port"),
+    ("gateway.l402.test", "/p", "all"),
+    ("elsewhere.test", "/any", "any"),
+    ("elsewhere.test", "/a", None),
+    ("shop.l402.test", "/shop", "shop"),
+    ("shop.l402.test", "/sub/x", "sub"),
+    ("l402.test", "/sub/x", None),
+    ("gateway.l402.test", "/v1.2/x", "dots"),
+    ("gateway.l402.test", "/v1x2/x", "all"),
+    ("gatewayxl402.test", "/a", None),
+)
+
+
+def test_each_request_is_taken_by_its_route(l402_evidence: EvidenceCollector) -> None:
+    services = _services(compile_paywalls(TAKES))
+    taken = [_taken(services, host, path) for host, path, _ in ASKED]
+    l402_evidence.record("taken", {"by": taken, "services": len(services)})
+    l402_evidence.verify(
+        result_shows(
+            "taken",
+            services=len(TAKES),
+            by=[name and f"pw_{name}.route_{name}" for _, _, name in ASKED],
+        ).proves("compile.services")
     )
 
 
@@ -212,7 +257,7 @@ def _row(compilation: Compilation) -> dict[str, object]:
     }
 
 
-def _services(compilation: Compilation) -> list[dict[str, object]]:
+def _services(compilation: Compilation) -> list[dict[str, Any]]:
     """The services of the file as a gateway reads them, each with its place among them, from 1."""
     services = yaml.safe_load(compilation.aperture_yaml)["services"]
     return [{**service, "place": place} for place, service in enumerate(services, 1)]
@@ -230,3 +275,13 @@ def _diagnosed(number: int, compilation: Compilation) -> dict[str, object]:
         "ruleCount": compilation.rule_count,
         "bytes": len(compilation.aperture_yaml),
     }
+
+
+def _taken(services: list[dict[str, Any]], host: str, path: str) -> str | None:
+    """The first service of the file that takes a request, as any engine of regexps finds it."""
+    found = (
+        str(each["name"])
+        for each in services
+        if re.search(each["hostregexp"], host) and re.search(each["pathregexp"], path)
+    )
+    return next(found, None)

@@ -1,12 +1,21 @@
 """Settlement: a batch is booked once, a replay is observed, and a contradiction changes nothing."""
 
 from contextlib import suppress
+from itertools import permutations
 from typing import Any
 
 import pytest
 
 from pytest_l402.contract import hosted_proof_reference
-from pytest_l402.evidence import no_row, result_shows, settlement_conflict, some_record, some_row
+from pytest_l402.evidence import (
+    no_row,
+    result_shows,
+    same_in_every_row,
+    settlement_conflict,
+    some_record,
+    some_row,
+)
+from pytest_l402.harness.harness import Harness
 from pytest_l402.ops.settlement.ingest import IngestRefused, ingest_settlements
 from pytest_l402.ops.settlement.smoke import smoke_events
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
@@ -48,6 +57,37 @@ def test_deterministic_ingest(
         result_shows("settlements", settlementId="set_smoke_1", amountMsats=2_500).proves(
             "settlement.replay"
         ),
+    )
+
+
+def test_the_order_of_events_does_not_matter(l402_evidence: EvidenceCollector) -> None:
+    opened, settled, _, reopened, _ = smoke_events()
+    closed = {"status": "settled", "requestId": "req_smoke_late", "settledAtMs": 1_735_000_000_040}
+    events = (opened, settled, reopened, {**opened, **closed, "occurredAtMs": 1_735_000_000_050})
+    books = []
+    for order in permutations(events):
+        store = SettlementStore(Harness(402))
+        for event in order:
+            ingest_settlements(store, (event,))
+        ((invoice,), (settlement,)) = store.rows("invoices"), store.rows("settlements")
+        books.append({f"invoice_{key}": value for key, value in invoice.items()} | dict(settlement))
+        store.close()
+    l402_evidence.record("books", *books)
+    l402_evidence.verify(
+        same_in_every_row("books", *books[0], at_least=24).proves("settlement.order"),
+        some_row(
+            "books",
+            invoice_status="settled",
+            invoice_requestId="req_smoke_1",
+            invoice_createdAtMs=1_735_000_000_000,
+            invoice_settledAtMs=1_735_000_000_040,
+            invoice_paymentHash=opened["paymentHash"],
+            requestId="req_smoke_1",
+            taskId="task_smoke_1",
+            routeId="route_weather",
+            invoiceId="inv_smoke_1",
+            occurredAtMs=1_735_000_000_100,
+        ).proves("settlement.order"),
     )
 
 

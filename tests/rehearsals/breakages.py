@@ -1147,3 +1147,137 @@ def _(patch: Patch) -> None:
         return original(self, *arguments, **named)
 
     around(patch, wallet.Wallet, "pay_invoice", pay)
+
+
+# What is known
+
+
+def _of_plane(plane: str, **changed: Any) -> Callable[[Patch], None]:
+    """Alter every record with which the platform speaks for a plane; a callable value is given the row."""
+    return _of(lambda row: row["plane"] == plane and row["executor"] != "desktop", **changed)
+
+
+def _of(where: Callable[[dict[str, Any]], Any], **changed: Any) -> Callable[[Patch], None]:
+    def change(row: dict[str, Any]) -> dict[str, Any]:
+        told = {key: value(row) if callable(value) else value for key, value in changed.items()}
+        return {**row, **told} if where(row) else row
+
+    return lambda patch: every_record(patch, change)
+
+
+def _is_buyer(row: dict[str, Any]) -> bool:
+    return bool(row["executor"] == "desktop")
+
+
+def _no_replay(row: dict[str, Any]) -> bool | None:
+    return False if row["paymentProofRef"] else None
+
+
+def _in_seconds(row: dict[str, Any]) -> int:
+    return int(row["observedAtMs"]) // 1000
+
+
+DAY_MS = 86_400_000
+for name, line, apply in (
+    (
+        "all times are in seconds",
+        "contract.known",
+        _of(bool, observedAtMs=lambda row: row["observedAtMs"] // 1000),
+    ),
+    (
+        "one plane's times are in seconds",
+        "contract.known",
+        _of_plane("ui", observedAtMs=_in_seconds),
+    ),
+    (
+        "one plane is a day ahead",
+        "contract.known",
+        _of_plane("settlement", observedAtMs=lambda row: row["observedAtMs"] + DAY_MS),
+    ),
+    ("one plane has no clock", "contract.known", _of_plane("gateway", observedAtMs=0)),
+    ("the buyer does not tell its cap", "contract.known", _of(_is_buyer, capAppliedMsats=None)),
+    ("the buyer does not tell the quote", "contract.known", _of(_is_buyer, quotedCostMsats=None)),
+    (
+        "the gateway does not tell the quote",
+        "contract.known",
+        _of_plane("gateway", quotedCostMsats=None),
+    ),
+    ("the store does not tell the quote", "contract.known", _of_plane("settlement", quotedCostMsats=None)),
+    ("the user interface does not tell the cap", "contract.known", _of_plane("ui", capAppliedMsats=None)),
+    ("the control plane's decisions name no task", "contract.known", _of_plane("control", taskId=None)),
+    ("the control plane's decisions name no paywall", "contract.known", _of_plane("control", paywallId=None)),
+    ("the control plane's decisions name no user", "contract.known", _of_plane("control", userId=None)),
+    ("the buyer says that it is hosted", "contract.known", _of(_is_buyer, executionPath="hosted-node")),
+    ("the gateway says that it is local", "contract.known", _of_plane("gateway", executionPath="local-node")),
+    ("the buyer names another session", "contract.known", _of(_is_buyer, desktopSessionId="desktop-other")),
+    (
+        "the gateway takes a replay for a payment",
+        "3.idempotent-replay",
+        _of_plane("gateway", cacheHit=_no_replay),
+    ),
+    (
+        "the ui takes a payment for a replay",
+        "3.idempotent-replay",
+        _of_plane("ui", cacheHit=True),
+    ),
+):
+    breakage(name, line)(apply)
+
+
+@breakage("the user interface shows a replay as a payment", "3.idempotent-replay")
+def _(patch: Patch) -> None:
+    def append(original: Any, self: Any, table: str, row: Any) -> None:
+        original(self, table, {**row, "status": "paid"} if table == "projection" else row)
+
+    around(patch, journal.Journal, "append", append)
+
+
+@breakage("the user interface shows a replay under the ids of the payment", "3.idempotent-replay")
+def _(patch: Patch) -> None:
+    def observe(original: Any, self: Any, settlement: Any, event: Any, existed: bool) -> None:
+        self._show(settlement, settlement["requestId"], settlement["taskId"], existed)
+
+    around(patch, projection.Projection, "observe", observe)
+
+
+@breakage("a task does not say when it was changed", "contract.known")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        task_board.Task,
+        "to_row",
+        lambda original, self: {**original(self), "updatedAtMs": 0},
+    )
+
+
+@breakage("anybody's session counts as the buyer's", "6.domain")
+def _(patch: Patch) -> None:
+    def presence_of(self: Any, task: Any) -> Any:
+        return max(self._presence.values(), key=lambda seen: seen.at_ms, default=None)
+
+    patch.setattr(task_board.TaskBoard, "_presence_of", presence_of)
+
+
+@breakage("a heartbeat may be a millisecond older", "6.domain")
+def _(patch: Patch) -> None:
+    patch.setattr(task_board, "OFFLINE_AFTER_MS", 10_001)
+
+
+@breakage("a heartbeat may be a millisecond younger", "6.domain")
+def _(patch: Patch) -> None:
+    patch.setattr(task_board, "OFFLINE_AFTER_MS", 9_999)
+
+
+@breakage("a task is given up a millisecond early", "6.domain")
+def _(patch: Patch) -> None:
+    patch.setattr(task_board, "TIMEOUT_AFTER_MS", 4_499)
+
+
+@breakage("the cap itself may not be spent", "4.deny-reason")
+def _(patch: Patch) -> None:
+    around(
+        patch,
+        executor_policy.BuyerPolicy,
+        "amount_denial",
+        lambda original, self, quoted, cap: original(self, quoted + 1, cap),
+    )

@@ -50,28 +50,32 @@ class Rehearsed:
         return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
-def catalogue_of(runbook: str) -> dict[str, Any]:
+def catalogue_of(*runbooks: str) -> dict[str, Any]:
     """The repository's catalogue without the lines and rehearsals of every other runbook."""
     catalogue = yaml.safe_load((REPOSITORY / "rehearsals" / "catalogue.yaml").read_text())
-    catalogue["runbooks"] = {runbook: catalogue["runbooks"][runbook]}
-    catalogue["rehearsals"] = [entry for entry in catalogue["rehearsals"] if entry["runbook"] == runbook]
+    catalogue["runbooks"] = {runbook: catalogue["runbooks"][runbook] for runbook in runbooks}
+    catalogue["rehearsals"] = [entry for entry in catalogue["rehearsals"] if entry["runbook"] in runbooks]
     return dict(catalogue)
 
 
 class RehearsedProject:
-    """A copy of the rehearsals of runbook 1 below `pytester`'s folder; change it, then run it."""
+    """A copy of the rehearsals, by default of runbook 1, below `pytester`'s folder: change it, run it."""
 
-    def __init__(self, pytester: pytest.Pytester) -> None:
+    def __init__(self, pytester: pytest.Pytester, *runbooks: str) -> None:
         self.pytester = pytester
         self.root = pytester.path
         self.output = self.root / "output"
         self.write("pyproject.toml", INI)
-        shutil.copytree(
-            REPOSITORY / "rehearsals" / RUNBOOK,
-            self.root / "rehearsals" / RUNBOOK,
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )
-        self.write("rehearsals/catalogue.yaml", yaml.safe_dump(catalogue_of(RUNBOOK), sort_keys=False))
+        self.runbooks = runbooks or (RUNBOOK,)
+        for runbook in self.runbooks:
+            folder = runbook.replace("-", "_")
+            shutil.copytree(
+                REPOSITORY / "rehearsals" / folder,
+                self.root / "rehearsals" / folder,
+                ignore=shutil.ignore_patterns("__pycache__"),
+            )
+        catalogue = catalogue_of(*self.runbooks)
+        self.write("rehearsals/catalogue.yaml", yaml.safe_dump(catalogue, sort_keys=False))
 
     def write(self, path: str, text: str) -> Path:
         file = self.root / path

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from breakages import BREAKAGES, Breakage
+from breakages_of_operations import BREAKAGES as OF_OPERATIONS
 from rehearsed_project import RUNBOOK, Rehearsed, RehearsedProject, catalogue_of
 from tiers import sampled
 
@@ -21,18 +22,19 @@ WHOLE = {
 """One breakage of each rehearsal, shown to refuse the sign-off of a whole run."""
 
 
-_PROVEN_BY: dict[str, set[str]] = {}
+_PROVEN_BY: dict[tuple[str, ...], dict[str, set[str]]] = {}
 """Which tests prove each line, as a run of the unbroken stack tells; one run a process, for all breakages."""
 
 
 def nodes_that_prove(rehearsals: RehearsedProject, lines: tuple[str, ...]) -> list[str]:
-    if not _PROVEN_BY:
+    if rehearsals.runbooks not in _PROVEN_BY:
+        proven = _PROVEN_BY[rehearsals.runbooks] = dict[str, set[str]]()
         for entry in rehearsals.run("--l402-no-teeth").document["rehearsals"]:
             for node in entry["nodes"]:
                 for check in node["checks"]:
                     if check["line"]:
-                        _PROVEN_BY.setdefault(check["line"]["id"], set()).add(node["nodeid"])
-    return sorted(set().union(*(_PROVEN_BY[line] for line in lines)))
+                        proven.setdefault(check["line"]["id"], set()).add(node["nodeid"])
+    return sorted(set().union(*(_PROVEN_BY[rehearsals.runbooks][line] for line in lines)))
 
 
 def named(broken: Breakage) -> str:
@@ -83,6 +85,17 @@ def test_the_rehearsal_of_a_broken_line_is_red(
     broken.apply(monkeypatch)
     # A check that is violated on what was recorded is not asked about its mutants.
     run = rehearsals.run("--l402-no-teeth", *nodes)
+    assert_told(broken, run)
+    assert (run.verdict, run.exit) == ("DRILL", 1)
+
+
+@pytest.mark.parametrize("broken", sampled(OF_OPERATIONS, 3, "breakages of operations"), ids=named)
+def test_the_rehearsal_of_a_broken_operation_is_red(
+    rehearsals_of_operations: RehearsedProject, monkeypatch: pytest.MonkeyPatch, broken: Breakage
+) -> None:
+    nodes = nodes_that_prove(rehearsals_of_operations, broken.lines)
+    broken.apply(monkeypatch)
+    run = rehearsals_of_operations.run("--l402-no-teeth", *nodes)
     assert_told(broken, run)
     assert (run.verdict, run.exit) == ("DRILL", 1)
 
@@ -153,7 +166,8 @@ def test_every_line_of_the_runbook_has_a_breakage() -> None:
     entries = catalogue_of(RUNBOOK)["rehearsals"]
     rehearsed = {line for entry in entries for line in entry["proves"]}
     assert rehearsed == {line for broken in BREAKAGES for line in broken.lines}
-    assert len({broken.name for broken in BREAKAGES}) == len(BREAKAGES) > 60
+    assert len({broken.name for broken in BREAKAGES}) == len(BREAKAGES) > 110
+    assert len({broken.name for broken in OF_OPERATIONS}) == len(OF_OPERATIONS) > 25
     assert [*WHOLE.values()] == [entry["id"] for entry in entries]
     assert WHOLE.keys() <= {broken.name for broken in BREAKAGES}
 

@@ -11,6 +11,7 @@ A survivor needs a reason in survivors.yaml, or the campaign fails.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import random
@@ -113,6 +114,10 @@ def report(mutants: list[Mutant], state: State, survivors: Path) -> int:
     return len(open_)
 
 
+def _drawn(seed: int, mutant: Mutant) -> str:
+    return hashlib.sha256(f"{seed} {mutant.key}".encode()).hexdigest()
+
+
 def main() -> int:
     """Run what is asked for; return 1 if a survivor has no reason."""
     parser = argparse.ArgumentParser(
@@ -130,7 +135,8 @@ def main() -> int:
     given = parser.parse_args()
     mutants = [mutant for mutant in population(given.share) if given.only in mutant.key]
     if given.count is not None:
-        mutants = random.Random(given.seed).sample(mutants, min(given.count, len(mutants)))
+        # Drawn by name: what changes elsewhere does not change who else is in the sample.
+        mutants = sorted(mutants, key=lambda mutant: _drawn(given.seed, mutant))[: given.count]
     if given.what == "list":
         print("\n".join(mutant.key for mutant in mutants))
         return 0
