@@ -194,6 +194,7 @@ def test_a_fault_is_diagnosed_and_nothing_is_compiled(l402_evidence: EvidenceCol
     compilations = [compile_paywalls((faulty, *FOR_SALE[1:])) for faulty, _ in FAULTY]
     found = [_diagnosed(number, compilation) for number, compilation in enumerate(compilations)]
     l402_evidence.record("diagnosed", *found)
+    l402_evidence.record("pulled", {"hashes": len({each.config_hash for each in compilations})})
     l402_evidence.verify(
         *(
             some_row("diagnosed", number=number, codes=code, paywallIds="pw_weather", errors=True).proves(
@@ -202,6 +203,8 @@ def test_a_fault_is_diagnosed_and_nothing_is_compiled(l402_evidence: EvidenceCol
             for number, (_, code) in enumerate(FAULTY)
         ),
         no_row("diagnosed", witness="diagnosed", valid=True).proves("compile.diagnostics"),
+        # The hash is of what was pulled; how long a credential lasts, and host lists, have no part in it.
+        result_shows("pulled", hashes=len(FAULTY) - 4).proves("compile.output"),
         same_in_every_row("diagnosed", "ruleCount", "bytes").proves("compile.diagnostics"),
     )
 
@@ -241,7 +244,12 @@ def test_what_is_not_for_sale_is_not_compiled(
         result_shows("compilation", valid=True, ruleCount=3).proves("compile.not-for-sale"),
         some_row("services", name="closed.pw_weather.route_weather", **CLOSED).proves("compile.not-for-sale"),
         some_row(
-            "diagnostics", code="route_closed", paywallId="pw_weather", relatedRouteId="route_all"
+            "diagnostics",
+            **{"details.service": "closed.pw_weather.route_weather"},
+            code="route_closed",
+            paywallId="pw_weather",
+            routeId="route_weather",
+            relatedRouteId="route_all",
         ).proves("compile.not-for-sale"),
         no_row("rules", witness="paywalls", paywallId="pw_weather").proves("compile.not-for-sale"),
         some_row("rules", paywallId="pw_news"),

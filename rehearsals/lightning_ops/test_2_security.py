@@ -37,6 +37,7 @@ def test_security_controls(
             failClosed__errorTag="CredentialValidationError",
             failClosed__errorCode="missing_credential_role",
             failClosed__role="gateway_invoice",
+            failClosed__field="OA_LIGHTNING_OPS_CRED_GATEWAY_INVOICE",
         ).proves("security.fail-closed"),
         result_shows(
             "security_drill",
@@ -45,6 +46,11 @@ def test_security_controls(
             ownerKillSwitch__allowed=False,
             ownerKillSwitch__denyReasonCode="owner_kill_switch_active",
         ).proves("security.pause-and-kill"),
+        *(
+            some_row("controls", kind=kind, ownerId=owner, active=active).proves("security.pause-and-kill")
+            for kind, owner in (("global_pause", None), ("owner_kill_switch", "owner_security_smoke"))
+            for active in (True, False)
+        ),
         denial_recorded(paused, "global_pause_active").proves("security.pause-and-kill"),
         denial_recorded(killed, "owner_kill_switch_active").proves("security.pause-and-kill"),
         triaged_as(paused, "policy"),
@@ -70,6 +76,7 @@ def test_security_controls(
             "security_drill",
             statusSnapshot__globalPauseActive=False,
             statusSnapshot__activeOwnerKillSwitches=0,
+            statusSnapshot__credentialRoles=[{"role": "gateway_invoice", "status": "active", "version": 2}],
         ).proves("security.restored"),
         steady_state_restored().proves("security.restored"),
         triaged_as(recovery, "healthy").proves("security.restored"),

@@ -239,6 +239,9 @@ def _found_by_the_on_call(code: str) -> tuple[Check, ...]:
         some_record(
             requestId=BAD, plane="control", endpoint="/api/lightning/paywalls/reconcile", denyReason=code
         ).proves("6.correlation"),
+        some_record(
+            requestId=BAD, plane="gateway", endpoint="/l402/health", denyReason="gateway_probe_failed"
+        ).proves("6.correlation"),
         triaged_as(BAD, "gateway", field="denyReason").proves("6.correlation"),
     )
 

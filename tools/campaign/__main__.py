@@ -63,9 +63,17 @@ class State:
             to.write(row + "\n")
 
 
-def _names(name: str, key: str) -> bool:
-    """Whether an entry of the survivors is about a mutant: by its name, or by the beginning of it and `*`."""
-    return key.startswith(name[:-1]) if name.endswith("*") else key == name
+def _names(name: str, key: str, ended: str) -> bool:
+    """Whether an entry of the survivors is about a mutant; what was run and survived is named in full."""
+    return key == name or (ended == "unreached" and name.endswith("*") and key.startswith(name[:-1]))
+
+
+def is_settled(row: dict[str, str] | None, reasons: list[tuple[str, str, str]]) -> bool:
+    """Whether a mutant was killed, or lives for a reason that somebody has given."""
+    if row is None:
+        return False
+    lives = row["ended"] in ("survived", "unreached")
+    return not lives or any(_names(name, row["mutant"], row["ended"]) for name, _, _ in reasons)
 
 
 def run(mutants: list[Mutant], state: State, workers: int) -> None:
@@ -100,7 +108,7 @@ def report(mutants: list[Mutant], state: State, survivors: Path) -> int:
             continue
         ended = row["ended"]
         if ended in ("survived", "unreached"):
-            told = (kind for name, kind, _ in reasons if _names(name, mutant.key))
+            told = (kind for name, kind, _ in reasons if _names(name, mutant.key, ended))
             kind = next(told, None)
             figures[f"{ended}, {kind or 'not reviewed'}"] += 1
             if kind is None:
@@ -131,7 +139,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--state", type=Path, default=Path("campaign.jsonl"))
     parser.add_argument("--survivors", type=Path, default=SURVIVORS)
-    parser.add_argument("--again", action="store_true", help="run those once more that were not killed")
+    parser.add_argument(
+        "--again", action="store_true", help="run those once more that were neither killed nor reviewed"
+    )
     given = parser.parse_args()
     mutants = [mutant for mutant in population(given.share) if given.only in mutant.key]
     if given.count is not None:
@@ -144,7 +154,8 @@ def main() -> int:
     if given.what == "run":
         left = [each for each in mutants if each.key not in state.ended]
         if given.again:
-            left = [each for each in mutants if state.ended.get(each.key, {}).get("ended") != "killed"]
+            known = reviewed(given.survivors)
+            left = [each for each in mutants if not is_settled(state.ended.get(each.key), known)]
         random.Random(given.seed).shuffle(left)
         run(left, state, given.workers)
         state = State(given.state)

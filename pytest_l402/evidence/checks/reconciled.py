@@ -22,6 +22,12 @@ _WRITER: Final = (
     "the summary, the row and the events are written from one outcome: mend the writer that differs"
 )
 _HEALTH: Final = "/healthz"
+_UNDONE: Final = (
+    "deploy_apply_failed",
+    "health_check_failed",
+    "challenge_check_failed",
+    "proxy_check_failed",
+)
 
 
 @described
@@ -137,6 +143,9 @@ def _as_summed_up(row: Row, summary: Row) -> Iterator[tuple[str, list[Any]]]:
         for flag in _FLAGS:
             yield f"{_META}.progress.{flag}", [summary.get(flag)]
         yield "imageDigest", [summary.get("imageDigest")]
+    undone = is_last and summary.get("failureCode") in _UNDONE
+    withdrawn = True if undone and row.get("status") == "failed" else None
+    yield f"{_META}.rollback.withdrawn", [withdrawn]
     back = row.get("rolledBackFrom")
     yield f"{_META}.rollback.rolledBackFrom", [back]
     yield f"{_META}.rollback.verified", [None if back is None else True]
