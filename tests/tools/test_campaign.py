@@ -37,7 +37,7 @@ def test_each_mutant_is_one_change_that_compiles(operators) -> None:
         found = operators.mutants_of(path)
         assert len({mutant.key for mutant in found}) == len(found) > 50
         whole = compile(operators.source_of(path), path, "exec")
-        for mutant in found[::17]:
+        for mutant in found:
             assert compile(operators.mutated(mutant), path, "exec") != whole, mutant.key
 
 

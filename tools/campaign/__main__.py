@@ -29,7 +29,7 @@ from operators import Mutant, modules_of, mutants_of  # noqa: E402
 from warm import Rehearsals, to_row  # noqa: E402
 
 SURVIVORS = HERE / "survivors.yaml"
-KINDS = ("equivalent", "not in any runbook", "redundant")
+KINDS = ("equivalent", "not in any runbook", "redundant", "open")
 SHARE = 6
 """One mutant in so many is run: they are drawn by their names, so that everybody runs the same ones."""
 

@@ -114,7 +114,8 @@ class _Walk:
             leaving = ast.copy_location(ast.Return(ast.Constant(None)), body[0])
             self.change("empty the body", "", "return None", lambda: node.body.insert(0, leaving))
             self._in_function, self._scope = was, scope
-        self._inside(node.name, body, True)
+        # The body itself, not a part of it that was copied: what is put into a copy changes nothing.
+        self._inside(node.name, node.body, True)
 
     def _inside(self, name: str, body: list[ast.stmt], in_function: bool) -> None:
         was, scope = self._in_function, self._scope
