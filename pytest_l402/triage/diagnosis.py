@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -58,7 +59,7 @@ def triage(evidence: Tables, request_id: str | None = None) -> tuple[Diagnosis, 
     flows = [row for artifact in artifacts for row in flow_rows(artifact)]
     with correlated(records, flows) as (connection, invalid):
         rules = {row["request_id"]: row["rule"] for row in connection.execute(verdict_sql())}
-        stories = {row["request_id"]: dict(row) for row in connection.execute("select * from request_story")}
+        stories = {row["request_id"]: row for row in connection.execute("select * from request_story")}
         planes: dict[str, list[tuple[int, str]]] = {}
         for row in connection.execute(
             "select request_id, line, plane from l402_facts order by observed_at_ms, line"
@@ -109,9 +110,7 @@ def _content(record: Mapping[str, Any]) -> str:
     return json.dumps([record.get(key, ()) for key in REQUIRED_KEYS])
 
 
-def _wanted(
-    request_id: str | None, stories: Mapping[str, Mapping[str, Any]], artifacts: Sequence[Row]
-) -> list[str]:
+def _wanted(request_id: str | None, stories: Collection[str], artifacts: Sequence[Row]) -> list[str]:
     if request_id is None:
         return sorted(stories)
     if request_id in stories:
@@ -125,7 +124,7 @@ def _wanted(
 
 
 def _diagnosis(
-    story: Mapping[str, Any],
+    story: sqlite3.Row,
     rule: Rule,
     records: list[Row],
     planes: list[tuple[int, str]],
@@ -137,7 +136,11 @@ def _diagnosis(
         told = (not rule.planes or plane in rule.planes) and records[line].get(rule.field) == value
         if value is not None and told and (index is None or rule.last):
             index = line
-    reason = rule.reason.format_map(_Shown(story))
+            if not rule.last:
+                break
+    reason = rule.reason
+    if "{" in reason:
+        reason = reason.format_map(_Shown(zip(story.keys(), story, strict=True)))
     if unattributable and rule.domain not in (Domain.HEALTHY, Domain.INCOMPLETE):
         reason += f" (but {unattributable} invalid record(s) name no request, and may be what seems absent)"
     return Diagnosis(

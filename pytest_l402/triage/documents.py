@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,11 @@ def framed(stream: ReadsLines, source: str, limit: int = MAX_BYTES) -> Iterator[
     lines: list[str] = []
     first, size, open_brackets = 0, 0, ""
     for number, data in lines_of(stream, source, limit):
+        if not lines and data[:1] == b"{" and data[-2:] == b"}\n" and data.count(b"{") == data.count(b"}"):
+            # The common case: JSON Lines.
+            with contextlib.suppress(UnicodeDecodeError):
+                yield Framed(data.decode(), number)
+                continue
         n_nulls = len(data) - len(data.lstrip(b"\0"))
         data = data[n_nulls:]
         try:

@@ -20,6 +20,7 @@ from pytest_l402.triage.documents import Framed, framed
 from pytest_l402.triage.incident_files import opened, sources
 from pytest_l402.triage.incident_reader import IncidentReader
 from pytest_l402.triage.incident_rows import DepartureEffect, Incident, named_request
+from pytest_l402.triage.record_gate import RecordGate
 from pytest_l402.triage.wrappers import without_stamp
 
 _EVERY = 2048
@@ -48,11 +49,11 @@ def read_incident(
             reader.finish_file()
             continue
         reader.start_file(source.name, may_hold_none=source.in_folder)
-        n_documents = 0
+        n_documents, gate = 0, RecordGate()
         try:
             with opened(source) as stream:
                 for document in framed(stream, source.name):
-                    _take(document, source.name, reader)
+                    _take(document, source.name, reader, gate)
                     n_documents += 1
                     if n_documents % _EVERY == 0:
                         progress(source.name, n_documents)
@@ -66,7 +67,7 @@ def read_incident(
     return reader.incident()
 
 
-def _take(document: Framed, name: str, reader: IncidentReader) -> None:
+def _take(document: Framed, name: str, reader: IncidentReader, gate: RecordGate) -> None:
     if document.n_nulls:
         reader.note(
             f"{document.n_nulls} NUL bytes stand before line {document.line}: the file was cut while it was "
@@ -76,6 +77,8 @@ def _take(document: Framed, name: str, reader: IncidentReader) -> None:
         _refuse(document.error, document.data, document.line, reader)
         return
     text = document.text
+    if (cells := gate.cells(text)) is not None and reader.take_cells(cells, document.line):
+        return
     if "\\" not in text and text.isascii():
         # The common case: a line that is a record and nothing else, with each key once.
         try:
@@ -87,6 +90,7 @@ def _take(document: Framed, name: str, reader: IncidentReader) -> None:
             and len(row) == text.count('":') + text.count('" :')
             and reader.take_plain(row, document.line)
         ):
+            gate.learn(text, row)
             return
     text, stamp = without_stamp(text)
     if stamp:

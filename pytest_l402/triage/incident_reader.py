@@ -11,7 +11,14 @@ from typing import Any
 from pytest_l402.boundary import InputError, parse_json, printable, quoted, redact_text, tagless
 from pytest_l402.boundary.json_positions import line_of, member_offsets
 from pytest_l402.boundary.text_safety import seen
-from pytest_l402.contract import REQUIRED_KEYS, Departure, DocumentError, LocalNodeArtifact, record_departures
+from pytest_l402.contract import (
+    ENUM_VALUES,
+    REQUIRED_KEYS,
+    Departure,
+    DocumentError,
+    LocalNodeArtifact,
+    record_departures,
+)
 from pytest_l402.triage.incident_rows import (
     DepartureEffect,
     Incident,
@@ -45,7 +52,7 @@ class IncidentReader:
         self._notes: list[str] = []
         self._recordless: list[str] = []
         self._told: set[int] = set()
-        self._known: dict[str, str] = {}
+        self._known = {value: value for values in ENUM_VALUES.values() for value in values}
         self._n_told_again = 0
         self.start_file("")
 
@@ -131,7 +138,11 @@ class IncidentReader:
     def take_plain(self, row: dict[str, Any], line: int) -> bool:
         """Take a line that is a valid record and nothing else; return whether it surely was one."""
         cells = record_cells(row)
-        if cells is None or len(row) != len(cells) or not surely_harmless(cells):
+        return cells is not None and len(row) == len(cells) and self.take_cells(cells, line)
+
+    def take_cells(self, cells: tuple[Any, ...], line: int) -> bool:
+        """Take the values of a valid record, unless one of them may be a secret; return whether it did."""
+        if not surely_harmless(cells, self._known):
             return False
         self._add_record(cells, line, "")
         return True
@@ -230,7 +241,7 @@ class IncidentReader:
         cells = record_cells(row)
         departures = () if cells is not None else record_departures(value)
         line = place.of_item(path)
-        if cells is None or len(row) != len(cells) or not surely_harmless(cells):
+        if cells is None or len(row) != len(cells) or not surely_harmless(cells, self._known):
             self._look_for_secrets(json.dumps(value, ensure_ascii=False), line)
         if departures:
             self._records.append(SourcedRow(row, self._file, line, path))

@@ -34,6 +34,7 @@ _OF_MANY: Final = tuple(
     _PLACES[key] for key in ("userId", "paywallId", "endpoint", "denyReason", "desktopSessionId")
 )
 _OF_ONE: Final = tuple(_PLACES[key] for key in ("requestId", "taskId", "paymentProofRef"))
+_MANY: Final = 50_000
 _SHARED: Final = (*_OF_MANY, *(place for place, _ in _ENUMS))
 # No secret is that short, and none is made of such short words.
 _ID: Final = re.compile(r"[A-Za-z0-9]{0,19}(?:[-_:./@][A-Za-z0-9]{0,19}){0,12}")
@@ -50,6 +51,11 @@ class RecordRow(Mapping[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         return self.cells[_PLACES[key]]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key of the contract, without the detour that a mapping takes."""
+        place = _PLACES.get(key)
+        return default if place is None else self.cells[place]
 
     def __iter__(self) -> Iterator[str]:
         return iter(REQUIRED_KEYS)
@@ -91,13 +97,23 @@ def record_cells(row: Mapping[str, Any]) -> tuple[Any, ...] | None:
     return cells if hit is None or hit is True or hit is False else None
 
 
-def surely_harmless(cells: tuple[Any, ...]) -> bool:
-    """Whether no value of a record can be a secret; what is in doubt is not surely harmless."""
+def surely_harmless(cells: tuple[Any, ...], known: dict[str, str]) -> bool:
+    """Whether no value of a record can be a secret; what is in doubt is not surely harmless.
+
+    `known` are the texts that many records share and that were looked at before; new ones are added.
+    """
     for place in _OF_ONE:
         cell = cells[place]
         if not (cell is None or _ID.fullmatch(cell) or _PROOF.fullmatch(cell) or is_harmless(cell)):
             return False
-    return all(cells[place] is None or is_harmless(cells[place]) for place in _OF_MANY)
+    for place in _OF_MANY:
+        cell = cells[place]
+        if cell is not None and cell not in known:
+            if not is_harmless(cell):
+                return False
+            if len(known) < _MANY:
+                known[cell] = cell
+    return True
 
 
 def whole_cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -112,5 +128,5 @@ def few(cells: tuple[Any, ...], known: dict[str, str]) -> tuple[Any, ...]:
     for place in _SHARED:
         cell = shared[place]
         if cell is not None:
-            shared[place] = known.setdefault(cell, cell)
+            shared[place] = known.get(cell, cell)
     return tuple(shared)

@@ -16,6 +16,7 @@ from purchases import HOSTED, clean
 from pytest_l402.contract import REQUIRED_KEYS, record_departures
 from pytest_l402.triage.diagnosis import triage
 from pytest_l402.triage.incident import read_incident
+from pytest_l402.triage.record_gate import RecordGate
 from pytest_l402.triage.record_row import record_cells
 
 ROWS = clean(HOSTED).rows
@@ -197,6 +198,60 @@ def test_the_quick_look_at_a_record_agrees_with_the_contract(changes):
     if cells is not None:
         assert record_departures(row) == ()
         assert dict(zip(REQUIRED_KEYS, cells, strict=True)) == row
+
+
+_ODD = [
+    None,
+    "",
+    " ",
+    "x",
+    'a"b',
+    "\\",
+    "\x7f",
+    "é",
+    "ui",
+    "desktop",
+    0,
+    1,
+    1.0,
+    -1,
+    10**14,
+    10**16,
+    True,
+    [],
+]
+
+
+@given(
+    order=st.permutations(REQUIRED_KEYS),
+    compact=st.booleans(),
+    changes=st.dictionaries(st.sampled_from(REQUIRED_KEYS), st.sampled_from(_ODD), max_size=2),
+    ascii_only=st.booleans(),
+)
+def test_the_gate_lets_through_nothing_but_records_as_they_are(order, compact, changes, ascii_only):
+    separators = (",", ":") if compact else (", ", ": ")
+
+    def line(row):
+        told = {key: row[key] for key in order}
+        return json.dumps(told, separators=separators, ensure_ascii=ascii_only)
+
+    gate = RecordGate()
+    first = dict(ROWS[2])
+    gate.learn(line(first), {key: first[key] for key in order})
+    assert gate.cells(line(first)) == tuple(first[key] for key in REQUIRED_KEYS)
+    row = {**first, **changes}
+    cells = gate.cells(line(row) + "\n")
+    if cells is not None:
+        assert record_departures(row) == ()
+        assert dict(zip(REQUIRED_KEYS, cells, strict=True)) == row
+    for torn in (line(row)[:-1], line(row)[:-1] + ',"requestId":"other"}', line(row) + line(row)):
+        assert gate.cells(torn) is None
+
+
+def test_a_gate_that_has_learnt_nothing_lets_nothing_through():
+    gate = RecordGate()
+    gate.learn('{"requestId": 1}', {"requestId": 1})
+    assert gate.cells(TEXTS[0]) is None
 
 
 def test_a_plain_record_is_known_at_a_look():
