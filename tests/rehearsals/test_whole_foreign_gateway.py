@@ -48,6 +48,9 @@ def test_an_honest_one_holds_and_what_it_cannot_do_is_not_run_by_name(rehearsals
     assert "FAILED" not in {entry["state"] for entry in run.document["rehearsals"]}
     said = " ".join(run.output.split())
     assert "not run: gateway Honest has no method revoke, which this rehearsal asks for" in said
-    (system,) = (entry for entry in run.document["systems"] if entry["parts"])
-    (gateway,) = (part for part in system["parts"] if part["role"] == "gateway")
-    assert (gateway["name"], gateway["ours"], gateway["requests"] > 50) == ("Honest", False, True)
+    # Tests that were skipped had the stack as well, and were held to nothing.
+    gateways = [
+        part for system in run.document["systems"] for part in system["parts"] if part["role"] == "gateway"
+    ]
+    assert {(part["name"], part["ours"]) for part in gateways} == {("Honest", False)}
+    assert sum(part["requests"] for part in gateways) > 50
