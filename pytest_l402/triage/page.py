@@ -171,7 +171,9 @@ def _timeline(records: list[SourcedRow]) -> str:
     ]
     for record in shown:
         row = record.row
-        if row.get("plane") not in lanes:
+        plane = row.get("plane")
+        # A broken record may have anything anywhere.
+        if not isinstance(plane, str) or plane not in lanes:
             continue
         x = 100 + (row["observedAtMs"] - first) / max(last - first, 1) * (_WIDTH - 120)
         denied = isinstance(row.get("denyReason"), str) and row["denyReason"].strip()
@@ -180,7 +182,7 @@ def _timeline(records: list[SourcedRow]) -> str:
         title = _safe(f"+{row['observedAtMs'] - first} ms, {row.get('executor')}: {', '.join(parts)}")
         shape = "5" if row.get("executor") == "desktop" else "7"
         drawn.append(
-            f'<circle cx="{x:.1f}" cy="{lanes[row["plane"]]}" r="{shape}" fill="{colour}">'
+            f'<circle cx="{x:.1f}" cy="{lanes[plane]}" r="{shape}" fill="{colour}">'
             f"<title>{title}</title></circle>"
         )
     begun = clock_time(first, day=True) if 10**12 <= first < 10**13 else str(first)

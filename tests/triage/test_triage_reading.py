@@ -16,8 +16,10 @@ from purchases import HOSTED, clean
 from pytest_l402.contract import REQUIRED_KEYS, record_departures
 from pytest_l402.triage.diagnosis import triage
 from pytest_l402.triage.incident import read_incident
+from pytest_l402.triage.page import page_of
 from pytest_l402.triage.record_gate import RecordGate
 from pytest_l402.triage.record_row import record_cells
+from pytest_l402.triage.report import triage_report
 
 ROWS = clean(HOSTED).rows
 TEXTS = [json.dumps(row) for row in ROWS]
@@ -133,7 +135,9 @@ def test_the_character_that_is_wrong_is_named(tmp_path, text, shown):
 @pytest.mark.parametrize("key", ["requestId", "plane", "paymentProofRef", "observedAtMs", "denyReason"])
 def test_no_value_of_any_key_is_too_much(tmp_path, key, value):
     incident = read_incident(write(tmp_path, json.dumps({**ROWS[0], key: value})))
-    triage(incident)
+    report = triage_report(incident)
+    for told in (report.to_text(), report.to_json(), page_of(report)):
+        assert isinstance(told, str)
     assert incident.request_ids() in ((), ("req-1",))
 
 
