@@ -73,6 +73,7 @@ COMMANDS: Final = {
     "reconcile:convex": Command(
         "reconcile:reconcile", "the same with --mode convex", add_deploy_arguments, Mode.CONVEX
     ),
+    "lint": Command("lint", "say what Aperture does with its file that its operator did not mean"),
     "serve": Command("serve", "serve the stack on ports of this machine, as a deployed platform"),
 }
 """Every command by its name. Sources: runbooks staging-reconcile, lightning-ops, observability."""
@@ -116,7 +117,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         )
         if key == name:
             command.prepare(sub)
-            if command.work not in ("triage", "verify"):
+            if command.work not in ("triage", "verify", "lint"):
                 arguments = _without_npm_dashes(arguments)
                 if {"-h", "--help"} & {*arguments}:
                     # Only here, as the stack, which has the faults, takes long to import.
