@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
+import http.client
 import os
+import re
 import socket
 import socketserver
 import threading
 from collections.abc import Callable
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO, Self
 
 from pytest_l402.harness.network import App, Network, NetworkUnreachable, Request, Response
+from pytest_l402.harness.request_head import LONGEST_HEAD, BadHead, Head, read_head
 
 MAX_BODY_BYTES = 1 << 20
 _MAX_CHUNK_LINE = 1024
+_CHUNK_SIZE = re.compile(b"[0-9A-Fa-f]{1,16}")
 _IDLE_SECONDS = 30
+_PARTING_SECONDS = 0.5
 
 
 class LoopbackServer:
@@ -31,7 +32,8 @@ class LoopbackServer:
     Host header decides, its port left aside. While `refused_when` holds, by default while `host` refuses all
     connections in the network, the port does so too: `look` sees to it, and is called whenever a fault comes
     or goes. A host that is unreachable for one request drops the connection without an answer. Bodies above
-    1 MiB are refused with 413; header lines above 64 KiB, or more than 100, with 431.
+    1 MiB are refused with 413, a head above 1 MiB with 431; what is no request is refused as Go's server
+    refuses it. The body of a client that waits for `100 Continue` is asked for when somebody looks at it.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class LoopbackServer:
         """
         if self._server is not None:
             raise RuntimeError(f"the loopback server already runs at {self.url}")
-        self._server = _Server(self._answer, self._look_for_the_end)
+        self._server = _Server(self._answer, self._look_for_the_end, self._host)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="l402-loopback"
         )
@@ -129,8 +131,6 @@ class LoopbackServer:
         self.stop()
 
     def _answer(self, request: Request) -> Response:
-        if self._host is not None:
-            request = dataclasses.replace(request, host=self._host)
         if isinstance(self._target, Network):
             # A network has its own lock: several servers may share it.
             return self._target.dispatch(request)
@@ -150,8 +150,11 @@ class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, answer: Callable[[Request], Response], look: Callable[[], None]) -> None:
+    def __init__(
+        self, answer: Callable[[Request], Response], look: Callable[[], None], host: str | None
+    ) -> None:
         self.answer = answer
+        self.host = host
         self.over = threading.Event()
         self.failures: list[Exception] = []
         self.is_refusing = False
@@ -218,109 +221,182 @@ class _Server(socketserver.ThreadingTCPServer):
         """Say nothing: a client that hangs up is no error, and failures of the stand-ins are kept apart."""
 
 
-class _Refused(Exception):  # noqa: N818 - an answer, not an error of ours
-    def __init__(self, status: HTTPStatus) -> None:
-        self.status = status
+class _Arriving(Request):
+    """A request whose body is asked for, and read, when somebody looks at it: after `100 Continue`."""
+
+    def __init__(self, read_body: Callable[[], bytes], **fields: Any) -> None:
+        super().__init__(**fields)
+        self.__dict__["read_body"] = read_body
+
+    @property
+    def body(self) -> bytes:  # type: ignore[override]
+        read: Callable[[], bytes] = self.__dict__["read_body"]
+        return read()
+
+    @body.setter
+    def body(self, _: bytes) -> None:
+        """Keep nothing: there is no body yet when the fields are set."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(socketserver.StreamRequestHandler):
     timeout = _IDLE_SECONDS
     disable_nagle_algorithm = True
     # Buffered, so that status line, headers and body leave in one packet.
     wbufsize = -1
     server: _Server
 
-    def _serve(self) -> None:
+    def handle(self) -> None:
+        """Answer the requests of one connection, one after the other."""
+        with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
+            while self._serve():
+                self.wfile.flush()
+
+    def _serve(self) -> bool:
+        """Answer one request and return whether another one may follow."""
         try:
-            request = self._request(self._read_body())
-        except _Refused as refused:
-            self.close_connection = True
-            self.send_error(refused.status)
-            return
-        except ConnectionError:
-            self.close_connection = True
-            return
+            data = self._read_head()
+            if not data:
+                return False
+            head = read_head(data)
+            body = _Body(head, self.rfile, self.wfile)
+            if not head.waits_for_continue:
+                body.read()
+        except BadHead as refused:
+            self._refuse(refused)
+            return False
         try:
-            response = self.server.answer(request)
+            response = self.server.answer(self._request(head, body))
+        except BadHead as refused:
+            self._refuse(refused)
+            return False
         except NetworkUnreachable:
-            self.close_connection = True
-            return
+            return False
         except Exception as error:
             self.server.failures.append(error)
             response = Response(500, (("Content-Type", "text/plain"),), b"stand-in failed\n")
         # Here, where no lock is held: whoever else asks is answered meanwhile.
         if response.is_lost or (response.delay_ms and self.server.over.wait(response.delay_ms / 1000)):
-            self.close_connection = True
-            return
-        self._write(response)
+            return False
+        # What was never read is still on its way, and is no next request.
+        keeps = head.keeps_alive and body.is_read
+        self._write(response, head.method, keeps)
+        return keeps
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815
+    def _read_head(self) -> bytes:
+        """Return the lines of a head, empty when the client has hung up."""
+        lines: list[bytes] = []
+        left = LONGEST_HEAD
+        while left > 0:
+            line = self.rfile.readline(left)
+            left -= len(line)
+            if not line.endswith(b"\n"):
+                if left > 0:
+                    return b""
+                break
+            if line.strip(b"\r\n"):
+                lines.append(line[:-1])
+            elif lines:
+                return b"\n".join(lines)
+        raise BadHead("431 Request Header Fields Too Large")
 
-    def _request(self, body: bytes) -> Request:
-        target = self.path
-        if not target.startswith("/"):
-            try:
-                parts = urlsplit(target)
-            except ValueError:
-                raise _Refused(HTTPStatus.BAD_REQUEST) from None
-            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        path, _, query = target.partition("?")
-        return Request(
-            method=self.command,
-            scheme="http",
-            host=_host_name(self.headers.get("Host", "")),
-            path=path,
-            query=query,
-            headers=tuple(self.headers.items()),
-            body=body,
-            client_address=self.client_address[0],
+    def _request(self, head: Head, body: _Body) -> Request:
+        host, headers = self.server.host, head.headers
+        if host is not None:
+            headers = tuple(("Host", host) if line[0].lower() == "host" else line for line in headers)
+        fields: dict[str, Any] = {
+            "method": head.method,
+            "scheme": "http",
+            "host": _host_name(head.host) if host is None else host,
+            "path": head.path,
+            "query": head.query,
+            "headers": headers,
+            "client_address": self.client_address[0],
+        }
+        if head.waits_for_continue:
+            return _Arriving(body.read, **fields)
+        return Request(**fields, body=body.read())
+
+    def _refuse(self, refused: BadHead) -> None:
+        lines = (
+            f"HTTP/1.1 {refused.line}",
+            "Content-Type: text/plain; charset=utf-8",
+            "Connection: close",
+            "",
         )
+        self.wfile.write("\r\n".join((*lines, refused.body)).encode())
+        self.wfile.flush()
+        # What the client still sends is read: a connection closed before would lose the answer.
+        self.connection.shutdown(socket.SHUT_WR)
+        self.connection.settimeout(_PARTING_SECONDS)
+        with contextlib.suppress(OSError):
+            while self.connection.recv(65536):
+                continue
 
-    def _read_body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            return self._read_chunks()
-        length = self.headers.get("Content-Length", "0")
-        if not (length.isascii() and length.isdigit() and len(length) < 20):
-            raise _Refused(HTTPStatus.BAD_REQUEST)
-        return self._read_exactly(int(length), MAX_BODY_BYTES)
+    def _write(self, response: Response, method: str, keeps: bool) -> None:
+        has_body = response.status >= 200 and response.status not in (204, 304)
+        words = http.client.responses.get(response.status, "")
+        lines = [f"HTTP/1.1 {response.status} {words}"]
+        lines += [f"{name}: {value}" for name, value in response.headers]
+        if has_body and response.header("Content-Length") is None:
+            lines.append(f"Content-Length: {len(response.body)}")
+        if not keeps:
+            lines.append("Connection: close")
+        self.wfile.write("\r\n".join([*lines, "\r\n"]).encode("latin-1", "replace"))
+        if has_body and method != "HEAD":
+            self.wfile.write(response.body)
 
-    def _read_chunks(self) -> bytes:
+
+class _Body:
+    """The body of a request on its way; read once, by whoever looks first."""
+
+    def __init__(self, head: Head, arriving: BinaryIO, answering: BinaryIO) -> None:
+        self._head = head
+        self._arriving = arriving
+        self._answering = answering
+        self._data: bytes | None = b"" if head.length == 0 else None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether nothing of it is left on the connection."""
+        return self._data is not None
+
+    def read(self) -> bytes:
+        """Return the body, and ask the client for it first if it waits for that.
+
+        Raises:
+            BadHead: it is no body, or too long.
+            ConnectionError: the client hung up in the middle of it.
+        """
+        if self._data is None:
+            if self._head.waits_for_continue:
+                self._answering.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self._answering.flush()
+            length = self._head.length
+            self._data = self._chunks() if length is None else self._exactly(length, MAX_BODY_BYTES)
+        return self._data
+
+    def _chunks(self) -> bytes:
         body = bytearray()
         while True:
-            size_text = self.rfile.readline(_MAX_CHUNK_LINE).partition(b";")[0].strip()
-            try:
-                size = int(size_text, 16)
-            except ValueError:
-                raise _Refused(HTTPStatus.BAD_REQUEST) from None
+            size_text = self._arriving.readline(_MAX_CHUNK_LINE).partition(b";")[0].strip()
+            if not _CHUNK_SIZE.fullmatch(size_text):
+                raise BadHead("400 Bad Request")
+            size = int(size_text, 16)
             if size == 0:
                 break
-            body += self._read_exactly(size, MAX_BODY_BYTES - len(body))
-            self.rfile.readline(_MAX_CHUNK_LINE)
-        while self.rfile.readline(_MAX_CHUNK_LINE).strip():
+            body += self._exactly(size, MAX_BODY_BYTES - len(body))
+            self._arriving.readline(_MAX_CHUNK_LINE)
+        while self._arriving.readline(_MAX_CHUNK_LINE).strip():
             continue
         return bytes(body)
 
-    def _read_exactly(self, length: int, limit: int) -> bytes:
+    def _exactly(self, length: int, limit: int) -> bytes:
         if not 0 <= length <= limit:
-            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        body = self.rfile.read(length)
+            raise BadHead("413 Request Entity Too Large")
+        body = self._arriving.read(length)
         if len(body) < length:
             raise ConnectionAbortedError("the client hung up in the middle of its request")
         return body
-
-    def _write(self, response: Response) -> None:
-        self.send_response_only(response.status)
-        for name, value in response.headers:
-            self.send_header(name, value)
-        if response.header("Content-Length") is None:
-            self.send_header("Content-Length", str(len(response.body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(response.body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Write nothing to stderr: request lines may hold secrets, and the journal has what is needed."""
 
 
 def _bound(port: int) -> socket.socket:
