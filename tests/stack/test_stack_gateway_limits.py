@@ -41,14 +41,14 @@ def test_clients_services_and_paths_are_counted_apart():
     assert [limiter.wait_s(service, "c", "/y", 0) for _ in range(3)] == [0, 0, 0]
 
 
-def test_a_request_that_one_rule_refuses_costs_nothing_in_the_others():
+def test_a_request_that_one_rule_refuses_is_counted_by_the_others():
     limiter = RateLimiter()
     service = Service("s", ratelimits=(RateLimit(requests=1, per_s=100), RateLimit(requests=2, per_s=1000)))
     assert limiter.wait_s(service, "c", "/", 0) == 0
     assert limiter.wait_s(service, "c", "/", 0) == 100
-    assert limiter.wait_s(service, "c", "/", 99_001) == 1
-    assert limiter.wait_s(service, "c", "/", 100_000) == 0
-    assert limiter.wait_s(service, "c", "/", 200_000) == 300
+    assert limiter.wait_s(service, "c", "/", 99_001) == 401
+    assert limiter.wait_s(service, "c", "/", 100_000) == 400
+    assert limiter.wait_s(service, "c", "/", 501_000) == 0
 
 
 @given(

@@ -34,7 +34,7 @@ def test_spec_answers_a_bad_credential_with_401_and_no_offer():
 @pytest.mark.parametrize("status", [401, 402])
 def test_a_lapsed_credential_has_a_switch_of_its_own(status):
     profile = GatewayProfile("x", refusal_status=401, expired_refusal_status=status)
-    shop = Shop(Service("s", timeout_s=60), profile=profile)
+    shop = Shop(Service("s", 1_000, timeout_s=60), profile=profile)
     _, authorization, payment = shop.buy("/")
     shop.clock.advance(60_000)
     assert shop.ask("/", ("Authorization", authorization)).status == status

@@ -68,7 +68,7 @@ def test_the_names_in_records_follow_from_the_name_unless_they_are_given():
 
 
 def test_caveats_come_in_the_order_in_which_aperture_mints_them():
-    service = Service("svc", capabilities="a,b", constraints={"z": "1", "a": "2"}, timeout_s=60)
+    service = Service("svc", 1, capabilities="a,b", constraints={"z": "1", "a": "2"}, timeout_s=60)
     assert service.caveats(1_000) == (
         b"services=svc:0",
         b"svc_capabilities=a,b",
@@ -76,7 +76,13 @@ def test_caveats_come_in_the_order_in_which_aperture_mints_them():
         b"a=2",
         b"svc_valid_until=1060",
     )
-    assert Service("svc").caveats(1_000) == (b"services=svc:0", b"svc_capabilities=")
+    assert Service("svc", 1).caveats(1_000) == (b"services=svc:0", b"svc_capabilities=")
+
+
+def test_without_a_price_a_credential_names_its_service_and_never_expires():
+    service = Service("svc", capabilities="a", constraints={"z": "1"}, timeout_s=60)
+    assert service.caveats(1_000) == (b"services=svc:0",)
+    assert service.price_msats == 1_000
 
 
 def test_auth_says_which_requests_are_paid():
@@ -118,6 +124,6 @@ def test_rate_limits_that_cannot_work_are_named(values):
 
 def test_a_service_cannot_be_changed_through_the_mapping_it_was_given():
     constraints = {"a": "1"}
-    service = Service("s", constraints=constraints)
+    service = Service("s", 1, constraints=constraints)
     constraints["a"] = "2"
     assert b"a=1" in service.caveats(0)

@@ -26,7 +26,7 @@ from pytest_l402.stack.gateway.limits import Freebies, RateLimiter, client_netwo
 from pytest_l402.stack.gateway.mint import LAPSED, CredentialMint, Presented, Refusal, Standing
 from pytest_l402.stack.gateway.profile import APERTURE, GatewayProfile, Reuse
 from pytest_l402.stack.gateway.seller_api import forwarded, readable_credential
-from pytest_l402.stack.gateway.services import Service, decoded_path, match_service
+from pytest_l402.stack.gateway.services import Service, decoded_path, host_as_sent, match_service
 from pytest_l402.stack.roles import ControlPlane, SettlementStore
 
 HEALTH_PATH = "/healthz"
@@ -113,17 +113,17 @@ class Gateway:
         if request.client_address in self._blocklist:
             exchange.refusal = "address_blocked"
             self._evidence.record(exchange, deny_reason="gateway_address_blocked")
-            return answers.answer(request, 403, "access denied")
+            return answers.answer(request, 403, "access denied", names_type=False)
         if request.method == "OPTIONS":
-            return answers.answer(request, 200, "")
+            return answers.answer(request, 200, "", names_type=False)
         if exchange.path == HEALTH_PATH:
             text = "ok" if self._health_status == 200 else "unhealthy"
             return answers.answer(request, self._health_status, text)
-        service = match_service(self.services, request.host, exchange.path)
+        service = match_service(self.services, host_as_sent(request), exchange.path)
         if service is None:
             exchange.refusal = "no_service"
             self._evidence.record(exchange, deny_reason="gateway_no_service")
-            return answers.answer(request, 500, "")
+            return answers.not_found()
         exchange.service = service
         if not service.is_paid(exchange.path):
             return self._limited(request, exchange, service) or self._forward(request, exchange, service)
@@ -135,13 +135,11 @@ class Gateway:
             return answers.answer(request, 403, "access denied")
         exchange.presented = self._judge(request, service, exchange.request_id)
         exchange.refusal = exchange.presented.reason
-        limited = self._limited(request, exchange, service)
-        if limited is not None:
-            return limited
+        # Nothing holds back who has no credential: it gets a challenge, and an invoice, each time.
         if exchange.presented.standing is Standing.ACCEPTED:
-            return self._deliver(request, exchange, service)
+            return self._limited(request, exchange, service) or self._deliver(request, exchange, service)
         if service.freebies and self._freebies.take(service, client_network(request.client_address)):
-            return self._forward(request, exchange, service)
+            return self._limited(request, exchange, service) or self._forward(request, exchange, service)
         return self._refuse(request, exchange, service)
 
     def _judge(self, request: Request, service: Service, request_id: str) -> Presented:
@@ -282,7 +280,7 @@ class Gateway:
         failed = response is None or response.status >= 500
         known["deny_reason"] = "gateway_upstream_failed" if failed else None
         self._evidence.record(exchange, **known)
-        return answers.bad_gateway() if response is None else answers.from_backend(response)
+        return answers.bad_gateway() if response is None else answers.from_backend(request, response)
 
     def _ask_seller(self, request: Request, exchange: Exchange, service: Service) -> Response | None:
         if self._harness.faults.active(UpstreamDown, exchange.request_id):

@@ -42,7 +42,7 @@ class RateLimiter:
     def wait_s(self, service: Service, client: str, path: str, now_ms: int) -> int:
         """Return 0 and count the request, or the whole seconds (at least 1) after which it may come again.
 
-        With several rules a refused request costs nothing in any of them.
+        With several rules, a request that one of them refuses is counted by those that would let it pass.
         """
         levels: dict[tuple[str, int, str], tuple[int, int]] = {}
         longest_ms = 0
@@ -53,12 +53,13 @@ class RateLimiter:
             cost = rule.per_s * 1000
             level = self._level(key, rule, now_ms)
             if level < cost:
-                longest_ms = max(longest_ms, -((level - cost) // rule.requests))
-            levels[key] = (level - cost, now_ms)
-        if longest_ms:
-            return max(1, -(-longest_ms // 1000))
+                # With no burst at all there is no time after which it would be let in.
+                wait_ms = -((level - cost) // rule.requests) if rule.effective_burst > 0 else 1_000
+                longest_ms = max(longest_ms, wait_ms)
+            else:
+                levels[key] = (level - cost, now_ms)
         self._buckets.update(levels)
-        return 0
+        return max(1, -(-longest_ms // 1000)) if longest_ms else 0
 
     def _level(self, key: tuple[str, int, str], rule: RateLimit, now_ms: int) -> int:
         full = rule.effective_burst * rule.per_s * 1000

@@ -5,21 +5,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import posixpath
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes
 
 from pytest_l402.harness.harness import Harness
-from pytest_l402.harness.network import REQUEST_ID_HEADER, NetworkUnreachable, Request, Response
+from pytest_l402.harness.network import REQUEST_ID_HEADER, Header, NetworkUnreachable, Request, Response
+from pytest_l402.harness.request_head import as_forwarded, joined_path
 from pytest_l402.protocol import Credential, CredentialError, Dialect, format_credential, parse_credential
 from pytest_l402.stack.faults import UpstreamFailure
 from pytest_l402.stack.gateway.services import Service
 from pytest_l402.stack.gateway.wire import carried_by, content, query_digest, shown
 
 # What Go leaves as it is when it writes a path.
-_UNQUOTED = "$&+,/:;=@~"
 _HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -33,6 +31,8 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+_NO_AGENT: Header = ("User-Agent", "")
+_SET_ANEW = frozenset({REQUEST_ID_HEADER, "x-forwarded-for", "host"})
 
 
 def readable_credential(request: Request, dialect: Dialect) -> Credential | None:
@@ -51,8 +51,10 @@ def forwarded(request: Request, service: Service, request_id: str, credential: C
     Source: Aperture proxy, l402/header.
     """
     named = {token.strip().lower() for text in request.headers_of("Connection") for token in text.split(",")}
-    dropped = _HOP_BY_HOP | named | {REQUEST_ID_HEADER, "x-forwarded-for"}
-    headers = [line for line in request.headers if line[0].lower() not in dropped]
+    dropped = _HOP_BY_HOP | named | _SET_ANEW
+    host = service.address or request.host
+    headers = [("Host", host)]
+    headers += [line for line in request.headers if line[0].lower() not in dropped and line != _NO_AGENT]
     if credential is not None:
         text = credential.macaroon.to_base64()
         headers = [line for line in headers if line[0].lower() != "authorization"]
@@ -60,28 +62,29 @@ def forwarded(request: Request, service: Service, request_id: str, credential: C
             ("Authorization", format_credential(text, credential.preimage, scheme))
             for scheme in ("LSAT", "L402")
         ]
+    headers += _as_go_adds(request, named)
     origin = [*request.headers_of("X-Forwarded-For"), request.client_address]
     headers += [("X-Forwarded-For", ", ".join(origin)), (REQUEST_ID_HEADER, request_id)]
+    prefix = service.rewrite_prefix
     return dataclasses.replace(
         request,
         scheme=service.protocol,
-        host=service.address or request.host,
-        path=_joined(service.rewrite_prefix, request.path),
+        host=host,
+        path=joined_path(prefix, as_forwarded(request.path)) if prefix else as_forwarded(request.path),
         headers=tuple(headers),
     )
 
 
-def _joined(prefix: str, path: str) -> str:
-    """Return the path behind a prefix as Go's `URL.JoinPath` has it: cleaned, codes as they were sent.
-
-    `..` leads out of the prefix too; without one the path stays as it is. Source: Aperture, rewrite.
-    """
-    if not prefix:
-        return path
-    # posixpath alone would keep two slashes at the front.
-    whole = "/" + f"{quote(unquote_to_bytes(prefix), safe=_UNQUOTED)}/{path}".lstrip("/")
-    cleaned = posixpath.normpath(whole)
-    return cleaned + "/" if path.endswith("/") and not cleaned.endswith("/") else cleaned
+def _as_go_adds(request: Request, named: set[str]) -> Iterator[Header]:
+    """Return what Go's proxy and its transport add to a request that they send on."""
+    if any("trailers" in text.lower() for text in request.headers_of("TE")):
+        yield "TE", "trailers"
+    upgrade = request.header("Upgrade")
+    if "upgrade" in named and upgrade is not None:
+        yield from (("Connection", "Upgrade"), ("Upgrade", upgrade))
+    asks_for_part = request.header("Range") is not None or request.method == "HEAD"
+    if request.header("Accept-Encoding") is None and not asks_for_part:
+        yield "Accept-Encoding", "gzip"
 
 
 class SellerApi:

@@ -55,7 +55,8 @@ class RateLimit:
 class Service:
     """One priced service; the fields are those of aperture.yaml, with the price in msats.
 
-    Patterns match anywhere unless they are anchored. `price_msats` 0 means 1 sat, as Aperture has it.
+    Patterns match anywhere unless they are anchored. `price_msats` 0 means 1 sat and a credential that never
+    expires, as Aperture has it.
     `timeout_s` is the credential's life in seconds, 0 for ever. `auth` is `on`, `off` or `freebie N`.
     `paywall_id`, `owner_id` and `route_id` are what the records say; left empty they follow from the name.
     `address` is the host that the seller's API sees, the client's own when empty; it is asked by `protocol`,
@@ -79,6 +80,7 @@ class Service:
     paywall_id: str = ""
     owner_id: str = ""
     route_id: str = ""
+    _is_priced: bool = field(init=False, repr=False, compare=False)
     _host: Pattern = field(init=False, repr=False, compare=False)
     _path: Pattern = field(init=False, repr=False, compare=False)
     _whitelist: tuple[Pattern, ...] = field(init=False, repr=False, compare=False)
@@ -106,6 +108,7 @@ class Service:
                 f"code, saw {self.rewrite_prefix!r}"
             )
         derived: dict[str, object] = {
+            "_is_priced": self.price_msats > 0,
             "price_msats": self.price_msats or DEFAULT_PRICE_MSATS,
             "constraints": MappingProxyType(dict(self.constraints)),
             "paywall_id": self.paywall_id or f"pw_{self.name}",
@@ -124,7 +127,7 @@ class Service:
         for name, value in derived.items():
             object.__setattr__(self, name, value)
         # What cannot be minted is refused here, not at the first challenge.
-        self.caveats(0)
+        self._caveats_of_price()
 
     @property
     def freebies(self) -> int:
@@ -140,19 +143,27 @@ class Service:
         return self.auth != "off" and not any(pattern.search(path) for pattern in self._whitelist)
 
     def skips_invoice(self, path: str) -> bool:
-        """Whether a request without a credential is refused with 401 instead of a challenge."""
-        return any(pattern.search(path) for pattern in self._skip_invoice)
+        """Whether a request without a credential is refused with 401 instead of a challenge.
+
+        Beside freebies these paths are not looked at.
+        """
+        return not self.freebies and any(pattern.search(path) for pattern in self._skip_invoice)
 
     def caveats(self, now_s: int) -> tuple[bytes, ...]:
-        """Return the caveats of a credential minted at `now_s` (epoch seconds), in Aperture's order."""
-        minted = [
-            caveat("services", f"{self.name}:0"),
-            caveat(f"{self.name}_capabilities", self.capabilities),
-            *(caveat(condition, value) for condition, value in self.constraints.items()),
-        ]
-        if self.timeout_s:
-            minted.append(caveat(f"{self.name}_valid_until", now_s + self.timeout_s))
+        """Return the caveats of a credential minted at `now_s` (epoch seconds), in Aperture's order.
+
+        Without a price there is the service alone: no constraint, and no end.
+        """
+        minted = [caveat("services", f"{self.name}:0")]
+        if self._is_priced:
+            minted += self._caveats_of_price()
+            if self.timeout_s:
+                minted.append(caveat(f"{self.name}_valid_until", now_s + self.timeout_s))
         return tuple(minted)
+
+    def _caveats_of_price(self) -> list[bytes]:
+        constraints = [caveat(condition, value) for condition, value in self.constraints.items()]
+        return [caveat(f"{self.name}_capabilities", self.capabilities), *constraints]
 
 
 def decoded_path(request: Request) -> str:
@@ -163,6 +174,12 @@ def decoded_path(request: Request) -> str:
     if "%" not in request.path:
         return request.path
     return re.sub("[\udc80-\udcff]", "\ufffd", unquote(request.path, errors="surrogateescape"))
+
+
+def host_as_sent(request: Request) -> str:
+    """Return the host that the services' patterns see: port, case and last dot as the client sent it."""
+    sent = request.header("Host")
+    return request.host if sent is None else sent
 
 
 def match_service(services: Iterable[Service], host: str, path: str) -> Service | None:
