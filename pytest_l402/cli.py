@@ -23,6 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] == "gateway":
+        # Its flags are Aperture's own, which no parser of ours takes apart.
+        from pytest_l402.commands.gateway import main as gateway
+
+        return gateway(arguments[1:])
     try:
         given = parse(arguments)
     except BadInput as error:

@@ -73,6 +73,7 @@ COMMANDS: Final = {
     "reconcile:convex": Command(
         "reconcile:reconcile", "the same with --mode convex", add_deploy_arguments, Mode.CONVEX
     ),
+    "gateway": Command("gateway", "sell what a file of Aperture's says, as a process of its own"),
     "lint": Command("lint", "say what Aperture does with its file that its operator did not mean"),
     "serve": Command("serve", "serve the stack on ports of this machine, as a deployed platform"),
 }

@@ -11,7 +11,8 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable
-from typing import Any, BinaryIO, Self
+from io import BufferedIOBase
+from typing import Any, Self
 
 from pytest_l402.harness.network import App, Network, NetworkUnreachable, Request, Response
 from pytest_l402.harness.request_head import LONGEST_HEAD, BadHead, Head, read_head
@@ -25,6 +26,8 @@ _PARTING_SECONDS = 0.5
 
 class LoopbackServer:
     """Serves one app, or a whole network, on 127.0.0.1 at a port the system picks; a context manager.
+
+    A program that is told where to listen gives that as `address`, a host and a port.
 
     Requests are answered one at a time, in the order in which they arrive, so that evidence has one order;
     with `one_at_a_time` false an app is asked by as many threads as there are connections, and must bear it.
@@ -43,8 +46,10 @@ class LoopbackServer:
         host: str | None = None,
         one_at_a_time: bool = True,
         refused_when: Callable[[], bool] | None = None,
+        address: tuple[str, int] = ("127.0.0.1", 0),
     ) -> None:
         self._target = target
+        self._address = address
         self._host = host
         self._one_at_a_time = one_at_a_time
         if refused_when is None and isinstance(target, Network) and host is not None:
@@ -75,7 +80,7 @@ class LoopbackServer:
         """
         if self._server is not None:
             raise RuntimeError(f"the loopback server already runs at {self.url}")
-        self._server = _Server(self._answer, self._look_for_the_end, self._host)
+        self._server = _Server(self._answer, self._look_for_the_end, self._host, self._address)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="l402-loopback"
         )
@@ -151,7 +156,11 @@ class _Server(socketserver.ThreadingTCPServer):
     request_queue_size = 128
 
     def __init__(
-        self, answer: Callable[[Request], Response], look: Callable[[], None], host: str | None
+        self,
+        answer: Callable[[Request], Response],
+        look: Callable[[], None],
+        host: str | None,
+        address: tuple[str, int],
     ) -> None:
         self.answer = answer
         self.host = host
@@ -162,7 +171,7 @@ class _Server(socketserver.ThreadingTCPServer):
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
         # Bound and never listening: it keeps the port ours while connections are refused.
-        self._reserve = _bound(0)
+        self._reserve = _bound(address)
         super().__init__(self._reserve.getsockname(), _Handler)
 
     def refuse(self) -> None:
@@ -178,7 +187,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
     def accept_again(self) -> None:
         """Accept new connections on the same port."""
-        with _bound(self.server_address[1]) as listening:
+        with _bound(self._reserve.getsockname()) as listening:
             listening.listen(self.request_queue_size)
             os.dup2(listening.fileno(), self.socket.fileno())
         self._close_never()
@@ -224,12 +233,15 @@ class _Server(socketserver.ThreadingTCPServer):
 class _Arriving(Request):
     """A request whose body is asked for, and read, when somebody looks at it: after `100 Continue`."""
 
-    def __init__(self, read_body: Callable[[], bytes], **fields: Any) -> None:
+    def __init__(
+        self, read_body: Callable[[], bytes] | None = None, *, body: bytes = b"", **fields: Any
+    ) -> None:
         super().__init__(**fields)
-        self.__dict__["read_body"] = read_body
+        # Whoever replaces another field of it looks at the body, which is read then.
+        self.__dict__["read_body"] = read_body or (lambda: body)
 
     @property
-    def body(self) -> bytes:  # type: ignore[override]
+    def body(self) -> bytes:
         read: Callable[[], bytes] = self.__dict__["read_body"]
         return read()
 
@@ -309,6 +321,7 @@ class _Handler(socketserver.StreamRequestHandler):
             "host": _host_name(head.host) if host is None else host,
             "path": head.path,
             "query": head.query,
+            "bare_question": head.target.endswith("?") and head.target.count("?") == 1,
             "headers": headers,
             "client_address": self.client_address[0],
         }
@@ -349,7 +362,7 @@ class _Handler(socketserver.StreamRequestHandler):
 class _Body:
     """The body of a request on its way; read once, by whoever looks first."""
 
-    def __init__(self, head: Head, arriving: BinaryIO, answering: BinaryIO) -> None:
+    def __init__(self, head: Head, arriving: BufferedIOBase, answering: BufferedIOBase) -> None:
         self._head = head
         self._arriving = arriving
         self._answering = answering
@@ -399,10 +412,10 @@ class _Body:
         return body
 
 
-def _bound(port: int) -> socket.socket:
+def _bound(address: tuple[str, int]) -> socket.socket:
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind(("127.0.0.1", port))
+    bound.bind(address)
     return bound
 
 

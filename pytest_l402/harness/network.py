@@ -47,6 +47,8 @@ class _Message:
 class Request(_Message):
     """One HTTP request; `path` is percent-encoded as sent, `query` is without the question mark.
 
+    `bare_question` says that a question mark stood there with nothing behind it.
+
     `headers` keeps every line in order; the repr shows neither headers nor body, as both may carry secrets.
     """
 
@@ -58,6 +60,7 @@ class Request(_Message):
     headers: tuple[Header, ...] = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
     client_address: str = "127.0.0.1"
+    bare_question: bool = False
 
 
 @dataclass(frozen=True)

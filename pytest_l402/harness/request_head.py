@@ -17,6 +17,7 @@ _VERSION: Final = re.compile(r"HTTP/([0-9])\.([0-9])")
 _HOST: Final = re.compile(r"[A-Za-z0-9!$%&'()*+,\-.:;=\[\]_~]*")
 _AUTHORITY: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\[\]:\s]*)(?::[0-9]*)?")
 _CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
+_RAW: Final = re.compile("[\x80-\xff]")
 _ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(.*)", re.DOTALL)
 _LENGTH: Final = re.compile("[0-9]{1,19}")
@@ -151,7 +152,8 @@ def _target(method: str, target: str) -> tuple[str, str, str]:
     path, _, query = rest.partition("?")
     if _ESCAPE.search(path):
         raise _bad()
-    return authority, path or "/", query
+    # What is no ASCII is a byte as it came, not a character.
+    return authority, _RAW.sub(lambda byte: f"%{ord(byte[0]):02X}", path) or "/", query
 
 
 def _header_lines(lines: list[str]) -> list[Header]:

@@ -11,19 +11,33 @@ from typing import Unpack
 from pytest_l402.contract import hosted_proof_reference
 from pytest_l402.contract.settlement_event import SettlementEvent, SettlementRefused, settlement_id_of
 from pytest_l402.harness.harness import Harness
-from pytest_l402.harness.network import TASK_ID_HEADER, App, Request, Response, is_usable_id
+from pytest_l402.harness.network import (
+    REQUEST_ID_HEADER,
+    TASK_ID_HEADER,
+    App,
+    Request,
+    Response,
+    is_usable_id,
+)
 from pytest_l402.harness.observation import Known
 from pytest_l402.stack.faults import AnswerLost, CredentialRefused, LostAt, UpstreamDown
 from pytest_l402.stack.gateway import answers
 from pytest_l402.stack.gateway.evidence import Exchange, GatewayEvidence
 from pytest_l402.stack.gateway.lightning_node import (
+    Invoices,
     InvoiceStatus,
-    LightningNode,
     NodeUnavailable,
     UnknownInvoice,
 )
 from pytest_l402.stack.gateway.limits import Freebies, RateLimiter, client_network
-from pytest_l402.stack.gateway.mint import LAPSED, CredentialMint, Presented, Refusal, Standing
+from pytest_l402.stack.gateway.mint import (
+    LAPSED,
+    CredentialMint,
+    Presented,
+    Refusal,
+    RootKeys,
+    Standing,
+)
 from pytest_l402.stack.gateway.profile import APERTURE, GatewayProfile, Reuse
 from pytest_l402.stack.gateway.seller_api import forwarded, readable_credential
 from pytest_l402.stack.gateway.services import Service, decoded_path, host_as_sent, match_service
@@ -45,17 +59,21 @@ class Gateway:
     own. `/healthz` answers 200, unless what was loaded last makes it ill.
     """
 
+    health_path: str | None = HEALTH_PATH
+    names_requests = True
+
     def __init__(
         self,
         harness: Harness,
         services: Iterable[Service],
         *,
-        node: LightningNode,
+        node: Invoices,
         seller_api: App,
         control_plane: ControlPlane,
         settlements: SettlementStore,
         profile: GatewayProfile = APERTURE,
         blocklist: Iterable[str] = (),
+        root_keys: RootKeys | None = None,
     ) -> None:
         self.services = tuple(services)
         self.profile = profile
@@ -73,7 +91,7 @@ class Gateway:
         self._used: set[str] = set()
         # Serial: a freebie, a rate and a single use are read and counted in one step.
         self._serial = threading.RLock()
-        self.mint = CredentialMint(harness.randomness)
+        self.mint = CredentialMint(harness.randomness, root_keys)
 
     def handle(self, request: Request) -> Response:
         """Answer one request; refusals are answers, not exceptions."""
@@ -81,7 +99,9 @@ class Gateway:
             exchange = self._exchange(request)
             response = self._answer(request, exchange)
             told = self._evidence.close(exchange, response.status)
-            return replace(answers.with_request_id(response, exchange.request_id), told=told)
+            if self.names_requests:
+                response = answers.with_request_id(response, exchange.request_id)
+            return replace(response, told=told)
 
     def load(self, services: Iterable[Service], *, health_status: int = 200) -> None:
         """Sell these services from the next request on, and answer `/healthz` with `health_status`."""
@@ -116,7 +136,7 @@ class Gateway:
             return answers.answer(request, 403, "access denied", names_type=False)
         if request.method == "OPTIONS":
             return answers.answer(request, 200, "", names_type=False)
-        if exchange.path == HEALTH_PATH:
+        if exchange.path == self.health_path:
             text = "ok" if self._health_status == 200 else "unhealthy"
             return answers.answer(request, self._health_status, text)
         service = match_service(self.services, host_as_sent(request), exchange.path)
@@ -206,11 +226,13 @@ class Gateway:
     def _challenge(self, request: Request, exchange: Exchange, service: Service) -> Response:
         try:
             invoice = self._node.create_invoice(service.price_msats, "L402", exchange.request_id)
+            macaroon = self.mint.mint(
+                invoice.payment_hash, invoice.amount_msats, service, self._clock.now_s()
+            )
         except NodeUnavailable:
             exchange.refusal = exchange.refusal or "challenge_failed"
             self._evidence.record(exchange, deny_reason="gateway_challenge_failed")
             return answers.answer(request, 500, "challenge failure", cors=False)
-        macaroon = self.mint.mint(invoice.payment_hash, invoice.amount_msats, service, self._clock.now_s())
         self._settlements.invoice_opened(
             invoice.payment_hash.hex(),
             f"inv_{invoice.payment_hash[:16]}",
@@ -286,7 +308,8 @@ class Gateway:
         if self._harness.faults.active(UpstreamDown, exchange.request_id):
             return None
         credential = exchange.presented.credential or readable_credential(request, self.profile.dialect)
-        onward = forwarded(request, service, exchange.request_id, credential)
+        request_id = exchange.request_id if self.names_requests else request.header(REQUEST_ID_HEADER)
+        onward = forwarded(request, service, request_id, credential)
         try:
             return self._seller_api.handle(onward)
         except ConnectionError:

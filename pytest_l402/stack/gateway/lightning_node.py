@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from pytest_l402.boundary.known_secrets import ISSUED
 from pytest_l402.harness.harness import Harness
@@ -66,6 +67,18 @@ class _Held:
     created_at_ms: int
     received_msats: int | None = None
     settled_at_ms: int | None = None
+
+
+class Invoices(Protocol):
+    """Who makes the invoices of a gateway's challenges, and knows which of them were paid."""
+
+    def create_invoice(
+        self, amount_msats: int, description: str = "L402", request_id: str | None = None
+    ) -> NodeInvoice:
+        """Return a fresh invoice; raises `NodeUnavailable` when there is none to be had."""
+
+    def lookup(self, payment_hash: str) -> InvoiceStatus:
+        """Return where the invoice stands; raises `UnknownInvoice` when that is not known."""
 
 
 class LightningNode:

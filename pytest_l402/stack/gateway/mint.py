@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
+from typing import Protocol
 
 from pytest_l402.boundary.known_secrets import ISSUED
 from pytest_l402.harness.network import Header
@@ -83,13 +84,50 @@ class Presented:
 _ABSENT = Presented(Standing.ABSENT)
 
 
+class RootKeys(Protocol):
+    """Where the root keys of credentials are kept, each under the SHA-256 of its macaroon's identifier."""
+
+    def keep(self, digest: bytes, minted: Minted) -> None:
+        """Keep what is to be remembered of a credential."""
+
+    def find(self, digest: bytes, identifier: bytes) -> Minted | None:
+        """Return what is remembered of a credential, None when it was revoked or never minted."""
+
+    def drop(self, payment_hash: str) -> int:
+        """Forget the credentials bought with a payment and return how many there were."""
+
+
+class RootKeysInMemory:
+    """Root keys that end with the process."""
+
+    def __init__(self) -> None:
+        self._minted: dict[bytes, Minted] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, digest: bytes, minted: Minted) -> None:
+        """Keep what is to be remembered of a credential."""
+        with self._lock:
+            self._minted[digest] = minted
+
+    def find(self, digest: bytes, identifier: bytes) -> Minted | None:
+        """Return what is remembered of a credential."""
+        return self._minted.get(digest)
+
+    def drop(self, payment_hash: str) -> int:
+        """Forget the credentials bought with a payment."""
+        with self._lock:
+            doomed = [key for key, minted in self._minted.items() if minted.payment_hash == payment_hash]
+            for key in doomed:
+                del self._minted[key]
+        return len(doomed)
+
+
 class CredentialMint:
     """Mints macaroons, and judges presented ones by cryptography, never by comparing with what was issued."""
 
-    def __init__(self, randomness: Randomness) -> None:
+    def __init__(self, randomness: Randomness, root_keys: RootKeys | None = None) -> None:
         self._randomness = randomness
-        self._minted: dict[bytes, Minted] = {}
-        self._lock = threading.Lock()
+        self._root_keys = root_keys if root_keys is not None else RootKeysInMemory()
 
     def mint(self, payment_hash: PaymentHash, amount_msats: int, service: Service, now_s: int) -> Macaroon:
         """Return a fresh macaroon for `service` that is worth something once `payment_hash` is paid."""
@@ -103,16 +141,11 @@ class CredentialMint:
 
     def remember(self, identifier: bytes, minted: Minted) -> None:
         """Keep a root key under the SHA-256 of the macaroon's identifier, as Aperture's store does."""
-        with self._lock:
-            self._minted[sha256(identifier).digest()] = minted
+        self._root_keys.keep(sha256(identifier).digest(), minted)
 
     def revoke(self, payment_hash: str) -> int:
         """Delete the root keys of all macaroons bound to this payment and return how many there were."""
-        with self._lock:
-            doomed = [key for key, minted in self._minted.items() if minted.payment_hash == payment_hash]
-            for key in doomed:
-                del self._minted[key]
-        return len(doomed)
+        return self._root_keys.drop(payment_hash)
 
     def judge(
         self, headers: Sequence[Header], service: Service, now_s: int, dialect: Dialect = Dialect.APERTURE
@@ -152,7 +185,7 @@ class CredentialMint:
         payment_hash = identifier.payment_hash
         if credential.preimage.payment_hash != payment_hash:
             return refused(Refusal.PREIMAGE_MISMATCH, payment_hash)
-        minted = self._minted.get(sha256(macaroon.identifier).digest())
+        minted = self._root_keys.find(sha256(macaroon.identifier).digest(), macaroon.identifier)
         if minted is None:
             return refused(Refusal.ROOT_KEY_UNKNOWN, payment_hash)
         if not macaroon.verify(minted.root_key):

@@ -17,7 +17,6 @@ from pytest_l402.stack.faults import UpstreamFailure
 from pytest_l402.stack.gateway.services import Service
 from pytest_l402.stack.gateway.wire import carried_by, content, query_digest, shown
 
-# What Go leaves as it is when it writes a path.
 _HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -43,7 +42,9 @@ def readable_credential(request: Request, dialect: Dialect) -> Credential | None
         return None
 
 
-def forwarded(request: Request, service: Service, request_id: str, credential: Credential | None) -> Request:
+def forwarded(
+    request: Request, service: Service, request_id: str | None, credential: Credential | None
+) -> Request:
     """Return the request for the seller's API behind `service`, at the client's own host if it names none.
 
     A credential arrives as two Authorization lines, LSAT before L402, whichever header it came in. The
@@ -64,7 +65,10 @@ def forwarded(request: Request, service: Service, request_id: str, credential: C
         ]
     headers += _as_go_adds(request, named)
     origin = [*request.headers_of("X-Forwarded-For"), request.client_address]
-    headers += [("X-Forwarded-For", ", ".join(origin)), (REQUEST_ID_HEADER, request_id)]
+    headers.append(("X-Forwarded-For", ", ".join(origin)))
+    if request_id is not None:
+        headers.append((REQUEST_ID_HEADER, request_id))
+    headers = service.with_headers(headers)
     prefix = service.rewrite_prefix
     return dataclasses.replace(
         request,

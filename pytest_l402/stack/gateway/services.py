@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from pytest_l402.boundary import quoted
 from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
-from pytest_l402.harness.network import Request
+from pytest_l402.harness.network import Header, Request
 from pytest_l402.ops.regexps import Pattern, PatternError, compiled
 from pytest_l402.protocol import caveat
 
@@ -34,12 +34,16 @@ class RateLimit:
     _path: Pattern = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        self.check()
+        object.__setattr__(self, "_path", _compiled("ratelimits.pathregexp", self.pathregexp))
+
+    def check(self) -> None:
+        """Refuse with `ValueError` what cannot work."""
         if self.requests <= 0 or self.per_s <= 0 or self.burst < 0:
             raise ValueError(
                 "ratelimits: expected requests > 0, per_s > 0 and burst >= 0, "
                 f"saw {self.requests}, {self.per_s} and {self.burst}"
             )
-        object.__setattr__(self, "_path", _compiled("ratelimits.pathregexp", self.pathregexp))
 
     @property
     def effective_burst(self) -> int:
@@ -87,6 +91,29 @@ class Service:
     _skip_invoice: tuple[Pattern, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        self.check()
+        derived: dict[str, object] = {
+            "_is_priced": self.price_msats > 0,
+            "price_msats": self.price_msats or DEFAULT_PRICE_MSATS,
+            "constraints": MappingProxyType(dict(self.constraints)),
+            "paywall_id": self.paywall_id or f"pw_{self.name}",
+            "owner_id": self.owner_id or f"owner_{self.name}",
+            "route_id": self.route_id or f"route_{self.name}",
+            "_host": _compiled(f"service {self.name} hostregexp", self.hostregexp),
+            "_path": _compiled(f"service {self.name} pathregexp", self.pathregexp),
+            "_whitelist": tuple(
+                _compiled(f"service {self.name} authwhitelistpaths", text) for text in self.authwhitelistpaths
+            ),
+            "_skip_invoice": tuple(
+                _compiled(f"service {self.name} authskipinvoicecreationpaths", text)
+                for text in self.authskipinvoicecreationpaths
+            ),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    def check(self) -> None:
+        """Refuse with `ValueError` what cannot work."""
         if not self.name or not re.fullmatch(r"[^\s:,=]+", self.name):
             raise ValueError(
                 f"services[].name: expected text without blank, colon, comma, =; saw {self.name!r}"
@@ -107,27 +134,16 @@ class Service:
                 f"service {self.name}: a prefix is a path from /, without host, query, fragment or broken "
                 f"code, saw {self.rewrite_prefix!r}"
             )
-        derived: dict[str, object] = {
-            "_is_priced": self.price_msats > 0,
-            "price_msats": self.price_msats or DEFAULT_PRICE_MSATS,
-            "constraints": MappingProxyType(dict(self.constraints)),
-            "paywall_id": self.paywall_id or f"pw_{self.name}",
-            "owner_id": self.owner_id or f"owner_{self.name}",
-            "route_id": self.route_id or f"route_{self.name}",
-            "_host": _compiled(f"service {self.name} hostregexp", self.hostregexp),
-            "_path": _compiled(f"service {self.name} pathregexp", self.pathregexp),
-            "_whitelist": tuple(
-                _compiled(f"service {self.name} authwhitelistpaths", text) for text in self.authwhitelistpaths
-            ),
-            "_skip_invoice": tuple(
-                _compiled(f"service {self.name} authskipinvoicecreationpaths", text)
-                for text in self.authskipinvoicecreationpaths
-            ),
-        }
-        for name, value in derived.items():
-            object.__setattr__(self, name, value)
         # What cannot be minted is refused here, not at the first challenge.
         self._caveats_of_price()
+
+    def written(self, condition: str, value: str | int) -> bytes:
+        """Return a caveat; raises `ValueError` for one that no reader could take apart."""
+        return caveat(condition, value)
+
+    def with_headers(self, headers: list[Header]) -> list[Header]:
+        """Return the lines that the seller's API gets: those of the client, and none of the service's own."""
+        return headers
 
     @property
     def freebies(self) -> int:
@@ -147,23 +163,23 @@ class Service:
 
         Beside freebies these paths are not looked at.
         """
-        return not self.freebies and any(pattern.search(path) for pattern in self._skip_invoice)
+        return self.auth == "on" and any(pattern.search(path) for pattern in self._skip_invoice)
 
     def caveats(self, now_s: int) -> tuple[bytes, ...]:
         """Return the caveats of a credential minted at `now_s` (epoch seconds), in Aperture's order.
 
         Without a price there is the service alone: no constraint, and no end.
         """
-        minted = [caveat("services", f"{self.name}:0")]
+        minted = [self.written("services", f"{self.name}:0")]
         if self._is_priced:
             minted += self._caveats_of_price()
             if self.timeout_s:
-                minted.append(caveat(f"{self.name}_valid_until", now_s + self.timeout_s))
+                minted.append(self.written(f"{self.name}_valid_until", now_s + self.timeout_s))
         return tuple(minted)
 
     def _caveats_of_price(self) -> list[bytes]:
-        constraints = [caveat(condition, value) for condition, value in self.constraints.items()]
-        return [caveat(f"{self.name}_capabilities", self.capabilities), *constraints]
+        constraints = [self.written(condition, value) for condition, value in self.constraints.items()]
+        return [self.written(f"{self.name}_capabilities", self.capabilities), *constraints]
 
 
 def decoded_path(request: Request) -> str:
