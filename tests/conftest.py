@@ -31,6 +31,10 @@ settings.register_profile(
 settings.load_profile("not timed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--aperture", metavar="PATH", help="send the recorded requests to this program instead")
+
+
 def pytest_collection_finish() -> None:
     """Let no run of pytest in this process look for garbage in what was loaded before the first test.
 

@@ -88,7 +88,9 @@ def test_a_host_that_is_down_refuses_connections(echo):
         with pytest.raises(ConnectionRefusedError):
             raw(server.url, b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
         network.bring_up("api.test")
-        assert raw(server.url, b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200")
+        assert raw(server.url, b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").startswith(
+            b"HTTP/1.1 200"
+        )
 
 
 def test_a_head_request_gets_the_length_but_no_body(echo):
@@ -135,7 +137,9 @@ def test_what_is_too_large_or_malformed_is_refused_without_reaching_the_app(echo
     with LoopbackServer(echo) as server:
         answer = raw(server.url, b"POST / HTTP/1.1\r\nHost: h\r\n" + rest.encode())
         assert answer.startswith(f"HTTP/1.1 {status} ".encode())
-        assert raw(server.url, b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200")
+        assert raw(server.url, b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").startswith(
+            b"HTTP/1.1 200"
+        )
     assert [request.method for request in echo.seen] == ["GET"]
 
 
@@ -158,7 +162,9 @@ def test_a_failing_app_is_answered_with_500_and_reported_when_the_server_stops()
             raise LookupError("a bug")
 
     server = LoopbackServer(Broken()).start()
-    assert raw(server.url, b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 500")
+    assert raw(server.url, b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").startswith(
+        b"HTTP/1.1 500"
+    )
     with pytest.raises(RuntimeError, match="1 loopback request") as failed:
         server.stop()
     assert isinstance(failed.value.__cause__, LookupError)

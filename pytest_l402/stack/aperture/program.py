@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import re
 import signal
+import sqlite3
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from pytest_l402.boundary import printable
 from pytest_l402.boundary.text_safety import steerless
-from pytest_l402.harness.clock import SystemClock
+from pytest_l402.harness.clock import Clock, SystemClock
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.journal import Journal
 from pytest_l402.harness.loopback import LoopbackServer
@@ -29,7 +30,7 @@ from pytest_l402.stack.aperture.backend import HttpBackend
 from pytest_l402.stack.aperture.root_keys import StoredRootKeys
 from pytest_l402.stack.aperture.services_as_written import service_as_written
 from pytest_l402.stack.aperture.unsupported import unsupported
-from pytest_l402.stack.gateway.lightning_node import Invoices
+from pytest_l402.stack.gateway.lightning_node import Invoices, NodeUnavailable
 from pytest_l402.stack.gateway.profile import GatewayProfile
 from pytest_l402.stack.gateway.proxy import ProxyGateway
 
@@ -67,16 +68,29 @@ def run_gateway(arguments: Sequence[str], environment: Mapping[str, str]) -> int
     Raises:
         CannotStart: the flags, or the file, are none to start with.
     """
-    root = _settings(arguments, environment)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with ExitStack() as opened:
-        server = _server(root, opened)
-        opened.callback(server.stop)
+    with serving(arguments, environment, SystemClock()) as server:
         _say(f"listening on {server.url}")
         stop.wait()
     return 0
+
+
+@contextmanager
+def serving(
+    arguments: Sequence[str], environment: Mapping[str, str], clock: Clock
+) -> Iterator[LoopbackServer]:
+    """Sell what the file says inside the block; yields the server that listens.
+
+    Raises:
+        CannotStart: the flags, or the file, are none to start with.
+    """
+    root = _settings(arguments, environment)
+    with ExitStack() as opened:
+        server = _server(root, clock, opened)
+        opened.callback(server.stop)
+        yield server
 
 
 def _settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Section:
@@ -127,7 +141,7 @@ def _with_flags(root: Section, given: Mapping[str, str]) -> Section:
     return Section(root.place, values, root.places, root.written)
 
 
-def _server(root: Section, opened: ExitStack) -> LoopbackServer:
+def _server(root: Section, clock: Clock, opened: ExitStack) -> LoopbackServer:
     database = Path(
         root.section("sqlite").text("databasefilename") or _base(root) / "aperture.db"
     ).expanduser()
@@ -135,13 +149,13 @@ def _server(root: Section, opened: ExitStack) -> LoopbackServer:
         keys = StoredRootKeys(database)
         opened.callback(keys.close)
         services = [service_as_written(service) for service in root.sections("services")]
-        invoices = _invoices(root.section("authenticator"))
-    except (OSError, ValueError) as error:
+        invoices = _invoices(root.section("authenticator"), root.flag("strictverify"))
+    except sqlite3.Error as error:
+        raise CannotStart(f"unable to start aperture: {database}: {error}") from None
+    except (OSError, ValueError, NodeUnavailable) as error:
         raise CannotStart(f"unable to start aperture: {error}") from None
-    except Exception as error:
-        raise CannotStart(f"unable to start aperture: {database}: {type(error).__name__}: {error}") from None
     opened.callback(invoices.close)
-    harness = Harness(clock=SystemClock(), randomness=SystemRandomness())
+    harness = Harness(clock=clock, randomness=SystemRandomness())
     harness.journal = _Log(harness.clock)
     gateway = ProxyGateway(
         harness,
@@ -164,7 +178,7 @@ def _base(root: Section) -> Path:
     return Path(root.text("basedir") or Path.home() / ".aperture")
 
 
-def _invoices(authenticator: Section) -> Closing:
+def _invoices(authenticator: Section, verifies: bool) -> Closing:
     if authenticator.text("wavelengthgateway"):
         from pytest_l402.stack.aperture.wavelength import WavelengthInvoices
 
@@ -174,11 +188,14 @@ def _invoices(authenticator: Section) -> Closing:
         )
     from pytest_l402.stack.aperture.lnd import LndInvoices
 
-    return LndInvoices(
+    made = LndInvoices(
         authenticator.text("lndhost"),
         Path(authenticator.text("tlspath")).expanduser(),
         Path(authenticator.text("macdir")).expanduser() / "invoice.macaroon",
     )
+    if verifies:
+        made.follow()
+    return made
 
 
 def _is_address(text: str) -> bool:

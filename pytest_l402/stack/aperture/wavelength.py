@@ -29,7 +29,7 @@ class WavelengthInvoices:
         )
 
     def create_invoice(
-        self, amount_msats: int, description: str, request_id: str | None = None
+        self, amount_msats: int, description: str = "L402", request_id: str | None = None
     ) -> NodeInvoice:
         """Return a fresh invoice.
 

@@ -108,6 +108,7 @@ class LightningNode:
         self._expiry_s = expiry_s
         self._during = during
         self._held: dict[str, _Held] = {}
+        self._listeners: list[Callable[[str], None]] = []
         self._lock = threading.Lock()
         self._received_msats = 0
         self.node_id = public_key(self._private_key).hex()
@@ -185,6 +186,8 @@ class LightningNode:
                 )
             held.received_msats, held.settled_at_ms = arrived_msats, self._clock.now_ms()
             self._received_msats += arrived_msats
+        for tell in self._listeners:
+            tell(payment_hash)
         return held.preimage
 
     def signed_anew(
@@ -202,6 +205,10 @@ class LightningNode:
             [field for field in invoice.fields if field.tag not in without],
             self._private_key,
         )
+
+    def on_settled(self, tell: Callable[[str], None]) -> None:
+        """Call `tell` with the payment hash of each invoice, in hex, once it is paid."""
+        self._listeners.append(tell)
 
     def request_id_of(self, payment_hash: str) -> str | None:
         """Return the request for which the invoice was created, or None; faults are aimed by it."""
