@@ -91,8 +91,10 @@ def read_head(data: bytes) -> Head:
 
 def as_forwarded(path: str) -> str:
     """Return a path as Go sends it on: as it came if it is spelled well, else decoded and escaped anew."""
-    if _UNCHANGED.fullmatch(path):
-        return path
+    return path if _UNCHANGED.fullmatch(path) else _escaped_anew(path)
+
+
+def _escaped_anew(path: str) -> str:
     return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in unquote_to_bytes(path))
 
 
@@ -102,7 +104,7 @@ def joined_path(prefix: str, path: str) -> str:
     Source: Go, URL.JoinPath. `..` leads out of the prefix.
     """
     clean: list[str] = []
-    for part in f"{as_forwarded(prefix)}/{path}".split("/"):
+    for part in f"{_escaped_anew(prefix)}/{path}".split("/"):
         if part == "..":
             clean = clean[:-1]
         elif part not in ("", "."):
