@@ -588,7 +588,7 @@ def test_a_free_resource_is_taken_without_paying() -> None:
 
 def test_an_unknown_path_is_the_gateway_s_trouble(stack: Stack) -> None:
     bought = stack.executor.buy("/nowhere")
-    assert (bought.status, bought.error_code) == (PurchaseStatus.FAILED, "gateway_status_500")
+    assert (bought.status, bought.error_code) == (PurchaseStatus.FAILED, "gateway_status_404")
 
 
 @pytest.mark.parametrize(

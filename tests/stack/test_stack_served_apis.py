@@ -284,7 +284,7 @@ def test_operations_that_are_refused(
 
 def test_all_other_paths_are_the_gateways_own(ops: GatewayOpsApi) -> None:
     assert ops.handle(Request("GET", "gateway.l402.test", "/premium")).status == 402
-    assert ops.handle(Request("GET", "gateway.l402.test", "/opsx")).status == 500
+    assert ops.handle(Request("GET", "gateway.l402.test", "/opsx")).status == 404
 
 
 def test_what_runs_is_told_without_what_is_not_known(stack: Stack, ops: GatewayOpsApi) -> None:

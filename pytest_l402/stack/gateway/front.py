@@ -26,7 +26,7 @@ from pytest_l402.stack.gateway.gateway import HEALTH_PATH
 from pytest_l402.stack.gateway.lightning_node import InvoiceStatus, LightningNode, UnknownInvoice
 from pytest_l402.stack.gateway.mint import LAPSED, Presented, Refusal, Standing
 from pytest_l402.stack.gateway.profile import APERTURE, GatewayProfile
-from pytest_l402.stack.gateway.services import Service, decoded_path, match_service
+from pytest_l402.stack.gateway.services import Service, decoded_path, host_as_sent, match_service
 from pytest_l402.stack.gateway.wire import Carried, Offered, carried_by, offered_by
 from pytest_l402.stack.roles import ControlPlane, SettlementStore
 
@@ -98,7 +98,7 @@ class Front:
         if exchange.path == HEALTH_PATH:
             response = self._gateway.handle(request)
             return response if response.status < 300 else answers.answer(request, 200, "ok")
-        service = exchange.service = match_service(self._services, request.host, exchange.path)
+        service = exchange.service = match_service(self._services, host_as_sent(request), exchange.path)
         if service is None or not service.is_paid(exchange.path) or request.method == "OPTIONS":
             return self._free(request, exchange)
         decision = self._control_plane.gate(
