@@ -15,10 +15,9 @@ from pytest_l402.billing.deployed_client import (
     DeployedBillingError,
     ServiceAtUrl,
     document_of,
-    filled,
     values_of,
 )
-from pytest_l402.billing.mapping import Effect, ServiceNames
+from pytest_l402.billing.mapping import Effect, ServiceNames, filled
 from pytest_l402.billing.rows import Time
 from pytest_l402.evidence import Check, Part
 from pytest_l402.evidence.system import When
@@ -28,9 +27,9 @@ __all__ = ["DeployedBilling", "DeployedBillingError"]
 
 Row = dict[str, Any]
 
-_WAIT_S: Final = 5.0
 _POLL_S: Final = 0.05
 _TIMES: Final = 4
+_NEVER: Final = "never asked"
 
 
 class Probe(TypedDict):
@@ -112,8 +111,7 @@ class DeployedBilling:
             for name in names.metrics:
                 self._check(deployed_checks.metric_is_well(name))
         if names.flags:
-            self._probe("now", "flags without a token", "GET", names.paths.flags)
-            self._check(deployed_checks.strangers_refused())
+            self._ask_as_strangers("now", "flags", "GET")
             self._look_at_flags("now")
             self._check(deployed_checks.flags_are_told())
 
@@ -124,9 +122,10 @@ class DeployedBilling:
                 "billing drill: expected ids in counted_once of the mapping, saw none; name some of the past"
             )
         for name in self._names.counted_once:
-            self._rows["effects"].append(
-                {"id": name, "effect": "past", "asked": 0, "accepted": 0, "counted": self._books.count(name)}
-            )
+            self._count("past", name)
+        # A count that says the same of every id says nothing.
+        self._count(_NEVER, _new_id())
+        self._check(deployed_checks.had_none(_NEVER))
         self._check(deployed_checks.had_once("past"))
 
     def freeze(self, flag: str) -> None:
@@ -135,12 +134,16 @@ class DeployedBilling:
         effect = self._effect(flag)
         others = {name: other for name, other in self._names.effects.items() if name != flag}
         self._expect_permission(f"flag {flag} is turned off and on again")
-        if self._look_at_flags("before").get(flag) is not True:
+        before, frozen, after = f"before {flag}", f"{flag} frozen", f"after {flag}"
+        if self._look_at_flags(before).get(flag) is not True:
             raise DeployedBillingError(
                 f"billing drill: expected flag {flag} to be on before it is frozen, saw it not so; turn it on"
             )
         for name, each in {flag: effect, **others}.items():
-            self._ask("before", name, each)
+            self._ask(before, name, each)
+        # As it stands, so that it changes nothing where it is accepted.
+        self._ask_as_strangers(before, "toggle", "POST", {"flag": self._names.flags[flag], "enabled": True})
+        late = _new_id()
         begun = now_s()
         try:
             self._toggle(flag, False)
@@ -148,14 +151,15 @@ class DeployedBilling:
             while self._ask("until frozen", flag, effect) != 503 and not deadline.over:
                 time.sleep(_POLL_S)
             elapsed_ms = (now_s() - begun) * 1000
-            self._look_at_flags("frozen")
-            for name, each in {flag: effect, **others}.items():
-                self._ask("frozen", name, each)
+            self._look_at_flags(frozen)
+            self._ask(frozen, flag, effect, late)
+            for name, each in others.items():
+                self._ask(frozen, name, each)
         finally:
             self._toggle(flag, True)
         for name, each in {flag: effect, **others}.items():
-            self._ask("after", name, each)
-        self._look_at_flags("after")
+            self._ask(after, name, each)
+        self._look_at_flags(after)
         self._rows["times"].append(
             {
                 "procedure": f"freeze {flag}",
@@ -166,6 +170,10 @@ class DeployedBilling:
         )
         for check in deployed_checks.frozen(flag, tuple(others)):
             self._check(check)
+        if self._books.are_there:
+            self._wait_for_books()
+            self._count(frozen, late, asked=1)
+            self._check(deployed_checks.had_none(frozen))
 
     def ask_again(self, flag: str) -> None:
         """Ask for one effect several times, at once and again, under one id; the books have it once."""
@@ -173,7 +181,9 @@ class DeployedBilling:
         effect = self._effect(flag)
         self._books.expect()
         self._expect_permission(f"the effect of {flag} is had once")
-        name = f"l402-drill-{secrets.token_hex(8)}"
+        name = _new_id()
+        self._count(_NEVER, name)
+        self._check(deployed_checks.had_none(_NEVER))
         answers: list[int] = []
         threads = [
             threading.Thread(target=lambda: answers.append(self._ask("again", flag, effect, name)))
@@ -184,12 +194,8 @@ class DeployedBilling:
         for thread in threads:
             thread.join()
         answers.append(self._ask("again", flag, effect, name))
-        deadline = Deadline(_WAIT_S)
-        while (counted := self._books.count(name)) == 0 and not deadline.over:
-            # Books that are written later than the answer are asked again.
-            time.sleep(_POLL_S)
-        row = {"id": name, "effect": flag, "asked": _TIMES, "accepted": sum(200 <= s < 300 for s in answers)}
-        self._rows["effects"].append({**row, "counted": counted})
+        self._wait_for_books()
+        self._count(flag, name, asked=_TIMES, accepted=sum(200 <= status < 300 for status in answers))
         self._check(deployed_checks.had_once(flag))
         self._check(deployed_checks.accepted_some(flag))
 
@@ -261,23 +267,42 @@ class DeployedBilling:
         return status, text
 
     def _ask(self, when: str, flag: str, effect: Effect, name: str | None = None) -> int:
-        body = filled(effect.body, name or f"l402-drill-{secrets.token_hex(8)}")
+        body = filled(effect.body, name or _new_id())
         status, _ = self._service.ask("POST", effect.path, body)
         self._rows["probes"].append({"when": when, "probe": flag, "status": status})
         return status
 
+    def _ask_as_strangers(self, when: str, what: str, method: str, document: object = None) -> None:
+        for who, token in (("without a token", None), ("with a token of nobody", secrets.token_hex(16))):
+            status, _ = self._service.ask(method, self._names.paths.flags, document, token=token)
+            probe = f"{what} {who}"
+            self._rows["probes"].append({"when": when, "probe": probe, "status": status})
+            self._check(deployed_checks.strangers_refused(probe))
+
+    def _wait_for_books(self) -> None:
+        # Nobody tells when they are written, and what comes late may be a second effect.
+        time.sleep(self._names.books_late_ms / 1000)
+
+    def _count(self, effect: str, name: str, asked: int = 0, accepted: int = 0) -> None:
+        row = {"id": name, "effect": effect, "asked": asked, "accepted": accepted}
+        self._rows["effects"].append({**row, "counted": self._books.count(name)})
+
     def _toggle(self, flag: str, enabled: bool) -> None:
         told = {"flag": self._names.flags[flag], "enabled": enabled}
-        status, _ = self._service.ask("POST", self._names.paths.flags, told, with_token=True)
-        what = f"{flag} {'on' if enabled else 'off'}"
-        self._rows["probes"].append({"when": what, "probe": "toggle", "status": status})
-        if enabled and status != 200:
+        # Asked again only to turn it on, as it was: one lost answer must not leave it off.
+        for _ in range(_TIMES if enabled else 1):
+            status, _ = self._service.ask("POST", self._names.paths.flags, told, token=self._service.token)
+            what = f"{flag} {'on' if enabled else 'off'}"
+            self._rows["probes"].append({"when": what, "probe": "toggle", "status": status})
+            if 200 <= status < 300:
+                return
+        if enabled:
             raise DeployedBillingError(
                 f"billing drill: expected flag {flag} to be on again, saw status {status}; turn it on by hand"
             )
 
     def _look_at_flags(self, when: str) -> dict[str, bool | None]:
-        _, text = self._service.ask("GET", self._names.paths.flags, with_token=True)
+        _, text = self._service.ask("GET", self._names.paths.flags, token=self._service.token)
         told = document_of(text).get("flags")
         seen = told if isinstance(told, dict) else {}
         found = {
@@ -288,3 +313,7 @@ class DeployedBilling:
             {"when": when, "flag": flag, "enabled": enabled} for flag, enabled in found.items()
         ]
         return found
+
+
+def _new_id() -> str:
+    return f"l402-drill-{secrets.token_hex(8)}"

@@ -5,21 +5,22 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import math
 import os
 import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pytest_l402.billing.mapping import ID
 from pytest_l402.harness.child_process import ChildProcess, ChildProcessFailed
 
-__all__ = ["Books", "DeployedBillingError", "ServiceAtUrl", "document_of", "filled", "values_of"]
+__all__ = ["Books", "DeployedBillingError", "ServiceAtUrl", "document_of", "values_of"]
 
 _WAIT_S: Final = 5.0
 _COUNT_S: Final = 30.0
 _MOST_BYTES: Final = 1 << 20
 _MOST_DIGITS: Final = 18
+_MOST_LINES: Final = 5
 
 
 class DeployedBillingError(RuntimeError):
@@ -48,20 +49,21 @@ class ServiceAtUrl:
         return self._url.netloc
 
     def ask(
-        self, method: str, path: str, document: object = None, *, with_token: bool = False
+        self, method: str, path: str, document: object = None, *, token: str | None = None
     ) -> tuple[int, str]:
-        """Ask once; returns the status, 0 if there is no answer, and up to 1 MiB of the body."""
+        """Ask once, with a token or without; returns the status, 0 for no answer, and up to 1 MiB of body."""
         kind = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
         headers = {"Content-Type": "application/json"}
-        if with_token and self.token is not None:
-            headers["Authorization"] = f"Bearer {self.token}"
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
         connection = kind(self._url.netloc, timeout=_WAIT_S)
         try:
             body = None if document is None else json.dumps(document)
             connection.request(method, self._url.path.rstrip("/") + path, body, headers)
             response = connection.getresponse()
             return response.status, response.read(_MOST_BYTES).decode("utf-8", "replace")
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException, UnicodeError):
+            # The last of them for a host that is no name.
             return 0, ""
         finally:
             connection.close()
@@ -71,7 +73,12 @@ class Books:
     """The owner's own count of effects: a command that is given an id, and prints how often it had one."""
 
     def __init__(self, command: str | None) -> None:
-        self._command = command
+        self._command = command if command is not None and command.strip() else None
+
+    @property
+    def are_there(self) -> bool:
+        """Whether there is a command."""
+        return self._command is not None
 
     def expect(self) -> str:
         """Return the command. Raises `DeployedBillingError` if there is none."""
@@ -87,9 +94,14 @@ class Books:
         try:
             words = shlex.split(self.expect())
             with ChildProcess([*words, name], env=dict(os.environ), name=words[0]) as process:
-                line = process.line(_COUNT_S).strip()
+                line = process.line(_COUNT_S)
+                with contextlib.suppress(ChildProcessFailed):
+                    # Up to its end: what stands below a number may say that it is none.
+                    for _ in range(_MOST_LINES):
+                        line += f" {process.line(_COUNT_S)}"
+                line = line.strip()
                 ended = process.stop(_COUNT_S)
-        except (ChildProcessFailed, ValueError, IndexError) as error:
+        except (ChildProcessFailed, ValueError) as error:
             raise DeployedBillingError(f"billing drill: --l402-count-cmd: {error}") from None
         if not (line.isascii() and line.isdigit() and len(line) <= _MOST_DIGITS) or ended.exit_code != 0:
             raise DeployedBillingError(
@@ -97,15 +109,6 @@ class Books:
                 f"{line[:80]!r} and {ended}; mend {words[0]}"
             )
         return int(line)
-
-
-def filled(value: Any, name: str) -> Any:
-    """A body with an id in its place."""
-    if isinstance(value, str):
-        return value.replace(ID, name)
-    if isinstance(value, dict):
-        return {key: filled(each, name) for key, each in value.items()}
-    return [filled(each, name) for each in value] if isinstance(value, list) else value
 
 
 def document_of(text: str) -> dict[str, Any]:
@@ -117,14 +120,20 @@ def document_of(text: str) -> dict[str, Any]:
 
 
 def values_of(text: str) -> dict[str, float]:
-    """The samples without labels of OpenMetrics or Prometheus text; what is no finite number is left out."""
-    found: dict[str, float] = {}
+    """The samples without labels of OpenMetrics or Prometheus text.
+
+    What is no finite number is left out, and what is told twice and not alike.
+    """
+    found: dict[str, set[float]] = {}
     for line in text.splitlines():
         words = line.split()
-        if len(words) < 2 or line.startswith("#"):
-            continue
-        with contextlib.suppress(ValueError):
-            value = float(words[1])
-            if abs(value) < 1e300:
-                found[words[0]] = value
-    return found
+        if words and not line.startswith("#"):
+            found.setdefault(words[0], set()).add(_number(words[1] if len(words) > 1 else ""))
+    return {name: min(told) for name, told in found.items() if len(told) == 1 and abs(min(told)) < 1e300}
+
+
+def _number(text: str) -> float:
+    try:
+        return math.nan if "_" in text else float(text)
+    except ValueError:
+        return math.nan

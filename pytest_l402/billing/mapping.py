@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -9,10 +10,20 @@ from urllib.parse import urlsplit
 from pydantic import Field, TypeAdapter
 
 from pytest_l402.billing.ledger import FLAGS
+from pytest_l402.boundary.cleaning import flat
 from pytest_l402.boundary.strict_yaml import YamlError, read_yaml
 from pytest_l402.boundary.yaml_entries import OneLine, YamlEntry, accepts, spelled, validated
 
-__all__ = ["Effect", "MappingError", "ServiceNames", "read_mapping"]
+__all__ = ["METRICS", "Effect", "MappingError", "ServiceNames", "filled", "read_mapping"]
+
+METRICS: Final = (
+    "conservation_guard_state",
+    "billing_pending_reconciliation_count",
+    "billing_pending_reconciliation_alarm",
+    "billing_circuit_open",
+    "ecs_desired_count_drift",
+)
+"""The metrics of which the runbook says what they are when all is well."""
 
 ID: Final = "{id}"
 """What stands in a body for the id of an effect: the same again is the same effect."""
@@ -37,9 +48,15 @@ def _is_base(value: object) -> bool:
 _Url = Annotated[OneLine, accepts(_is_base, "an http or https URL of a host, without user and query")]
 _Path = Annotated[OneLine, spelled(r"/[!-~]*", "a path that begins with /")]
 _Name = Annotated[OneLine, spelled(r"[A-Za-z_][A-Za-z0-9_:.\-]{0,99}", "a name")]
+_MOST_MS: Final = 600_000
 _Period = Annotated[
-    float, accepts(lambda value: type(value) in (int, float) and value > 0, "a number above 0")
+    float,
+    accepts(
+        lambda value: type(value) in (int, float) and 0 < value <= _MOST_MS,
+        f"a number above 0 and up to {_MOST_MS}",
+    ),
 ]
+_Metric = Annotated[str, accepts(lambda value: value in METRICS, f"one of {', '.join(METRICS)}")]
 _Flag = Annotated[str, accepts(lambda value: value in FLAGS, f"one of {', '.join(FLAGS)}")]
 
 
@@ -64,7 +81,8 @@ class ServiceNames(YamlEntry):
 
     `token_variable` names the environment variable with the token of an administrator. `flags` and `metrics`
     are the runbook's names and the service's. `effects` are what a flag turns off. `counted_once` are ids of
-    effects of the past, each of which was had once. `contain_ms` is how soon a flag has to be obeyed.
+    effects of the past, each of which was had once. `contain_ms` is how soon a flag has to be obeyed, and
+    `books_late_ms` how soon after an answer the books have all that follows from it.
     """
 
     version: Literal[1]
@@ -72,10 +90,11 @@ class ServiceNames(YamlEntry):
     token_variable: _Name | None = None
     paths: Paths = Paths()
     flags: dict[_Flag, _Name] = Field(default_factory=dict)
-    metrics: dict[_Name, _Name] = Field(default_factory=dict)
+    metrics: dict[_Metric, _Name] = Field(default_factory=dict)
     effects: dict[_Flag, Effect] = Field(default_factory=dict)
     counted_once: tuple[OneLine, ...] = ()
     contain_ms: _Period = 1000.0
+    books_late_ms: _Period = 1000.0
 
 
 def read_mapping(path: Path) -> ServiceNames:
@@ -90,7 +109,13 @@ def read_mapping(path: Path) -> ServiceNames:
             raise MappingError(
                 f"{path.name}: effects.{flag}: expected flags.{flag} beside it, saw none; add it"
             )
-        if ID not in str(effect.body):
+        try:
+            json.dumps(effect.body, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise MappingError(
+                f"{path.name}: effects.{flag}.body: expected JSON, saw: {flat(str(error))}; quote texts"
+            ) from None
+        if filled(effect.body, "") == effect.body:
             raise MappingError(
                 f"{path.name}: effects.{flag}.body: expected {ID!r} where the id of the effect stands, saw "
                 "none; put it there"
@@ -100,3 +125,12 @@ def read_mapping(path: Path) -> ServiceNames:
             f"{path.name}: expected token_variable, for whose token the flags are asked, saw none; name it"
         )
     return told
+
+
+def filled(value: Any, name: str) -> Any:
+    """A body with an id in its place."""
+    if isinstance(value, str):
+        return value.replace(ID, name)
+    if isinstance(value, dict):
+        return {key: filled(each, name) for key, each in value.items()}
+    return [filled(each, name) for each in value] if isinstance(value, list) else value
