@@ -30,7 +30,7 @@ class BackendStub:
         self._book: list[Row] = []
         self._done: dict[str, int] = {}
         self._changed = threading.Condition()
-        self._held = False
+        self._held, self._held_after = False, 0
         self._over = threading.Event()
         routes = (
             Route("POST", "/finalize", lambda call: self._do(call, "entry")),
@@ -55,9 +55,12 @@ class BackendStub:
         """Behave so from now on."""
         self._mood = mood
 
-    def hold(self) -> None:
-        """Do what is asked, and answer only after `let_go`: the moment between effect and ack."""
-        self._held = True
+    def hold(self, after: int = 0) -> None:
+        """Do what is asked, and answer only after `let_go`: the moment between effect and ack.
+
+        So many calls of the book are answered before it.
+        """
+        self._held, self._held_after = True, after
 
     def let_go(self) -> None:
         """Answer whoever waits, and all others at once."""
@@ -110,7 +113,8 @@ class BackendStub:
             self._book.append({**row, "status": status, "effect": done})
             self._changed.notify_all()
             deadline = Deadline(_HOLDS_S)
-            while self._held and not deadline.over:
+            number = len(self._book)
+            while self._held and number > self._held_after and not deadline.over:
                 self._changed.wait(deadline.remaining_s)
         if mood == "times out":
             self._over.wait(1.0)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self, TypeVar
+from urllib.parse import quote
 
 from pytest_l402.billing.backend import BackendStub
 from pytest_l402.billing.cache_client import CacheRefused, CacheUnavailable
@@ -21,7 +22,7 @@ from pytest_l402.billing.processes import Zygote, zygote_or_own
 from pytest_l402.billing.rows import FORMS
 from pytest_l402.billing.service_process import Answer, ServiceProcess
 from pytest_l402.billing.settings import Periods, ServiceSettings
-from pytest_l402.billing.standing import standing_checks
+from pytest_l402.billing.standing import known_in, standing_checks
 from pytest_l402.boundary.whole_files import write_whole
 from pytest_l402.evidence import Check, Part, parts_of
 from pytest_l402.evidence.system import When
@@ -71,7 +72,7 @@ class Billing:
         self._instances: list[ServiceProcess] = []
         self._used: ServiceProcess | None = None
         self._probes = 0
-        self._promised: set[tuple[str, str]] = set()
+        self._promised: list[tuple[str, str]] = []
         self._opened = contextlib.ExitStack()
         self._told = threading.Lock()
 
@@ -155,34 +156,39 @@ class Billing:
         """Buy credit for `ann`."""
         told = {"account": "ann", "transfer": transfer, "amountMsats": msats}
         told["recipient"] = recipient or self.treasury
-        return self._acknowledged("transfer", transfer, self.service.post(f"{API}/credits/purchase", told))
+        answer = self.service.post(f"{API}/credits/purchase", told)
+        return self._acknowledged("credit_mint", transfer, answer)
 
     def reserve(self, entry: str, msats: object = 100) -> Answer:
         """Hold credit of `ann` for an entry."""
         told = {"account": "ann", "entry": entry, "amountMsats": msats}
-        return self._acknowledged("entry", entry, self.service.post(f"{API}/billing/reserve", told))
+        answer = self.service.post(f"{API}/billing/reserve", told)
+        return self._acknowledged("billing_reserve", entry, answer)
 
     def count_losses(self, procedure: str) -> None:
         """Write down how many records that were acknowledged so far the log has lost; none may be."""
         records = log_tables(self.folder / "log", {})["log_records"]
-        known = {(key, row[key]) for row in records for key in ("transfer", "entry")}
-        lost = self._promised - known
+        promised = {*self._promised}
+        lost = promised - known_in(records)
         self.note(
             "losses",
             procedure=procedure,
             what="records",
-            acknowledged=len(self._promised),
+            acknowledged=len(promised),
             lost=len(lost),
             declared=0,
         )
 
     def commit(self, entry: str, msats: object = 100, **more: Any) -> Answer:
         """Charge an entry."""
-        return self.service.post(f"{API}/billing/commit", {"entry": entry, "costMsats": msats, **more})
+        told = {"entry": entry, "costMsats": msats, **more}
+        answer = self.service.post(f"{API}/billing/commit", told)
+        return self._acknowledged("billing_commit", entry, answer)
 
     def release(self, entry: str) -> Answer:
         """Give back what an entry holds."""
-        return self.service.post(f"{API}/billing/release", {"entry": entry})
+        answer = self.service.post(f"{API}/billing/release", {"entry": entry})
+        return self._acknowledged("billing_release", entry, answer)
 
     def quote(self, resource: str = "r") -> Answer:
         """Ask for the price of a resource."""
@@ -197,13 +203,14 @@ class Billing:
             "to": to or self.treasury,
             "nonce": nonce,
         }
-        return self.service.post(
+        answer = self.service.post(
             f"{API}/x402/pay", {**told, "amountMsats": msats, "validBeforeMs": 4_000_000_000_000}
         )
+        return self._acknowledged("x402_settled", str(answer.document.get("payment")), answer)
 
     def resolve(self, entry: str) -> Answer:
         """Decide about a poisoned entry."""
-        return self.service.post(f"{API}/admin/dead-letters/{entry}/resolve")
+        return self.service.post(f"{API}/admin/dead-letters/{quote(entry, safe='')}/resolve")
 
     def constrain(self, constraints: Mapping[str, str]) -> None:
         """Deploy these constraint expressions."""
@@ -350,6 +357,7 @@ class Billing:
             own = {name: list(rows) for name, rows in self._rows.items()}
         return {
             **own,
+            "acknowledged": [{"type": kind, "id": name} for kind, name in self._promised],
             **log_tables(self.folder / "log", cached),
             "backend_calls": self.backend.book,
             "service_events": events,
@@ -363,9 +371,9 @@ class Billing:
         """Return what holds of every drill."""
         return standing_checks()
 
-    def _acknowledged(self, key: str, name: str, answer: Answer) -> Answer:
+    def _acknowledged(self, kind: str, name: str, answer: Answer) -> Answer:
         if answer.status == 200:
-            self._promised.add((key, name))
+            self._promised.append((kind, name))
         return answer
 
     def _hear(self, instance: str, method: str, path: str, answer: Answer) -> None:

@@ -108,11 +108,12 @@ def agrees(table: str, expected: str, seen: str, times: int) -> Check:
 
 @described
 def only_refusals(*codes: str) -> Check:
-    """Each 5xx was 503 with one of these codes: no call failed otherwise on the side of the service."""
+    """Each call was answered, and each 5xx was 503 with one of these codes: the service failed no other."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         for index, row in enumerate(evidence.table("calls")):
-            if row["status"] >= 500 and (row["status"] != 503 or row["code"] not in codes):
+            has_failed = row["status"] == 0 or row["status"] >= 500
+            if has_failed and (row["status"] != 503 or row["code"] not in codes):
                 yield Finding(
                     f"status 503 with code {', '.join(codes)}, or none of 5xx",
                     f"status {row['status']}, code {shown(row['code'])} for {row['path']}",
@@ -122,6 +123,7 @@ def only_refusals(*codes: str) -> Check:
 
     mutants = (
         set_value("calls", "status", 500),
+        set_value("calls", "status", 0),
         insert_row(
             "calls", lambda evidence: a_row(evidence, "calls", status=503, code="OTHER"), "another refusal"
         ),
@@ -151,14 +153,21 @@ def answered_within(step: str, most_ms: float) -> Check:
 
 @described
 def tokens_once() -> Check:
-    """No two writers were given the same fencing token (SW6)."""
+    """No two writers were given the same fencing token, and each a greater one than those before (SW6)."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
         holders: dict[int, set[tuple[str, int]]] = {}
-        for _, row in rows(evidence, "readiness", writer=True):
+        mine = rows(evidence, "readiness", writer=True)
+        for _, row in mine:
             holders.setdefault(row["token"], set()).add((row["instance"], row["epoch"]))
         if len(holders) < 2:
             yield Finding("tokens of two writers", f"{len(holders)}", at("readiness"), "take over once")
+        last = 0
+        for epoch, token in sorted({(row["epoch"], row["token"]) for _, row in mine}):
+            if token < last:
+                expected = f"a token above {last} in epoch {epoch}"
+                yield Finding(expected, f"{token}", at("readiness"), "take the token from the log")
+            last = max(last, token)
         for token, found in holders.items():
             if len(found) > 1:
                 told = ", ".join(name for name, _ in sorted(found))
@@ -173,7 +182,15 @@ def tokens_once() -> Check:
         altered = [{**row, "token": 7} for row in evidence.table("readiness")]
         return evidence.with_table("readiness", altered)
 
-    mutants = (Mutant("readiness: every token is the same", the_same), remove_rows("readiness"))
+    def falling(evidence: Evidence) -> Evidence:
+        altered = [{**row, "token": 1_000_000 - row["epoch"]} for row in evidence.table("readiness")]
+        return evidence.with_table("readiness", altered)
+
+    mutants = (
+        Mutant("readiness: every token is the same", the_same),
+        Mutant("readiness: each token is below the one before", falling),
+        remove_rows("readiness"),
+    )
     return Check("tokens_once() [SW6]", judge, mutants, ("readiness",))
 
 

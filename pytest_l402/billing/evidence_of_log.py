@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_l402.billing.ledger import EntryState, Ledger
+from pytest_l402.billing.ledger import EntryState, Ledger, take_in
 from pytest_l402.billing.log.reader import LogDamaged, chain_of, records_of
 from pytest_l402.billing.log.store import Folder
 
@@ -37,13 +37,12 @@ def log_tables(folder: Path, cached: dict[str, int]) -> dict[str, list[Row]]:
             {"epoch": each.epoch, "writer": each.writer, "firstSequence": each.first_sequence}
             for each in chain.segments
         ]
-        for sequence, epoch, body, _ in records_of(store, chain):
-            record = json.loads(body)
+        for frame in records_of(store, chain):
+            record = take_in(ledger, frame)
             total = sum(amount for _, amount in record.get("postings", ()))
             known = {key: record.get(key) for key in _KEYS}
-            place = {"sequence": sequence, "epoch": epoch, "type": record["type"], "sumMsats": total}
+            place = {"sequence": frame[0], "epoch": frame[1], "type": record["type"], "sumMsats": total}
             records.append({**place, **known, "atMs": record["atMs"]})
-            ledger.apply(sequence, record)
     except (LogDamaged, OSError) as damage:
         problem = str(damage)
     accounts = sorted({*ledger.balances, *cached})

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from pytest_l402.billing.log.reader import LogDamaged
+
 __all__ = ["FLAGS", "Entry", "EntryState", "Ledger", "OutOfOrder", "Unbalanced"]
 
 Record = dict[str, Any]
@@ -145,14 +147,33 @@ class Ledger:
 def replayed(
     records: Iterable[tuple[int, int, bytes, int]], counts: Callable[[Record], bool] = lambda _: True
 ) -> Ledger:
-    """The ledger after the records of a log; `counts` says of each whether it is taken in."""
+    """The ledger after the records of a log; `counts` says of each whether it is taken in.
+
+    Raises:
+        LogDamaged: a record is whole and of something else.
+    """
     ledger = Ledger()
-    for sequence, _, body, _ in records:
-        record = json.loads(body)
+    for frame in records:
+        take_in(ledger, frame, counts)
+    return ledger
+
+
+def take_in(
+    ledger: Ledger, frame: tuple[int, int, bytes, int], counts: Callable[[Record], bool] = lambda _: True
+) -> Record:
+    """Let one record of a log take effect and return it; raises `LogDamaged` for one of something else."""
+    sequence, epoch, body, end = frame
+    try:
+        record: Record = json.loads(body)
+        if not isinstance(record["type"], str) or type(record["atMs"]) is not int:
+            raise TypeError("no type, or no time")
         if counts(record):
             ledger.apply(sequence, record)
-        ledger.sequence = sequence
-    return ledger
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        seen = f"record {sequence}, which it did not write ({type(error).__name__})"
+        raise LogDamaged("a record of a billing service", seen, epoch, end) from None
+    ledger.sequence = sequence
+    return record
 
 
 def moved(amount: int, source: str, target: str) -> list[Posting]:

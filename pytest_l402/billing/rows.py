@@ -21,6 +21,13 @@ class Call(TypedDict):
     elapsedMs: float
 
 
+class Acknowledged(TypedDict):
+    """One answer 200 to what has to leave a record of this type, by the id that it was asked under."""
+
+    type: str
+    id: str
+
+
 class LogRecord(TypedDict):
     """One record that counts, as a reader of the log finds it; `sumMsats` is the sum of its postings."""
 
@@ -168,6 +175,7 @@ class Flags(TypedDict):
 FORMS: Final[Mapping[str, type[Any]]] = MappingProxyType(
     {
         "calls": Call,
+        "acknowledged": Acknowledged,
         "log_records": LogRecord,
         "log_segments": LogSegment,
         "log": Log,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from pytest_l402.evidence import Check, Evidence, Finding, Row
@@ -11,9 +11,26 @@ from pytest_l402.evidence.checks.selecting import a_row, at, rows, shown
 from pytest_l402.evidence.mutants import Mutant, insert_row
 from pytest_l402.evidence.recipe import described
 
-__all__ = ["nothing_twice", "one_writer_an_epoch", "served_only_settled", "standing_checks", "zero_sum"]
+__all__ = [
+    "known_in",
+    "nothing_twice",
+    "one_writer_an_epoch",
+    "served_only_settled",
+    "standing_checks",
+    "zero_sum",
+]
 
 _FREEZE: Final = "freeze credits and x402, then read the record before and after it"
+_IDS: Final = {
+    "credit_mint": "transfer",
+    "x402_settled": "payment",
+    "billing_reserve": "entry",
+    "billing_commit": "entry",
+    "billing_release": "entry",
+    "billing_finalize_ack": "entry",
+    "billing_void": "entry",
+}
+"""The records of which there is at most one an id, and under which key that stands."""
 # Every drill has a writer, and so a segment; other tables may be empty for good reasons.
 _MAIN: Final = "log_segments"
 
@@ -24,6 +41,7 @@ def standing_checks() -> tuple[Check, ...]:
         zero_sum(),
         nobody_in_the_red(),
         nothing_twice(),
+        promises_kept(),
         one_writer_an_epoch(),
         log_is_whole(),
         ends_agree_with_backend(),
@@ -70,14 +88,10 @@ def nobody_in_the_red() -> Check:
 
 @described
 def nothing_twice() -> Check:
-    """Each transfer is minted, each payment settled, each entry reserved and each effect had at most once."""
+    """Each transfer is minted, payment settled, entry reserved and ended, effect had at most once."""
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
-        for kind, key in (
-            ("credit_mint", "transfer"),
-            ("x402_settled", "payment"),
-            ("billing_reserve", "entry"),
-        ):
+        for kind, key in _IDS.items():
             found = rows(evidence, "log_records", type=kind)
             for name, count in Counter(row[key] for _, row in found).items():
                 if count > 1:
@@ -90,12 +104,43 @@ def nothing_twice() -> Check:
                 yield Finding(f"effect once for id {shown(name)}", f"{count} times", where, "ask the backend")
 
     mutants = (
-        _twice("log_records", type="credit_mint", transfer="forged", sumMsats=0),
-        _twice("log_records", type="x402_settled", payment="forged", sumMsats=0),
-        _twice("log_records", type="billing_reserve", entry="forged", sumMsats=0),
+        *(_twice("log_records", type=kind, **{key: "forged"}, sumMsats=0) for kind, key in _IDS.items()),
         _twice("backend_calls", id="forged", effect=True),
     )
     return Check("nothing_twice()", judge, mutants, (_MAIN,))
+
+
+@described
+def promises_kept() -> Check:
+    """What was answered 200 is in the log under its id; and no payment was served twice."""
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        known = known_in(evidence.table("log_records"))
+        served = Counter(row["id"] for _, row in rows(evidence, "acknowledged", type="x402_settled"))
+        for index, row in enumerate(evidence.table("acknowledged")):
+            if (row["type"], row["id"]) not in known:
+                expected = f"a record {row['type']} of {shown(row['id'])}, which was acknowledged"
+                yield Finding(expected, "none", at("acknowledged", index), _FREEZE)
+            if row["type"] == "x402_settled" and served[row["id"]] > 1:
+                expected = f"payment {shown(row['id'])} served once"
+                yield Finding(expected, f"{served[row['id']]} times", at("acknowledged", index), _FREEZE)
+
+    def served_again(evidence: Evidence) -> Evidence:
+        record = a_row(evidence, "log_records", type="x402_settled", payment="forged", sumMsats=0)
+        more = evidence.with_table("log_records", [*evidence.table("log_records"), record])
+        row = a_row(evidence, "acknowledged", type="x402_settled", id="forged")
+        return more.with_table("acknowledged", [*evidence.table("acknowledged"), row, row])
+
+    mutants = (
+        *(_more("acknowledged", f"a lost {kind}", type=kind, id="forged") for kind in _IDS),
+        Mutant("acknowledged: a payment is served twice", served_again),
+    )
+    return Check("promises_kept()", judge, mutants, (_MAIN,))
+
+
+def known_in(records: Iterable[Row]) -> set[tuple[str, str]]:
+    """What the log has, as type and id, of what is acknowledged to somebody."""
+    return {(row["type"], row[_IDS[row["type"]]]) for row in records if row["type"] in _IDS}
 
 
 @described

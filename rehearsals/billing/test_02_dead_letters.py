@@ -1,9 +1,13 @@
 """Runbook section 2: the dead-letter queue overflows; the breaker opens, each entry is resolved once."""
 
+import contextlib
+
 import pytest
 
 from pytest_l402.billing import (
+    API,
     Billing,
+    NotSoInTime,
     answered,
     balance,
     counted,
@@ -31,9 +35,16 @@ def overflowing(billing: Billing, *, with_overflow: bool = True) -> None:
     billing.observe("ten failed")
     with billing.step("open"):
         billing.reserve("e5")
+    # The eleventh is answered and no other, so that the alarm is seen at eleven.
+    billing.backend.hold(after=11)
     with billing.step("still"):
         billing.release("e4")
         billing.commit("e3")
+    shown = f"{API}/billing/entries/e3"
+    with contextlib.suppress(NotSoInTime):
+        billing.until("the eleventh to fail", lambda: billing.service.get(shown).document.get("attempt"), 2.0)
+    billing.observe("eleven failed")
+    billing.backend.let_go()
     billing.timed_until("overflow", "detect", billing.periods.window_ms, lambda: billing.metrics().get(ALARM))
     billing.poisoned(3)
     billing.observe("overflow")
@@ -45,6 +56,7 @@ def test_overflow(l402_billing: Billing, l402_evidence: EvidenceCollector) -> No
     gaps = list(periods.retry_ms[1:])
     l402_evidence.verify(
         some_row("metrics", when="ten failed", name=ALARM, value=0).proves("DQ1"),
+        some_row("metrics", when="eleven failed", name=ALARM, value=1).proves("DQ1"),
         some_row("metrics", when="overflow", name=ALARM, value=1).proves("DQ1"),
         measured("overflow", "detect").proves("DQ1"),
         answered("open", 503, "BILLING_CIRCUIT_OPEN", 1).proves("DQ2"),

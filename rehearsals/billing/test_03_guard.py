@@ -51,11 +51,13 @@ def test_each_invariant_broken_alone(l402_billing: Billing, l402_evidence: Evide
     service.post("/api/v1/admin/entitlements", {"account": "ann", "state": "CANCELLED"})
     with l402_billing.step("broken"):
         l402_billing.reserve("e3", 1)
+    l402_billing.observe("broken")
     broken = ("budget_conservation", "cost_non_negative", "rate_consistency", "reserve_within_allocation",
               "x402_payment_conservation", "entitlement_valid")  # fmt: skip
     l402_evidence.verify(
         *(counted("service_events", 1, event="HARD_FAIL", invariant=name).proves("CG2") for name in broken),
         counted("calls", 6, step="broken", status=422).proves("CG2"),
+        some_row("metrics", when="broken", name="conservation_guard_hard_fail_total", value=6).proves("CG2"),
         logged(0, "billing_commit").proves("CG2"),
         balance("available:ann", 999_900).proves("CG2"),
     )

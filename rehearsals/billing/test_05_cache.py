@@ -56,6 +56,7 @@ def each_fault(billing: Billing) -> None:
             billing.purchase(name)
             billing.pay(name)
             billing.reserve(name)
+            billing.toggle("nft", True)
         billing.observe(name)
         end()
         billing.timed_until(name, "recover", declared, lambda: service.get("/health/ready").status == 200)
@@ -68,7 +69,7 @@ def test_each_fault(l402_billing: Billing, l402_evidence: EvidenceCollector) -> 
     late_ms = l402_billing.periods.late_ms
     names = list(faults(l402_billing))
     l402_evidence.verify(
-        *(answered(name, 503, "CACHE_UNAVAILABLE", 3).proves("RF1") for name in names),
+        *(answered(name, 503, "CACHE_UNAVAILABLE", 4).proves("RF1") for name in names),
         *(answered_within(name, 750.0 + late_ms).proves("RF2") for name in names),
         *(some_row("readiness", when=name, status=503, refusal="REBUILDING").proves("RF2") for name in names),
         only_refusals("CACHE_UNAVAILABLE").proves("RF2"),

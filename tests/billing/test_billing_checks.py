@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pytest_l402.billing import as_fast_as, lost_at_most
-from pytest_l402.billing.standing import metrics_agree, times_only_grow
+from pytest_l402.billing import as_fast_as, lost_at_most, nothing_twice, only_refusals, tokens_once
+from pytest_l402.billing.standing import metrics_agree, promises_kept, times_only_grow
 from pytest_l402.evidence import Evidence, run_check
 
 
@@ -57,3 +57,52 @@ def test_times_go_forward_and_metrics_say_what_the_log_says() -> None:
     assert said(metrics_agree(), {"log_segments": [segment], "metrics": gauges}) == [
         "expected depth 3 now, as the log has it, saw 0"
     ]
+
+
+SEGMENTS = [{"epoch": 1, "writer": "one", "firstSequence": 0}]
+
+
+@pytest.mark.parametrize(
+    "kind", ["billing_commit", "billing_release", "billing_finalize_ack", "billing_void"]
+)
+def test_an_entry_is_charged_and_ended_once(kind: str) -> None:
+    record = {"type": kind, "entry": "e1"}
+    tables = {"log_segments": SEGMENTS, "log_records": [record], "backend_calls": []}
+    assert said(nothing_twice(), tables) == []
+    tables["log_records"] = [record, record]
+    assert said(nothing_twice(), tables) == [f"expected one {kind} of entry e1, saw 2"]
+
+
+def test_what_was_answered_well_is_in_the_log_and_a_payment_is_served_once() -> None:
+    settled = {"type": "x402_settled", "payment": "p1", "transfer": None, "entry": None}
+    served, bought = {"type": "x402_settled", "id": "p1"}, {"type": "credit_mint", "id": "t1"}
+    tables = {"log_segments": SEGMENTS, "log_records": [settled], "acknowledged": [served]}
+    assert said(promises_kept(), tables) == []
+    assert said(promises_kept(), {**tables, "acknowledged": [served, bought]}) == [
+        "expected a record credit_mint of t1, which was acknowledged, saw none"
+    ]
+    assert (
+        said(promises_kept(), {**tables, "acknowledged": [served, served]})
+        == ["expected payment p1 served once, saw 2 times"] * 2
+    )
+
+
+def test_a_call_without_an_answer_is_no_refusal() -> None:
+    refused = {"status": 503, "code": "OFF", "path": "/"}
+    assert said(only_refusals("OFF"), {"calls": [refused]}) == []
+    hung_up = {"status": 0, "code": None, "path": "/"}
+    assert said(only_refusals("OFF"), {"calls": [refused, hung_up]}) == [
+        "expected status 503 with code OFF, or none of 5xx, saw status 0, code null for /"
+    ]
+
+
+def test_tokens_only_grow() -> None:
+    def of(*tokens: int) -> dict[str, Any]:
+        rows = [
+            {"writer": True, "instance": str(epoch), "epoch": epoch, "token": token}
+            for epoch, token in enumerate(tokens, start=1)
+        ]
+        return {"readiness": rows}
+
+    assert said(tokens_once(), of(1, 2, 5)) == []
+    assert said(tokens_once(), of(1, 5, 2)) == ["expected a token above 5 in epoch 3, saw 2"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 import textwrap
@@ -19,6 +20,7 @@ from pytest_l402.billing.log.schedules import crashes, over_a_frozen_holder, ove
 from pytest_l402.billing.log.soak import soak
 from pytest_l402.billing.log.store import Folder, Images, segment_name
 from pytest_l402.billing.log.writer import Fenced, LogFull, LogStopped, LogWriter
+from pytest_l402.harness.deadline import Deadline
 
 
 def bodies(count: int, mark: str = "r") -> list[bytes]:
@@ -295,3 +297,24 @@ def test_writers_that_are_overtaken_and_killed_keep_what_they_promised() -> None
     for kind, refused in (("takeovers", 4), ("kills", 0)):
         found = soak(kind, 4)
         assert (found["broken"], found["refused"]) == (0, refused), found["first"]
+
+
+def test_a_soak_that_is_killed_leaves_no_writer_and_no_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest_l402.billing.log.soak", "takeovers", "1000"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as run:
+        deadline = Deadline(30.0)
+        while not [*tmp_path.rglob("*.log")]:
+            assert not deadline.over, "no segment after 30 s"
+        run.kill()
+    deadline = Deadline(30.0)
+    while left := [*tmp_path.iterdir()]:
+        assert not deadline.over, f"still there 30 s after the soak was killed: {left}"
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path).encode() in of(path)]
+
+
+def of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

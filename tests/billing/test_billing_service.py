@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import pytest_l402.billing as billing_room
-from pytest_l402.billing import API, Billing, Zygote
+from pytest_l402.billing import API, Billing, Folder, LogWriter, Zygote
 from pytest_l402.billing.ledger import Ledger, OutOfOrder, Unbalanced, moved
 from pytest_l402.harness.deadline import Deadline
 
@@ -200,3 +200,58 @@ def test_a_service_on_a_full_disk_refuses_and_takes_the_same_again_when_there_is
         resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, limits)
         assert [billing.purchase("late").status, billing.reserve("late").status] == [200, 200]
         assert billing.tables()["log"] == [{"records": 6, "problem": None}]
+
+
+@pytest.mark.parametrize(("entry", "has_it"), [("a/b?c é", True), ("..", False), ("held?", False)])
+def test_the_backend_is_asked_for_the_entry_itself_however_it_is_spelled(
+    l402_billing_zygote: Zygote, entry: str, has_it: bool
+) -> None:
+    with Billing(zygote=l402_billing_zygote) as billing:
+        billing.open()
+        billing.reserve(entry)
+        billing.backend.set_mood("fails")
+        billing.commit(entry)
+        billing.poisoned(1)
+        billing.backend.set_mood("works")
+        # What another path would ask for.
+        billing.backend.do_unheard("held")
+        if has_it:
+            billing.backend.do_unheard(entry)
+        assert billing.resolve(entry).document["state"] == ("FINALIZE_ACKED" if has_it else "VOIDED")
+
+
+def test_a_log_that_lost_its_end_is_refused_since_the_cache_has_heard_of_it(
+    l402_billing_zygote: Zygote,
+) -> None:
+    with Billing(zygote=l402_billing_zygote) as billing:
+        billing.restart(billing.open())
+        billing.purchase("late")
+        billing.kill(billing.service)
+        newest = sorted((billing.folder / "log").glob("*.log"))[-1]
+        newest.rename(newest.with_suffix(".kept"))
+        assert refused_by(billing).startswith("LOG_DAMAGED: log: expected record 6, which the cache")
+        billing.kill(billing.service)
+        for segment in (billing.folder / "log").glob("*.log"):
+            if segment.name >= newest.name:
+                segment.unlink()
+        newest.with_suffix(".kept").rename(newest)
+        billing.start("three")
+        assert billing.purchase("late").status == 200
+        records: Any = billing.tables()["log_records"]
+        assert [row["transfer"] for row in records if row["type"] == "credit_mint"] == ["transfer-0", "late"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"hello", b"[]", b'{"type":"credit_mint","atMs":1}', b'{"type":1,"atMs":1}']
+)
+def test_a_record_of_something_else_is_damage_that_is_named(l402_billing_zygote: Zygote, body: bytes) -> None:
+    with Billing(zygote=l402_billing_zygote) as billing:
+        billing.kill(billing.open())
+        with LogWriter(Folder(billing.folder / "log"), "somebody") as writer:
+            writer.append(body)
+        told = refused_by(billing)
+        assert told.startswith("LOG_DAMAGED: log: expected a record of a billing service")
+        assert "saw record 6, which it did not write" in told
+        assert told.endswith("restore the segment from a replica")
+        assert billing.tables()["log"][0]["problem"] is not None
+        assert len([*(billing.folder / "log").glob("*.log")]) < 6

@@ -1,6 +1,7 @@
 """Decides whether writers in processes of their own, killed or overtaken at random, keep what they promised.
 
-`python -m pytest_l402.billing.log.soak takeovers 1000` or `kills 1000`: prints one line of JSON.
+`python -m pytest_l402.billing.log.soak takeovers 1000` or `kills 1000`: prints one line of JSON. When it is
+killed, its writers end and its folder is gone.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import secrets
 import signal
 import subprocess
 import sys
@@ -26,12 +28,14 @@ __all__ = ["soak"]
 
 _FENCED: Final = 3
 _LONGEST_S: Final = 0.004
+_LONGEST_SOAK_S: Final = 86_400.0
 
 
-def soak(kind: str, times: int, seed: int = 5) -> dict[str, Any]:
+def soak(kind: str, times: int, seed: int = 5, within: Path | None = None) -> dict[str, Any]:
     """Overtake a writer so often (`takeovers`: frozen and live in turn), or kill one so often (`kills`).
 
-    Returns how many records were acknowledged, how many laws were broken, how many writers were refused.
+    Returns how many records were acknowledged, how many laws were broken, how many writers were refused. All
+    is written into a folder of its own, `within` another.
     """
     draw = random.Random(seed)  # noqa: S311 - moments, not secrets
     told: dict[str, Any] = {
@@ -44,7 +48,7 @@ def soak(kind: str, times: int, seed: int = 5) -> dict[str, Any]:
     }
     done = 0
     while done < times:
-        with tempfile.TemporaryDirectory(prefix="l402-soak-") as name:
+        with tempfile.TemporaryDirectory(prefix="l402-soak-", dir=within) as name:
             turns = min(10, times - done)
             folder, acks = Path(name), Path(name) / "acks"
             told["refused"] += _round(kind, turns, folder, acks, draw)
@@ -109,10 +113,21 @@ def _write(folder: Path, acks: Path) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one soak, or one of its writers."""
+    """Run one soak under a watcher, or what that runs: the soak in a folder, or one of its writers."""
     if arguments[0] == "write":
         return _write(Path(arguments[1]), Path(arguments[2]))
-    found = soak(arguments[0], int(arguments[1]))
+    if arguments[0] == "in":
+        print(json.dumps(soak(arguments[2], int(arguments[3]), within=Path(arguments[1]))), flush=True)
+        return 0
+    # Not needed by a writer, of which there are thousands.
+    from pytest_l402.harness.child_process import ChildProcess
+
+    folder = Path(tempfile.gettempdir()).resolve() / f"l402-soak-{secrets.token_hex(4)}"
+    command = [sys.executable, "-S", "-m", "pytest_l402.billing.log.soak", "in", str(folder), *arguments]
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.defpath}
+    with ChildProcess(command, env=environment, name="soak", folder=folder) as process:
+        folder.mkdir(mode=0o700)
+        found = process.ready(_LONGEST_SOAK_S)
     print(json.dumps(found))
     return int(found["broken"] > 0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 __all__ = ["BackendClient"]
 
@@ -26,7 +26,7 @@ class BackendClient:
 
     def has(self, entry: str) -> bool | None:
         """Whether the backend knows an entry; None if it does not say."""
-        return {200: True, 404: False}.get(self._ask("GET", f"/entries/{entry}"))  # type: ignore[arg-type]
+        return {200: True, 404: False}.get(self._ask("GET", f"/entries/{quote(entry, safe='')}"))  # type: ignore[arg-type]
 
     def is_healthy(self) -> bool:
         """Whether its health endpoint answers 200."""

@@ -92,13 +92,15 @@ class Core:
         except (LogDamaged, LogFull, LogStopped, OSError) as error:
             # Damage is for a human; what cannot be read or written now may be there the next time.
             self.refusal = "LOG_DAMAGED" if isinstance(error, LogDamaged) else "LOG_UNAVAILABLE"
-            self.writer = None
-            if self.refusal == "LOG_UNAVAILABLE":
-                # Each attempt may leave an empty segment.
+            if self.writer is not None or self.refusal == "LOG_UNAVAILABLE":
+                # Each attempt may leave a segment.
                 self._not_before_ms = self.now_ms() + self.periods.open_ms
             if self._conflict != str(error):
                 self._conflict = str(error)
                 self.tell("log refused", why=str(error))
+            if self.writer is not None:
+                self.writer.close()
+                self.writer = None
             self._lock.release()
             return False
         self.token = self.writer.epoch
@@ -206,13 +208,28 @@ class Core:
             self.tell("CRITICAL: fenced", why="a newer epoch was begun")
             return
         try:
-            if self.ask_cache(("GET", _CURSOR))[0] != self._cursor or self.refusal is not None:
+            cursor = self.ask_cache(("GET", _CURSOR))[0]
+            if cursor != self._cursor or self.refusal is not None:
                 self.refusal = "REBUILDING"
                 self.replay()
+                if isinstance(cursor, str) and cursor.isdecimal() and int(cursor) > self.ledger.sequence:
+                    # It is written after the log: the end of the log is lost, and with it what was answered.
+                    self.refusal = "LOG_DAMAGED"
+                    self.tell(
+                        "log refused",
+                        why=f"log: expected record {cursor}, which the cache has heard of [runbook 5 section "
+                        f"5, RF8], saw {self.ledger.sequence} as the last; restore the newest segment, or "
+                        f"empty the cache to accept the loss, and start anew",
+                    )
+                    return
                 self._write_all()
                 self.refusal = None
                 self.tell("cache rebuilt", sequence=self.ledger.sequence)
-        except Refused:
+        except LogDamaged as damage:
+            # After its start, and so by somebody's hand.
+            self.refusal = "LOG_DAMAGED"
+            self.tell("log refused", why=str(damage))
+        except (Refused, OSError):
             return
 
     def differences(self) -> list[dict[str, Any]]:
