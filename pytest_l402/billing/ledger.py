@@ -73,6 +73,7 @@ class Ledger:
     balances: dict[str, int] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     payments: dict[str, str] = field(default_factory=dict)
+    payers: dict[str, str] = field(default_factory=dict)
     transfers: dict[str, list[Any]] = field(default_factory=dict)
     flags: dict[str, bool] = field(default_factory=dict)
     entitlements: dict[str, str] = field(default_factory=dict)
@@ -117,6 +118,7 @@ class Ledger:
             self.transfers[record["transfer"]] = [record["account"], record["amountMsats"]]
         elif kind == "x402_claimed":
             self.payments.setdefault(record["payment"], "claimed")
+            self.payers.setdefault(record["payment"], record["account"])
         elif kind == "x402_settled":
             self.payments[record["payment"]] = "settled"
         elif kind == "entitlement":
@@ -137,6 +139,7 @@ class Ledger:
             "balances": self.balances,
             "entries": {name: vars(entry) for name, entry in self.entries.items()},
             "payments": self.payments,
+            "payers": self.payers,
             "transfers": self.transfers,
             "flags": self.flags,
             "entitlements": self.entitlements,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_l402.billing import as_fast_as, lost_at_most, nothing_twice, only_refusals, tokens_once
+from pytest_l402.billing import as_fast_as, lost_at_most, measured, nothing_twice, only_refusals, tokens_once
 from pytest_l402.billing.standing import metrics_agree, promises_kept, times_only_grow
 from pytest_l402.evidence import Evidence, run_check
 
@@ -106,3 +106,10 @@ def test_tokens_only_grow() -> None:
 
     assert said(tokens_once(), of(1, 2, 5)) == []
     assert said(tokens_once(), of(1, 5, 2)) == ["expected a token above 5 in epoch 3, saw 2"]
+
+
+@pytest.mark.parametrize(("elapsed_ms", "declared_ms"), [(0.0, 9.0), (-1.0, 9.0), (10.0, 9.0), (5.0, -9.0)])
+def test_a_time_that_says_nothing_is_refused(elapsed_ms: float, declared_ms: float) -> None:
+    row = {"procedure": "p", "what": "recover", "elapsedMs": elapsed_ms, "declaredMs": declared_ms}
+    assert len(said(measured("p", "recover"), {"times": [row]})) == 1
+    assert said(measured("p", "recover"), {"times": [{**row, "elapsedMs": 0.1, "declaredMs": 9.0}]}) == []

@@ -24,7 +24,6 @@ from pytest_l402.harness.deadline import Deadline
 def running(l402_billing_zygote: Zygote) -> Iterator[Billing]:
     with Billing(zygote=l402_billing_zygote) as billing:
         billing.open()
-        billing.quote()
         billing.reserve("held", 500)
         yield billing
 
@@ -75,6 +74,21 @@ def test_the_same_again_is_answered_as_the_first_time(running: Billing) -> None:
     assert running.purchase("transfer-0", 1_000_000).status == 200
     assert running.purchase("transfer-0", 999).code == "TRANSFER_DIFFERS"
     assert running.tables()["log"] == records
+
+
+def test_a_claimed_payment_is_credited_to_nobody_else(running: Billing) -> None:
+    running.quote()
+    told = {"resource": "r", "from": "0xB", "to": running.treasury, "nonce": "theirs", "amountMsats": 10}
+    told |= {"validBeforeMs": 4_000_000_000_000}
+    paid = [
+        running.service.post(f"{API}/x402/pay", {**told, "account": account})
+        for mood, account in (("fails", "ann"), ("works", "eve"), ("works", "ann"), ("works", "eve"))
+        if running.backend.set_mood(mood) is None  # type: ignore[arg-type]
+    ]
+    assert [answer.code for answer in paid] == [
+        "SETTLEMENT_UNAVAILABLE", "PAYMENT_DIFFERS", None, "PAYMENT_REPLAYED",
+    ]  # fmt: skip
+    assert running.service.get(f"{API}/balances/eve").code == "UNKNOWN_ACCOUNT"
 
 
 def test_no_token_is_no_admin(running: Billing) -> None:

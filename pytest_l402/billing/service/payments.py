@@ -73,6 +73,9 @@ class Payments:
         state = core.ledger.payments.get(payment)
         if state == "settled":
             raise Refused(402, "PAYMENT_REPLAYED")
+        if core.ledger.payers.get(payment, account) != account:
+            # Whoever saw the proof of somebody else, before it was settled, gets nothing for it.
+            raise Refused(409, "PAYMENT_DIFFERS")
         told = {"payment": payment, "account": account, "amountMsats": paid, "recipient": recipient}
         if state is None:
             core.record({"type": "x402_claimed", **told})
