@@ -172,7 +172,11 @@ class _Server(socketserver.ThreadingTCPServer):
         self._open_lock = threading.Lock()
         # Bound and never listening: it keeps the port ours while connections are refused.
         self._reserve = _bound(address)
-        super().__init__(self._reserve.getsockname(), _Handler)
+        try:
+            super().__init__(self._reserve.getsockname(), _Handler)
+        except OSError:
+            self._reserve.close()
+            raise
 
     def refuse(self) -> None:
         """Refuse new connections; open ones see their end, as when the server was killed."""
@@ -414,8 +418,12 @@ class _Body:
 
 def _bound(address: tuple[str, int]) -> socket.socket:
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind(address)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
     return bound
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Unpack
 
@@ -89,8 +89,8 @@ class Gateway:
         self._freebies = Freebies()
         self._rates = RateLimiter()
         self._used: set[str] = set()
-        # Serial: a freebie, a rate and a single use are read and counted in one step.
-        self._serial = threading.RLock()
+        # Serial: what is left of requests has one order.
+        self._serial: AbstractContextManager[object] = threading.RLock()
         self.mint = CredentialMint(harness.randomness, root_keys)
 
     def handle(self, request: Request) -> Response:

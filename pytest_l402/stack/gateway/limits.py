@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
 from collections import Counter
 
 from pytest_l402.stack.gateway.services import RateLimit, Service
@@ -22,14 +23,16 @@ class Freebies:
 
     def __init__(self) -> None:
         self._used: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
 
     def take(self, service: Service, network: str) -> bool:
         """Count one request of the network and return True while the service's allowance lasts."""
         key = (service.name, network)
-        if self._used[key] >= service.freebies:
-            return False
-        self._used[key] += 1
-        return True
+        with self._lock:
+            if self._used[key] >= service.freebies:
+                return False
+            self._used[key] += 1
+            return True
 
 
 class RateLimiter:
@@ -38,12 +41,17 @@ class RateLimiter:
     def __init__(self) -> None:
         # Level in units of 1/(1000 * per_s) of a request, and the time of that level in epoch milliseconds.
         self._buckets: dict[tuple[str, int, str], tuple[int, int]] = {}
+        self._lock = threading.Lock()
 
     def wait_s(self, service: Service, client: str, path: str, now_ms: int) -> int:
         """Return 0 and count the request, or the whole seconds (at least 1) after which it may come again.
 
         With several rules, a request that one of them refuses is counted by those that would let it pass.
         """
+        with self._lock:
+            return self._counted(service, client, path, now_ms)
+
+    def _counted(self, service: Service, client: str, path: str, now_ms: int) -> int:
         levels: dict[tuple[str, int, str], tuple[int, int]] = {}
         longest_ms = 0
         for index, rule in enumerate(service.ratelimits):
