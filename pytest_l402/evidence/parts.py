@@ -39,6 +39,7 @@ _MOST: Final = 50
 """How many objects one role is followed through: a wrapper can declare a new one for ever."""
 _LEADING_ON: Final = (type, ModuleType, FunctionType, MethodType)
 _NO_INSTANCE: Final = (type, ModuleType)
+_NO_STRANGERS: Final = (pytest_l402.__name__, "builtins", "functools")
 _INSTALLED_IN: Final = ("site-packages", "dist-packages")
 
 
@@ -165,7 +166,7 @@ def _part(role: str, player: object, holder: str | None) -> Part:
         name, module = player.__name__, str(player.__module__)
     else:
         name, module = _kind(player).__name__, str(_kind(player).__module__)
-    replaced = sorted(_replaced_in(player, module))
+    replaced = sorted({*_replaced_in(player, module), *_altered_in(_kind(player))})
     name = f"{name} with another {', '.join(replaced)}" if replaced else name
     top = module.partition(".")[0]
     if top == pytest_l402.__name__:
@@ -201,6 +202,20 @@ def _replaced_in(player: object, module: str) -> Iterator[str]:
             origin = str(getattr_static(value, "__module__", None)).partition(".")[0]
             if package == pytest_l402.__name__ or origin != package:
                 yield name
+
+
+def _altered_in(kind: type[Any]) -> Iterator[str]:
+    """The methods that a class of ours has from elsewhere, as after `monkeypatch.setattr(Gateway, ...)`."""
+    for base in kind.__mro__:
+        if base.__module__.partition(".")[0] != pytest_l402.__name__:
+            continue
+        for name, value in vars(base).items():
+            method = getattr(value, "__func__", getattr(value, "fget", value))
+            # What Python makes for a class has such a name, and comes from anywhere.
+            if callable(method) and not name.startswith("__"):
+                told = method if isinstance(method, FunctionType) else type(method)
+                if str(told.__module__).partition(".")[0] not in _NO_STRANGERS:
+                    yield name
 
 
 def _attributes(player: object) -> dict[str, Any]:

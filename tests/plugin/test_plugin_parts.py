@@ -141,6 +141,13 @@ def test_parts_that_no_test_names_play_in_every_test_and_are_counted(stacked: Pr
             id="of-another-class",
         ),
         pytest.param(
+            "@pytest.fixture(autouse=True)\ndef _(monkeypatch):\n"
+            "    from pytest_l402.stack import Gateway as Theirs\n    handle = Theirs.handle\n"
+            "    monkeypatch.setattr(Theirs, 'handle', lambda self, request: handle(self, request))\n",
+            "Gateway with another handle",
+            id="patched-in-its-class",
+        ),
+        pytest.param(
             "@pytest.fixture(scope='module')\ndef shared():\n    return Gateway(None)\n\n"
             "@pytest.fixture\ndef l402_gateway(l402_stack, shared):\n"
             "    shared.inner = l402_stack.gateway\n    return shared\n",

@@ -33,6 +33,7 @@ def one_challenge_an_invoice() -> Check:
         _offered("a challenge that may be kept", exchanges={"cacheControl": None}),
         _offered("a macaroon in url-safe base64", exchanges={"tokenOffered": "url-safe base64"}),
         _offered("a macaroon without padding", exchanges={"tokenOffered": "base64 without its padding"}),
+        _offered("an invoice that was made for another request", invoice={"requestId": "request-other"}),
         _offered("a challenge that may be kept privately", exchanges={"cacheControl": "private"}),
     )
     return Check(
@@ -83,7 +84,19 @@ def _misoffered(evidence: Evidence) -> Iterator[Finding]:
                 "a cache hands the same invoice to everybody, and only the first can pay it: send no-store",
                 _about("exchanges", "cacheControl", row, index),
             )
+    asked = {row.get("requestId") for row in evidence.table("exchanges")}
     for index, row in enumerate(evidence.table("node_invoices")):
+        made_for = row.get("requestId")
+        if made_for is not None and made_for not in asked and offered[row.get("paymentHash")]:
+            yield Finding(
+                f"the invoice of request {shown(made_for)} offered to that request alone",
+                "offered to another one",
+                at("node_invoices", index),
+                "the gateway keeps an invoice, and offers it to several clients, of whom one can pay it: let "
+                "it ask the node for each challenge",
+                (Subject("node_invoices", "requestId", None, (index,)),),
+            )
+            continue
         times = offered[row.get("paymentHash")]
         if times != 1:
             yield Finding(
@@ -101,7 +114,14 @@ def _about(table: str, key: str, row: Row, index: int) -> tuple[Subject, ...]:
     return (Subject(table, key, request if isinstance(request, str) else None, (index,)),)
 
 
-def _offered(what: str, *, challenges: int = 1, invoices: int = 1, exchanges: Row | None = None) -> Mutant:
+def _offered(
+    what: str,
+    *,
+    challenges: int = 1,
+    invoices: int = 1,
+    exchanges: Row | None = None,
+    invoice: Row | None = None,
+) -> Mutant:
     """One challenge more, as it ought to be but for one thing."""
     asked = {
         "requestId": _REQUEST,
@@ -115,7 +135,7 @@ def _offered(what: str, *, challenges: int = 1, invoices: int = 1, exchanges: Ro
         "sellerCalls": [],
         **(exchanges or {}),
     }
-    made = {"requestId": _REQUEST, "paymentHash": _HASH, "settledAtMs": None}
+    made = {"requestId": _REQUEST, "paymentHash": _HASH, "settledAtMs": None, **(invoice or {})}
 
     def apply(evidence: Evidence) -> Evidence:
         rows = {

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from pytest_l402.evidence.check import Check, Finding, Subject
 from pytest_l402.evidence.checks.presented import told_of
 from pytest_l402.evidence.checks.selecting import at, capped, is_success, one_more, rows, shown
 from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
+
+_GIVEN_AWAY: Final = (
+    "the gateway gives away what it sells: see which of its services serves this path, and whether its auth "
+    "is on; all else that is missing of a payment came of it"
+)
+_ANSWERED_BY_ITSELF: Final = (
+    "the gateway answers whom it is to challenge, without the seller's service: see what it answers from, a "
+    "cache say, and let it look for a credential before"
+)
 
 
 @described
@@ -30,6 +40,11 @@ def sold_as_listed(prices: Mapping[str, int]) -> Check:
     quoted = {**asked, "status": 402, "upstreamStatus": None, "credential": "absent", "challenge": "issued"}
     mutants = (
         one_more("exchanges", {**given, "quotedMsats": None}, f"{path} is delivered without payment"),
+        one_more(
+            "exchanges",
+            {**given, "quotedMsats": None, "upstreamStatus": None, "method": "GET"},
+            f"{path} is answered without payment, and without the seller",
+        ),
         one_more("exchanges", {**quoted, "quotedMsats": price + 1}, f"{path} costs 1 msat more"),
     )
     return Check("sold_as_listed()", judge, mutants, ("records",))
@@ -51,8 +66,7 @@ def _findings(evidence: Evidence, prices: Mapping[str, int]) -> Iterator[Finding
                 f"payment for {path}, {price} msats, before it is delivered to request {shown(request)}",
                 f"delivered without payment: {told_of(row)}",
                 at("exchanges", index),
-                "the gateway gives away what it sells: see which of its services serves this path, and "
-                "whether its auth is on; all else that is missing of a payment came of it",
+                _GIVEN_AWAY if row.get("upstreamStatus") is not None else _ANSWERED_BY_ITSELF,
                 _about(row, index, "credential"),
             )
         for table, place, amount in _asked_for(evidence, row, index):
@@ -78,7 +92,8 @@ def _asked_for(evidence: Evidence, row: Row, index: int) -> Iterator[tuple[str, 
 
 
 def _is_given_away(row: Row) -> bool:
-    served = is_success(row.get("status")) and is_success(row.get("upstreamStatus"))
+    # An OPTIONS request asks what may be asked, and is answered by the gateway itself.
+    served = is_success(row.get("status")) and row.get("method") != "OPTIONS"
     return served and row.get("credential") != "accepted"
 
 

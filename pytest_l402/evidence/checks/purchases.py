@@ -7,7 +7,16 @@ from typing import Any, Final
 
 from pytest_l402.evidence.check import Check, Finding, Subject
 from pytest_l402.evidence.checks.presented import story_of, what_to_do
-from pytest_l402.evidence.checks.selecting import Found, a_row, capped, listed, short, shown
+from pytest_l402.evidence.checks.selecting import (
+    Found,
+    a_row,
+    capped,
+    listed,
+    rows,
+    short,
+    shown,
+    with_more,
+)
 from pytest_l402.evidence.mutants import Mutant
 from pytest_l402.evidence.purchases import (
     Payment,
@@ -31,6 +40,18 @@ _CALL: Final = {
     "bodySha256": "body",
 }
 """What makes two calls the same, and what a finding calls it."""
+_RULES_OF_A_BUYER: Final = frozenset(
+    {
+        "amount_over_cap",
+        "host_blocked",
+        "host_not_allowed",
+        "host_not_allowlisted",
+        "quoted_amount_exceeds_cap",
+        "request_cap_exceeded",
+        "window_cap_exceeded",
+    }
+)
+"""Why a buyer does not pay. A platform may deny, or lose its buyer, after the payment."""
 _FORGED, _ONE, _OTHER = "request-forged", "f" * 64, "e" * 64
 
 
@@ -61,6 +82,7 @@ def purchases_cost_one_payment() -> Check:
             [*_challenges(_FORGED, "request-other", task="task-other"), _presents(_OTHER, "request-other")],
             ("pending", "succeeded"),
         ),
+        _called_blocked(),
     )
     return Check("purchases_cost_one_payment()", judge, mutants, ("records",))
 
@@ -89,6 +111,7 @@ def _findings(evidence: Evidence) -> Iterator[Finding]:
     for purchase in purchases:
         yield from _more_than_one(purchase)
         yield from _paid_beside(purchase)
+        yield from _paid_though_blocked(evidence, purchase)
         if not faulty.intersection(purchase.requests):
             yield from _for_nothing(evidence, purchase)
     yield from _anew(evidence, purchases)
@@ -132,6 +155,25 @@ def _paid_beside(purchase: Purchase) -> Iterator[Finding]:
                 about_payments(payments, purchase.requests[0]),
             )
             return
+
+
+def _paid_though_blocked(evidence: Evidence, purchase: Purchase) -> Iterator[Finding]:
+    """Paid, and called blocked by a rule of the buyer, which is there to prevent that."""
+    tasks = rows(evidence, "tasks", status="blocked").only(
+        lambda row: row.get("taskId") in purchase.tasks and row.get("lastErrorCode") in _RULES_OF_A_BUYER,
+        "status",
+    )
+    if tasks and purchase.paid:
+        payments = list(purchase.paid)
+        code = listed(row.get("lastErrorCode") for _, row in tasks)
+        yield Finding(
+            f"no payment for {purchase.told}, which its buyer calls blocked ({code})",
+            told_payments(payments),
+            f"{tasks.where}; {where_of(payments)}",
+            "the buyer says that it did not pay, and has paid: let it look at its rules before it pays, and "
+            "say afterwards what it did",
+            (*tasks.about("status"), *about_payments(payments, purchase.requests[0])),
+        )
 
 
 def _for_nothing(evidence: Evidence, purchase: Purchase) -> Iterator[Finding]:
@@ -315,6 +357,27 @@ def _forged(what: str, asked: list[Row], paid: tuple[str, ...]) -> Mutant:
         return evidence.with_table("payments", [*evidence.table("payments"), *payments]) if paid else evidence
 
     return Mutant(f"{table}: {what}", apply)
+
+
+def _called_blocked() -> Mutant:
+    def apply(evidence: Evidence) -> Evidence:
+        paid = {"paymentHash": _ONE, "status": "succeeded", "preimageReleased": True}
+        task = {
+            "taskId": "task-forged",
+            "requestId": _FORGED,
+            "status": "blocked",
+            "lastErrorCode": "amount_over_cap",
+        }
+        made = {
+            "exchanges": [
+                a_row(evidence, "exchanges", **row) for row in (*_challenges(_FORGED), _presents(_ONE))
+            ],
+            "payments": [a_row(evidence, "payments", **paid)],
+            "tasks": [a_row(evidence, "tasks", **task)],
+        }
+        return with_more(evidence, made)
+
+    return Mutant("tasks: paid, and called blocked", apply)
 
 
 PAID_TWICE: Final = _forged(

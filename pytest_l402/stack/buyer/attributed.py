@@ -21,6 +21,7 @@ from pytest_l402.stack.buyer.error_codes import (
     BUYER_RAISED,
     CREDENTIAL_REFUSED,
     UnknownErrorCodeError,
+    UnusableAnswerError,
     payment_code,
     status_of,
 )
@@ -89,19 +90,26 @@ class AttributedExecutor:
     def buy(self, path_or_url: str) -> Purchase:
         """Let the client buy one resource, and return how that went, with what the client has raised in it.
 
+        A request id that none of its requests had is not believed: what the edge has seen is.
+
         Raises:
             UnknownErrorCodeError: the client answers with a code that is not listed.
+            UnusableAnswerError: the client answers with something that is no answer.
         """
         given = f"buyer-{self.harness.randomness.uuid('purchase request id')}"
         answer: Answered = Answer()
-        raised: Exception | None = None
+        raised: BaseException | None = None
         with self.edge.attributing(given, self._register) as attribution:
             try:
                 answer = self.wraps.buy(path_or_url)
-            except Exception as error:
+            except BaseException as error:
+                if not _is_the_clients(error):
+                    raise
                 raised = error
-        request_id = answer.request_id or attribution.last_request_id or given
-        code: str | None = getattr(answer, "error_code", None)
+        named, code = _said_by(self.wraps, answer)
+        if attribution.request_ids and named not in attribution.request_ids:
+            named = attribution.last_request_id
+        request_id = named or given
         task_id = attribution.task_id
         url = str(self.gateway_url.join(path_or_url))
         if task_id is None and (code is not None or raised is not None):
@@ -131,7 +139,7 @@ class AttributedExecutor:
         task_id: str | None,
         status: PurchaseStatus,
         code: str | None,
-        raised: Exception | None,
+        raised: BaseException | None,
         url: str,
     ) -> Purchase:
         payment_hash = _payment_hash(told, status)
@@ -220,7 +228,7 @@ def _ended(told: Told, code: str | None) -> PurchaseStatus:
     return PurchaseStatus.PAID if presented_hash(last) in mine else PurchaseStatus.CACHED
 
 
-def _why(raised: Exception, told: Told) -> str:
+def _why(raised: BaseException, told: Told) -> str:
     """Return the code of a purchase whose buyer has raised: what it ran into, where that is known."""
     for error in _chain(raised):
         if isinstance(error, PaymentError):
@@ -240,8 +248,27 @@ def _why(raised: Exception, told: Told) -> str:
     return "gateway_unreachable" if unreachable else BUYER_RAISED
 
 
-def _shown(raised: Exception) -> str:
-    return redact_text(printable(f"{type(raised).__name__}: {raised}"))
+def _is_the_clients(error: BaseException) -> bool:
+    """Whether it ends a client, and not the run: a program that exits, a task that is cancelled."""
+    # By name: not every client is of asyncio, and it takes long to load.
+    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+    return isinstance(error, Exception | SystemExit) or "asyncio.exceptions.CancelledError" in names
+
+
+def _said_by(client: object, answer: object) -> tuple[str | None, str | None]:
+    """Return the request id and the code of an answer, each None where it says none."""
+    request_id, code = getattr(answer, "request_id", ...), getattr(answer, "error_code", None)
+    if not isinstance(request_id, str | None) or not isinstance(code, str | None):
+        raise UnusableAnswerError(client, answer)
+    return request_id, code
+
+
+def _shown(raised: BaseException) -> str:
+    try:
+        text = f"{type(raised).__name__}: {raised}"
+    except Exception:  # a client's own exception may not know its words
+        text = type(raised).__name__
+    return redact_text(printable(text))
 
 
 def _chain(raised: BaseException | None) -> Iterator[BaseException]:

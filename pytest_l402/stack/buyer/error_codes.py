@@ -75,6 +75,16 @@ class UnknownErrorCodeError(ValueError):
         )
 
 
+class UnusableAnswerError(TypeError):
+    """A buyer answers with something that names neither a request id nor a code."""
+
+    def __init__(self, buyer: object, answer: object) -> None:
+        super().__init__(
+            f"answer of {type(buyer).__name__}.buy: expected something with a request_id, and perhaps an "
+            f"error_code, both text or None, saw {type(answer).__name__}; return Answer() if it knows neither"
+        )
+
+
 def status_of(code: str) -> PurchaseStatus | None:
     """Return how a purchase with this code has ended; None for a code that is not listed."""
     if code in DENIALS:

@@ -62,4 +62,4 @@ class Purchase:
     error_reason: str | None = None
     body: bytes = field(default=b"", repr=False)
     payment_hashes: tuple[str, ...] = ()
-    raised: Exception | None = field(default=None, repr=False)
+    raised: BaseException | None = field(default=None, repr=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import (
@@ -35,13 +35,15 @@ from pytest_l402.stack.gateway.wire import (
 class Attribution:
     """The request and task that unnamed requests belong to.
 
-    `task_id` and `last_request_id`, the client's own where it names one, are None until one has come.
+    `task_id` and `last_request_id`, the client's own where it names one, are None until one has come;
+    `request_ids` are all that have.
     """
 
     request_id: str
     register: Callable[[str, Request], str]
     task_id: str | None = None
     last_request_id: str | None = None
+    request_ids: set[str] = field(default_factory=set)
 
 
 class Edge:
@@ -160,6 +162,7 @@ class Edge:
             request_id = attribution.request_id
             headers = (*headers, (REQUEST_ID_HEADER, request_id))
         attribution.last_request_id = request_id
+        attribution.request_ids.add(request_id)
         if request.header(TASK_ID_HEADER) is None:
             if attribution.task_id is None:
                 attribution.task_id = attribution.register(request_id, request)

@@ -1,0 +1,207 @@
+"""Parts of one's own that serve for nothing, hand out what is another's, or say what is not so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pytest_l402.evidence import (
+    Check,
+    Evidence,
+    money_agrees,
+    one_challenge_an_invoice,
+    purchases_cost_one_payment,
+    run_check,
+    sold_as_listed,
+)
+from pytest_l402.harness.network import Request, Response
+from pytest_l402.protocol.quote import read_quote
+from pytest_l402.stack import Answer, Purchase, Stack
+from pytest_l402.stack.buyer.error_codes import UnusableAnswerError
+
+SOLD = sold_as_listed({"/premium": 21_000, "/premium-expensive": 250_000})
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    with Stack(11) as stack, stack.connected():
+        yield stack
+
+
+def found(stack: Stack, check: Check, **more: Any) -> list[str]:
+    """What the check sees wrong; on evidence on which it holds, it must also kill its mutants."""
+    result = run_check(check, Evidence({**stack.tables(), **more}))
+    assert result.violations or result.passed, [each for each in result.mutants if not each.killed]
+    return [f"{each.expected}: {each.seen}; {each.remedy}" for each in result.violations]
+
+
+class Own:
+    """Hands everything on to the gateway of the stack, in whose place it is put."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.inner: Any = stack.gateway
+        self.kept: dict[str, Response] = {}
+
+    def handle(self, request: Request) -> Response:
+        response: Response = self.inner.handle(request)
+        return response
+
+
+class Leaks(Own):
+    """It keeps what it has delivered, and answers with that whoever has not paid."""
+
+    def handle(self, request: Request) -> Response:
+        if request.path in self.kept and request.header("Authorization") is None:
+            return self.kept[request.path]
+        response = super().handle(request)
+        if response.status == 200:
+            self.kept[request.path] = replace(response, told=None)
+        return response
+
+
+class Overrules(Own):
+    """What its inner gateway refuses it delivers all the same, out of what it has kept."""
+
+    def handle(self, request: Request) -> Response:
+        response = super().handle(request)
+        if response.status == 200:
+            self.kept[request.path] = response
+        refused = response.status == 402 and request.header("Authorization") is not None
+        return replace(response, status=200, headers=(), body=b"content") if refused else response
+
+
+class Teases(Own):
+    """It answers for nothing before anybody was there."""
+
+    def handle(self, request: Request) -> Response:
+        return Response(200, (), b"content")
+
+
+@pytest.mark.parametrize("kind", [Leaks, Overrules, Teases])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_is_sold_is_not_answered_for_nothing_out_of_a_cache(
+    stack: Stack, kind: type[Own], method: str
+) -> None:
+    stack.replace(gateway=kind(stack))
+    stack.executor.buy("/premium")
+    forged = {} if kind is not Overrules else {"Authorization": "L402 " + "A" * 40 + ":" + "0" * 64}
+    assert stack.client.request(method, "/premium", headers=forged).status_code == 200
+    told = found(stack, SOLD)
+    assert any("payment for /premium, 21000 msats" in each and "cache" in each for each in told), told
+
+
+def test_a_question_what_may_be_asked_is_answered_for_nothing(stack: Stack) -> None:
+    stack.executor.buy("/premium")
+    assert stack.client.options("/premium").status_code == 200
+    assert found(stack, SOLD) == []
+
+
+class OffersOneInvoice(Own):
+    """It asks for an invoice once, and offers that to everybody."""
+
+    def handle(self, request: Request) -> Response:
+        if request.path in self.kept and request.header("Authorization") is None:
+            return self.kept[request.path]
+        response = super().handle(request)
+        if response.status == 402:
+            self.kept[request.path] = response
+        return response
+
+
+def test_an_invoice_of_a_probe_that_is_offered_again_is_told_as_that(stack: Stack) -> None:
+    stack.replace(gateway=OffersOneInvoice(stack))
+    stack.steady_state("before")
+    stack.executor.buy("/premium")
+    told = found(stack, one_challenge_an_invoice())
+    assert any("offered to another one" in each for each in told), told
+    assert not any("never made" in each for each in told)
+    assert found(stack, money_agrees()) == []
+
+
+class Client:
+    """A client of one way: it pays for `path`, presents, and ends as it is told to."""
+
+    def __init__(self, stack: Stack, end: Callable[[], Any], path: str = "/premium") -> None:
+        self.stack, self.end, self.path = stack, end, path
+
+    def buy(self, path_or_url: str) -> Any:
+        asked = self.stack.client.get(self.path)
+        quote = read_quote(asked.headers.get_list("www-authenticate"))
+        proof = quote.authorization(self.stack.wallet.pay_invoice(quote.invoice).preimage)
+        self.stack.client.get(self.path, headers={"Authorization": proof})
+        return self.end()
+
+
+def bought_by(stack: Stack, end: Callable[[], Any], path: str = "/premium") -> Purchase:
+    return stack.attributed(Client(stack, end, path)).buy(path)
+
+
+def raising(error: BaseException) -> Callable[[], Any]:
+    def end() -> Any:
+        raise error
+
+    return end
+
+
+class WordlessError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SystemExit(3), asyncio.CancelledError(), WordlessError(), ExceptionGroup("two", [OSError()])],
+    ids=repr,
+)
+def test_whatever_a_client_ends_with_it_keeps_its_request_and_its_payment(
+    stack: Stack, error: BaseException
+) -> None:
+    bought = bought_by(stack, raising(error))
+    assert bought.raised is error
+    assert (bought.paid, bought.amount_msats) == (True, 21_000)
+    assert [row["status"] for row in stack.tables()["tasks"]] == ["failed"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit()], ids=repr)
+def test_who_ends_the_run_ends_it(stack: Stack, error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        bought_by(stack, raising(error))
+
+
+def test_a_request_id_of_the_clients_own_invention_hides_no_payment(stack: Stack) -> None:
+    bought = bought_by(stack, lambda: Answer("my-own-7"))
+    assert (bought.status, bought.paid, bought.amount_msats) == ("paid", True, 21_000)
+    again = bought_by(stack, lambda: Answer(bought.request_id))
+    assert again.request_id != bought.request_id
+    assert again.payment_hash != bought.payment_hash
+
+
+@pytest.mark.parametrize("answer", [None, "request-1", 200, Answer(5), Answer(None, 402)], ids=repr)
+def test_what_is_no_answer_is_refused_in_one_line(stack: Stack, answer: Any) -> None:
+    with pytest.raises(UnusableAnswerError, match=r"answer of Client\.buy: expected") as refused:
+        bought_by(stack, lambda: answer)
+    assert "return Answer()" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_client_that_pays_and_says_that_its_cap_has_stopped_it(stack: Stack) -> None:
+    bought = bought_by(stack, lambda: Answer(error_code="amount_over_cap"), "/premium-expensive")
+    assert bought.paid
+    told = found(stack, purchases_cost_one_payment())
+    assert any("calls blocked (amount_over_cap): 1 payment, 250000 msats" in each for each in told), told
+
+
+def test_a_client_that_its_cap_stops_has_paid_nothing(stack: Stack) -> None:
+    class Stops:
+        def buy(self, path_or_url: str) -> Answer:
+            stack.client.get(path_or_url)
+            return Answer(error_code="amount_over_cap")
+
+    stack.attributed(Stops()).buy("/premium-expensive")
+    stack.executor.buy("/premium-expensive")
+    stack.executor.buy("/premium")
+    assert found(stack, purchases_cost_one_payment()) == []
