@@ -22,12 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments and arguments[0] == "gateway":
+    arguments = [*(sys.argv[1:] if arguments is None else arguments)]
+    if arguments[:1] == ["gateway"] and not {"-h", "--help"} & {*arguments}:
         # Its flags are Aperture's own, which no parser of ours takes apart.
-        from pytest_l402.commands.gateway import main as gateway
+        from pytest_l402.commands.gateway import sell
 
-        return gateway(arguments[1:])
+        return sell(arguments[1:])
     try:
         given = parse(arguments)
     except BadInput as error:

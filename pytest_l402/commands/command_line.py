@@ -118,7 +118,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         )
         if key == name:
             command.prepare(sub)
-            if command.work not in ("triage", "verify", "lint"):
+            if command.work not in ("triage", "verify", "lint", "gateway"):
                 arguments = _without_npm_dashes(arguments)
                 if {"-h", "--help"} & {*arguments}:
                     # Only here, as the stack, which has the faults, takes long to import.

@@ -73,3 +73,11 @@ def test_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(SOUND.encode())))
     told = run("lint", "-")
     assert (told.code, told.out) == (0, "<stdin>: sound\n")
+
+
+def test_the_gateway_says_why_it_does_not_start(run: Run) -> None:
+    told = run("gateway", "--configfile=nowhere.yaml")
+    assert (told.code, told.out) == (1, "")
+    assert told.err == "unable to parse config file: nowhere.yaml: No such file or directory\n"
+    assert run("gateway", "--help").code == 0
+    assert run("--json", "gateway").code == 2
