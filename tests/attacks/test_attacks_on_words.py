@@ -112,7 +112,7 @@ def never_sent(shop: Shop) -> None:
 
 
 def limited(shop: Shop) -> None:
-    """Without a good credential only what is free can be asked for too often: a challenge is not held back."""
+    """Without a good credential only what is free can be asked for too often; a challenge never is."""
     (service,) = (each for each in shop.stack.gateway.services if PATH in (each.pathregexp or ""))
     few = RateLimit(requests=1, per_s=3600, pathregexp="")
     shop.stack.gateway.load([replace(service, auth="freebie 2", ratelimits=(few,))])
