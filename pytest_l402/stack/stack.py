@@ -358,12 +358,12 @@ class Stack:
         found["local_artifact"] = self._local_artifact()
         found["injected_faults"] = [injected.to_row() for injected in self.faults.history()]
         kept = {name: [row for row in rows if not is_of_steady_state(row)] for name, rows in found.items()}
-        # A gateway may offer to a client the invoice that was made for a probe: made it was all the same.
+        # What was made for a probe may be offered to a client; and no probe pays: who does is none.
         offered = {row["paymentHash"] for row in kept.get("exchanges", ())}
         kept["node_invoices"] = [
             row
             for row in found["node_invoices"]
-            if not is_of_steady_state(row) or row["paymentHash"] in offered
+            if not is_of_steady_state(row) or row["paymentHash"] in offered or row["settledAtMs"] is not None
         ]
         return {name: rows for name, rows in kept.items() if rows}
 

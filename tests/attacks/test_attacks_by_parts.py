@@ -205,3 +205,44 @@ def test_a_client_that_its_cap_stops_has_paid_nothing(stack: Stack) -> None:
     stack.executor.buy("/premium-expensive")
     stack.executor.buy("/premium")
     assert found(stack, purchases_cost_one_payment()) == []
+
+
+def test_a_client_that_calls_itself_a_probe_hides_no_payment(stack: Stack) -> None:
+    named = {"x-oa-request-id": "steady-state:mine"}
+    stack.executor.buy("/premium-expiring")
+    for _ in range(2):
+        asked = stack.client.get("/premium", headers=named)
+        quote = read_quote(asked.headers.get_list("www-authenticate"))
+        stack.wallet.pay_invoice(quote.invoice)
+    assert found(stack, money_agrees()) == []
+    assert any("2 payments, 42000 msats" in each for each in found(stack, purchases_cost_one_payment()))
+
+
+class Breaks(Own):
+    """It has a bug that shows when somebody presents a credential, the first time."""
+
+    broke = False
+
+    def handle(self, request: Request) -> Response:
+        if request.header("Authorization") is not None and not self.broke:
+            self.broke = True
+            raise RuntimeError("a bug of the gateway")
+        return super().handle(request)
+
+
+def test_a_gateway_that_raises_is_not_taken_for_a_client_that_does(stack: Stack) -> None:
+    stack.replace(gateway=Breaks(stack))
+    bought = bought_by(stack, Answer)
+    assert str(bought.raised) == "a bug of the gateway"
+    assert bought.error_code == "gateway_status_500"
+    assert stack.tables()["exchanges"][-1]["status"] == 500
+
+
+def test_a_gateway_that_raises_at_a_client_that_asks_again_is_on_the_wire(stack: Stack) -> None:
+    stack.replace(gateway=Breaks(stack))
+    quote = read_quote(stack.client.get("/premium").headers.get_list("www-authenticate"))
+    proof = {"Authorization": quote.authorization(stack.wallet.pay_invoice(quote.invoice).preimage)}
+    with pytest.raises(RuntimeError, match="a bug of the gateway"):
+        stack.client.get("/premium", headers=proof)
+    assert stack.client.get("/premium", headers=proof).status_code == 200
+    assert [row["status"] for row in stack.tables()["exchanges"]] == [402, 500, 200]

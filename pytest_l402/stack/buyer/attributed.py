@@ -235,7 +235,8 @@ def _why(raised: BaseException, told: Told) -> str:
             return payment_code(error)
     last: Row = told.asked[-1][1] if told.asked else {}
     status = last.get("status")
-    if last.get("credential") == "refused":
+    failed = isinstance(status, int) and status >= 500
+    if last.get("credential") == "refused" and not failed:
         return CREDENTIAL_REFUSED
     if status == 403 and not told.paid:
         return "access_denied"

@@ -67,14 +67,20 @@ class Edge:
         self.requests = 0
 
     def handle(self, request: Request) -> Response:
-        """Answer with what the gateway answers."""
+        """Answer with what the gateway answers; what it raises is a status 500 in `exchanges`, and raised."""
         self.requests += 1
         if self._attribution is not None:
             request = self._named(request, self._attribution)
         named = request.header(REQUEST_ID_HEADER)
         request_id = named if is_usable_id(named) else None
-        with self._handling(request_id) as calls:
-            response = self._gateway.handle(request)
+        calls: list[int] = []
+        try:
+            with self._handling(request_id) as calls:
+                response = self._gateway.handle(request)
+        except Exception:
+            # Whoever asked may swallow it, or be blamed for it; a server would answer with this.
+            self._note(request, Response(500), request_id, calls)
+            raise
         echoed = response.header(REQUEST_ID_HEADER)
         self._note(request, response, request_id or echoed, calls)
         if response.is_lost:
