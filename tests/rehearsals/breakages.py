@@ -850,7 +850,7 @@ def _(patch: Patch) -> None:
 @breakage("the denial comes after the payment", "4.before-payment")
 def _(patch: Patch) -> None:
     def pay(original: Any, self: Any, run: Any, response: Any) -> Any:
-        quote = executor.read_quote(response.headers.get_list("www-authenticate"))
+        quote = read_quote(response.headers.get_list("www-authenticate"))
         denial = self.policy.amount_denial(quote.amount_msats, run.trace.cap_msats)
         if denial is not None:
             run.quote = quote
@@ -971,8 +971,8 @@ def _(patch: Patch) -> None:
 
 @breakage("the user interface says that it showed what it did not", "tree.projection")
 def _(patch: Patch) -> None:
-    def active(original: Any, self: Any, kind: Any, request_id: Any = None) -> Any:
-        return None if kind is faults.ProjectionStale else original(self, kind, request_id)
+    def active(original: Any, self: Any, kind: Any, *meant: Any, **named: Any) -> Any:
+        return None if kind is faults.ProjectionStale else original(self, kind, *meant, **named)
 
     around(patch, injected.Faults, "active", active)
 

@@ -224,8 +224,10 @@ def denied_before_payment(purchase: Bought, code: str | None = None) -> Check:
             "the control plane let it pass or did not say so: read its log by oa_req=<id>",
         )
         yield from payments_of(evidence, request_id)
-        moments = [row["observedAtMs"] for _, row in denials if isinstance(row.get("observedAtMs"), int)]
-        yield from _went_on(evidence, request_id, min(moments, default=0))
+        # Where nobody has denied it, a gateway that went on is not at fault.
+        if denials:
+            moments = [row["observedAtMs"] for _, row in denials if isinstance(row.get("observedAtMs"), int)]
+            yield from _went_on(evidence, request_id, min(moments, default=0))
 
     allowed = set_value("records", "denyReason", None, is_denial, every=True)
     late = {"requestId": request_id, "atMs": _LATE_MS}
