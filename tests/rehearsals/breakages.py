@@ -765,7 +765,9 @@ def _(patch: Patch) -> None:
         presented = original(self, credential, macaroon, service, now_s)
         if presented.reason != credential_mint.Refusal.PREIMAGE_MISMATCH:
             return presented
-        minted = next(one for one in self._root_keys._minted.values() if one.payment_hash == presented.payment_hash)
+        minted = next(
+            one for one in self._root_keys._minted.values() if one.payment_hash == presented.payment_hash
+        )
         return replace(presented, standing=credential_mint.Standing.ACCEPTED, reason=None, minted=minted)
 
     around(patch, credential_mint.CredentialMint, "_judge_one", judge_one)
@@ -780,7 +782,9 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     def judge_one(original: Any, self: Any, credential: Any, macaroon: Any, service: Any, now_s: int) -> Any:
         presented = original(self, credential, macaroon, service, now_s)
-        known = [one for one in self._root_keys._minted.values() if one.payment_hash == presented.payment_hash]
+        known = [
+            one for one in self._root_keys._minted.values() if one.payment_hash == presented.payment_hash
+        ]
         if presented.reason != credential_mint.Refusal.ROOT_KEY_UNKNOWN or not known:
             return presented
         return replace(presented, standing=credential_mint.Standing.ACCEPTED, reason=None, minted=known[0])
