@@ -337,7 +337,7 @@ def _ungated(handle: Any) -> Any:
 
 @breakage("the gateway's health path is dead", "1.probes")
 def _(patch: Patch) -> None:
-    patch.setattr(gateway, "HEALTH_PATH", "/nowhere")
+    patch.setattr(gateway.Gateway, "health_path", "/nowhere")
 
 
 @breakage("the challenge asks for another amount than the price", "1.probes")
@@ -432,8 +432,8 @@ def _(patch: Patch) -> None:
 
 @breakage("the seller's answer is cut in half", "1.delivered-as-paid")
 def _(patch: Patch) -> None:
-    def cut(original: Any, response: Any) -> Any:
-        return original(replace(response, body=response.body[: len(response.body) // 2]))
+    def cut(original: Any, request: Any, response: Any) -> Any:
+        return original(request, replace(response, body=response.body[: len(response.body) // 2]))
 
     around(patch, gateway_answers, "from_backend", cut)
 
@@ -444,7 +444,7 @@ def _(patch: Patch) -> None:
         patch,
         gateway_answers,
         "from_backend",
-        lambda original, response: original(replace(response, body=response.body + b"\n")),
+        lambda original, request, response: original(request, replace(response, body=response.body + b"\n")),
     )
 
 
@@ -454,7 +454,7 @@ def _(patch: Patch) -> None:
         patch,
         gateway_answers,
         "from_backend",
-        lambda original, response: replace(original(response), status=response.status + 1),
+        lambda original, request, response: replace(original(request, response), status=response.status + 1),
     )
 
 

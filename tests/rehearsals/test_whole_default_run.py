@@ -112,4 +112,4 @@ def test_a_missing_artifact_is_refused_unless_it_is_waived(rehearsals: Rehearsed
     assert run.rehearsal("local-node-success")["state"] == "WAIVED"
     (waiver,) = run.document["waivers"]
     assert (waiver["source"], waiver["effect"]) == ("--allow-missing-local-artifact", "waived")
-    assert "5 of 6 required rehearsals passed, 1 only by waiver" in run.output
+    assert "6 of 7 required rehearsals passed, 1 only by waiver" in run.output

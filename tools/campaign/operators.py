@@ -335,5 +335,8 @@ def source_of(path: str) -> str:
 
 def modules_of(*rooms: str) -> list[str]:
     """Return the paths below the package of every module of these rooms."""
-    found = (file for room in rooms for file in (PACKAGE / room).rglob("*.py"))
+    # Aperture's file and the program that sells it are reached by no rehearsal: they have tests of their own.
+    found = (
+        file for room in rooms for file in (PACKAGE / room).rglob("*.py") if file.parent.name != "aperture"
+    )
     return sorted(file.relative_to(PACKAGE).as_posix() for file in found)

@@ -192,10 +192,14 @@ def _owed_by_event(row: Row, evidence: Evidence) -> Iterator[tuple[str, list[Any
         yield f"{details}statusCode", [402]
         yield f"{details}amountMsats", _asked(evidence, row)
         if rules:
-            yield f"{details}routesChecked", rules
+            # Of a deployed gateway one route is probed: the wire says how many were.
+            asked = rows(evidence, "exchanges", requestId=row.get("requestId"), challenge="issued")
+            yield f"{details}routesChecked", [*rules, len({each.get("path") for _, each in asked})]
     elif name == "proxy_ok":
         yield f"{details}statusCode", list(range(200, 300))
-        yield f"{details}amountMsats", _asked(evidence, row)
+        # What was bought before has no price here.
+        unpaid = [] if evidence.table("payments") else [None]
+        yield f"{details}amountMsats", [*_asked(evidence, row), *unpaid]
     elif name == "applied":
         yield f"{details}imageDigest", [ended.get("imageDigest")]
     elif name == "rolled_back":
@@ -220,9 +224,23 @@ def _span(evidence: Evidence, deployment_id: Any) -> tuple[int, int]:
 
 
 def _asked(evidence: Evidence, event: Row) -> list[Any]:
-    """What the gateway asked for at the first route that a reconcile has probed, msats."""
-    asked = rows(evidence, "exchanges", requestId=event.get("requestId"), challenge="issued")
-    return [row.get("quotedMsats") for _, row in asked[:1]]
+    """What the gateway asked for at the first route that was probed for this event, msats.
+
+    A reconcile may have probed before it deployed: those answers are of the configuration before.
+    """
+    request_id, ended = event.get("requestId"), event.get("createdAtMs")
+    asked = rows(evidence, "exchanges", requestId=request_id, challenge="issued")
+    times = [
+        row.get("createdAtMs")
+        for row in evidence.table("gateway_events")
+        if row.get("requestId") == request_id
+    ]
+    began = max(
+        (time for time in times if isinstance(time, int) and isinstance(ended, int) and time < ended),
+        default=0,
+    )
+    within = [row for _, row in asked if isinstance(row.get("atMs"), int) and row["atMs"] >= began]
+    return [row.get("quotedMsats") for row in (within or [row for _, row in asked])[:1]]
 
 
 def _probes(evidence: Evidence) -> Iterator[Finding]:
