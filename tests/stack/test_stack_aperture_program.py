@@ -11,12 +11,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from aperture_conformance import Seller, ask, bought, free_port, gateway, until_listening
+from aperture_conformance import (
+    Seller,
+    ask,
+    bought,
+    challenge,
+    free_port,
+    gateway,
+    until_listening,
+)
 
 from pytest_l402.harness.child_process import ChildProcess
-from pytest_l402.harness.clock import SystemClock
+from pytest_l402.harness.clock import StackClock, SystemClock
 from pytest_l402.harness.loopback import LoopbackServer
 from pytest_l402.harness.network import Request, Response
+from pytest_l402.protocol import decode_invoice
 from pytest_l402.stack.aperture.program import CannotStart, run_gateway
 
 SERVICES = """\
@@ -147,3 +156,30 @@ def test_the_seller_gets_the_headers_of_the_file_in_place_of_the_client_s(tmp_pa
         with gateway(tmp_path, settings, None, SystemClock()) as port:
             saw = json.loads(ask(port, "GET", "/free/x", [("x-key", "mine"), ("X-Key", "too")])[2])
     assert [line for line in saw["headers"] if line[0] == "x-key"] == [["x-key", "k v"]]
+
+
+def test_with_strictverify_an_invoice_of_lnd_has_to_be_settled(tmp_path: Path) -> None:
+    pytest.importorskip("grpc")
+    from pytest_l402.stack.aperture.lnd_face import LndFace
+
+    with Seller() as seller:
+        face = LndFace(seller.node, tmp_path).start()
+        try:
+            wavelength = seller.settings(tmp_path, free_port()).splitlines()
+            lnd = [f'  {key}: "{value}"' for key, value in face.settings.items()]
+            services = SERVICES.format(port=seller.backend).replace("${KEY}", "x")
+            settings = "\n".join([*wavelength[:-1], *lnd, "strictverify: true", services])
+            with gateway(tmp_path, settings, None, StackClock(SystemClock().now_ms())) as port:
+                macaroon, bolt11 = challenge(port, "/paid/x")
+                payment_hash = decode_invoice(bolt11).payment_hash.hex()
+                preimage = seller.node._held[payment_hash].preimage.hex()
+                proof = [("Authorization", f"L402 {macaroon}:{preimage}")]
+                assert ask(port, "GET", "/paid/x", proof)[0] == 402
+                seller.node.settle(payment_hash)
+                for _ in range(200):
+                    status = ask(port, "GET", "/paid/x", proof)[0]
+                    if status == 200:
+                        break
+                assert status == 200
+        finally:
+            face.stop()
