@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from importlib import invalidate_caches
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from command_runs import Run
 from kept_run import KeptRun, make_run
 
+import pytest_l402
+from pytest_l402.commands.verify import FACTORIES
 from pytest_l402.evidence.recipe import Recipe
 
 
@@ -132,3 +135,14 @@ def test_a_module_beside_the_tests_is_found_as_pytest_finds_it(
     assert run("verify", kept.folder).code == 2
     told = run("verify", "--import", "hits_of_a_test", kept.folder)
     assert (told.code, told.err) == (0, ""), told.out
+
+
+def test_every_factory_of_this_package_can_be_judged_again_by_a_stranger() -> None:
+    package = Path(pytest_l402.__file__).parent
+    described = {
+        ".".join(("pytest_l402", *module.relative_to(package).with_suffix("").parts))
+        for module in package.rglob("*.py")
+        if re.search(r"(?m)^\s*@described\b", module.read_text())
+    }
+    # Those of evidence/ are known by their bare names.
+    assert {name for name in described if not name.startswith("pytest_l402.evidence.")} == set(FACTORIES)
