@@ -87,7 +87,7 @@ select
   case
     when paywall_id is null and (
       endpoint in ('/api/lightning/security/gate', '/api/lightning/paywalls/reconcile', '/health', '/healthz')
-      or endpoint like '%/health' or endpoint like '%/healthz'
+      or lower(endpoint) like '%/health' or lower(endpoint) like '%/healthz'
     ) then 1
     else 0
   end as is_probe,
@@ -155,6 +155,8 @@ select
   proof_key,
   path,
   count(*) as n_records,
+  min(told_msats) as told_lo,
+  max(told_msats) as told_hi,
   min(request_id) as request_lo,
   max(request_id) as request_hi,
   sum(case when plane = 'gateway' then 1 else 0 end) as n_gateway,
@@ -175,16 +177,15 @@ group by proof_key, path;
 -- name: payments
 create table payments as
 select
-  f.proof_key as proof_key,
-  min(f.told_msats) as paid_lo,
-  max(f.told_msats) as paid_hi,
-  max(case when f.path = 'hosted-node' or f.plane = 'gateway' then 1 else 0 end) as is_accepted,
-  max(case when f.plane = 'gateway' then 1 else 0 end) as has_gateway,
-  max(case when f.plane = 'settlement' then 1 else 0 end) as has_settlement,
-  max(case when f.plane = 'ui' then 1 else 0 end) as has_ui
-from l402_facts f
-where f.proof_key is not null
-group by f.proof_key;
+  proof_key,
+  min(told_lo) as paid_lo,
+  max(told_hi) as paid_hi,
+  max(case when path = 'hosted-node' or n_gateway > 0 then 1 else 0 end) as is_accepted,
+  max(case when n_gateway > 0 then 1 else 0 end) as has_gateway,
+  max(case when n_settlement > 0 then 1 else 0 end) as has_settlement,
+  max(case when n_ui > 0 then 1 else 0 end) as has_ui
+from proof_audit
+group by proof_key;
 
 -- name: proof_doubts
 create table proof_doubts as
@@ -203,10 +204,20 @@ from (
 ) doubted
 group by proof_key;
 
--- name: request_successes
-create table request_successes as
+-- name: request_audit
+create table request_audit as
 select
   request_id,
+  count(*) as n_records,
+  min(path) as path,
+  min(at_ms) as first_at_ms,
+  max(at_ms) as last_at_ms,
+  sum(case when at_ms is null then 1 else 0 end) as n_untimed,
+  max(case when plane = 'control' then 1 else 0 end) as has_control,
+  max(case when plane = 'gateway' then 1 else 0 end) as has_gateway,
+  max(case when plane = 'settlement' then 1 else 0 end) as has_settlement,
+  max(case when plane = 'ui' then 1 else 0 end) as has_ui,
+  -- When all was well by whom: what an earlier denial is overcome by.
   max(case when plane = 'control' and deny is null then at_ms else null end) as allowed_at,
   max(case when executor = 'desktop' and deny is null and proof is not null then at_ms else null end) as buyer_paid_at,
   max(case when executor = 'desktop' and plane in ('gateway', 'ui') and deny is null and proof is not null then at_ms
@@ -216,7 +227,21 @@ select
   max(case when executor <> 'desktop' and plane = 'settlement' and deny is null and proof is not null then at_ms
     else null end) as settlement_ok_at,
   max(case when executor <> 'desktop' and plane = 'ui' and deny is null and proof is not null then at_ms else null end)
-    as ui_ok_at
+    as ui_ok_at,
+  min(is_probe) as is_probe,
+  max(over_cap) as over_cap,
+  max(paid_msats) as paid_most,
+  min(cap_msats) as cap_msats,
+  min(given_away) as given_away,
+  max(wallet_locked) as wallet_locked,
+  max(degraded) as degraded,
+  min(runtime_down) as runtime_down,
+  sum(case when plane = 'gateway' and executor <> 'desktop' then 1 else 0 end) as n_gateway,
+  sum(case when proof is not null then 1 else 0 end) as n_proof,
+  min(proof) as proof_shown,
+  min(case when plane = 'gateway' then quoted_cost_msats else null end) as quoted_msats,
+  min(case when plane = 'gateway' then proof else null end) as gateway_proof,
+  min(case when plane = 'settlement' then proof else null end) as settlement_proof
 from l402_facts
 where request_id is not null
 group by request_id;
@@ -233,7 +258,7 @@ select
   f.deny as deny,
   f.deny_class as deny_class
 from l402_facts f
-join request_successes s on s.request_id = f.request_id
+join request_audit s on s.request_id = f.request_id
 where f.deny is not null
   and case
     when f.deny_class = 'uncertain' or f.at_ms is null then 1
@@ -306,10 +331,18 @@ select
   max(case when p.settlement_tail_lo <> p.settlement_tail_hi or p.gateway_tail_lo <> p.settlement_tail_lo
     or p.gateway_tail_hi <> p.settlement_tail_hi then 1 else 0 end) as settlement_altered,
   max(case when p.ui_tail_lo <> p.settlement_tail_lo or p.ui_tail_hi <> p.settlement_tail_hi then 1 else 0 end)
-    as ui_altered
+    as ui_altered,
+  min(case when a.paid_lo <> a.paid_hi then f.proof else null end) as amounts_differ,
+  min(case when f.executor = 'desktop' and f.plane in ('settlement', 'ui') and a.is_accepted = 0 then f.proof else null
+    end) as buyer_unsettled,
+  max(a.has_gateway) as has_gateway,
+  max(a.has_settlement) as has_settlement,
+  max(a.has_ui) as has_ui,
+  max(case when d.n_invalid > 0 then 1 else 0 end) as doubtful
 from l402_facts f
 join proof_audit p on p.proof_key = f.proof_key and p.path = f.path
 join payments a on a.proof_key = f.proof_key
+left join proof_doubts d on d.proof_key = f.proof_key
 where f.request_id is not null
 group by f.request_id, f.path;
 
@@ -348,56 +381,40 @@ select
   end) as shown_otherwise,
   min(case when settlement_lo is not null then settlement_proof else null end) as settlement_proof,
   min(case when ui_lo is null then unshown else null end) as unshown,
-  min(settled_twice) as settled_twice
+  min(settled_twice) as settled_twice,
+  min(amounts_differ) as amounts_differ,
+  min(buyer_unsettled) as buyer_unsettled,
+  max(has_gateway) as has_gateway,
+  max(has_settlement) as has_settlement,
+  max(has_ui) as has_ui,
+  max(doubtful) as doubtful
 from request_paths
 group by request_id;
 
--- name: request_payments
-create table request_payments as
-select
-  f.request_id as request_id,
-  min(case when a.paid_lo <> a.paid_hi then f.proof else null end) as amounts_differ,
-  min(case when f.executor = 'desktop' and f.plane in ('settlement', 'ui') and a.is_accepted = 0 then f.proof else null
-    end) as buyer_unsettled,
-  max(a.has_gateway) as has_gateway,
-  max(a.has_settlement) as has_settlement,
-  max(a.has_ui) as has_ui,
-  max(case when d.n_invalid > 0 then 1 else 0 end) as doubtful
-from l402_facts f
-join payments a on a.proof_key = f.proof_key
-left join proof_doubts d on d.proof_key = f.proof_key
-where f.request_id is not null
-group by f.request_id;
-
--- name: request_audit
-create table request_audit as
+-- What was spent where a request was paid more than once: what the plane that knows most of it tells of each payment.
+-- name: request_spending
+create table request_spending as
 select
   request_id,
-  count(*) as n_records,
-  min(path) as path,
-  min(at_ms) as first_at_ms,
-  max(at_ms) as last_at_ms,
-  sum(case when at_ms is null then 1 else 0 end) as n_untimed,
-  max(case when plane = 'control' then 1 else 0 end) as has_control,
-  max(case when plane = 'gateway' then 1 else 0 end) as has_gateway,
-  max(case when plane = 'settlement' then 1 else 0 end) as has_settlement,
-  max(case when plane = 'ui' then 1 else 0 end) as has_ui,
-  min(is_probe) as is_probe,
-  max(over_cap) as over_cap,
-  max(paid_msats) as paid_msats,
-  min(cap_msats) as cap_msats,
-  min(given_away) as given_away,
-  max(wallet_locked) as wallet_locked,
-  max(degraded) as degraded,
-  min(runtime_down) as runtime_down,
-  sum(case when plane = 'gateway' and executor <> 'desktop' then 1 else 0 end) as n_gateway,
-  sum(case when proof is not null then 1 else 0 end) as n_proof,
-  min(proof) as proof_shown,
-  min(case when plane = 'gateway' then quoted_cost_msats else null end) as quoted_msats,
-  min(case when plane = 'gateway' then proof else null end) as gateway_proof,
-  min(case when plane = 'settlement' then proof else null end) as settlement_proof
-from l402_facts
-where request_id is not null
+  max(spent_msats) as spent_msats
+from (
+  select
+    request_id,
+    plane,
+    sum(paid_msats) as spent_msats
+  from (
+    select
+      f.request_id as request_id,
+      f.plane as plane,
+      f.proof_key as proof_key,
+      max(f.paid_msats) as paid_msats
+    from l402_facts f
+    join request_proofs p on p.request_id = f.request_id
+    where p.paid_first is not null
+    group by f.request_id, f.plane, f.proof_key
+  ) paid_proofs
+  group by request_id, plane
+) paid_planes
 group by request_id;
 
 -- name: request_doubts
@@ -433,7 +450,7 @@ select
   i.request_id as request_id,
   coalesce(d.n_invalid, 0) as n_invalid,
   d.first_line as first_invalid_line,
-  coalesce(m.doubtful, 0) as doubtful,
+  coalesce(p.doubtful, 0) as doubtful,
   coalesce(a.n_records, 0) as n_records,
   a.first_at_ms as first_at_ms,
   a.last_at_ms as last_at_ms,
@@ -454,7 +471,7 @@ select
   n.unknown_deny as unknown_deny,
   case
     when a.over_cap is not null then a.over_cap
-    when a.paid_msats > a.cap_msats then a.paid_msats
+    when a.paid_most > a.cap_msats then a.paid_most
     else null
   end as over_cap,
   a.given_away as given_away,
@@ -464,7 +481,7 @@ select
   coalesce(a.n_gateway, 0) as n_gateway,
   coalesce(a.n_proof, 0) as n_proof,
   a.quoted_msats as quoted_msats,
-  a.paid_msats as paid_msats,
+  coalesce(m.spent_msats, a.paid_most) as paid_msats,
   a.proof_shown as proof_shown,
   p.paid_first as paid_first,
   p.paid_second as paid_second,
@@ -475,13 +492,13 @@ select
   p.settlement_proof as settlement_proof,
   p.unshown as unshown,
   p.settled_twice as settled_twice,
-  m.amounts_differ as amounts_differ,
-  m.buyer_unsettled as buyer_unsettled,
+  p.amounts_differ as amounts_differ,
+  p.buyer_unsettled as buyer_unsettled,
   f.unfinished_status as unfinished_status,
   f.failed_status as failed_status,
   case
     when coalesce(a.is_probe, 1) = 1 then null
-    when a.has_control + coalesce(m.has_gateway, 0) + coalesce(m.has_settlement, 0) + coalesce(m.has_ui, 0) > 1
+    when a.has_control + coalesce(p.has_gateway, 0) + coalesce(p.has_settlement, 0) + coalesce(p.has_ui, 0) > 1
       or a.has_control + a.has_gateway + a.has_settlement + a.has_ui > 1 then null
     when e.n_planes = 1 and a.has_control = 1 then 'control'
     when e.n_planes = 1 and a.has_gateway = 1 then 'gateway'
@@ -499,6 +516,6 @@ left join request_audit a on a.request_id = i.request_id
 left join planes_in_sight s on s.path = a.path
 left join request_denials n on n.request_id = i.request_id
 left join request_proofs p on p.request_id = i.request_id
-left join request_payments m on m.request_id = i.request_id
+left join request_spending m on m.request_id = i.request_id
 left join request_doubts d on d.request_id = i.request_id
 left join request_flows f on f.request_id = i.request_id;

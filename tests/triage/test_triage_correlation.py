@@ -53,7 +53,7 @@ def test_the_statements_of_the_text_are_those_that_run():
     with correlated([]) as (connection, _):
         tables = {row["name"] for row in connection.execute("select name from sqlite_master")}
     assert set(named) <= tables
-    assert len(named) == correlation_sql().count("create table") == 18
+    assert len(named) == correlation_sql().count("create table") == 17
 
 
 def test_every_rule_reads_columns_that_the_model_has():

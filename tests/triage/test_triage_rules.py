@@ -307,3 +307,36 @@ def test_a_cached_credential_is_no_second_payment():
 def test_a_cap_of_a_record_that_was_never_paid_for_is_no_matter():
     purchase = clean(HOSTED).change({"paidAmountMsats": None}, plane="gateway")
     assert rule(purchase.change({"capAppliedMsats": CAP + PRICE}).rows) == "paid"
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("kind", "spent"),
+    [
+        ("clean", PRICE),
+        ("told twice", PRICE),
+        ("replayed", PRICE),
+        ("paid twice", 2 * PRICE),
+        ("settlement mismatch", PRICE),
+        ("projection mismatch", PRICE),
+        ("challenged", 0),
+    ],
+)
+def test_what_was_spent_is_the_sum_over_the_payments_and_not_over_who_tells_of_them(kind, spent, path):
+    (found,) = triage(Evidence({"records": story(kind, path)}))
+    assert found.paid_msats == spent
+
+
+def test_what_was_spent_on_three_payments_is_told_in_full():
+    purchase = clean(HOSTED)
+    for label, paid in (("second", 1_000), ("third", 300)):
+        for plane in ("gateway", "settlement", "ui"):
+            purchase.say(plane, **purchase.paid(label, paidAmountMsats=paid))
+    (found,) = triage(Evidence({"records": purchase.rows}))
+    assert (found.rule, found.paid_msats) == ("paid_twice", PRICE + 1_300)
+
+
+def test_a_probe_is_one_however_its_path_is_spelled():
+    """LIKE heeds capital letters on some engines and not on others."""
+    probe = story("probe", HOSTED)
+    assert rule([row | {"endpoint": "/L402/HEALTH"} for row in probe]) == rule(probe) == "no_payment"
