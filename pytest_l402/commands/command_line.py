@@ -51,8 +51,18 @@ class Command(NamedTuple):
 
 
 COMMANDS: Final = {
+    "init": Command("init", "write rehearsals to start with: for a client, a gateway, a system of your own"),
     "triage": Command("triage", "name the failing domain of each request in incident files"),
     "verify": Command("verify", "judge the kept evidence of a run again, and compare with its document"),
+    "lint": Command("lint", "say what Aperture does with its file that its operator did not mean"),
+    "gateway": Command("gateway", "sell what a file of Aperture's says, as a process of its own"),
+    "serve": Command("serve", "serve the stack on ports of this machine, as a deployed platform"),
+    "reconcile": Command(
+        "reconcile:reconcile", "bring the gateway to what the control plane says", add_deploy_arguments
+    ),
+    "reconcile:convex": Command(
+        "reconcile:reconcile", "the same with --mode convex", add_deploy_arguments, Mode.CONVEX
+    ),
     "smoke:compile": Command(
         "reconcile:compiled", "compile the paywalls to aperture.yaml and name it by its hash"
     ),
@@ -67,17 +77,11 @@ COMMANDS: Final = {
     "smoke:full-flow": Command(
         "smoke_full_flow:full_flow", "run the hosted path from end to end", add_local_artifact_arguments
     ),
-    "reconcile": Command(
-        "reconcile:reconcile", "bring the gateway to what the control plane says", add_deploy_arguments
-    ),
-    "reconcile:convex": Command(
-        "reconcile:reconcile", "the same with --mode convex", add_deploy_arguments, Mode.CONVEX
-    ),
-    "gateway": Command("gateway", "sell what a file of Aperture's says, as a process of its own"),
-    "lint": Command("lint", "say what Aperture does with its file that its operator did not mean"),
-    "serve": Command("serve", "serve the stack on ports of this machine, as a deployed platform"),
 }
-"""Every command by its name. Sources: runbooks staging-reconcile, lightning-ops, observability."""
+"""Every command by its name, those for people first.
+
+Sources of the others: runbooks staging-reconcile, lightning-ops, observability.
+"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -118,7 +122,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         )
         if key == name:
             command.prepare(sub)
-            if command.work not in ("triage", "verify", "lint", "gateway"):
+            if ":" in command.work or key == "serve":
                 arguments = _without_npm_dashes(arguments)
                 if {"-h", "--help"} & {*arguments}:
                     # Only here, as the stack, which has the faults, takes long to import.

@@ -32,8 +32,10 @@ def running(work: Callable[[Arguments], Outcome]) -> Callable[[argparse.Namespac
     return run
 
 
-def carry_out(command: str, work: Callable[[], Outcome], *, as_json: bool) -> int:
-    """Do the work, print its outcome, and return the exit code.
+def carry_out(
+    command: str, work: Callable[[], Outcome], *, as_json: bool, text: Callable[[str, Outcome], str] = text_of
+) -> int:
+    """Do the work, print its outcome, and return the exit code; `text` is what people read of it.
 
     0 means that what was asked for is true, 1 that it is not, 2 that it could not be tried; after a signal it
     is 128 and the signal's number. Later signals are ignored: what was begun is being undone.
@@ -51,17 +53,24 @@ def carry_out(command: str, work: Callable[[], Outcome], *, as_json: bool) -> in
     except Exception as error:
         # A defect of ours must not look like a pass, nor like a fault of the input.
         outcome, code = refusal("internal_error", _internal(error)), FAILED
-    return deliver(command, outcome, code, as_json=as_json)
+    return deliver(command, outcome, code, as_json=as_json, text=text)
 
 
-def deliver(command: str, outcome: Outcome, code: int, *, as_json: bool) -> int:
+def deliver(
+    command: str,
+    outcome: Outcome,
+    code: int,
+    *,
+    as_json: bool,
+    text: Callable[[str, Outcome], str] = text_of,
+) -> int:
     """Tell of an outcome and return `code`, or 1 when it could not be told and nobody learned of it.
 
     The document goes to standard output, or a text; a refusal for people to standard error. Nothing is told
     twice.
     """
     try:
-        _tell(command, outcome, as_json=as_json)
+        _tell(command, outcome, text, as_json=as_json)
     except BrokenPipeError:
         # The reader had enough (`| head`); Python would complain once more while shutting down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -74,7 +83,7 @@ def deliver(command: str, outcome: Outcome, code: int, *, as_json: bool) -> int:
     return code
 
 
-def _tell(command: str, outcome: Outcome, *, as_json: bool) -> None:
+def _tell(command: str, outcome: Outcome, text: Callable[[str, Outcome], str], *, as_json: bool) -> None:
     if not as_json and "error" in outcome.document:
         complain(command, outcome.document["error"])
         return
@@ -83,7 +92,7 @@ def _tell(command: str, outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
         say_document(command, outcome.document)
     else:
-        say(text_of(command, outcome))
+        say(text(command, outcome))
     sys.stdout.flush()
 
 
