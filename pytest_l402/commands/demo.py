@@ -1,0 +1,203 @@
+"""`demo`: one drill without a project, as it is and with a fault in the system, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pytest_l402.commands.bad_input import BadInput, Failed
+from pytest_l402.commands.demonstrations import DRILLS, ENDURED, fault_of, what_it_does
+from pytest_l402.commands.outcome import Outcome, say, say_document
+from pytest_l402.commands.runner import carry_out
+from pytest_l402.commands.shipped import shipped
+
+_DEFAULT: Final = "SettlementLost"
+_PATIENCE_S: Final = 180.0
+_WIDTH: Final = 100
+_EXIT_CODES: Final = """\
+exit codes:
+  0  the drill held as it is, and the fault made it fail; or it held under a fault that must be endured
+  1  it did not
+  2  the drill cannot be run here, or the arguments cannot be used
+"""
+
+
+class _Round(NamedTuple):
+    """How the drill ended: what its document says of the rehearsal and of its one test."""
+
+    rehearsal: Mapping[str, Any]
+    node: Mapping[str, Any]
+    folder: Path
+    fired: int
+
+    @property
+    def state(self) -> str:
+        """What the test did: PASSED, FAILED, or NOT_RUN."""
+        phases = set(self.node["phases"].values())
+        return "FAILED" if "failed" in phases else "NOT_RUN" if "skipped" in phases else "PASSED"
+
+    def to_row(self) -> dict[str, Any]:
+        """The round as the command's document has it."""
+        checks = self.node["checks"]
+        return {
+            "state": self.state,
+            "checks": len(checks),
+            "checksHeld": sum(check["state"] == "HELD" for check in checks),
+            "mutantsKilled": sum(len(check["mutants_killed"]) for check in checks),
+            "causes": list(self.node["causes"]),
+            "folder": str(self.folder),
+        }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Play one drill of the runbooks twice, without a project: as it is, and with a fault put into the\n"
+        "system. The first one holds. The second one fails, and says what was expected by which line of the\n"
+        "runbook, what was seen, where, and what to do."
+    )
+    parser.epilog = _EXIT_CODES
+    parser.add_argument(
+        "--fault", default=_DEFAULT, metavar="NAME[:VALUE]", help=f"the fault to put in (default: {_DEFAULT})"
+    )
+    parser.add_argument("--list", action="store_true", help="name every fault, and what it does")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Play the drill twice, tell how it went, and return the exit code."""
+    if given.list:
+        does = what_it_does()
+        faults = [{"fault": fault, "does": does[fault], "test": test} for fault, test in DRILLS.items()]
+        if given.json:
+            say_document("demo", {"ok": True, "faults": faults})
+        else:
+            say("\n".join(f"{each['fault']:28}{each['does']}" for each in faults))
+        return 0
+    return carry_out("demo", lambda: _demo(given.fault), as_json=given.json, text=_text)
+
+
+def _demo(fault: str) -> Outcome:
+    name = fault_of(fault)
+    test = DRILLS[name]
+    folder = Path(tempfile.mkdtemp(prefix="pytest-l402-demo-"))
+    _write_project(folder, Path(test.partition("::")[0]))
+    with ExitStack() as opened:
+        # At once: on two processors a stranger waits for one of them.
+        started = [_start(folder, test, *each) for each in (("as-it-is", ""), ("with-the-fault", fault))]
+        for process, _ in started:
+            opened.callback(_end, process)
+        does = what_it_does()[name]
+        green, red = (_ended(process, output) for process, output in started)
+    if green.state == "NOT_RUN":
+        raise BadInput("; ".join(green.node["reasons"]) or "the drill was not run", "not_run")
+    held = green.state == "PASSED"
+    as_said = red.state == "PASSED" and red.fired > 0 if name in ENDURED else red.state == "FAILED"
+    return Outcome(
+        {
+            "ok": held and as_said,
+            "fault": fault,
+            "does": does,
+            "endured": name in ENDURED,
+            "rehearsal": green.rehearsal["id"],
+            "runbook": green.rehearsal["runbook"],
+            "section": green.rehearsal["section"],
+            "test": green.node["case"],
+            "asItIs": green.to_row(),
+            "withFault": red.to_row() | {"finding": red.node["failure"] or ""},
+        }
+    )
+
+
+def _write_project(folder: Path, module: Path) -> None:
+    """The module of the drill, what breaks its system, and a file at which pytest looks no further."""
+    target = folder / "rehearsals" / module
+    target.parent.mkdir(parents=True)
+    shutil.copy(shipped("rehearsals") / module, target)
+    shutil.copy(shipped("starters") / "demo" / "conftest.py", folder / "rehearsals" / "conftest.py")
+    (folder / "pytest.toml").write_text("[pytest]\n")
+
+
+def _start(folder: Path, test: str, name: str, fault: str) -> tuple[subprocess.Popen[str], Path]:
+    others = ("PYTEST_", "OA_LIGHTNING_OPS_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(others)}
+    options = (
+        *("-m", "rehearsal", "-q", "-p", "pytest_l402.plugin", "-p", "no:cacheprovider"),
+        f"--l402-catalogue={shipped('rehearsals') / 'catalogue.yaml'}",
+        f"--l402-artifact-dir={folder / name}",
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", *options, f"rehearsals/{test}"],
+        cwd=folder,
+        # No plugin of anybody else's: each would cost more than the drill.
+        env=kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "L402_DEMO_FAULT": fault},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    return process, folder / name
+
+
+def _ended(process: subprocess.Popen[str], output: Path) -> _Round:
+    try:
+        said, _ = process.communicate(timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        raise Failed(
+            f"the drill: expected its end within {_PATIENCE_S:.0f} s, saw none", "not_ended"
+        ) from None
+    found = [*output.glob("signoff/*/drill.json")]
+    if not found:
+        last = next((line for line in reversed(said.splitlines()) if line.strip()), "nothing")
+        raise Failed(f"the drill: expected a document of it, saw none; pytest said: {last}", "no_document")
+    document = json.loads(found[0].read_text(encoding="utf-8"))
+    rehearsal = next(entry for entry in document["rehearsals"] if entry["nodes"])
+    node = rehearsal["nodes"][0]
+    rows = found[0].parent / node["folder"] / "injected_faults.jsonl"
+    fired = sum(json.loads(line)["fired"] for line in rows.read_text().splitlines()) if rows.is_file() else 0
+    return _Round(rehearsal, {**node, "reasons": rehearsal["reasons"]}, found[0].parent, fired)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        process.kill()
+        process.communicate()
+
+
+def _text(command: str, outcome: Outcome) -> str:
+    return "\n".join(_lines(outcome.document))
+
+
+def _lines(document: Mapping[str, Any]) -> Iterator[str]:
+    green, red = document["asItIs"], document["withFault"]
+    yield (
+        f"the drill {document['rehearsal']}, {document['test']}, of runbook {document['runbook']} "
+        f"(section {document['section']})"
+    )
+    yield ""
+    yield f"{green['state']}  as it is"
+    yield (
+        f"        {green['checksHeld']} of {green['checks']} checks held, and noticed "
+        f"{green['mutantsKilled']} alterations of the evidence"
+    )
+    yield f"{red['state']}  with {document['fault']}: {document['does']}"
+    if red["state"] == "PASSED":
+        yield "        the fault fired, and a purchase must succeed all the same"
+    if red["finding"]:
+        yield ""
+        yield red["finding"]
+    yield ""
+    yield f"evidence of both  {green['folder']}"
+    yield f"                  {red['folder']}"
+    yield "other faults      pytest-l402 demo --list"
+    yield "your own          pytest-l402 init client, or gateway, or own; then pytest -m rehearsal"
