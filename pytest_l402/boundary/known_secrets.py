@@ -10,8 +10,9 @@ import base64
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 # 32 bytes in hex and in either base64, and longer values, such as macaroons and tokens, whole.
@@ -32,50 +33,72 @@ SHORT: Final = 400
 
 
 class KnownSecrets:
-    """The digests of secrets; to ask costs nothing while there are none."""
+    """The digests of secrets; to ask costs nothing while there are none.
+
+    Secrets may be issued in another process too: `sources` are asked, before anybody is answered, to note
+    what has come up there.
+    """
 
     def __init__(self, digests: Iterable[bytes] = ()) -> None:
-        self._digests = set(digests)
+        # In the order in which they came, so that what is new can be told.
+        self._noted = dict.fromkeys(digests)
+        self.sources: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
-        return f"KnownSecrets({len(self._digests)})"
+        return f"KnownSecrets({len(self._noted)})"
 
     def __bool__(self) -> bool:
         return bool(self._digests)
 
+    @property
+    def _digests(self) -> dict[bytes, None]:
+        for source in self.sources:
+            source()
+        return self._noted
+
     def note(self, *secrets: bytes | str) -> None:
         """Note secrets by their digest; a text counts as its UTF-8 bytes."""
-        self._digests.update(
-            hashlib.sha256(value.encode() if isinstance(value, str) else value).digest() for value in secrets
-        )
+        for value in secrets:
+            self.note_digest(hashlib.sha256(value.encode() if isinstance(value, str) else value).digest())
 
     def note_digest(self, digest: bytes) -> None:
         """Note a secret by its SHA-256, 32 bytes: of a preimage that is its payment hash."""
-        self._digests.add(digest)
+        self._noted[digest] = None
+
+    def digests_after(self, number: int) -> tuple[bytes, ...]:
+        """Return the digests that were noted here after the first `number`, in order."""
+        return tuple(islice(self._noted, number, None))
 
     def __eq__(self, other: object) -> bool:
-        return self._digests == other._digests if isinstance(other, KnownSecrets) else NotImplemented
+        if not isinstance(other, KnownSecrets):
+            return NotImplemented
+        return self._digests.keys() == other._digests.keys()
 
     __hash__ = None  # type: ignore[assignment]
 
     def union(self, *others: KnownSecrets) -> KnownSecrets:
         """Return what is known to these and to others at this moment."""
-        return KnownSecrets(self._digests.union(*(other._digests for other in others)))
+        return KnownSecrets(digest for known in (self, *others) for digest in known._digests)
 
     def holds(self, value: bytes) -> bool:
         """Return whether a value, as bytes, is known."""
-        return bool(self._digests) and hashlib.sha256(value).digest() in self._digests
+        digests = self._digests
+        return bool(digests) and hashlib.sha256(value).digest() in digests
 
     def is_in(self, data: bytes) -> bool:
         """Return whether 32 bytes in a row of `data` are a known secret; the time grows with `data`."""
-        return any(self.holds(data[at : at + 32]) for at in range(len(data) - 31)) if self._digests else False
+        digests = self._digests
+        if not digests:
+            return False
+        return any(hashlib.sha256(data[at : at + 32]).digest() in digests for at in range(len(data) - 31))
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return where a known secret stands in `text`: as it is, in hex of either case, or in base64."""
-        if not self._digests:
+        digests = self._digests
+        if not digests:
             return []
         found = places(text) if len(text) <= SHORT else _searched(text)
-        return [(start, end) for start, end, digest in found if digest in self._digests] if found else []
+        return [(start, end) for start, end, digest in found if digest in digests] if found else []
 
 
 @lru_cache(maxsize=20_000)
@@ -145,4 +168,4 @@ def _read(token: str, start: int) -> Iterator[tuple[int, int, bytes]]:
 
 
 ISSUED: Final = KnownSecrets()
-"""What was issued in this process; texts of reports are searched for it."""
+"""What was issued in this process, or in one that it started; texts of reports are searched for it."""

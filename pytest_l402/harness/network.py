@@ -120,6 +120,10 @@ class Network:
             raise ValueError(f"host {name} is already mounted; take another name or another network")
         self._mounted[name] = _Mounted(app, down_when)
 
+    def app_of(self, host: str) -> App:
+        """Return what answers for a mounted host; `ValueError` for another one."""
+        return self._mounted[self._known(host)].app
+
     def dispatch(self, request: Request) -> Response:
         """Hand the request to the app of its host and return the answer; one request at a time.
 

@@ -51,20 +51,21 @@ class OwnParts:
         result = yield
         stack = _stack_of(item)
         if stack is not None:
-            ask = item._request.getfixturevalue  # type: ignore[attr-defined]
-            put_parts_in(stack, {name: ask(name) for name in _overridden(item)})
+            put_parts_in(stack, _parts_of_test(item))
         return result
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
         """Put in what a test was given; skip it, by name, where a part cannot do what it asks for.
 
+        The first stack of a run may have brought these hooks with it, too late for its own test's setup.
         Refuse a stack that a test makes underway, past the parts that it was to be made of.
         """
         known = _stack_of(item)
         if known is not None:
             given = getattr(item, "funcargs", {})
-            put_parts_in(known, {name: given[name] for name in _FIXTURES if name in given})
+            named = {name: given[name] for name in _FIXTURES if name in given}
+            put_parts_in(known, named | _parts_of_test(item))
         try:
             result = yield
         except Exception as error:
@@ -79,6 +80,17 @@ class OwnParts:
         return result
 
 
+def asks_for(item: pytest.Item, fixture: str) -> bool:
+    """Whether a test asks for a fixture: itself, or by way of a part that somebody puts into the stack."""
+    if fixture in getattr(item, "fixturenames", ()):
+        return True
+    overridden = tuple(_overridden(item))
+    if not overridden:
+        return False
+    closure, _ = item.session._fixturemanager.getfixtureclosure(item, overridden, frozenset())
+    return fixture in closure
+
+
 def put_parts_in(stack: Stack, fixtures: Mapping[str, Any]) -> None:
     """Replace those parts of the stack for which a fixture gives something else."""
     own = {
@@ -86,8 +98,12 @@ def put_parts_in(stack: Stack, fixtures: Mapping[str, Any]) -> None:
         for role in ROLES
         if (part := fixtures.get(f"l402_{role}")) is not None and part is not getattr(stack, role)
     }
-    if own:
+    if not own:
+        return
+    try:
         stack.replace(**own)
+    except TypeError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 def _skip_if_not_able(item: pytest.Item, error: Exception) -> None:
@@ -101,6 +117,11 @@ def _skip_if_not_able(item: pytest.Item, error: Exception) -> None:
 
 def _stack_of(item: pytest.Item) -> Stack | None:
     return item.stash.get(STACK, None) or getattr(item, "funcargs", {}).get("l402_stack")
+
+
+def _parts_of_test(item: pytest.Item) -> dict[str, Any]:
+    ask = item._request.getfixturevalue  # type: ignore[attr-defined]
+    return {name: ask(name) for name in _overridden(item)}
 
 
 def _overridden(item: pytest.Item) -> list[str]:

@@ -30,6 +30,7 @@ from pytest_l402.stack.buyer.attributed import AttributedExecutor, Buyer
 from pytest_l402.stack.buyer.executor import DEFAULT_USER, Executor
 from pytest_l402.stack.buyer.forger import Forger
 from pytest_l402.stack.buyer.policy import BuyerPolicy
+from pytest_l402.stack.buyer.task_register import TaskRegister
 from pytest_l402.stack.buyer.wallet import Wallet
 from pytest_l402.stack.control.control_plane import ControlPlane
 from pytest_l402.stack.control.worker_api import ControlApi
@@ -63,8 +64,8 @@ LOCAL_ARTIFACT_NAME = "l402-local-node-smoke-artifact.json"
 _SQL_TABLES = ("invoices", "settlements", "conflicts")
 _STUCK = (
     "pytest-l402: expected the client to let other threads of this process run while it waits for the stack, "
-    "saw the interpreter held, so that the stack cannot answer; put the client into a process of its own, or "
-    "serve the stack from one (pytest-l402 serve)"
+    "saw the interpreter held, so that the stack cannot answer; let the test ask for l402_served, which "
+    "serves the stack from a process of its own, or put the client into a process of its own"
 )
 ROLES = ("gateway", "control_plane", "settlement_store", "wallet", "executor")
 
@@ -164,8 +165,8 @@ class Stack:
             tells=self._gateway_tells,
             book=lambda: len(self.seller_api.book),
         )
-        way = Way(harness.derive("way"), self.front, self.node)
-        self.edge = Edge(harness, way, self.seller_api)
+        self._way = Way(harness.derive("way"), self.front, self.node)
+        self.edge = Edge(harness, self._way, self.seller_api)
         self.network.mount(GATEWAY_HOST, self.edge, down_when=GatewayDown)
         self.worker_api = ControlApi(harness.derive("control api"), self.control_plane, self.settlement_store)
         self.network.mount(CONTROL_HOST, self.worker_api)
@@ -238,8 +239,13 @@ class Stack:
             edge=self.edge,
             gateway_url=self.client.base_url,
             control_plane=self._part("control_plane"),
+            tasks=self.task_register(),
             rows=self._trade,
         )
+
+    def task_register(self) -> TaskRegister:
+        """Return what gives a task to each purchase of a client that knows no tasks."""
+        return TaskRegister(self._part("control_plane"))
 
     def forger(self) -> Forger:
         """Return a client that presents forged credentials; it pays with the stack's wallet."""
@@ -268,6 +274,17 @@ class Stack:
         """
         found = [getattr(self, role), *(part for name, part in self._replacements if name == role)]
         return [(part_behind(part), self._times_asked(role, part)) for part in found]
+
+    def surroundings(self) -> dict[str, Any]:
+        """Return what stands around the parts, by name: nobody is meant to replace that."""
+        return {
+            "edge": self.network.app_of(GATEWAY_HOST),
+            "way": self._way,
+            "front": self.front,
+            "seller": self.seller_api,
+            "node": self.node,
+            "projection": self.projection,
+        }
 
     def _times_asked(self, role: str, part: object) -> int | None:
         asked = times_asked(part)

@@ -27,6 +27,7 @@ from pytest_l402.evidence import (
     rows_in_order,
     sold_as_listed,
 )
+from pytest_l402.harness.own_process import where_it_lives
 from pytest_l402.ops.reconcile.row_forms import RECONCILE_FORMS
 from pytest_l402.ops.security.credentials import CredentialRole
 from pytest_l402.ops.security.roles import RoleOperation, RoleRefusal, RoleStatus
@@ -56,6 +57,10 @@ _ROLES: Final[Mapping[str, Form]] = {
 }
 
 
+def _parts_of(player: object, role: str) -> tuple[Part, ...]:
+    return parts_of(role, player)
+
+
 class StackSystem:
     """The payment platform in stand-ins, with whatever plays, or has played, its roles when it is asked."""
 
@@ -73,13 +78,19 @@ class StackSystem:
         return own_digest() if all(part.ours for part in played_by) else None
 
     def parts(self) -> tuple[Part, ...]:
-        """Return who plays which role now, and whoever `Stack.replace` has let play it before."""
+        """Return who plays which role now, and whoever `Stack.replace` has let play it before.
+
+        What stands around them is among it where it is not as we have made it.
+        """
         words = {name: name.replace("_", " ") for name in ROLES} | {"executor": "buyer"}
         found: list[Part] = []
         for role in ROLES:
             for player, asked in self._stack.players(role):
-                first, *inside = parts_of(words[role], player)
+                first, *inside = where_it_lives(_parts_of, player, words[role])
                 found += (replace(first, requests=asked), *inside)
+        for name, stands_by in self._stack.surroundings().items():
+            # Ours, unless somebody has put a hand on it, and then it plays a part of what is around it.
+            found += (part for part in where_it_lives(_parts_of, stands_by, name) if not part.ours)
         self._played_by = merged(found)
         return self._played_by
 

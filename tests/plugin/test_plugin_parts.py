@@ -224,3 +224,14 @@ def test_a_stack_that_is_asked_for_underway_is_refused_where_a_part_is_put_in(st
     end = stacked.run("-m", "rehearsal")
     assert end.verdict == "NOT_SIGNED_OFF"
     assert "expected l402_gateway in the stack, saw a stack without it" in " ".join(end.output.split())
+
+
+def test_the_first_test_of_a_run_has_it_too_although_it_is_no_rehearsal(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(OWN + GATEWAY)
+    pytester.makepyfile(
+        """
+        def test_it(l402_stack):
+            assert l402_stack.gateway.inner is not None
+        """
+    )
+    pytester.runpytest("-p", "no:cacheprovider").assert_outcomes(passed=1)

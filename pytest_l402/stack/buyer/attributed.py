@@ -15,7 +15,6 @@ from pytest_l402.evidence.purchases import Payment, is_delivery, payment_of, pre
 from pytest_l402.evidence.purchases import Purchase as Told
 from pytest_l402.evidence.tables import Evidence, Row
 from pytest_l402.harness.harness import Harness
-from pytest_l402.harness.network import Request
 from pytest_l402.harness.observation import Known, observe
 from pytest_l402.stack.buyer.error_codes import (
     BUYER_RAISED,
@@ -26,8 +25,8 @@ from pytest_l402.stack.buyer.error_codes import (
     status_of,
 )
 from pytest_l402.stack.buyer.executor import DEFAULT_USER
-from pytest_l402.stack.buyer.policy import DEFAULT_CAP_MSATS
 from pytest_l402.stack.buyer.purchase import CacheStatus, Purchase, PurchaseStatus
+from pytest_l402.stack.buyer.task_register import TaskRegister
 from pytest_l402.stack.control.task_board import Task
 from pytest_l402.stack.gateway.edge import Edge
 from pytest_l402.stack.roles import ControlPlane
@@ -83,8 +82,8 @@ class AttributedExecutor:
     edge: Edge
     gateway_url: httpx.URL
     control_plane: ControlPlane
+    tasks: TaskRegister
     rows: Callable[[], Evidence]
-    _tasks: dict[str, Task] = field(default_factory=dict, init=False)
     _told: set[tuple[str, str | None]] = field(default_factory=set, init=False)
 
     def buy(self, path_or_url: str) -> Purchase:
@@ -99,7 +98,7 @@ class AttributedExecutor:
         given = f"buyer-{self.harness.randomness.uuid('purchase request id')}"
         answer: Answered = Answer()
         raised: BaseException | None = None
-        with self.edge.attributing(given, self._register) as attribution:
+        with self.edge.attributing(given, self.tasks) as attribution:
             try:
                 answer = self.wraps.buy(path_or_url)
             except BaseException as error:
@@ -114,12 +113,12 @@ class AttributedExecutor:
         url = str(self.gateway_url.join(path_or_url))
         if task_id is None and (code is not None or raised is not None):
             # Nothing was asked for: only the client knows of this purchase.
-            task_id = self._create_task(request_id, url)
+            task_id = self.tasks.create(request_id, url, self.gateway_url.host)
         rows = self.rows()
         told = purchase_of(rows, request_id)
         if raised is not None:
             code = _why(raised, told)
-        task = None if task_id is None else self._tasks[task_id]
+        task = None if task_id is None else self.tasks.task(task_id)
         if task is not None and task.is_blocked:
             status, code = PurchaseStatus.BLOCKED, task.last_error_code
         else:
@@ -164,15 +163,6 @@ class AttributedExecutor:
             error_reason=None if raised is None else _shown(raised),
             raised=raised,
         )
-
-    def _register(self, request_id: str, request: Request) -> str:
-        return self._create_task(request_id, f"{request.scheme}://{request.host}{request.path}")
-
-    def _create_task(self, request_id: str, endpoint: str) -> str:
-        host = self.gateway_url.host
-        task = self.control_plane.create_task(request_id, DEFAULT_USER, endpoint, DEFAULT_CAP_MSATS, host)
-        self._tasks[task.task_id] = task
-        return task.task_id
 
     def _end_task(self, task_id: str, request_id: str, status: PurchaseStatus, code: str | None) -> None:
         steps = _STEPS.get(status, _FAILED)

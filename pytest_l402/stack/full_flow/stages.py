@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_l402.contract import DeploymentStatus, GatewayReconcile, Plane, Speaker, TaskStatus
-from pytest_l402.harness.network import REQUEST_ID_HEADER, TASK_ID_HEADER, Request
+from pytest_l402.harness.network import REQUEST_ID_HEADER, TASK_ID_HEADER
 from pytest_l402.harness.observation import observe
 from pytest_l402.ops.full_flow import findings
 from pytest_l402.ops.full_flow.findings import Sections, Stage
@@ -96,7 +96,7 @@ class FlowStages:
         """request.paid: the executor buys once, and the settlement store knows it by its request id."""
         stack, paywall = self.stack, self.stack.paywalls[0]
         known = {row["settlementId"] for row in stack.settlement_store.rows("settlements")}
-        with stack.edge.attributing(f"{self.request_id}:paid", self._register) as attribution:
+        with stack.edge.attributing(f"{self.request_id}:paid", stack.task_register()) as attribution:
             bought = self._buy(paywall.path)
         stage.request_id = bought.request_id
         new = [r for r in stack.settlement_store.rows("settlements") if r["settlementId"] not in known]
@@ -181,11 +181,6 @@ class FlowStages:
     def _records(self) -> list[Row]:
         rows = self.stack.journal.rows("records")[self._first_record :]
         return [row for row in rows if not str(row["requestId"] or "").startswith(REQUEST_ID_PREFIX)]
-
-    def _register(self, request_id: str, request: Request) -> str:
-        endpoint, cap = f"{request.scheme}://{request.host}{request.path}", DEFAULT_CAP_MSATS
-        task = self._control_plane.create_task(request_id, DEFAULT_USER, endpoint, cap, request.host)
-        return task.task_id
 
     def _move(self, task_id: str, request_id: str, *steps: TaskStatus) -> None:
         for to in steps:

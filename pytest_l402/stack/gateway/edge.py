@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import (
@@ -31,6 +32,13 @@ from pytest_l402.stack.gateway.wire import (
 )
 
 
+class RegistersTasks(Protocol):
+    """Whoever gives a task to a request that names none."""
+
+    def register(self, request_id: str, request: Request) -> str:
+        """Create a task for the request, and return its id."""
+
+
 @dataclass(slots=True)
 class Attribution:
     """The request and task that unnamed requests belong to.
@@ -40,7 +48,7 @@ class Attribution:
     """
 
     request_id: str
-    register: Callable[[str, Request], str]
+    tasks: RegistersTasks
     task_id: str | None = None
     last_request_id: str | None = None
     request_ids: set[str] = field(default_factory=set)
@@ -153,9 +161,9 @@ class Edge:
         return Told(Standing.REFUSED, str(Refusal.PREIMAGE_MISMATCH) if mismatch else None)
 
     @contextmanager
-    def attributing(self, request_id: str, register: Callable[[str, Request], str]) -> Iterator[Attribution]:
-        """Name unnamed requests inside the block; `register(request_id, request)` returns a new task's id."""
-        before, self._attribution = self._attribution, Attribution(request_id, register)
+    def attributing(self, request_id: str, tasks: RegistersTasks) -> Iterator[Attribution]:
+        """Name unnamed requests inside the block, each by this request id and one task of `tasks`."""
+        before, self._attribution = self._attribution, Attribution(request_id, tasks)
         try:
             yield self._attribution
         finally:
@@ -171,7 +179,7 @@ class Edge:
         attribution.request_ids.add(request_id)
         if request.header(TASK_ID_HEADER) is None:
             if attribution.task_id is None:
-                attribution.task_id = attribution.register(request_id, request)
+                attribution.task_id = attribution.tasks.register(request_id, request)
             headers = (*headers, (TASK_ID_HEADER, attribution.task_id))
         return replace(request, headers=headers)
 
