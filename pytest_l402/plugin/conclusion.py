@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ from pytest_l402.plugin.origin import pin_of, used_files
 from pytest_l402.plugin.outlets import say, say_removed, say_unwritten
 from pytest_l402.plugin.preparation import make_way, prepare
 from pytest_l402.plugin.run import ARTIFACTS, RUN, Run
+from pytest_l402.plugin.runner import who_runs
 from pytest_l402.plugin.signals import signals_held
 from pytest_l402.signoff import Verdict
 from pytest_l402.signoff.document import build_document
@@ -30,6 +32,7 @@ from pytest_l402.signoff.files import (
 )
 from pytest_l402.signoff.judged import SignOff
 from pytest_l402.signoff.manifest import ManifestError, read_file
+from pytest_l402.signoff.reconciled import UnlikeError
 from pytest_l402.signoff.results import RunFacts
 from pytest_l402.signoff.verdict import judge_run
 
@@ -51,6 +54,7 @@ def judge(config: pytest.Config, seen: Seen, exit_status: int, troubles: Sequenc
     selection = seen.selection
     nodes, faults = seen.ledger.results(run.folder, selection.selected, seen.late)
     finished_at_ms = seen.end()
+    ran_by, ran_on = who_runs(os.environ)
     facts = RunFacts(
         run_id=run.run_id,
         seed=str(run.settings.seed),
@@ -68,6 +72,8 @@ def judge(config: pytest.Config, seen: Seen, exit_status: int, troubles: Sequenc
         internal_errors=tuple(dict.fromkeys(map(_last_line, seen.internal_errors))),
         evidence_faults=(*faults, *find_evidence_faults(run.folder, nodes), *troubles),
         distrust=tuple(seen.distrust),
+        ran_by=ran_by,
+        ran_on=ran_on,
     )
     return judge_run(
         catalogue=preparation.catalogue,
@@ -154,7 +160,7 @@ def _document(
 
 
 def _trouble(error: BaseException) -> str:
-    text = str(error) if isinstance(error, OSError | ManifestError | pytest.UsageError) else ""
+    text = str(error) if isinstance(error, OSError | ManifestError | UnlikeError | pytest.UsageError) else ""
     return f"the run could not be written down: {text or type(error).__name__}"
 
 

@@ -34,6 +34,7 @@ class _Node:
     failure: str | None = None
     file: str | None = None
     line: int | None = None
+    took_s: float = 0.0
     result: str | None = None
     raised: set[str] = field(default_factory=set)
 
@@ -98,6 +99,7 @@ class Ledger:
                     failure=failure,
                     file=node.file,
                     line=node.line,
+                    took_ms=round(node.took_s * 1000),
                 )
             )
         return results, faults
@@ -128,6 +130,7 @@ def _add_phase(node: _Node, report: pytest.TestReport) -> None:
     file, line, _ = report.location
     node.file, node.line = file, None if line is None else line + 1
     if report.when in _PHASES:
+        node.took_s += max(report.duration, 0)
         node.setups += report.when == "setup"
         node.phases[report.when] = report.outcome
     # "rerun" is no outcome of pytest's own; pytest-rerunfailures sets it on the attempt that it repeats.

@@ -172,7 +172,8 @@ class NodeEntry(Entry):
     `moments` is the evidence of each moment at which checks were run: the files below `folder`, one a table.
     `own_rows` counts the rows that the test itself recorded, by table; all others are those of systems. For
     each request that was declared to meet a fault `expected_faults` has how that showed; null: it did not.
-    `causes` has what its failure says, one line for each cause.
+    `causes` has what its failure says, one line for each cause. `took_ms` is by the machine's clock; null
+    where nobody measured.
     """
 
     nodeid: CleanText
@@ -181,6 +182,7 @@ class NodeEntry(Entry):
     failure: CleanText | None
     file: CleanText | None
     line: int | None
+    took_ms: Count | None = None
     checks: tuple[CheckEntry, ...]
     request_ids: tuple[CleanText, ...]
     shortfalls: tuple[ShortfallEntry, ...]
@@ -209,7 +211,7 @@ class RehearsalEntry(Entry):
 
 
 class RunEntry(Entry):
-    """The pytest run."""
+    """The pytest run. Who started it and where is what the machine or its build service says of itself."""
 
     id: CleanText
     seed: CleanText
@@ -221,6 +223,8 @@ class RunEntry(Entry):
     started_at_ms: int
     finished_at_ms: int
     time_source: Literal["clock of the machine, self-asserted"]
+    ran_by: CleanText | None = None
+    ran_on: CleanText | None = None
 
 
 class PartEntry(Entry):

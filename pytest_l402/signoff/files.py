@@ -29,8 +29,8 @@ from pytest_l402.signoff.manifest import (
     read_manifest,
     shown_path,
 )
-from pytest_l402.signoff.markdown import render_markdown
 from pytest_l402.signoff.results import NodeResult
+from pytest_l402.signoff.views import PAGES, VIEWS, views_of
 
 PREVIOUS: Final = "previous"
 """The folder beside the run folders that holds the runs before the current one."""
@@ -43,7 +43,7 @@ class RunFiles:
     """Where the reports of one run are."""
 
     document: Path
-    markdown: Path
+    page: Path
     manifest: Path
 
 
@@ -198,18 +198,17 @@ def find_evidence_faults(run_folder: Path, nodes: Sequence[NodeResult]) -> tuple
 
 
 def write_run(run_folder: Path, document: SignOffDocument) -> RunFiles:
-    """Write `<kind>.md`, `<kind>.json` and, over every file of the folder, `SHA256SUMS`; return where they
-    are.
+    """Write `<kind>.json`, its views and, over every file of the folder, `SHA256SUMS`; return where they are.
 
-    All three are on the disk, under temporary names, before the first of them gets its own: what can fail
-    has failed by then. The document comes before its page, so that no page ever says what no document does.
+    All are on the disk, under temporary names, before the first of them gets its own: what can fail has
+    failed by then. The document comes before its views, so that no page ever says what no document does.
     What an earlier attempt left in the folder is removed first.
     Raises `OSError`, and `ManifestError` for a sign-off of a folder that nobody could verify; then none of
-    the three is left, whatever it was that went wrong.
+    them is left, whatever it was that went wrong.
     """
     files = RunFiles(
         document=run_folder / f"{document.kind}.json",
-        markdown=run_folder / f"{document.kind}.md",
+        page=run_folder / f"{document.kind}.html",
         manifest=run_folder / MANIFEST,
     )
     if run_folder.is_symlink():
@@ -219,8 +218,8 @@ def write_run(run_folder: Path, document: SignOffDocument) -> RunFiles:
     unfit = _unfit(run_folder)
     if unfit and document.kind is DocumentKind.SIGNOFF:
         raise ManifestError("; ".join(unfit))
-    data, page = document_bytes(document), render_markdown(document).encode("utf-8")
-    manifest = manifest_bytes(run_folder, {files.document.name: data, files.markdown.name: page})
+    reports = {files.document.name: document_bytes(document), **views_of(document, run_folder)}
+    manifest = manifest_bytes(run_folder, reports)
     # Evidence first, and all of it with one call: hundreds of small files, flushed one by one, take a quarter
     # of the time of the rehearsals.
     os.sync()
@@ -230,8 +229,7 @@ def write_run(run_folder: Path, document: SignOffDocument) -> RunFiles:
                 unnamed.enter_context(staged_whole(path, content))
                 for path, content in (
                     (files.manifest, manifest),
-                    (files.document, data),
-                    (files.markdown, page),
+                    *((run_folder / name, content) for name, content in reports.items()),
                 )
             ]
             for each in staged:
@@ -244,11 +242,11 @@ def write_run(run_folder: Path, document: SignOffDocument) -> RunFiles:
 
 
 def take_back(run_folder: Path) -> None:
-    """Leave no document, page or manifest in a run folder; what cannot be removed is emptied.
+    """Leave no document, view or manifest in a run folder; what cannot be removed is emptied.
 
     Raises `OSError` if one of them can be neither removed nor emptied.
     """
-    for name in (*(f"{kind}.{suffix}" for kind in DocumentKind for suffix in ("json", "md")), MANIFEST):
+    for name in (*(f"{kind}.json" for kind in DocumentKind), *VIEWS, MANIFEST):
         path = run_folder / name
         try:
             path.unlink(missing_ok=True)
@@ -275,6 +273,4 @@ def _unfit(run_folder: Path) -> tuple[str, ...]:
 
 def _has_ended(run_folder: Path) -> bool:
     # A page without its document is not of a run that goes on: the page is the last that a run writes.
-    return any(
-        (run_folder / f"{kind}.{suffix}").is_file() for kind in DocumentKind for suffix in ("json", "md")
-    )
+    return any((run_folder / name).is_file() for name in (*(f"{kind}.json" for kind in DocumentKind), *PAGES))

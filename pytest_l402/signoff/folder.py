@@ -30,8 +30,8 @@ from pytest_l402.signoff.manifest import (
     read_file,
     shown_path,
 )
-from pytest_l402.signoff.markdown import render_markdown
 from pytest_l402.signoff.results import RESULT_FILE, NodeResult, ResultError, terms_of
+from pytest_l402.signoff.views import PAGES, VIEWS, views_of
 from pytest_l402.signoff.wording import VERDICT_WORDS
 
 EVIDENCE: Final = "evidence"
@@ -40,7 +40,7 @@ EVIDENCE: Final = "evidence"
 _RUN_ID: Final = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{8}")
 _MOVED_ASIDE: Final = re.compile(r"\.\d+")
 _START_UP_MS: Final = 3_600_000
-_REPORTED: Final = frozenset({"phases", "failure", "file", "line"})
+_REPORTED: Final = frozenset({"phases", "failure", "file", "line", "took_ms"})
 """What a node's entry has from pytest's reports, and not from the node's own result."""
 
 
@@ -60,38 +60,49 @@ def contradictions(folder: Path) -> tuple[str, ...]:
         document = read_signoff(folder)
     except InputError as error:
         return (*faults, str(error))
-    faults += _page(folder, document)
     faults += _run(folder, document)
     faults += _catalogue(document)
-    faults += _evidence(folder, document)
+    unlike = [*_evidence(folder, document)]
+    faults += unlike
+    # A page shows evidence: where that is not what the document says, it is no wonder that it shows another.
+    faults += _views(folder, document, None if unlike else views_of(document, folder))
     # What a refusal names as its own reason does not contradict it.
     told = "" if document.kind is DocumentKind.SIGNOFF else "\n".join(each.text for each in document.reasons)
     return tuple(fault for fault in dict.fromkeys(faults) if fault not in told)
 
 
-def _page(folder: Path, document: SignOffDocument) -> Iterator[str]:
-    """The page is what the document renders to; by another version of this package, what it begins with."""
-    for kind in DocumentKind:
-        name = f"{kind}.md"
+def _views(folder: Path, document: SignOffDocument, due: Mapping[str, bytes] | None) -> Iterator[str]:
+    """Each view is what the document renders to; without `due`, or by another version of this package, its
+    pages begin as they must.
+    """
+    is_ours = _is_of_this_version(document)
+    own = {f"{document.kind}.html", f"{document.kind}.md"}
+    for name in VIEWS:
         try:
-            page = (folder / name).read_bytes() if (folder / name).is_file() else None
+            seen = (folder / name).read_bytes() if (folder / name).is_file() else None
         except OSError as error:
             yield f"{name}: expected a readable page, saw: {error.strerror or error}"
             continue
-        if kind is not document.kind:
-            if page is not None:
-                yield f"{name}: expected no page but {document.kind}.md, saw a second one"
-        elif page is None:
-            yield f"{name}: expected the page of {kind}.json, saw none"
-        elif not _is_page_of(document, page):
-            yield f"{name}: expected what {kind}.json says, saw another page"
+        if name in PAGES and name not in own:
+            if seen is not None:
+                yield f"{name}: expected no page but those of {document.kind}.json, saw a second one"
+        elif seen is None:
+            if is_ours or name.endswith(".md"):
+                yield f"{name}: expected what {document.kind}.json says, saw none"
+        elif (due is not None and is_ours and seen != due[name]) or not _begins_well(name, seen, document):
+            yield f"{name}: expected what {document.kind}.json says, saw something else"
 
 
-def _is_page_of(document: SignOffDocument, page: bytes) -> bool:
+def _begins_well(name: str, seen: bytes, document: SignOffDocument) -> bool:
+    words = VERDICT_WORDS[document.verdict]
+    if name.endswith(".html"):
+        return f"<title>{words} ".encode() in seen[:4096]
+    return name not in PAGES or seen.startswith(f"# L402 sign-off: {words}\n".encode())
+
+
+def _is_of_this_version(document: SignOffDocument) -> bool:
     ours = installed_versions(("pytest-l402",))["pytest-l402"]
-    if document.versions.get("pytest-l402") == ours:
-        return page == render_markdown(document).encode()
-    return page.startswith(f"# L402 sign-off: {VERDICT_WORDS[document.verdict]}\n".encode())
+    return document.versions.get("pytest-l402") == ours
 
 
 def _run(folder: Path, document: SignOffDocument) -> Iterator[str]:
@@ -173,10 +184,10 @@ def _evidence(folder: Path, document: SignOffDocument) -> Iterator[str]:
     yield from _files_differ(folder, [node for _, node in nodes.values()])
     results: dict[str, NodeResult] = {}
     faults: list[str] = []
-    documents = {f"{kind}.{suffix}" for kind in DocumentKind for suffix in ("json", "md")}
+    written = {*(f"{kind}.json" for kind in DocumentKind), *VIEWS, MANIFEST}
     claimed = {recorded.path for _, node in nodes.values() for recorded in node.evidence}
     for path in contents(folder).files:
-        if path in claimed or path in documents or path == MANIFEST or _is_unkept(path, document):
+        if path in claimed or path in written or _is_unkept(path, document):
             continue
         if not _is_result(path):
             faults.append(f"{shown_path(path)}: expected a file of a test of this run, saw one of none")

@@ -73,7 +73,8 @@ class NodeResult:
     which checks were run which files below `folder` hold its tables. `own_rows` counts by table what the test
     recorded itself. `expected_faults` maps requests that were to meet a fault to how it showed. `terms` are
     those under which it ran (`terms_of`), `declared` is what each system says of its tables (`told_forms`);
-    None where that was not kept. `line` counts from 1.
+    None where that was not kept. `line` counts from 1. `took_ms` is
+    how long setup, call and teardown took together.
     """
 
     nodeid: str
@@ -99,6 +100,7 @@ class NodeResult:
     failure: CleanedWhenWritten | None = None
     file: str | None = None
     line: int | None = None
+    took_ms: int | None = None
     terms: Mapping[CleanedWhenWritten, CleanedWhenWritten] = field(default_factory=dict)
     declared: ToldForms | None = None
 
@@ -154,8 +156,8 @@ class RunFacts:
     `narrowed_by` says in words why fewer rehearsals were selected than the catalogue requires (empty = a
     full run), e.g. "-k cache". `collected` and `deselected` map node ids of rehearsal items to their
     rehearsal id. `exit_status` is pytest's own, before the plugin adds its veto. `interrupted` covers
-    Ctrl-C and `pytest.exit`. `distrust` says why nothing that the run says can be believed. Instants are
-    epoch milliseconds of the machine's clock.
+    Ctrl-C and `pytest.exit`. `distrust` says why nothing that the run says can be believed. `ran_by` and
+    `ran_on` are who started it, and where. Instants are epoch milliseconds of the machine's clock.
     """
 
     run_id: str
@@ -174,6 +176,8 @@ class RunFacts:
     internal_errors: tuple[str, ...] = ()
     evidence_faults: tuple[str, ...] = ()
     distrust: tuple[str, ...] = ()
+    ran_by: str | None = None
+    ran_on: str | None = None
 
     @property
     def narrowed(self) -> bool:

@@ -765,7 +765,8 @@ def test_own_rows_are_told_and_a_declared_absence_is_judged_again(
     assert end.folder is not None
     (node,) = (node for entry in end.document["rehearsals"] for node in entry["nodes"])
     assert node["own_rows"] == {"offers": 2}
-    assert "- recorded by the test itself: `offers` 2 rows" in (end.folder / "drill.md").read_text()
+    page = (end.folder / "drill.html").read_text()
+    assert "Recorded by the test itself: <code>offers</code> 2 rows" in page
     judged = {check["name"].partition("(")[0]: check["state"] for check in node["checks"]}
     assert judged == {"no_row": "HELD", "some_row": "HELD", "no_secrets": "HELD"}
     capsys.readouterr()

@@ -64,7 +64,7 @@ def altered(folder: Path, alter: Callable[[dict[str, Any]], object], *, page_too
     """Alter the document, and let page and manifest follow."""
     from pytest_l402.boundary import InputError
     from pytest_l402.signoff import read_signoff
-    from pytest_l402.signoff.markdown import render_markdown
+    from pytest_l402.signoff.views import views_of
 
     file = folder / "signoff.json"
     value = json.loads(file.read_text())
@@ -73,7 +73,8 @@ def altered(folder: Path, alter: Callable[[dict[str, Any]], object], *, page_too
     if page_too:
         # A document that no longer agrees with itself has no page.
         with contextlib.suppress(InputError):
-            (folder / "signoff.md").write_text(render_markdown(read_signoff(file)))
+            for name, view in views_of(read_signoff(file), folder).items():
+                (folder / name).write_bytes(view)
     listed_again(folder)
 
 
@@ -204,6 +205,7 @@ def write(path: str, data: bytes) -> Callable[[Path], None]:
 def as_drill(folder: Path) -> None:
     (folder / "signoff.json").rename(folder / "drill.json")
     (folder / "signoff.md").rename(folder / "drill.md")
+    (folder / "signoff.html").rename(folder / "drill.html")
 
 
 def swapped(folder: Path) -> None:
@@ -221,6 +223,10 @@ def failed_result(folder: Path) -> None:
     file.write_text(result.to_json())
 
 
+def _say_more(page: Path) -> None:
+    page.write_text(page.read_text().replace("mock: no deployed system was touched", "production"))
+
+
 ALTERED_FOLDERS: dict[str, Callable[[Path], object]] = {
     "evidence is altered": append(f"{SUCCESS}/records.jsonl"),
     "evidence is emptied": write(f"{SUCCESS}/records.jsonl", b""),
@@ -233,10 +239,16 @@ ALTERED_FOLDERS: dict[str, Callable[[Path], object]] = {
     "a result is that of another test": swapped,
     "a result is of another rehearsal": result_of_another,
     "a result says that the test failed": failed_result,
-    "the page is rewritten": append("signoff.md", b"Approved by the release manager.\n"),
-    "the page is emptied": write("signoff.md", b""),
-    "the page is removed": lambda folder: (folder / "signoff.md").unlink(),
-    "a second page is added": append("refusal.md"),
+    "the page is rewritten": append("signoff.html", b"<p>Approved by the release manager."),
+    "the page says more": lambda folder: _say_more(folder / "signoff.html"),
+    "the page is removed": lambda folder: (folder / "signoff.html").unlink(),
+    "the comment is rewritten": append("comment.md", b"Approved.\n"),
+    "the badge is rewritten": write("badge.json", b"{}"),
+    "the report for tools is rewritten": write("ctrf.json", b"{}"),
+    "the first screen is rewritten": append("signoff.md", b"Approved by the release manager.\n"),
+    "the first screen is emptied": write("signoff.md", b""),
+    "the first screen is removed": lambda folder: (folder / "signoff.md").unlink(),
+    "a second page is added": append("refusal.html"),
     "a second document is added": append("drill.json"),
     "the sign-off is called a drill": as_drill,
     "a file is added": append("notes.txt"),

@@ -18,6 +18,7 @@ from tiers import sampled
 
 from pytest_l402.signoff.files import write_run
 from pytest_l402.signoff.folder import contradictions
+from pytest_l402.signoff.views import VIEWS
 
 ALPHA = "rehearsals/test_alpha.py"
 BETA = "rehearsals/test_beta.py"
@@ -30,7 +31,8 @@ def agree(end: End, signoff: Path) -> None:
     said = set(re.findall(r"(?m)^(?:l402 sign-off: )?((?:NOT |INCOMPLETE, NOT )?SIGNED OFF)\b", end.output))
     files = [file for file in signoff.rglob("*") if file.is_file() and "previous" not in file.parts]
     documents = [file for file in files if file.name == "signoff.json"]
-    pages = [file for file in files if file.suffix == ".md" and b": SIGNED OFF" in file.read_bytes()]
+    signed = re.compile(rb'<title>SIGNED OFF |: SIGNED OFF|"signed off|"SIGNED_OFF"')
+    pages = [file for file in files if file.name in VIEWS and signed.search(file.read_bytes())]
     if documents:
         assert (end.exit, end.verdict, said) == (0, "SIGNED_OFF", {"SIGNED OFF"}), end.output
         assert end.folder is not None
@@ -58,7 +60,7 @@ ARTIFACTS = {
     "folder in place of a table": '(folder.parent / "records.jsonl").mkdir()',
     "no text in its name": 'open(bytes(folder) + b"/a\\xff.txt", "w").close()',
     "where the document lies": '(folder.parents[3] / "signoff.json").mkdir()',
-    "where the page lies": '(folder.parents[3] / "signoff.md").mkdir()',
+    "where the page lies": '(folder.parents[3] / "signoff.html").mkdir()',
     "where the manifest lies": 'os.mkfifo(folder.parents[3] / "SHA256SUMS")',
     "beside the evidence": 'os.mkfifo(folder.parents[3] / "pipe")',
     "a folder a file is to be copied over": (

@@ -19,9 +19,9 @@ from pytest_l402.evidence.told_forms import told_forms
 from pytest_l402.signoff.document import read_signoff
 from pytest_l402.signoff.folder import contradictions
 from pytest_l402.signoff.manifest import MANIFEST, manifest_bytes
-from pytest_l402.signoff.markdown import render_markdown
 from pytest_l402.signoff.results import RecordedFile
 from pytest_l402.signoff.verification import Answer, verify_folder
+from pytest_l402.signoff.views import views_of
 
 
 @pytest.fixture(scope="module")
@@ -437,7 +437,8 @@ def test_what_no_evidence_shows_is_kept_with_each_test(run: KeptRun, way: str) -
     document = json.loads(file.read_text())
     TERMS[way](document)
     file.write_text(json.dumps(document, indent=1) + "\n")
-    (run.folder / "signoff.md").write_text(render_markdown(read_signoff(run.folder)))
+    for name, view in views_of(read_signoff(run.folder), run.folder).items():
+        (run.folder / name).write_bytes(view)
     (run.folder / MANIFEST).write_bytes(manifest_bytes(run.folder))
     found = verify_folder(run.folder)
     assert found.answer is Answer.CONTRADICTED

@@ -231,6 +231,10 @@ def test_what_lies_on_disk(project: Project, workers: int) -> None:
     shapes = {re.sub(r"-[0-9a-f]{8}/", "-<digest>/", path) for path in found}
     assert shapes == {
         "SHA256SUMS",
+        "badge.json",
+        "comment.md",
+        "ctrf.json",
+        "signoff.html",
         "signoff.json",
         "signoff.md",
         "evidence/alpha/test_alpha/node.json",

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from signoff_samples import GREEN, document, facts, failed_node, node, violated, waiver
+from signoff_samples import (
+    CATALOGUE,
+    GREEN,
+    PROJECT,
+    VERSIONS,
+    document,
+    facts,
+    failed_node,
+    judge,
+    node,
+    violated,
+    waiver,
+)
 
+from pytest_l402.signoff.document import build_document
 from pytest_l402.signoff.github import SUMMARY_LIMIT, annotation_lines, append_step_summary
 from pytest_l402.signoff.waivers import WaiverTarget
 
@@ -73,7 +87,7 @@ def test_a_drill_is_a_notice_and_errors_only_for_what_ran() -> None:
     assert error.startswith("::error file=rehearsals/test_reuse.py,line=7,title=reuse FAILED::")
 
 
-def test_the_summary_is_appended_and_capped(tmp_path: Path) -> None:
+def test_the_summary_is_appended_and_is_one_screen_whatever_a_run_left(tmp_path: Path) -> None:
     many = tuple(f"request-{index}-{'a' * 100}" for index in range(10_000))
     summary = tmp_path / "summary.md"
     summary.write_text("before\n", encoding="utf-8")
@@ -81,5 +95,24 @@ def test_the_summary_is_appended_and_capped(tmp_path: Path) -> None:
 
     written = summary.read_text(encoding="utf-8")
     assert written.startswith("before\n# L402 sign-off: SIGNED OFF\n")
-    assert len(written.encode()) <= SUMMARY_LIMIT + len("before\n")
-    assert "Left out to stay below the limit: reuse" in written
+    assert len(written.splitlines()) < 40
+    # What a summary would link to lies on the build machine.
+    assert "](" not in written
+
+
+def test_the_summary_is_capped(tmp_path: Path) -> None:
+    catalogue = replace(
+        CATALOGUE,
+        rehearsals=tuple(
+            CATALOGUE.rehearsals[1].model_copy(update={"id": f"reuse-{index}-{'a' * 80}"})
+            for index in range(1000)
+        ),
+    )
+    summary = tmp_path / "summary.md"
+    built = build_document(judge((), catalogue=catalogue), project=PROJECT, versions=VERSIONS)
+    append_step_summary(summary, built)
+
+    written = summary.read_bytes()
+    assert len(written) <= SUMMARY_LIMIT
+    assert written.startswith(b"# L402 sign-off: ")
+    assert b"Left out to stay below the limit: " in written

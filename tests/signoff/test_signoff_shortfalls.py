@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from signoff_samples import document, node
 
 from pytest_l402.signoff import Verdict
-from pytest_l402.signoff.markdown import render_markdown
+from pytest_l402.signoff.page import render_page
 from pytest_l402.signoff.results import NodeResult, NotedShortfall
 from pytest_l402.signoff.terminal import terminal_lines
 
@@ -49,12 +50,9 @@ def test_a_place_that_is_no_line_of_the_catalogue_is_cited_by_its_name() -> None
     assert (entry.line.id, entry.line.text) == ("Programmatic Verification", "")
 
 
-def test_it_is_named_in_markdown_and_on_the_terminal() -> None:
-    markdown = render_markdown(document(NODES))
-    assert (
-        "- falls short of `1.ok`: `a success with macaroon=[redacted]`, in `historical.json line 4`"
-        in markdown
-    )
-    assert "  - do `triage by the proof | <b>`" in markdown
+def test_it_is_named_on_the_page_and_on_the_terminal(tmp_path: Path) -> None:
+    page = render_page(document(NODES), tmp_path)
+    assert "falls short of 1.ok: a success with macaroon=[redacted], in historical.json line 4" in page
+    assert "triage by the proof | &lt;b&gt;" in page
     lines = [line.text for line in terminal_lines(document(NODES), width=200, path=None)]
     assert "    falls short of 1.ok: a success with macaroon=[redacted], in historical.json line 4" in lines
