@@ -61,7 +61,8 @@ class ChildProcess:
     `stop` its stdin is closed; a command that does not read stdin is given `stop_signal` beside that. What it
     writes to stderr is shown in errors, so it must write no secret there. Its stdout is read only inside the
     waits: a command that prints more than 64 KiB between two of them waits for the next one. What it prints
-    in `stop` is lost. `folder` is removed once the command and all that it started have ended, also when this
+    in `stop` is lost. With `output` all that it prints goes to the end of that file, and it has no lines
+    here. `folder` is removed once the command and all that it started have ended, also when this
     process was killed. Needs Linux 5.4 or newer with /proc; elsewhere `start` raises.
     """
 
@@ -72,6 +73,7 @@ class ChildProcess:
     name: str = ""
     stop_signal: signal.Signals | None = None
     folder: Path | None = None
+    output: Path | None = None
 
     def __post_init__(self) -> None:
         words = [*map(str, self.command), *self.env, *self.env.values()]
@@ -127,7 +129,8 @@ class ChildProcess:
     def _start(self, opened: contextlib.ExitStack) -> None:
         if not hasattr(os, "pidfd_open"):
             raise self._failure("to start it", "run it on Linux", f"no pidfd on {sys.platform}")
-        self._stderr = opened.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        printed = tempfile.TemporaryFile() if self.output is None else self.output.open("a+b")  # noqa: SIM115
+        self._stderr = opened.enter_context(printed)
         self._control, theirs = socket.socketpair()
         opened.enter_context(self._control)
         environment = b"\0".join(os.fsencode(f"{key}={value}") for key, value in self.env.items())
@@ -140,7 +143,7 @@ class ChildProcess:
                 self._watcher = subprocess.Popen(
                     [os.path.realpath(sys.executable), "-I", "-S", "-c", _RUN_WATCHER, *map(str, arguments)],
                     stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
+                    stdout=subprocess.PIPE if self.output is None else self._stderr,
                     stderr=self._stderr,
                     cwd=self.cwd,
                     bufsize=0,
@@ -150,11 +153,13 @@ class ChildProcess:
             except OSError as error:
                 raise self._failure("to start it", "see that its folder is there", str(error)) from error
         assert self._watcher.stdin is not None
-        assert self._watcher.stdout is not None
         self._stdin = opened.enter_context(self._watcher.stdin)
-        stdout = opened.enter_context(self._watcher.stdout)
         opened.callback(self._selector.close)
-        self._selector.register(stdout, selectors.EVENT_READ, self._printed)
+        if self._watcher.stdout is None:
+            self._printed.over = True
+        else:
+            stdout = opened.enter_context(self._watcher.stdout)
+            self._selector.register(stdout, selectors.EVENT_READ, self._printed)
         self._selector.register(self._control, selectors.EVENT_READ, self._told)
         opened.callback(self._end_watcher)
         with contextlib.suppress(OSError):

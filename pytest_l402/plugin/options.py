@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import pytest
 
-from pytest_l402.plugin.settings import LIVE, MODES, Settings
+from pytest_l402.plugin.settings import FACES, LIVE, MODES, Settings
 
 IniType = Literal["string", "bool", "args"]
 
@@ -114,6 +114,19 @@ COUNT_CMD: Final = Option(
     "Live mode: command that is given an id and prints how often its effect was had, by your own books",
     "CMD",
 )
+GATEWAY: Final = Option(
+    "l402_gateway",
+    "string",
+    "What plays the gateway of the stack: aperture:PATH, a program that takes Aperture's file and flags "
+    "(aperture alone: the one that the shell finds; default: the stand-in)",
+    "aperture[:PATH]",
+)
+GATEWAY_INVOICES: Final = Option(
+    "l402_gateway_invoices",
+    "string",
+    "How that program gets its invoices from the stack's node: lnd (default, extra [aperture]) or wavelength",
+    "FACE",
+)
 
 OPTIONS: Final = (
     MODE,
@@ -132,6 +145,8 @@ OPTIONS: Final = (
     WORKFLOW_TABLES,
     BILLING,
     COUNT_CMD,
+    GATEWAY,
+    GATEWAY_INVOICES,
 )
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -188,7 +203,15 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         raise _refuse(
             seed, f"a whole number of at most {_SEED_DIGITS} digits", "take the seed of the run to repeat"
         )
-    clock_start_ms = _clock_start_ms(given(CLOCK))
+    gateway_program = _program(given(GATEWAY), live=mode.value == LIVE)
+    gateway_invoices = given(GATEWAY_INVOICES)
+    if gateway_invoices.value not in (None, *FACES):
+        raise _refuse(gateway_invoices, f"one of: {', '.join(FACES)}", "take one of them")
+    clock = given(CLOCK)
+    if gateway_program is not None and clock.value not in (None, "now"):
+        # What a program sells to expire does so by the machine's clock.
+        raise _refuse(clock, f"now, or nothing, beside {GATEWAY.flag}", "leave it out")
+    clock_start_ms = _clock_start_ms(clock)
     keep_previous = given(KEEP_PREVIOUS)
     if keep_previous.value is not None and not _is_number(keep_previous.value, _KEPT_DIGITS):
         raise _refuse(
@@ -248,6 +271,8 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         workflow_database=None if database.value == "sqlite" else database.value,
         keep_previous=int(keep_previous.value or 10),
         clock_start_ms=clock_start_ms,
+        gateway_program=gateway_program,
+        gateway_invoices=gateway_invoices.value,
     )
 
 
@@ -343,6 +368,19 @@ def _path(found: _Given) -> Path | None:
         return (found.base / Path(found.value).expanduser()).resolve()
     except (OSError, RuntimeError, ValueError) as error:
         raise _refuse(found, "a path", f"it cannot be one ({error})") from error
+
+
+def _program(found: _Given, *, live: bool) -> Path | None:
+    if found.value is None:
+        return None
+    if live:
+        raise _refuse(found, f"nothing beside {MODE.flag}={LIVE}", "leave one of them out")
+    from pytest_l402.plugin.gateway_option import UnusableProgramError, program_named
+
+    try:
+        return program_named(found.value, found.base)
+    except UnusableProgramError as unusable:
+        raise _refuse(found, unusable.expected, unusable.remedy) from None
 
 
 def _families(found: _Given) -> tuple[str, ...]:

@@ -109,9 +109,9 @@ def put_parts_in(stack: Stack, fixtures: Mapping[str, Any]) -> None:
 def _skip_if_not_able(item: pytest.Item, error: Exception) -> None:
     if _stack_of(item) is None:
         return
-    from pytest_l402.stack.roles import NotAbleError
+    from pytest_l402.stack.roles import NotRunError
 
-    if isinstance(error, NotAbleError):
+    if isinstance(error, NotRunError):
         pytest.skip(str(error))
 
 

@@ -69,6 +69,7 @@ class RehearsalSelection:
 
 
 def _select(config: pytest.Config, collected: list[pytest.Item], kept: set[int]) -> Selection:
+    from pytest_l402.plugin.gateway_program import start_early
     from pytest_l402.plugin.node import RehearsalNodes
     from pytest_l402.plugin.preparation import prepare
 
@@ -86,6 +87,8 @@ def _select(config: pytest.Config, collected: list[pytest.Item], kept: set[int])
             _tag(item, mark)
         else:
             deselected[item.nodeid] = mark.rehearsal
+    names = {name for item in collected if id(item) in kept for name in getattr(item, "fixturenames", ())}
+    start_early(config, names)
     RehearsalNodes.watch(config)
     return Selection(selected, deselected, _narrowed_by(config, preparation, selected, deselected))
 

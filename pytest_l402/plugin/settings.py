@@ -10,7 +10,13 @@ LIVE: Final = "live"
 MODES: Final = (MOCK, LIVE)
 """What can be rehearsed: the stand-in stack, which is the default, or a deployed system."""
 
-_PATHS: Final = ("artifact_dir", "local_artifact", "waivers", "catalogue", "workflow_tables", "billing")
+FACES: Final = ("lnd", "wavelength")
+"""How a gateway that is a program can get its invoices: as from lnd, or as from a wallet daemon."""
+
+_PATHS: Final = (
+    *("artifact_dir", "local_artifact", "waivers", "catalogue", "workflow_tables", "billing"),
+    "gateway_program",
+)
 
 
 class Settings(NamedTuple):
@@ -23,7 +29,8 @@ class Settings(NamedTuple):
     service, `count_cmd` the command that counts its effects.
     `allow_live_changes` is the permission to change a deployed system for the length of a rehearsal.
     `keep_previous` is how many of the runs that were moved aside are kept. `clock_start_ms` is where the
-    stack's clock starts, epoch ms; None is the same moment in every run.
+    stack's clock starts, epoch ms; None is the same moment in every run. `gateway_program` is the program
+    that plays the stack's gateway, None for its own, and `gateway_invoices` how that gets its invoices.
     """
 
     mode: str
@@ -43,6 +50,8 @@ class Settings(NamedTuple):
     clock_start_ms: int | None = None
     billing: Path | None = None
     count_cmd: str | None = None
+    gateway_program: Path | None = None
+    gateway_invoices: str | None = None
 
     @property
     def signoff_dir(self) -> Path:

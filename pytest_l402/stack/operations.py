@@ -99,6 +99,7 @@ class StackOps:
         paywalls: Callable[[], Sequence[Paywall]],
         networks: Collection[str] | None = None,
         folder: Path | None = None,
+        deployer: type[GatewayDeployer] = GatewayDeployer,
     ) -> None:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +108,7 @@ class StackOps:
         self._wallet = wallet
         self._networks = networks
         self.source = StackPaywalls(harness, gateway, paywalls)
-        self.deployer = GatewayDeployer(
+        self.deployer = deployer(
             harness,
             gateway,
             owner_of=self.source.owner_of,

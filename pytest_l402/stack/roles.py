@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
@@ -11,6 +12,7 @@ from pytest_l402.harness.network import Request, Response
 if TYPE_CHECKING:
     from pytest_l402.contract import TaskStatus
     from pytest_l402.contract.settlement_event import Ingested, SettlementEvent
+    from pytest_l402.evidence import Part
     from pytest_l402.ops.security.controls import GateDecision
     from pytest_l402.stack.control.paywalls import Paywall
     from pytest_l402.stack.control.task_board import Actor, Task
@@ -25,7 +27,23 @@ ASKED_BY: Final[Mapping[str, tuple[str, ...]]] = {
 """Each role, and the methods by which a part that plays it is asked for what it is there for."""
 
 
-class NotAbleError(RuntimeError):
+class PlayedByProgram(ABC):
+    """A part of ours behind which a program plays: it says which one that is, and what it left."""
+
+    @abstractmethod
+    def parts(self, role: str) -> tuple[Part, ...]:
+        """Return what plays: the program first."""
+
+    @abstractmethod
+    def tables(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """Return the tables that are about the program."""
+
+
+class NotRunError(RuntimeError):
+    """A rehearsal cannot be run here; the message says why, in one line."""
+
+
+class NotAbleError(NotRunError):
     """A rehearsal asks a part for something that its role does not ask for, and that it cannot do."""
 
     def __init__(self, role: str, part: object, ability: str) -> None:

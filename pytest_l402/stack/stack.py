@@ -41,9 +41,10 @@ from pytest_l402.stack.gateway.gateway import Gateway
 from pytest_l402.stack.gateway.lightning_node import LightningNode
 from pytest_l402.stack.gateway.profile import APERTURE, GatewayProfile
 from pytest_l402.stack.gateway.seller_api import SellerApi
-from pytest_l402.stack.gateway.services import Service
+from pytest_l402.stack.gateway.services import Service, match_service
 from pytest_l402.stack.gateway.way import Way
-from pytest_l402.stack.roles import ASKED_BY, KeepsLocalArtifact, NotAbleError
+from pytest_l402.stack.lifetime import Lifetime
+from pytest_l402.stack.roles import ASKED_BY, KeepsLocalArtifact, NotAbleError, PlayedByProgram
 from pytest_l402.stack.shop import CONTROL_HOST, DEFAULT_SERVICES, GATEWAY_HOST, path_of, paywall_of
 from pytest_l402.stack.steady_state import (
     WHO_TELLS,
@@ -89,6 +90,13 @@ class _Part:
         return getattr(getattr(self._stack, self._role), name)
 
 
+def _services_of(gateway: object) -> tuple[Service, ...]:
+    """Return what a gateway says that it sells now; nothing where it says so in no words of ours."""
+    found = getattr(gateway, "services", None)
+    is_told = isinstance(found, tuple) and all(isinstance(each, Service) for each in found)
+    return cast("tuple[Service, ...]", found) if is_told else ()
+
+
 class Stack:
     """The system under rehearsal: one of each part, on one clock, from one seed.
 
@@ -117,6 +125,7 @@ class Stack:
         self.artifact_dir = artifact_dir
         # Returns a descriptor of its own, of what somebody reads, whoever captures what this process writes.
         self.open_stderr: Callable[[], int] = partial(os.dup, 2)
+        self._services = services
         self.paywalls = tuple(filter(None, map(paywall_of, services)))
         free = (path_of(service) for service in services if service.auth == "off")
         self.free_paths = tuple(path for path in free if path is not None)
@@ -158,7 +167,7 @@ class Stack:
         self.front = Front(
             harness.derive("front"),
             self._part("gateway"),
-            services,
+            self._sold,
             node=self.node,
             control_plane=self._part("control_plane"),
             settlements=self._part("settlement_store"),
@@ -298,12 +307,14 @@ class Stack:
         """The operations of the stack's own gateway: its deployer and the history of its deployments."""
         if self._ops is None:
             # Asked for by few rehearsals, and a compiler comes with it.
+            from pytest_l402.stack.gateway.deployer import GatewayDeployer
             from pytest_l402.stack.operations import StackOps
 
             loads = callable(getattr(self.gateway, "load", None))
             self._ops = StackOps(
                 self.harness,
                 self._part("gateway") if loads else self._built_in_gateway,
+                deployer=getattr(part_behind(self.gateway), "deployed_by", GatewayDeployer),
                 client=self.client,
                 wallet=self._part("wallet"),
                 paywalls=lambda: getattr(self.control_plane, "paywalls", lambda: self.paywalls)(),
@@ -320,6 +331,18 @@ class Stack:
         It waits at most `wait_s` seconds for another one to end. The stack must be online.
         """
         return self.ops.reconciler(wait_s=wait_s, failpoint=failpoint)
+
+    def lifetime(self, path: str) -> Lifetime:
+        """Return the life of a credential that is bought now for a path: let pass, it is good no more.
+
+        Raises:
+            LookupError: what is sold there does not expire.
+        """
+        sold = match_service(self._sold(), GATEWAY_HOST, path)
+        if sold is None or not sold.timeout_s:
+            raise LookupError(f"{path} is sold for good: expected a service that expires")
+        of_program = isinstance(part_behind(self.gateway), PlayedByProgram)
+        return Lifetime(self.clock, sold.timeout_s * 1_000, goes_by_itself=of_program)
 
     def local_artifact_path(self) -> Path | None:
         """Return where the artifact of the local-node path lies, or None without a folder for artifacts."""
@@ -367,6 +390,9 @@ class Stack:
         found["seller_calls"], found["node_invoices"] = list(self.seller_api.book), self.node.book()
         if self._ops is not None:
             found |= self._ops.tables()
+        player = part_behind(self.gateway)
+        if isinstance(player, PlayedByProgram):
+            found |= {name: [dict(row) for row in rows] for name, rows in player.tables().items()}
         if self.flow_folder is not None:
             # What was not written is no evidence, and a check says so; here it is no error.
             events, summary = self.flow_folder / "events.jsonl", self.flow_folder / "summary.json"
@@ -397,6 +423,9 @@ class Stack:
         if not callable(found):
             raise NotAbleError(role, part_behind(player), ability)
         return cast("Callable[..., Any]", found)
+
+    def _sold(self) -> tuple[Service, ...]:
+        return _services_of(self.gateway) or self._services
 
     def _gateway_tells(self) -> bool:
         """Whether the gateway itself asks the control plane, tells the store, or emits records.

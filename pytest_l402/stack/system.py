@@ -31,6 +31,7 @@ from pytest_l402.harness.own_process import where_it_lives
 from pytest_l402.ops.reconcile.row_forms import RECONCILE_FORMS
 from pytest_l402.ops.security.credentials import CredentialRole
 from pytest_l402.ops.security.roles import RoleOperation, RoleRefusal, RoleStatus
+from pytest_l402.stack.roles import PlayedByProgram
 from pytest_l402.stack.stack import ROLES, Stack
 
 if TYPE_CHECKING:
@@ -58,7 +59,11 @@ _ROLES: Final[Mapping[str, Form]] = {
 
 
 def _parts_of(player: object, role: str) -> tuple[Part, ...]:
-    return parts_of(role, player)
+    found = parts_of(role, player)
+    # What is only in the place of a program is not what is tested; a stranger's word for that is not taken.
+    if isinstance(player, PlayedByProgram) and found[0].ours:
+        return player.parts(role)
+    return found
 
 
 class StackSystem:

@@ -17,7 +17,7 @@ from pytest_l402.evidence import (
     triaged_as,
 )
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
-from pytest_l402.stack import APERTURE, Executor, Stack, StackClock
+from pytest_l402.stack import APERTURE, Executor, Stack
 
 pytestmark = pytest.mark.rehearsal("cache-reuse", runbook="observability", section="3")
 
@@ -40,12 +40,13 @@ def test_same_request_twice(l402_executor: Executor, l402_evidence: EvidenceColl
 
 
 def test_expired_credential_is_not_reused(
-    l402_executor: Executor, l402_clock: StackClock, l402_evidence: EvidenceCollector
+    l402_stack: Stack, l402_executor: Executor, l402_evidence: EvidenceCollector
 ) -> None:
+    life = l402_stack.lifetime("/premium-expiring")
     first = l402_executor.buy("/premium-expiring")
-    l402_clock.advance(59_000)
+    life.to_its_last_second()
     still_good = l402_executor.buy("/premium-expiring")
-    l402_clock.advance(1_000)
+    life.to_its_end()
     second = l402_executor.buy("/premium-expiring")
     l402_evidence.verify(
         cached_request(first, still_good).proves("3.cache-hit"),
@@ -83,13 +84,13 @@ def test_client_told_401_does_not_pay_again(
     )
 
 
-def test_forged_credentials_are_refused(
-    l402_stack: Stack, l402_clock: StackClock, l402_evidence: EvidenceCollector
-) -> None:
+def test_forged_credentials_are_refused(l402_stack: Stack, l402_evidence: EvidenceCollector) -> None:
     forger = l402_stack.forger()
+    life = l402_stack.lifetime("/premium-expiring")
     bought = forger.buy("/premium-expiring")
     forged = forger.present_forgeries(bought, foreign=forger.buy("/premium"))
-    l402_clock.advance(61_000)
+    life.to_its_last_second()
+    life.to_its_end()
     expired = forger.present_again(bought, "expired")
     l402_evidence.verify(
         forgeries_refused(bought, *forged, expired).proves("3.forged"),

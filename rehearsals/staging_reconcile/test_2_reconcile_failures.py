@@ -38,7 +38,6 @@ from pytest_l402.stack import (
     RollbackFailure,
     Stack,
 )
-from pytest_l402.stack.gateway.deployer import STAND_IN_IMAGE
 
 pytestmark = pytest.mark.rehearsal("reconcile-failures", runbook="staging-reconcile", section="4")
 
@@ -225,7 +224,7 @@ def _deploy_again(stack: Stack, request_id: str, more: str = "") -> str:
         deployment_id="dep_by_hand",
         config_hash=config_hash(text.encode()),
         aperture_yaml=text,
-        image_digest=STAND_IN_IMAGE,
+        image_digest=stack.ops.deployer.image,
     )
     return deployed.config_hash
 

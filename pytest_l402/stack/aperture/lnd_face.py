@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 from pytest_l402.protocol import mint
 from pytest_l402.stack.aperture.lnd_messages import SERVICE, LndInvoice, data, decode, encode, number
-from pytest_l402.stack.gateway.lightning_node import LightningNode, NodeUnavailable
+from pytest_l402.stack.gateway.lightning_node import NodeUnavailable, TellingInvoices
 
 _CALLERS: Final = 8
 _A_DAY: Final = datetime.timedelta(days=1)
@@ -26,7 +26,7 @@ class LndFace:
     A settlement is told when the node has it: `strictverify` of the gateway is met by the node's book.
     """
 
-    def __init__(self, node: LightningNode, folder: Path) -> None:
+    def __init__(self, node: TellingInvoices, folder: Path) -> None:
         self._node = node
         self._folder = folder
         self._invoices: list[LndInvoice] = []

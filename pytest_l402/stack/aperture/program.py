@@ -7,7 +7,6 @@ import re
 import signal
 import sqlite3
 import sys
-import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -34,6 +33,7 @@ from pytest_l402.stack.gateway.lightning_node import Invoices, NodeUnavailable
 from pytest_l402.stack.gateway.profile import GatewayProfile
 from pytest_l402.stack.gateway.proxy import ProxyGateway
 
+_ENDS: Final = (signal.SIGTERM, signal.SIGINT)
 _FLAG: Final = re.compile(r"--?([a-z.]+)(?:=(.*))?", re.DOTALL)
 _FLAGS: Final = {
     "configfile": ("configfile",),
@@ -68,12 +68,14 @@ def run_gateway(arguments: Sequence[str], environment: Mapping[str, str]) -> int
     Raises:
         CannotStart: the flags, or the file, are none to start with.
     """
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with serving(arguments, environment, SystemClock()) as server:
-        _say(f"listening on {server.url}")
-        stop.wait()
+    # Blocked in every thread that comes: a handler would run in the main one alone, which waits for a lock.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+    try:
+        with serving(arguments, environment, SystemClock()) as server:
+            _say(f"listening on {server.url}")
+            signal.sigwait(_ENDS)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return 0
 
 

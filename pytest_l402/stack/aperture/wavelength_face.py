@@ -6,13 +6,13 @@ from typing import Any, Self
 
 from pytest_l402.harness.json_app import Call, Document, JsonApp, Refused, Route
 from pytest_l402.harness.loopback import LoopbackServer
-from pytest_l402.stack.gateway.lightning_node import LightningNode, NodeUnavailable
+from pytest_l402.stack.gateway.lightning_node import Invoices, NodeUnavailable
 
 
 class WavelengthFace:
     """Answers `POST /v1/wallet/recv` with an invoice of the node; paid ones are the node's to know."""
 
-    def __init__(self, node: LightningNode) -> None:
+    def __init__(self, node: Invoices) -> None:
         self._node = node
         self._server = LoopbackServer(JsonApp((Route("POST", "/v1/wallet/recv", self._receive),)))
 

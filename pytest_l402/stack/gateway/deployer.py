@@ -23,7 +23,7 @@ from pytest_l402.stack.gateway.gateway import Gateway
 from pytest_l402.stack.gateway.services import Service
 
 STAND_IN_IMAGE = "sha256:" + hashlib.sha256(b"pytest-l402 gateway stand-in").hexdigest()
-"""What the stack's gateway runs as, as long as nobody orders another image."""
+"""What the stack's own gateway runs as."""
 UNPINNED_IMAGE = "gateway:latest"
 
 ACTIVE_NAME = "active.json"
@@ -97,6 +97,11 @@ class GatewayDeployer:
         if self.disk.active is not None:
             self._load(self._read(self.disk.config(self.disk.active.config_hash)))
 
+    @property
+    def image(self) -> str:
+        """What the gateway runs as, as long as nobody orders another image."""
+        return STAND_IN_IMAGE
+
     def active(self, *, request_id: str) -> ActiveDeployment | None:
         """Return what runs, None when nothing was ever deployed.
 
@@ -105,6 +110,9 @@ class GatewayDeployer:
         """
         if self._faults.active(faults.ActiveLookupFailure, request_id):
             raise GatewayOpsError("status_503")
+        return self._running()
+
+    def _running(self) -> ActiveDeployment | None:
         return self.disk.active
 
     def apply(
@@ -133,7 +141,7 @@ class GatewayDeployer:
                 raise GatewayOpsError("image_digest_not_pinned")
             services = self._read(aperture_yaml)
             running = self.disk.active
-            digest = image_digest or (None if running is None else running.image_digest) or STAND_IN_IMAGE
+            digest = image_digest or (None if running is None else running.image_digest) or self.image
             if trouble is not None and trouble.how == "image_not_pinned":
                 digest = UNPINNED_IMAGE
             deployment = ActiveDeployment(

@@ -49,7 +49,7 @@ class Front:
         self,
         harness: Harness,
         gateway: App,
-        services: Iterable[Service],
+        services: Callable[[], Iterable[Service]],
         *,
         node: LightningNode,
         control_plane: ControlPlane,
@@ -59,7 +59,7 @@ class Front:
     ) -> None:
         self._harness = harness
         self._gateway = gateway
-        self._services = tuple(services)
+        self._services = services
         self._node = node
         self._control_plane = control_plane
         self._settlements = settlements
@@ -97,8 +97,10 @@ class Front:
     def _answer(self, request: Request, exchange: Exchange) -> Response:
         if exchange.path == HEALTH_PATH:
             response = self._gateway.handle(request)
-            return response if response.status < 300 else answers.answer(request, 200, "ok")
-        service = exchange.service = match_service(self._services, host_as_sent(request), exchange.path)
+            # Few have such a path: that it answers at all is what is asked, unless it says that it is ill.
+            told = response.status < 300 or response.status >= 500
+            return response if told else answers.answer(request, 200, "ok")
+        service = exchange.service = match_service(self._services(), host_as_sent(request), exchange.path)
         if service is None or not service.is_paid(exchange.path) or request.method == "OPTIONS":
             return self._free(request, exchange)
         decision = self._control_plane.gate(

@@ -81,6 +81,13 @@ class Invoices(Protocol):
         """Return where the invoice stands; raises `UnknownInvoice` when that is not known."""
 
 
+class TellingInvoices(Invoices, Protocol):
+    """The same, where each payment is told."""
+
+    def on_settled(self, tell: Callable[[str], None]) -> None:
+        """Call `tell` with the payment hash of each invoice, in hex, once it is paid."""
+
+
 class LightningNode:
     """The seller's node: real signed BOLT11, preimages drawn by chance, no channels and no peers.
 
