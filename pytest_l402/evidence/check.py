@@ -81,9 +81,13 @@ class MutantVerdict(StrEnum):
     """How a mutant ended: only one that was killed for what it altered shows that the check has teeth."""
 
     KILLED = "KILLED"
+    """The check noticed the alteration, by a finding about what was altered."""
     WRONG_REASON = "WRONG_REASON"
+    """The check found something, but not about what was altered: that shows nothing."""
     SURVIVED = "SURVIVED"
+    """The check did not notice the alteration, or fell over instead of judging it."""
     NOT_APPLICABLE = "NOT_APPLICABLE"
+    """The alteration found nothing to alter in this evidence, so it shows nothing."""
 
 
 def _verdict(value: object) -> object:

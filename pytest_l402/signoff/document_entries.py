@@ -25,16 +25,22 @@ class CheckState(StrEnum):
     """Whether a check held, was violated, or held without having been shown able to fail."""
 
     HELD = "HELD"
+    """Nothing was found wrong with the evidence, and every alteration of it was noticed."""
     VIOLATED = "VIOLATED"
+    """The evidence is not as the check expects, or the check cannot be trusted."""
     TOOTHLESS = "TOOTHLESS"
+    """Nothing was found wrong, and nothing shows that the check is able to fail."""
 
 
 class LineState(StrEnum):
     """Whether a runbook line was proven, is covered by a waiver, or neither."""
 
     PROVEN = "PROVEN"
+    """Every check that is tied to the line held."""
     WAIVED = "WAIVED"
+    """The line is not proven, and a waiver covers that."""
     UNPROVEN = "UNPROVEN"
+    """No check that is tied to the line held, or not every one."""
 
 
 def _inside(path: str) -> str:

@@ -47,8 +47,11 @@ class Answer(StrEnum):
     """Whether a folder holds. CANNOT_TELL: nothing speaks against it, but not all of it was judged again."""
 
     HOLDS = "holds"
+    """Nothing contradicts, and judging again gave the same."""
     CONTRADICTED = "contradicted"
+    """Something in the folder contradicts something else, or judging again gave something else."""
     CANNOT_TELL = "cannot-tell"
+    """Nothing speaks against it, and not all of it could be judged again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -228,6 +228,12 @@ _WITHIN: Final[tuple[tuple[Meaning, tuple[str, ...]], ...]] = (
 )
 
 _HOST_BLOCKED: Final = "host % is blocked"
+
+
+def known_texts() -> Iterator[tuple[str, Meaning]]:
+    """Yield every text that is known as a whole, and what it tells."""
+    for meaning, texts in _EXACTLY.items():
+        yield from ((text, meaning) for text in texts)
 
 
 def meaning_sql(text: str) -> str:

@@ -11,12 +11,19 @@ class FailureCode(StrEnum):
     """Why a deployment failed. Source: runbook staging-reconcile section 4."""
 
     COMPILE_VALIDATION_FAILED = "compile_validation_failed"
+    """A paywall cannot be compiled to a rule of the gateway."""
     ACTIVE_LOOKUP_FAILED = "active_lookup_failed"
+    """The gateway does not say what it runs."""
     DEPLOY_APPLY_FAILED = "deploy_apply_failed"
+    """The gateway did not take the configuration, or runs it under an image that is not pinned."""
     HEALTH_CHECK_FAILED = "health_check_failed"
+    """The gateway is not healthy."""
     CHALLENGE_CHECK_FAILED = "challenge_check_failed"
+    """The gateway does not ask who has not paid for the configured price."""
     PROXY_CHECK_FAILED = "proxy_check_failed"
+    """The gateway does not deliver to who has paid."""
     ROLLBACK_FAILED = "rollback_failed"
+    """What ran before could not be put back."""
 
 
 class Stage(StrEnum):
