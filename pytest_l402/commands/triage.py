@@ -52,8 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Print the diagnoses and return the exit code."""
     # Imported here: --help must not wait for models and engines.
+    from dataclasses import replace
+
+    from pytest_l402.boundary import InputError
     from pytest_l402.triage.incident import read_incident
-    from pytest_l402.triage.overview import overview
     from pytest_l402.triage.report import EXIT_CODES, TriageOutcome, triage_report
 
     problem = _unusable(given)
@@ -61,19 +63,23 @@ def run(given: argparse.Namespace) -> int:
         complain("triage", problem)
         return EXIT_CODES[TriageOutcome.BAD_INPUT]
     progress = _Progress()
-    incident = read_incident(*given.files, progress=progress)
-    progress.end()
-    report = triage_report(incident, given.request_id)
+    try:
+        incident = read_incident(*given.files, progress=progress)
+        report = triage_report(incident, given.request_id)
+    except InputError as error:
+        complain("triage", str(error))
+        return EXIT_CODES[TriageOutcome.BAD_INPUT]
+    finally:
+        progress.end()
     if given.since or given.domain or given.limit or given.all:
-        seen = overview((each.diagnosis for each in report.requests), 0)
-        report = _narrowed(report, _query(given, seen.last_at_ms))
+        report = replace(report, query=_query(given, report.overview.last_at_ms))
     if given.html and not _page_written(given.html, report):
         return EXIT_CODES[TriageOutcome.BAD_INPUT]
     if given.json:
         # Its `problems` are all there is to complain of.
         print(report.to_json())
         return EXIT_CODES[report.outcome]
-    if report.requests or report.shortfalls or report.notes:
+    if report.asked or report.overview.n_requests or report.shortfalls or report.notes:
         say(report.to_text())
     for told in report.told_problems()[:_SHOWN_PROBLEMS]:
         complain("triage", told)
@@ -112,12 +118,6 @@ def _query(given: argparse.Namespace, last_at_ms: int | None) -> Query:
         limit=None if given.limit is None else int(given.limit),
         everything=given.all,
     )
-
-
-def _narrowed(report: TriageReport, query: Query) -> TriageReport:
-    from dataclasses import replace
-
-    return replace(report, query=query)
 
 
 def _moment(text: str, last_at_ms: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Decides which records belong together: the portable SQL of `correlation.sql`, run over rows by sqlite3."""
+"""Decides which records belong together: the portable SQL of `correlation.sql`, and what it reads."""
 
 from __future__ import annotations
 
@@ -7,28 +7,52 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from pytest_l402.contract import REQUIRED_KEYS, Departure, record_departures
+from pytest_l402.contract import REQUIRED_KEYS, record_departures
 from pytest_l402.contract.rows import Row
 from pytest_l402.triage.deny_reasons import meaning_sql
-from pytest_l402.triage.record_row import RecordRow
+from pytest_l402.triage.rules import RULES, Domain
 
 CLOCK_SKEW_MS: Final = 600_000
 """How far the clocks of two machines may be apart, in milliseconds, before an order between them decides."""
 
 
-@dataclass(frozen=True, slots=True)
-class InvalidRecord:
-    """A record that breaks the contract: its index, its request (None if unreadable), its departures."""
+def snake_case(key: str) -> str:
+    """The column of a contract key: `paymentProofRef` is `payment_proof_ref`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", key).lower()
 
-    index: int
-    request_id: str | None
-    departures: tuple[Departure, ...]
+
+def _type(key: str) -> str:
+    if key.endswith(("Ms", "Msats")):
+        return "bigint"
+    return "boolean" if key == "cacheHit" else "varchar"
+
+
+RECORD_COLUMNS: Final = {snake_case(key): _type(key) for key in REQUIRED_KEYS}
+"""The columns of `l402_records` after `line`, with their types."""
+
+TABLES: Final[Mapping[str, Mapping[str, str]]] = {
+    "l402_records": {"line": "bigint", **RECORD_COLUMNS},
+    "l402_violations": {"line": "bigint", "request_id": "varchar", "payment_proof_ref": "varchar"},
+    "l402_flows": {
+        "request_id": "varchar",
+        "task_id": "varchar",
+        "task_status": "varchar",
+        "is_create": "bigint",
+    },
+}
+"""What is loaded before the model runs: columns and types of each table."""
+
+
+class Engine(Protocol):
+    """Whatever runs the model's SQL."""
+
+    def rows(self, sql: str, parameters: Sequence[Any] = (), /) -> Iterator[tuple[Any, ...]]:
+        """Run a statement, with `?` for each parameter, and yield its rows."""
 
 
 @cache
@@ -39,25 +63,56 @@ def correlation_sql() -> str:
     return text.replace("{meaning}", meaning).replace("{skew_ms}", str(CLOCK_SKEW_MS))
 
 
+@cache
+def verdict_sql() -> str:
+    """The rules as one portable SELECT over `request_story`, a row a request."""
+    rules = "\n".join(f"      when {rule.when} then '{rule.name}'" for rule in RULES)
+    domains = "\n".join(
+        f"    when rule in ({', '.join(repr(rule.name) for rule in RULES if rule.domain is domain)}) "
+        f"then '{domain}'"
+        for domain in Domain
+        if any(rule.domain is domain for rule in RULES)
+    )
+    told = "request_id, first_at_ms, last_at_ms, n_untimed, coalesce(paid_msats, 0)"
+    return (
+        f"select\n  request_id,\n  rule,\n  case\n{domains}\n    else null\n  end as domain,\n"
+        "  first_at_ms,\n  last_at_ms,\n  n_untimed,\n  paid_msats\nfrom (\n"
+        f"  select\n    {told} as paid_msats,\n    case\n{rules}\n      else null\n    end as rule\n"
+        "  from request_story\n) judged"
+    )
+
+
+@cache
+def statements() -> tuple[tuple[str, str], ...]:
+    """Each table of the model in turn, the verdicts last, and the SELECT that fills it."""
+    bare = re.sub(r"--[^\n]*", "", correlation_sql())
+    found = re.findall(r"create table (\w+) as\s(.+?);", bare, re.DOTALL)
+    return (*((table, query.strip()) for table, query in found), ("request_verdicts", verdict_sql()))
+
+
+def definition(table: str, integer: str = "bigint") -> str:
+    """The CREATE TABLE of what is loaded; `integer` is what the engine calls 64 bits."""
+    columns = (f"{name} {kind.replace('bigint', integer)}" for name, kind in TABLES[table].items())
+    return f"create table {table} ({', '.join(columns)})"
+
+
 @contextmanager
-def correlated(
-    records: Sequence[Row], flows: Iterable[Mapping[str, Any]] = ()
-) -> Iterator[tuple[sqlite3.Connection, tuple[InvalidRecord, ...]]]:
-    """An in-memory database with the model's tables filled, and the records that were kept out of it.
+def correlated(records: Sequence[Row], flows: Iterable[Mapping[str, Any]] = ()) -> Iterator[Engine]:
+    """An in-memory database with the model's tables filled from a few records, lines counted from 0.
 
     The tables are empty again afterwards: read what is wanted of them inside the block.
     """
-    connection = _database().connection
-    if connection.in_transaction:
+    database = _database()
+    if database.connection.in_transaction:
         raise RuntimeError("correlated() does not nest: read what is wanted, then leave the block")
-    connection.execute("begin")
+    database.connection.execute("begin")
     try:
-        invalid = _load(connection, records, flows)
-        for table, query in _statements():
-            connection.execute(f"insert into {table} {query}")
-        yield connection, invalid
+        _load(database.connection, records, flows)
+        for table, query in statements():
+            database.connection.execute(f"insert into {table} {query}")
+        yield database
     finally:
-        connection.execute("rollback")
+        database.connection.execute("rollback")
 
 
 class _Database:
@@ -65,17 +120,13 @@ class _Database:
 
     def __init__(self) -> None:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
-        self.connection.row_factory = sqlite3.Row
-        columns = ", ".join(snake_case(key) for key in REQUIRED_KEYS)
-        self.connection.execute(f"create table l402_records (line integer, {columns})")
-        self.connection.execute(
-            "create table l402_violations (line integer, request_id text, payment_proof_ref text)"
-        )
-        self.connection.execute(
-            "create table l402_flows (request_id text, task_id text, task_status text, is_create integer)"
-        )
-        for table, query in _statements():
+        for table in TABLES:
+            self.connection.execute(definition(table, "integer"))
+        for table, query in statements():
             self.connection.execute(f"create table {table} as select * from ({query}) limit 0")  # noqa: S608 - ours
+
+    def rows(self, sql: str, parameters: Sequence[Any] = (), /) -> Iterator[tuple[Any, ...]]:
+        return self.connection.execute(sql, parameters)
 
     def __del__(self) -> None:
         self.connection.close()
@@ -129,38 +180,25 @@ def flow_request_ids(flow: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _load(
-    connection: sqlite3.Connection, records: Sequence[Row], flows: Iterable[Mapping[str, Any]]
-) -> tuple[InvalidRecord, ...]:
-    valid, invalid, doubts = [], [], []
+def _load(connection: sqlite3.Connection, records: Sequence[Row], flows: Iterable[Mapping[str, Any]]) -> None:
+    valid, doubts = [], []
     for index, record in enumerate(records):
-        if type(record) is RecordRow:
-            valid.append((index, *record.cells))
-            continue
-        departures = record_departures(record)
-        if departures:
-            request_id, proof = _readable(record, "requestId"), _readable(record, "paymentProofRef")
-            invalid.append(InvalidRecord(index, request_id, tuple(departures)))
-            doubts.append((index, request_id, proof))
+        if record_departures(record):
+            doubts.append((index, readable(record, "requestId"), readable(record, "paymentProofRef")))
         else:
-            cells = _CELLS(record)
-            # The contract takes 1.0 for 1, as the emitters' JSON does; the model compares integers.
-            whole = float in map(type, cells)
-            valid.append((index, *(map(_whole, cells) if whole else cells)))
-    marks = ", ".join("?" * (len(REQUIRED_KEYS) + 1))
-    connection.executemany(f"insert into l402_records values ({marks})", valid)  # noqa: S608 - only marks go in
-    connection.executemany("insert into l402_violations values (?, ?, ?)", doubts)
-    connection.executemany(
-        "insert into l402_flows values (:request_id, :task_id, :task_status, :is_create)",
-        [
-            {name: value if isinstance(value, int) else _plain(value) for name, value in row.items()}
-            for row in flows
-        ],
-    )
-    return tuple(invalid)
+            valid.append((index, *whole_cells(record)))
+    connection.executemany(insertion("l402_records"), valid)
+    connection.executemany(insertion("l402_violations"), doubts)
+    connection.executemany(insertion("l402_flows"), map(flow_cells, flows))
 
 
-def _readable(record: Any, key: str) -> str | None:
+def insertion(table: str) -> str:
+    """The INSERT of one row into a table that is loaded."""
+    return f"insert into {table} values ({', '.join('?' * len(TABLES[table]))})"  # noqa: S608 - ours
+
+
+def readable(record: Any, key: str) -> str | None:
+    """The text that even a broken record has at a key; None if it is no text."""
     value = record.get(key) if isinstance(record, Mapping) else None
     return value if isinstance(value, str) and value else None
 
@@ -168,21 +206,19 @@ def _readable(record: Any, key: str) -> str | None:
 _CELLS: Final = itemgetter(*REQUIRED_KEYS)
 
 
+def whole_cells(record: Row) -> tuple[Any, ...]:
+    """The values of a valid record in the contract's order; 1.0 is the integer 1, as JSON has it."""
+    cells: tuple[Any, ...] = _CELLS(record)
+    # The model compares integers.
+    return tuple(map(_whole, cells)) if float in map(type, cells) else cells
+
+
 def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) else value
 
 
-def _plain(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def snake_case(key: str) -> str:
-    """The column of a contract key: `paymentProofRef` is `payment_proof_ref`."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", key).lower()
-
-
-@cache
-def _statements() -> tuple[tuple[str, str], ...]:
-    bare = re.sub(r"--[^\n]*", "", correlation_sql())
-    found = re.findall(r"create table (\w+) as\s(.+?);", bare, re.DOTALL)
-    return tuple((table, query.strip()) for table, query in found)
+def flow_cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The values of a row of `flow_rows` as `l402_flows` takes them."""
+    return tuple(
+        value if isinstance(value, int | str) else None for value in map(row.get, TABLES["l402_flows"])
+    )

@@ -22,6 +22,19 @@ from l402_records
 where plane in ('gateway', 'settlement')
 group by request_id;
 
+-- name: deny_meanings
+create table deny_meanings as
+select
+  deny_reason,
+  case when trim(deny_reason) = '' then null else deny_reason end as deny,
+  case when trim(deny_reason) = '' then null else {meaning} end as meaning
+from (
+  select deny_reason
+  from l402_records
+  where deny_reason is not null
+  group by deny_reason
+) r;
+
 -- name: l402_facts
 create table l402_facts as
 select
@@ -117,8 +130,8 @@ from (
       else r.payment_proof_ref
     end as proof_key,
     r.cache_hit,
-    case when trim(r.deny_reason) = '' then null else r.deny_reason end as deny,
-    case when r.deny_reason is null or trim(r.deny_reason) = '' then null else {meaning} end as meaning,
+    m.deny,
+    m.meaning,
     r.executor,
     r.plane,
     r.execution_path,
@@ -128,6 +141,7 @@ from (
     r.node_sync_status,
     r.observed_at_ms
   from l402_records r
+  left join deny_meanings m on m.deny_reason = r.deny_reason
 ) told
 left join request_scope s on s.request_id = told.request_id;
 

@@ -3,48 +3,15 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_l402.boundary import printable, redact_text
 from pytest_l402.contract import REQUIRED_KEYS
 from pytest_l402.contract.rows import Row, Tables
-from pytest_l402.triage.correlation import InvalidRecord, correlated, flow_request_ids, flow_rows, flows_of
-from pytest_l402.triage.rules import RULES, Domain, Rule
-
-_BY_NAME = {rule.name: rule for rule in RULES}
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """What is wrong with one request, by which rule, and where to go on.
-
-    `record_index` counts within `triage_records` (the table `records`, then those that only the local
-    artifact has) and is None when no single record decides. `section` and `next_step` are the runbook's.
-    Of its records, `n_untimed` have a time that cannot be milliseconds; the others lie from first to last.
-    """
-
-    request_id: str
-    domain: Domain
-    rule: str
-    deciding_field: str
-    deciding_value: str | int | None
-    record_index: int | None
-    section: str
-    next_step: str
-    reason: str
-    first_at_ms: int | None = None
-    last_at_ms: int | None = None
-    paid_msats: int = 0
-    n_untimed: int = 0
-
-    @property
-    def healthy(self) -> bool:
-        """Nothing failed; an incomplete request is not healthy."""
-        return self.domain is Domain.HEALTHY
+from pytest_l402.triage.conclusion import Diagnosis as Diagnosis
+from pytest_l402.triage.conclusion import not_told_of
+from pytest_l402.triage.correlation import correlated, flow_request_ids, flow_rows, flows_of
+from pytest_l402.triage.findings import Findings
 
 
 def triage(evidence: Tables, request_id: str | None = None) -> tuple[Diagnosis, ...]:
@@ -57,33 +24,23 @@ def triage(evidence: Tables, request_id: str | None = None) -> tuple[Diagnosis, 
     records = triage_records(evidence)
     artifacts = evidence.table("local_artifact")
     flows = [row for artifact in artifacts for row in flow_rows(artifact)]
-    with correlated(records, flows) as (connection, invalid):
-        rules = {row["request_id"]: row["rule"] for row in connection.execute(verdict_sql())}
-        stories = {row["request_id"]: row for row in connection.execute("select * from request_story")}
-        planes: dict[str, list[tuple[int, str]]] = {}
-        for row in connection.execute(
-            "select request_id, line, plane from l402_facts order by observed_at_ms, line"
-        ):
-            planes.setdefault(row["request_id"], []).append((row["line"], row["plane"]))
-    unattributable = sum(1 for record in invalid if record.request_id is None)
-    wanted = _wanted(request_id, stories, artifacts)
-    return tuple(
-        _diagnosis(story, _BY_NAME[rules[name]], records, planes.get(name, []), unattributable)
-        if (story := stories.get(name)) is not None
-        else _unknown(name, invalid, len(records))
-        for name in wanted
-    )
+    with correlated(records, flows) as engine:
+        findings = Findings(engine)
+        if request_id is None:
+            return tuple(findings.diagnoses())
+        found = tuple(findings.diagnoses([request_id]))
+        found = found or tuple(findings.diagnoses(of_the_same_flow(request_id, artifacts)))
+        return found or (not_told_of(request_id, len(records), findings.n_unattributable),)
 
 
-@cache
-def verdict_sql() -> str:
-    """The rules as one portable SELECT over `request_story`: request_id, rule, domain."""
-    rules = "\n".join(f"    when {rule.when} then '{rule.name}'" for rule in RULES)
-    domains = "\n".join(f"    when {rule.when} then '{rule.domain}'" for rule in RULES)
-    return (
-        f"select\n  request_id,\n  case\n{rules}\n    else null\n  end as rule,\n"
-        f"  case\n{domains}\n    else null\n  end as domain\nfrom request_story\norder by request_id"
-    )
+def of_the_same_flow(request_id: str, artifacts: Sequence[Row]) -> tuple[str, ...]:
+    """Every id of the flow of a local artifact that knows a request by this one; none if none does."""
+    for artifact in artifacts:
+        for flow in flows_of(artifact):
+            ids = flow_request_ids(flow)
+            if request_id in ids:
+                return ids
+    return ()
 
 
 def triage_records(evidence: Tables) -> list[Row]:
@@ -108,85 +65,3 @@ def _listed(value: Any) -> list[Any]:
 
 def _content(record: Mapping[str, Any]) -> str:
     return json.dumps([record.get(key, ()) for key in REQUIRED_KEYS])
-
-
-def _wanted(request_id: str | None, stories: Collection[str], artifacts: Sequence[Row]) -> list[str]:
-    if request_id is None:
-        return sorted(stories)
-    if request_id in stories:
-        return [request_id]
-    for artifact in artifacts:
-        for flow in flows_of(artifact):
-            ids = flow_request_ids(flow)
-            if request_id in ids:
-                return sorted(name for name in ids if name in stories) or [request_id]
-    return [request_id]
-
-
-def _diagnosis(
-    story: sqlite3.Row,
-    rule: Rule,
-    records: list[Row],
-    planes: list[tuple[int, str]],
-    unattributable: int,
-) -> Diagnosis:
-    value = story[rule.value] if rule.value else None
-    index = story["first_invalid_line"] if rule.name == "invalid_record" else None
-    for line, plane in planes:
-        told = (not rule.planes or plane in rule.planes) and records[line].get(rule.field) == value
-        if value is not None and told and (index is None or rule.last):
-            index = line
-            if not rule.last:
-                break
-    reason = rule.reason
-    if "{" in reason:
-        reason = reason.format_map(_Shown(zip(story.keys(), story, strict=True)))
-    if unattributable and rule.domain not in (Domain.HEALTHY, Domain.INCOMPLETE):
-        reason += f" (but {unattributable} invalid record(s) name no request, and may be what seems absent)"
-    return Diagnosis(
-        request_id=story["request_id"],
-        domain=rule.domain,
-        rule=rule.name,
-        deciding_field=rule.field,
-        deciding_value=value,
-        record_index=index,
-        section=rule.section,
-        next_step=rule.next_step,
-        reason=reason,
-        first_at_ms=story["first_at_ms"],
-        last_at_ms=story["last_at_ms"],
-        paid_msats=story["paid_msats"] or 0,
-        n_untimed=story["n_untimed"],
-    )
-
-
-def _unknown(request_id: str, invalid: tuple[InvalidRecord, ...], count: int) -> Diagnosis:
-    unattributable = sum(1 for record in invalid if record.request_id is None)
-    reason = f"none of {count} record(s) names this request"
-    if unattributable:
-        reason += f", and {unattributable} invalid record(s) name no request at all"
-    return Diagnosis(
-        request_id=request_id,
-        domain=Domain.INCOMPLETE,
-        rule="no_record",
-        deciding_field="requestId",
-        deciding_value=None,
-        record_index=None,
-        section="Correlation Workflow 1",
-        next_step=(
-            "read x-oa-request-id from the response again, search the logs by oa_req=<id>, and "
-            "add the records of every plane"
-        ),
-        reason=reason,
-    )
-
-
-class _Shown(dict[str, Any]):
-    """A story whose values are made safe to print when a reason asks for them."""
-
-    def __getitem__(self, key: str) -> str:
-        return _shown(super().__getitem__(key))
-
-
-def _shown(value: Any) -> str:
-    return "null" if value is None else printable(redact_text(str(value)))

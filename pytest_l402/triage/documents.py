@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pytest_l402.boundary import InputError
-from pytest_l402.boundary.input_files import MAX_BYTES, ReadsLines, decode_utf8, lines_of
+from pytest_l402.boundary.input_files import MAX_BYTES, decode_utf8
+from pytest_l402.triage.line_feed import LineFeed
 
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+"?|[{}\[\]]')
 _BLANK = " \t\r\n"
@@ -29,14 +30,23 @@ class Framed:
     n_nulls: int = 0
 
 
-def framed(stream: ReadsLines, source: str, limit: int = MAX_BYTES) -> Iterator[Framed]:
-    """Yield the documents of a stream, one after the other: JSON Lines, JSON-SEQ, or over several lines.
+def framed(
+    feed: LineFeed, source: str, limit: int = MAX_BYTES, between: Callable[[], None] = lambda: None
+) -> Iterator[Framed]:
+    """Yield the documents of a file, one after the other: JSON Lines, JSON-SEQ, or over several lines.
 
-    A document that is torn is yielded as it is, and those behind it are read all the same.
+    A document that is torn is yielded as it is, and those behind it are read all the same. Wherever none is
+    begun `between` is called, and may take lines from the feed.
     """
     lines: list[str] = []
     first, size, open_brackets = 0, 0, ""
-    for number, data in lines_of(stream, source, limit):
+    while True:
+        if not lines:
+            between()
+        found = feed.next_line()
+        if found is None:
+            break
+        number, data = found
         if not lines and data[:1] == b"{" and data[-2:] == b"}\n" and data.count(b"{") == data.count(b"}"):
             # The common case: JSON Lines.
             with contextlib.suppress(UnicodeDecodeError):

@@ -14,14 +14,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from typing import TypeAlias
 
 from pytest_l402.boundary import InputError, parse_json
 from pytest_l402.triage.documents import Framed, framed
 from pytest_l402.triage.incident_files import opened, sources
 from pytest_l402.triage.incident_reader import IncidentReader
 from pytest_l402.triage.incident_rows import DepartureEffect, Incident, named_request
+from pytest_l402.triage.line_feed import LineFeed
 from pytest_l402.triage.record_gate import RecordGate
 from pytest_l402.triage.wrappers import without_stamp
+
+Progress: TypeAlias = Callable[[str, int], None]
+"""Is told a file, and how many documents of it were read."""
 
 _EVERY = 2048
 _DECODER = json.JSONDecoder()
@@ -31,9 +36,7 @@ def _told_nobody(file: str, documents: int) -> None:
     pass
 
 
-def read_incident(
-    *paths: str | os.PathLike[str], progress: Callable[[str, int], None] = _told_nobody
-) -> Incident:
+def read_incident(*paths: str | os.PathLike[str], progress: Progress = _told_nobody) -> Incident:
     """Read all that files hold of an incident: records, lists of them, snapshots, local-node artifacts,
     observability summaries, and what log collectors have put around records.
 
@@ -49,22 +52,37 @@ def read_incident(
             reader.finish_file()
             continue
         reader.start_file(source.name, may_hold_none=source.in_folder)
-        n_documents, gate = 0, RecordGate()
         try:
             with opened(source) as stream:
-                for document in framed(stream, source.name):
-                    _take(document, source.name, reader, gate)
-                    n_documents += 1
-                    if n_documents % _EVERY == 0:
-                        progress(source.name, n_documents)
-            if not n_documents:
-                raise InputError.at(
-                    source.name, expected="records as JSON or JSON Lines", seen="an empty file"
-                )
+                read_documents(LineFeed(stream, source.name), reader, progress)
         except InputError as error:
             reader.refuse(error)
         reader.finish_file(source.notes)
     return reader.incident()
+
+
+def read_documents(feed: LineFeed, reader: IncidentReader, progress: Progress = _told_nobody) -> None:
+    """Let a reader take every document of a feed: whole runs of records wherever its gate knows them.
+
+    Raises:
+        InputError: there is nothing, a line is too long, or a temporary file cannot be written.
+    """
+    gate, n_documents = RecordGate(), 0
+
+    def take_runs() -> None:
+        nonlocal n_documents
+        for line, run in feed.runs(gate):
+            reader.take_run(line, run)
+            n_documents += len(run)
+            progress(feed.source, n_documents)
+
+    for document in framed(feed, feed.source, between=take_runs):
+        _take(document, feed.source, reader, gate)
+        n_documents += 1
+        if n_documents % _EVERY == 0:
+            progress(feed.source, n_documents)
+    if not n_documents:
+        raise InputError.at(feed.source, expected="records as JSON or JSON Lines", seen="an empty file")
 
 
 def _take(document: Framed, name: str, reader: IncidentReader, gate: RecordGate) -> None:
@@ -77,8 +95,6 @@ def _take(document: Framed, name: str, reader: IncidentReader, gate: RecordGate)
         _refuse(document.error, document.data, document.line, reader)
         return
     text = document.text
-    if (cells := gate.cells(text)) is not None and reader.take_cells(cells, document.line):
-        return
     if "\\" not in text and text.isascii():
         # The common case: a line that is a record and nothing else, with each key once.
         try:

@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final, Protocol, cast
+from typing import IO, Any, Final, cast
 
 from pytest_l402.boundary import InputError
 from pytest_l402.boundary.input_files import open_input
+from pytest_l402.triage.line_feed import ReadsBytes
 
 STANDARD_INPUT: Final = "-"
 PIPE_PATIENCE_S: Final = 10.0
@@ -32,13 +33,6 @@ _ENCODINGS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
-
-
-class ReadsLines(Protocol):
-    """What comes out of a file, line by line."""
-
-    def readline(self, size: int = -1, /) -> bytes:
-        """Return the next line, or its first `size` bytes; nothing at the end."""
 
 
 @dataclass(slots=True)
@@ -89,8 +83,8 @@ def _of_folder(name: str) -> Iterator[Source | InputError]:
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[ReadsLines]:
-    """Open a source and yield its lines as UTF-8, unpacked; what had to be done is noted on it.
+def opened(source: Source) -> Iterator[ReadsBytes]:
+    """Open a source and yield what is in it as UTF-8, unpacked; what had to be done is noted on it.
 
     Raises:
         InputError: it cannot be opened, stays silent, or is packed in a way that cannot be undone here.
@@ -209,19 +203,19 @@ def _zstd(stream: IO[bytes], name: str) -> io.RawIOBase:
     except ImportError:
         pass
     try:
-        from zstandard import ZstdDecompressor  # type: ignore[import-not-found,unused-ignore]
+        from backports.zstd import ZstdFile  # type: ignore[import-not-found,unused-ignore,no-redef]
 
-        return cast(io.RawIOBase, ZstdDecompressor().stream_reader(stream))
+        return cast(io.RawIOBase, ZstdFile(stream))
     except ImportError:
         raise InputError.at(
             name,
             expected="a file that can be unpacked here",
             seen="zstd, for which this Python has no module",
-            remedy="unpack it first (zstd -d), or pipe it: zstd -dc FILE | pytest-l402 triage -",
+            remedy="install pytest-l402[audit], or unpack it: zstd -dc FILE | pytest-l402 triage -",
         ) from None
 
 
-def _recoded(stream: io.BufferedReader[Any], source: Source) -> ReadsLines:
+def _recoded(stream: io.BufferedReader[Any], source: Source) -> ReadsBytes:
     head = stream.peek(4096)[:4096]
     for mark, encoding in _ENCODINGS:
         if head.startswith(mark):
@@ -234,11 +228,11 @@ def _recoded(stream: io.BufferedReader[Any], source: Source) -> ReadsLines:
 
 
 class _Recoded:
-    """Lines of another encoding as UTF-8."""
+    """Text in another encoding as UTF-8."""
 
     def __init__(self, stream: io.BufferedReader[Any], encoding: str) -> None:
         self._text = io.TextIOWrapper(stream, encoding=encoding, newline="\n")
         self._text.reconfigure(errors="strict")
 
-    def readline(self, size: int = -1, /) -> bytes:
-        return self._text.readline(size).encode("utf-8", "surrogatepass")
+    def read1(self, size: int = -1, /) -> bytes:
+        return self._text.read(size).encode("utf-8", "surrogatepass")

@@ -19,6 +19,7 @@ from pytest_l402.contract import (
     LocalNodeArtifact,
     record_departures,
 )
+from pytest_l402.triage.correlation import flow_rows, whole_cells
 from pytest_l402.triage.incident_rows import (
     DepartureEffect,
     Incident,
@@ -27,7 +28,9 @@ from pytest_l402.triage.incident_rows import (
     SourcedRow,
     named_request,
 )
-from pytest_l402.triage.record_row import RecordRow, few, record_cells, surely_harmless, whole_cells
+from pytest_l402.triage.record_gate import Run, cells_of
+from pytest_l402.triage.record_row import in_doubt, record_cells, surely_harmless
+from pytest_l402.triage.record_store import RecordStore
 from pytest_l402.triage.wrappers import is_document, unwrapped
 
 _FORMS = "a record, a list of records, a snapshot, a local-node artifact or an observability summary"
@@ -43,7 +46,7 @@ class IncidentReader:
     """
 
     def __init__(self) -> None:
-        self._records: list[SourcedRow] = []
+        self.store = RecordStore()
         self._artifacts: list[SourcedRow] = []
         self._summaries: list[SourcedRow] = []
         self._flows: list[SourcedRow] = []
@@ -51,9 +54,7 @@ class IncidentReader:
         self._secrets: list[SecretPlace] = []
         self._notes: list[str] = []
         self._recordless: list[str] = []
-        self._told: set[int] = set()
         self._known = {value: value for values in ENUM_VALUES.values() for value in values}
-        self._n_told_again = 0
         self.start_file("")
 
     def start_file(self, file: str, *, may_hold_none: bool = False) -> None:
@@ -62,7 +63,7 @@ class IncidentReader:
         self._may_hold_none = may_hold_none
         self._first_departure = len(self._departures)
         self._first_secret = len(self._secrets)
-        self._first_stand_in = len(self._records)
+        self._first_stand_in = len(self.store)
         self._usable = 0
         self._unwrapped: Counter[str] = Counter()
         self._without_record = 0
@@ -73,7 +74,7 @@ class IncidentReader:
         name = tagless(printable(self._file, 400))
         if not self._usable and self._may_hold_none:
             del self._departures[self._first_departure :]
-            del self._records[self._first_stand_in :]
+            self.store.forget_broken_from(self._first_stand_in)
             self._recordless.append(name)
             return
         for note in notes:
@@ -104,10 +105,10 @@ class IncidentReader:
                 f"{len(self._recordless)} files of a folder hold no records, such as {self._recordless[0]}"
             )
             self._notes.append(files)
-        if self._n_told_again:
-            self._notes.append(f"{self._n_told_again} records are told more than once; each counts once")
+        if self.store.n_told_again:
+            self._notes.append(f"{self.store.n_told_again} records are told more than once; each counts once")
         return Incident(
-            records=tuple(self._records),
+            records=self.store,
             artifacts=tuple(self._artifacts),
             summaries=tuple(self._summaries),
             departures=tuple(self._departures),
@@ -133,7 +134,7 @@ class IncidentReader:
         self._add_departure(error, effect, request_id)
         if line is not None:
             stand_in = {} if request_id is None else {"requestId": request_id}
-            self._records.append(SourcedRow(stand_in, self._file, line))
+            self.store.add_broken(self._file, line, "", stand_in)
 
     def take_plain(self, row: dict[str, Any], line: int) -> bool:
         """Take a line that is a valid record and nothing else; return whether it surely was one."""
@@ -146,6 +147,20 @@ class IncidentReader:
             return False
         self._add_record(cells, line, "")
         return True
+
+    def take_run(self, first_line: int, run: Run) -> None:
+        """Take lines that are valid records; one by one where a value may be a secret."""
+        begin = 0
+        for doubtful in [*in_doubt(run.columns, self._known), len(run)]:
+            if doubtful > begin:
+                self._usable += doubtful - begin
+                self.store.add_run(self._file, first_line + begin, run.between(begin, doubtful))
+            if doubtful < len(run):
+                row = dict(
+                    zip(REQUIRED_KEYS, cells_of([each[doubtful] for each in run.columns]), strict=True)
+                )
+                self._take_record(row, "", _Lines("", first_line + doubtful))
+            begin = doubtful + 1
 
     def take(self, value: object, text: str, first_line: int) -> None:
         """Take a parsed document; `text` is what it was parsed from, its first line is `first_line`."""
@@ -224,6 +239,7 @@ class IncidentReader:
                 self._refuse_value(departure.expected, departure.seen, departure.field, place)
             return
         self._artifacts.append(SourcedRow(value, self._file, place.first_line))
+        self.store.add_flows(flow_rows(value))
         for index, flow in enumerate(flows):
             path = f"flows[{index}]"
             self._flows.append(SourcedRow(flow, self._file, place.of_item(path), path))
@@ -244,20 +260,14 @@ class IncidentReader:
         if cells is None or len(row) != len(cells) or not surely_harmless(cells, self._known):
             self._look_for_secrets(json.dumps(value, ensure_ascii=False), line)
         if departures:
-            self._records.append(SourcedRow(row, self._file, line, path))
+            self.store.add_broken(self._file, line, path, row)
             self._refuse_record(departures, row, path, place)
         else:
             self._add_record(cells or whole_cells(row), line, path)
 
     def _add_record(self, cells: tuple[Any, ...], line: int, path: str) -> None:
         self._usable += 1
-        fingerprint = hash(cells)
-        if fingerprint in self._told:
-            self._n_told_again += 1
-            return
-        self._told.add(fingerprint)
-        row = RecordRow(few(cells, self._known))
-        self._records.append(SourcedRow(row, self._file, line, path))
+        self.store.add(self._file, line, path, cells)
 
     def _refuse_record(
         self, departures: tuple[Departure, ...], row: Mapping[str, Any], path: str, place: _Lines

@@ -4,14 +4,35 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
-from pytest_l402.boundary import printable, tagless
 from pytest_l402.contract.rows import Row
-from pytest_l402.triage.correlation import flow_request_ids
+from pytest_l402.triage.correlation import Engine
+from pytest_l402.triage.places import Place, Places
+
+
+class Records(Engine, Protocol):
+    """Every record that was read, by its number, and what the model makes of them."""
+
+    places: Places
+
+    def __len__(self) -> int:
+        """How many there are; what is told again counts once."""
+
+    def __getitem__(self, number: int, /) -> SourcedRow:
+        """The record of a number, with the place where it stands; an empty one where it cannot be known."""
+
+    def __iter__(self) -> Iterator[SourcedRow]:
+        """Each of them, in the order read."""
+
+    def broken(self) -> Iterable[Row]:
+        """Those that break the contract, the first thousands of them."""
+
+    def settle(self) -> None:
+        """Run the model; nothing is added later. Raises `InputError` if there is no room for it."""
 
 
 class DepartureEffect(StrEnum):
@@ -37,7 +58,7 @@ class SourcedRow:
     @property
     def where(self) -> str:
         """`file:line`, safe to print."""
-        return f"{tagless(printable(self.file, 400))}:{self.line}"
+        return Place(self.file, self.line).where
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +93,7 @@ class Incident:
     what had to be done to read the files.
     """
 
-    records: tuple[SourcedRow, ...] = ()
+    records: Records
     artifacts: tuple[SourcedRow, ...] = ()
     summaries: tuple[SourcedRow, ...] = ()
     departures: tuple[IncidentDeparture, ...] = ()
@@ -88,15 +109,6 @@ class Incident:
             case "local_artifact":
                 return tuple(artifact.row for artifact in self.artifacts)
         return ()
-
-    def request_ids(self) -> tuple[str, ...]:
-        """Every request id that a record or a flow names, sorted."""
-        found = (record.row.get("requestId") for record in self.records)
-        # A broken record may have anything there.
-        named = {name for name in found if isinstance(name, str) and name}
-        for flow in self.flows:
-            named.update(flow_request_ids(flow.row))
-        return tuple(sorted(named))
 
     @property
     def bad_input(self) -> tuple[IncidentDeparture, ...]:

@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pytest_l402.triage.diagnosis import Diagnosis
 from pytest_l402.triage.rules import RULES, Domain
 
-_CAUSES: Final = {rule.name: rule.cause for rule in RULES} | {"no_record": "no record names the request"}
+_CAUSES: Final = {rule.name: rule for rule in RULES}
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What many requests have in common; times in epoch ms, money in msats, the worst requests first."""
+    """What many requests have in common.
+
+    `paid_msats` is what was paid for all of them, the money at stake; `since_ms` when the first of them
+    began, in epoch ms, None if no time of them is known; `worst` are the ids of some, the worst first.
+    """
 
     domain: Domain
     rule: str
-    requests: tuple[Diagnosis, ...]
+    n_requests: int
+    paid_msats: int
+    since_ms: int | None
+    worst: tuple[str, ...]
 
     @property
     def text(self) -> str:
         """In short, what went wrong."""
-        return _CAUSES[self.rule]
+        return _CAUSES[self.rule].cause
 
     @property
-    def since_ms(self) -> int | None:
-        """When the first of them began; None if no time of them is known."""
-        return min((each.first_at_ms for each in self.requests if each.first_at_ms is not None), default=None)
+    def section(self) -> str:
+        """Where the runbook tells of it."""
+        return _CAUSES[self.rule].section
 
     @property
-    def paid_msats(self) -> int:
-        """What was paid for all of them: the money at stake."""
-        return sum(each.paid_msats for each in self.requests)
+    def next_step(self) -> str:
+        """What to do about it."""
+        return _CAUSES[self.rule].next_step
 
     def to_row(self) -> dict[str, Any]:
         """Return the entry of the JSON document."""
@@ -43,10 +48,10 @@ class Cause:
             "domain": self.domain.value,
             "rule": self.rule,
             "cause": self.text,
-            "requests": len(self.requests),
+            "requests": self.n_requests,
             "paidMsats": self.paid_msats,
             "sinceMs": self.since_ms,
-            "worst": [each.request_id for each in self.requests[:5]],
+            "worst": list(self.worst),
         }
 
 
@@ -77,35 +82,6 @@ class Overview:
         }
 
 
-def overview(diagnoses: Iterable[Diagnosis], n_records: int) -> Overview:
-    """Group what was diagnosed; the cause with the most money at stake first, then the most frequent."""
-    found = list(diagnoses)
-    by_cause: dict[tuple[Domain, str], list[Diagnosis]] = {}
-    for each in found:
-        if not each.healthy:
-            by_cause.setdefault((each.domain, each.rule), []).append(each)
-    causes = [
-        Cause(domain, rule, tuple(worst_first(requests))) for (domain, rule), requests in by_cause.items()
-    ]
-    counted = Counter(each.domain for each in found)
-    times = [at for each in found for at in (each.first_at_ms, each.last_at_ms) if at is not None]
-    return Overview(
-        n_records,
-        {domain: counted[domain] for domain in Domain if counted[domain]},
-        tuple(sorted(causes, key=lambda cause: (-cause.paid_msats, -len(cause.requests), cause.rule))),
-        min(times, default=None),
-        max(times, default=None),
-    )
-
-
-def worst_first(diagnoses: Iterable[Diagnosis]) -> list[Diagnosis]:
-    """What failed before what is healthy, then by what was paid, then the earliest."""
-    return sorted(
-        diagnoses,
-        key=lambda each: (each.healthy, -each.paid_msats, each.first_at_ms or 0, each.request_id),
-    )
-
-
 def clock_time(at_ms: int | None, *, day: bool = False) -> str:
     """`02:14:07` in UTC, with `day` also the date; `?` for an unknown time."""
     if at_ms is None:
@@ -125,7 +101,7 @@ def first_screen(seen: Overview, shown_ids: Sequence[str], n_files: int) -> list
         ("", ", ".join(f"{count:,} {domain.value}" for domain, count in seen.domains.items())),
     ]
     for cause, worst in zip(seen.causes, shown_ids, strict=False):
-        n = len(cause.requests)
+        n = cause.n_requests
         money = f"; {cause.paid_msats:,} msats paid" if cause.paid_msats else ""
         lines.append(
             (

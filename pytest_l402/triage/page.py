@@ -8,10 +8,11 @@ from html import escape
 from typing import Any, Final
 
 from pytest_l402.boundary import printable, redact_text
-from pytest_l402.triage.diagnosis import Diagnosis
-from pytest_l402.triage.incident_rows import SourcedRow
-from pytest_l402.triage.overview import Overview, clock_time, worst_first
-from pytest_l402.triage.report import TriageReport, short_proofs
+from pytest_l402.contract.rows import Row
+from pytest_l402.triage.findings import Choice
+from pytest_l402.triage.overview import Overview, clock_time
+from pytest_l402.triage.report import TriageReport
+from pytest_l402.triage.request_text import short_proofs
 from pytest_l402.triage.rules import Domain
 from pytest_l402.triage.runbook_page import place_of
 
@@ -51,7 +52,6 @@ svg text{fill:#bbb}.step{color:#bbb}}
 def page_of(report: TriageReport) -> str:
     """Return the page; every value from outside is redacted and escaped, nothing is loaded from anywhere."""
     seen = report.overview
-    diagnoses = [each.diagnosis for each in report.requests]
     window = f"{clock_time(seen.first_at_ms, day=True)} to {clock_time(seen.last_at_ms, day=True)} UTC"
     parts = [
         "<!doctype html><html lang=en><head><meta charset=utf-8>",
@@ -59,10 +59,10 @@ def page_of(report: TriageReport) -> str:
         f"<style>{_STYLE}</style></head><body><h1>Incident: {report.outcome.value}</h1>",
         f"<p>{seen.n_requests:,} requests in {seen.n_records:,} records, {window}.</p>",
         _problems(report),
-        f"<h2>Requests by domain over time</h2>{_plot(diagnoses, seen)}{_legend(seen)}",
+        f"<h2>Requests by domain over time</h2>{_plot(report)}{_legend(seen)}",
         f"<h2>What went wrong, the most money first</h2>{_causes(seen)}",
         "<h2>The worst requests, plane by plane</h2>",
-        *_timelines(report, diagnoses),
+        *_timelines(report),
         _notes(report),
         "</body></html>\n",
     ]
@@ -81,15 +81,14 @@ def _problems(report: TriageReport) -> str:
     return f"<h2>What could not be read</h2><ul>{told}</ul>"
 
 
-def _plot(diagnoses: Iterable[Diagnosis], seen: Overview) -> str:
-    first, last = seen.first_at_ms, seen.last_at_ms
+def _plot(report: TriageReport) -> str:
+    first, last = report.overview.first_at_ms, report.overview.last_at_ms
     if first is None or last is None:
         return "<p>No record has a time that can be drawn.</p>"
     slot = max((last - first) // _SLOTS + 1, 1)
     counted: dict[int, Counter[Domain]] = defaultdict(Counter)
-    for each in diagnoses:
-        if each.first_at_ms is not None:
-            counted[(each.first_at_ms - first) // slot][each.domain] += 1
+    for place, domain, count in report.findings.slots(first, slot):
+        counted[place][domain] += count
     highest = max((sum(counts.values()) for counts in counted.values()), default=1)
     width = _WIDTH / _SLOTS
     bars = []
@@ -130,26 +129,28 @@ def _causes(seen: Overview) -> str:
         return "<p>Nothing.</p>"
     rows = []
     for cause in seen.causes:
-        worst = cause.requests[0]
-        where = place_of(worst.section)
-        section = f"{_safe(worst.section)}{'' if where is None else f', {where}'}"
-        ids = ", ".join(f"<code>{_safe(each.request_id)}</code>" for each in cause.requests[:3])
+        where = place_of(cause.section)
+        section = f"{_safe(cause.section)}{'' if where is None else f', {where}'}"
+        ids = ", ".join(f"<code>{_safe(each)}</code>" for each in cause.worst[:3])
         rows.append(
-            f"<tr><td>{_mark(cause.domain)}{cause.domain.value}<td class=number>{len(cause.requests):,}"
+            f"<tr><td>{_mark(cause.domain)}{cause.domain.value}<td class=number>{cause.n_requests:,}"
             f"<td>{_safe(cause.text)}, since {clock_time(cause.since_ms)}<div class=step>next: "
-            f"{_safe(worst.next_step)} ({section})</div>{ids}<td class=number>{cause.paid_msats:,}"
+            f"{_safe(cause.next_step)} ({section})</div>{ids}<td class=number>{cause.paid_msats:,}"
         )
     return f"<table><tr><th>domain<th>requests<th>cause<th>msats paid{''.join(rows)}</table>"
 
 
-def _timelines(report: TriageReport, diagnoses: list[Diagnosis]) -> Iterable[str]:
-    worst = [each for each in worst_first(diagnoses) if not each.healthy][:_WORST]
-    told: dict[str, list[SourcedRow]] = {each.request_id: [] for each in worst}
-    for record in report.incident.records:
-        name = record.row.get("requestId")
-        if isinstance(name, str) and name in told and isinstance(record.row.get("observedAtMs"), int):
-            told[name].append(record)
-    for each in worst:
+def _timelines(report: TriageReport) -> Iterable[str]:
+    ids = report.findings.chosen(Choice(), _WORST)
+    worst = {each.request_id: each for each in report.findings.diagnoses(ids)}
+    told: dict[str, list[Row]] = {
+        name: [row for _, row in records] for name, records in report.findings.told_of(ids).items()
+    }
+    for row in report.incident.records.broken():
+        name = row.get("requestId")
+        if isinstance(name, str) and name in told and isinstance(row.get("observedAtMs"), int):
+            told[name].append(row)
+    for each in (worst[name] for name in ids):
         yield (
             f"<h3>{_mark(each.domain)}<code>{_safe(each.request_id)}</code>: {each.domain.value}</h3>"
             f"<p>{_safe(each.reason)}</p>{_timeline(told[each.request_id])}"
@@ -158,19 +159,18 @@ def _timelines(report: TriageReport, diagnoses: list[Diagnosis]) -> Iterable[str
         yield "<p>None: every request is healthy.</p>"
 
 
-def _timeline(records: list[SourcedRow]) -> str:
-    shown = sorted(records, key=lambda record: record.row["observedAtMs"])[:_SHOWN_RECORDS]
+def _timeline(records: list[Row]) -> str:
+    shown = sorted(records, key=lambda row: row["observedAtMs"])[:_SHOWN_RECORDS]
     if not shown:
         return ""
-    first, last = shown[0].row["observedAtMs"], shown[-1].row["observedAtMs"]
+    first, last = shown[0]["observedAtMs"], shown[-1]["observedAtMs"]
     lanes = {plane: 18 + 26 * place for place, plane in enumerate(_PLANES)}
     drawn = [
         f'<text x="0" y="{y + 4}">{plane}</text>'
         f'<line x1="90" y1="{y}" x2="{_WIDTH}" y2="{y}" stroke="#8886"/>'
         for plane, y in lanes.items()
     ]
-    for record in shown:
-        row = record.row
+    for row in shown:
         plane = row.get("plane")
         # A broken record may have anything anywhere.
         if not isinstance(plane, str) or plane not in lanes:

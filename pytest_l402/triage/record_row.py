@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final, get_args
 
-from pytest_l402.boundary.redaction import is_harmless
+from pytest_l402.boundary import redact_text
 from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
 from pytest_l402.contract import ENUM_VALUES, REQUIRED_KEYS, ObservabilityRecord
 
@@ -35,7 +35,6 @@ _OF_MANY: Final = tuple(
 )
 _OF_ONE: Final = tuple(_PLACES[key] for key in ("requestId", "taskId", "paymentProofRef"))
 _MANY: Final = 50_000
-_SHARED: Final = (*_OF_MANY, *(place for place, _ in _ENUMS))
 # No secret is that short, and none is made of such short words.
 _ID: Final = re.compile(r"[A-Za-z0-9]{0,19}(?:[-_:./@][A-Za-z0-9]{0,19}){0,12}")
 _PROOF: Final = re.compile(r"(?:lightning_)?preimage:[0-9a-f]{16,24}")
@@ -104,29 +103,35 @@ def surely_harmless(cells: tuple[Any, ...], known: dict[str, str]) -> bool:
     """
     for place in _OF_ONE:
         cell = cells[place]
-        if not (cell is None or _ID.fullmatch(cell) or _PROOF.fullmatch(cell) or is_harmless(cell)):
+        if not (cell is None or _ID.fullmatch(cell) or _PROOF.fullmatch(cell) or redact_text(cell) == cell):
             return False
     for place in _OF_MANY:
         cell = cells[place]
         if cell is not None and cell not in known:
-            if not is_harmless(cell):
+            if redact_text(cell) != cell:
                 return False
             if len(known) < _MANY:
                 known[cell] = cell
     return True
 
 
-def whole_cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The values of a record that the contract takes, in its order; 1.0 is the integer 1."""
-    cells: tuple[Any, ...] = _CELLS(row)
-    return tuple(int(cell) if isinstance(cell, float) else cell for cell in cells)
-
-
-def few(cells: tuple[Any, ...], known: dict[str, str]) -> tuple[Any, ...]:
-    """The same values, with one text for all that are alike of those that many records share."""
-    shared = list(cells)
-    for place in _SHARED:
-        cell = shared[place]
-        if cell is not None:
-            shared[place] = known.get(cell, cell)
-    return tuple(shared)
+def in_doubt(columns: Sequence[Sequence[str | None]], known: dict[str, str]) -> list[int]:
+    """Which of many records, told column by column, are not surely harmless."""
+    doubtful = {
+        cell
+        for place in _OF_ONE
+        for cell in {*columns[place]}
+        if not (cell is None or _ID.fullmatch(cell) or _PROOF.fullmatch(cell) or redact_text(cell) == cell)
+    }
+    for place in _OF_MANY:
+        for cell in {*columns[place]}.difference(known):
+            if cell is None:
+                continue
+            if redact_text(cell) != cell:
+                doubtful.add(cell)
+            elif len(known) < _MANY:
+                known[cell] = cell
+    if not doubtful:
+        return []
+    places = (*_OF_ONE, *_OF_MANY)
+    return sorted({at for place in places for at, cell in enumerate(columns[place]) if cell in doubtful})

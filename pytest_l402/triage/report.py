@@ -1,40 +1,43 @@
-"""Decides how the answer of triage over incident files is told: outcome, text and versioned JSON."""
+"""Decides what of an incident is told: outcome, first screen or details, text and versioned JSON."""
 
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from pytest_l402.boundary import digest_reference, printable, quoted, redact_text, redact_values, tagless
 from pytest_l402.boundary.columns import in_columns
-from pytest_l402.contract.rows import Row
+from pytest_l402.triage.conclusion import Diagnosis
 from pytest_l402.triage.correlation import flow_request_ids
-from pytest_l402.triage.diagnosis import Diagnosis, triage
+from pytest_l402.triage.diagnosis import of_the_same_flow
+from pytest_l402.triage.findings import Choice, Findings
 from pytest_l402.triage.incident_rows import DepartureEffect, Incident, SourcedRow
-from pytest_l402.triage.overview import Overview, first_screen, overview, worst_first
+from pytest_l402.triage.overview import Overview, first_screen
+from pytest_l402.triage.request_text import (
+    LONG,
+    SourcedDiagnosis,
+    bare_preimages,
+    clean,
+    names_proof,
+    request_row,
+    request_text,
+    short_proofs,
+    shown,
+)
 from pytest_l402.triage.rules import Domain
-from pytest_l402.triage.runbook_page import place_of
 from pytest_l402.triage.shortfalls import Shortfall, shortfalls
 
-# 32 bytes in hex or base64, as no reference is written.
-_PREIMAGE = re.compile(r"[0-9a-fA-F]{64}|[\w+/-]{43}=?")
-# In free text, unless it is called a hash.
-_BARE = re.compile(r"(?<![\w:])(?<!hash[ =:])(?<!hash: )(?<!hash = )[0-9a-fA-F]{64}(?!\w)", re.IGNORECASE)
-_LENGTH = 64
-_PROOF = re.compile(r"\b(?:lightning_)?preimage:([0-9a-f]{16,24})\b")
-_PROOF_DIGEST: Final = "proof:"
 _DAY_MS: Final = 86_400_000
 _FEW: Final = 8
 _DETAILS: Final = 20
 _CAUSES: Final = 14
 _NOTES: Final = 12
+_COMPARED: Final = 20_000
 SCHEMA = "pytest-l402/triage"
 SCHEMA_VERSION = "1"
 
@@ -49,14 +52,6 @@ class TriageOutcome(StrEnum):
 
 EXIT_CODES = {TriageOutcome.HEALTHY: 0, TriageOutcome.FAILED: 1, TriageOutcome.BAD_INPUT: 2}
 """The exit code of each outcome; a request with incomplete evidence counts as failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourcedDiagnosis:
-    """A diagnosis and the row that decided it, or None when no single one does."""
-
-    diagnosis: Diagnosis
-    row: SourcedRow | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +71,10 @@ class Query:
         """Whether anything was asked for but the first screen."""
         return self != Query()
 
-    def of(self, requests: Iterable[SourcedDiagnosis]) -> list[SourcedDiagnosis]:
-        """Return what is asked for, the worst first."""
-        by_diagnosis = {id(each.diagnosis): each for each in requests}
-        ordered = worst_first(each.diagnosis for each in by_diagnosis.values())
-        return [by_diagnosis[id(each)] for each in ordered if self._asks_for(each)]
-
-    def _asks_for(self, diagnosis: Diagnosis) -> bool:
-        if self.domains and diagnosis.domain not in self.domains:
-            return False
-        if not self.domains and not self.everything and diagnosis.healthy:
-            return False
-        last = diagnosis.last_at_ms
-        return self.since_ms is None or last is None or last >= self.since_ms
+    @property
+    def choice(self) -> Choice:
+        """Which requests are meant."""
+        return Choice(self.domains, self.since_ms, self.everything)
 
 
 NOTHING_ASKED: Final = Query()
@@ -96,33 +82,51 @@ NOTHING_ASKED: Final = Query()
 
 @dataclass(frozen=True, slots=True)
 class TriageReport:
-    """The answer about one incident; `problems` say, a line each, why it may not be complete."""
+    """The answer about one incident; `problems` say, a line each, why it may not be complete.
 
-    requests: tuple[SourcedDiagnosis, ...]
+    `asked` are the diagnoses of the requests that were asked for by an id or a proof, None if none was.
+    """
+
     incident: Incident
+    findings: Findings
+    overview: Overview
     shortfalls: tuple[Shortfall, ...]
     problems: tuple[str, ...]
+    asked: tuple[Diagnosis, ...] | None = None
     query: Query = NOTHING_ASKED
-    about_one: bool = False
 
     @property
     def outcome(self) -> TriageOutcome:
         """Healthy only when there was something to judge and all of it is healthy."""
-        if self.problems or not self.requests:
+        found = {*self.overview.domains} if self.asked is None else {each.domain for each in self.asked}
+        if self.problems or not found:
             return TriageOutcome.BAD_INPUT
-        if all(request.diagnosis.healthy for request in self.requests):
-            return TriageOutcome.HEALTHY
-        return TriageOutcome.FAILED
-
-    @property
-    def overview(self) -> Overview:
-        """Everything on one screen."""
-        return overview((each.diagnosis for each in self.requests), len(self.incident.records))
+        return TriageOutcome.HEALTHY if found == {Domain.HEALTHY} else TriageOutcome.FAILED
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What had to be done to read the files, and what of their times cannot be; each once."""
-        return (*self.incident.notes, *_notes_on_times(self.requests, self.incident))
+        return (*self.incident.notes, *self._notes_on_times())
+
+    @property
+    def is_short(self) -> bool:
+        """Whether all that is asked for can be told in full at once."""
+        return self.asked is not None or self.overview.n_requests <= _FEW
+
+    def requests(self, limit: int | None = None) -> tuple[tuple[SourcedDiagnosis, ...], int]:
+        """Return what is asked for, at most `limit` of it, and how many requests more are like these.
+
+        In the order of their ids; of a query, the worst first.
+        """
+        if self.asked is not None:
+            told = [each for each in self.asked if not self.query.is_narrow or self.query.choice.takes(each)]
+            return self._sourced(told[:limit]), len(told[limit:]) if limit else 0
+        if not self.query.is_narrow:
+            return self._sourced(self.findings.diagnoses()), 0
+        ids = self.findings.chosen(self.query.choice, limit)
+        found = {each.request_id: each for each in self.findings.diagnoses(ids)}
+        more = 0 if limit is None else self.findings.count(self.query.choice) - len(ids)
+        return self._sourced(found[request_id] for request_id in ids), more
 
     def to_text(self) -> str:
         """The first screen, or five parts a request where there are few or some were asked for, then notes.
@@ -134,23 +138,21 @@ class TriageReport:
             if item.effect is DepartureEffect.BAD_INPUT:
                 continue  # told on standard error, once
             departures.setdefault(item.request_id, []).append(item.message)
-        few = self.about_one or len(self.requests) <= _FEW
-        if not few and not self.query.is_narrow:
+        if not self.is_short and not self.query.is_narrow:
             blocks = [self._first_screen()]
         else:
-            told = self.requests if not self.query.is_narrow else tuple(self.query.of(self.requests))
-            limit = len(told) if self.query.everything or few else (self.query.limit or _DETAILS)
+            all_of_it = self.query.everything or self.is_short
+            told, more = self.requests(None if all_of_it else self.query.limit or _DETAILS)
             blocks = [
-                _request_text(request, departures.get(request.diagnosis.request_id, ()))
-                for request in told[:limit]
+                request_text(request, departures.get(request.diagnosis.request_id, ())) for request in told
             ]
-            if len(told) > limit:
-                blocks.append(f"{len(told) - limit:,} more like these: --limit N, or --all")
-            elif not told and self.requests:
+            if more:
+                blocks.append(f"{more:,} more like these: --limit N, or --all")
+            elif not told and self.overview.n_requests:
                 blocks.append("none of the requests is as asked for")
         if self.notes:
             blocks.append("read:\n" + "\n".join(_wrapped_note(note) for note in self.notes[:_NOTES]))
-        if self.shortfalls and not few and not self.query.is_narrow:
+        if self.shortfalls and not self.is_short and not self.query.is_narrow:
             counted = Counter(item.line for item in self.shortfalls)
             told_lines = ", ".join(f"{line} ({count})" for line, count in counted.items())
             blocks.append(
@@ -164,10 +166,9 @@ class TriageReport:
 
     def _first_screen(self) -> str:
         seen = self.overview
-        worst = [_shown(cause.requests[0].request_id) for cause in seen.causes[:_CAUSES]]
-        files = {record.file for record in self.incident.records}
+        worst = [shown(cause.worst[0]) for cause in seen.causes[:_CAUSES]]
         lines: list[str] = []
-        for label, text in first_screen(seen, worst, len(files)):
+        for label, text in first_screen(seen, worst, len(self.incident.records.places.files())):
             lines += in_columns(text, f"  {label:<18}" if label else "", hanging=20, whole_words=True)
         if len(seen.causes) > _CAUSES:
             lines.append(f"  and {len(seen.causes) - _CAUSES} more causes; --json names them all")
@@ -176,17 +177,15 @@ class TriageReport:
 
     def to_json(self) -> str:
         """One JSON object, schema `pytest-l402/triage` version 1; enums carry every verdict."""
+        limit = None if self.query.everything else self.query.limit
         document = {
             "schema": SCHEMA,
             "schemaVersion": SCHEMA_VERSION,
             "outcome": self.outcome.value,
             "exitCode": EXIT_CODES[self.outcome],
             "overview": self.overview.to_row(),
-            "notes": [_clean(note) for note in self.notes],
-            "requests": [
-                _request_json(request)
-                for request in (self.query.of(self.requests) if self.query.is_narrow else self.requests)
-            ],
+            "notes": [clean(note) for note in self.notes],
+            "requests": [request_row(request) for request in self.requests(limit)[0]],
             "faults": [
                 {
                     "file": printable(item.file, 400),
@@ -194,7 +193,7 @@ class TriageReport:
                     "field": item.field,
                     "expected": item.expected,
                     "seen": item.seen,
-                    "requestId": None if item.request_id is None else _clean(item.request_id),
+                    "requestId": None if item.request_id is None else clean(item.request_id),
                     "effect": item.effect.value,
                 }
                 for item in self.incident.departures
@@ -207,7 +206,7 @@ class TriageReport:
                     "runbookLine": item.line,
                     "file": printable(item.file, 400),
                     "line": item.at_line,
-                    "seen": _clean(item.seen),
+                    "seen": clean(item.seen),
                     "remedy": item.remedy,
                 }
                 for item in self.shortfalls
@@ -221,9 +220,41 @@ class TriageReport:
 
     def referring(self, text: str) -> str:
         """Put a reference where a record holds what may be a preimage itself; it can be pasted."""
-        for value in {value for record in self.incident.records for value in _bare(record.row)}:
+        for value in self._bare_preimages():
             text = text.replace(value, digest_reference(value))
         return text
+
+    def _bare_preimages(self) -> set[str]:
+        found: set[str] = set()
+        for request_id, proof, reason in self.findings.long_texts(LONG):
+            found.update(bare_preimages(proof, (request_id, reason)))
+        for row in self.incident.records.broken():
+            found.update(
+                bare_preimages(row.get("paymentProofRef"), (row.get("requestId"), row.get("denyReason")))
+            )
+        return found
+
+    def _sourced(self, diagnoses: Iterator[Diagnosis] | Sequence[Diagnosis]) -> tuple[SourcedDiagnosis, ...]:
+        return tuple(SourcedDiagnosis(each, _deciding_row(each, self.incident)) for each in diagnoses)
+
+    def _notes_on_times(self) -> Iterator[str]:
+        untimed = self.findings.untimed()
+        if untimed is not None:
+            n_untimed, first = untimed
+            record = self.incident.records[first]
+            at = record.row["observedAtMs"]
+            unit = {10: "seconds", 16: "microseconds"}.get(len(str(at)), "another unit")
+            yield (
+                f"{n_untimed} records have an observedAtMs that cannot be milliseconds, and take part "
+                f"in no order; the first is {at} ({unit}?) of executor "
+                f"{shown(record.row['executor'])} at {record.where}"
+            )
+        far = self.findings.far_apart(_DAY_MS)
+        if far is not None:
+            yield (
+                f"{far[0]} requests have records more than a day apart, such as {shown(far[1])}: either the "
+                "id is used again, or a clock is wrong"
+            )
 
 
 def triage_report(
@@ -231,101 +262,48 @@ def triage_report(
 ) -> TriageReport:
     """Judge every request of the incident, or those that are meant by `request_id`: an id, the beginning of
     one, or a payment proof or its digest as it is shown.
+
+    Raises:
+        InputError: there is no room for what has to be kept meanwhile.
     """
     problems = [item.message for item in incident.bad_input]
-    known = incident.request_ids()
-    diagnoses: tuple[Diagnosis, ...] = ()
-    if request_id is None:
-        diagnoses = triage(incident)
-    elif request_id in known:
-        diagnoses = triage(incident, request_id)
-    elif meant := _meant(request_id, known, incident):
-        diagnoses = tuple(each for each in triage(incident) if each.request_id in meant)
-    else:
-        problems.append(_unknown_request(request_id, known))
-    if not diagnoses and not problems:
+    incident.records.settle()
+    findings = Findings(incident.records)
+    seen = findings.overview(len(incident.records))
+    asked: tuple[Diagnosis, ...] | None = None
+    if request_id is not None:
+        asked = tuple(findings.diagnoses(_meant(request_id, findings, incident)))
+        if not asked:
+            problems.append(_unknown_request(request_id, findings, incident))
+    if not seen.n_requests and not problems:
         problems.append(
             f"expected a record with a requestId, saw {len(incident.records)} records without; "
             "add the records of the request in question"
         )
-    return TriageReport(
-        requests=tuple(SourcedDiagnosis(found, _deciding_row(found, incident)) for found in diagnoses),
-        incident=incident,
-        shortfalls=shortfalls(incident),
-        problems=tuple(problems),
-        query=query,
-        about_one=request_id is not None,
-    )
+    return TriageReport(incident, findings, seen, shortfalls(incident), tuple(problems), asked, query)
 
 
-def _meant(asked: str, known: Sequence[str], incident: Incident) -> set[str]:
-    """The requests whose id begins so, or that name this proof; none if a beginning fits too many."""
-    if _PROOF.fullmatch(asked) or asked.startswith(_PROOF_DIGEST):
-        wanted = short_proofs(asked)
-        rows = (record.row for record in incident.records)
-        return {
-            row["requestId"]
-            for row in rows
-            if isinstance(row.get("paymentProofRef"), str)
-            and isinstance(row.get("requestId"), str)
-            and short_proofs(row["paymentProofRef"]) == wanted
-        }
-    begun = {name for name in known if asked and name.startswith(asked)}
-    return begun if len(begun) <= _DETAILS else set()
-
-
-def short_proofs(text: str) -> str:
-    """Return `text` with each proof reference as a short digest, which the next query takes; both forms of a
-    proof have the same.
+def _meant(asked: str, findings: Findings, incident: Incident) -> Sequence[str]:
+    """The requests of this id, or of the flow that it belongs to, or whose id begins so, or that name this
+    proof; none if a beginning fits too many.
     """
-    return _PROOF.sub(_digested, text)
-
-
-def _digested(match: re.Match[str]) -> str:
-    return _PROOF_DIGEST + hashlib.sha256(match[1][:16].encode()).hexdigest()[:10]
-
-
-def _notes_on_times(requests: Iterable[SourcedDiagnosis], incident: Incident) -> Iterator[str]:
-    n_untimed = sum(each.diagnosis.n_untimed for each in requests)
-    if n_untimed:
-        for record in incident.records:
-            at = record.row.get("observedAtMs")
-            if isinstance(at, int) and not 10**12 <= at < 10**13:
-                unit = {10: "seconds", 16: "microseconds"}.get(len(str(at)), "another unit")
-                yield (
-                    f"{n_untimed} records have an observedAtMs that cannot be milliseconds, and take part "
-                    f"in no order; the first is {at} ({unit}?) of executor "
-                    f"{_shown(record.row.get('executor'))} at {record.where}"
-                )
-                break
-    far = [
-        each.diagnosis.request_id
-        for each in requests
-        if (each.diagnosis.last_at_ms or 0) - (each.diagnosis.first_at_ms or 0) > _DAY_MS
-    ]
-    if far:
-        yield (
-            f"{len(far)} requests have records more than a day apart, such as {_shown(far[0])}: either the "
-            "id is used again, or a clock is wrong"
-        )
+    if names_proof(asked):
+        wanted = short_proofs(asked)
+        return [request_id for request_id, proof in findings.proofs() if short_proofs(proof) == wanted]
+    begun = findings.beginning(asked, _DETAILS + 1) if asked else []
+    if asked in begun:
+        return [asked]
+    if same := of_the_same_flow(asked, incident.table("local_artifact")):
+        return same
+    return begun if len(begun) <= _DETAILS else []
 
 
 def _wrapped_note(note: str) -> str:
-    return "\n".join(in_columns(_shown(note), "  ", hanging=4, whole_words=True))
-
-
-def _bare(record: Row) -> Iterator[str]:
-    """Yield what may be a preimage in a record: its proof, and within its id or the reason of a denial."""
-    proof = record.get("paymentProofRef")
-    if isinstance(proof, str) and _PREIMAGE.fullmatch(proof) is not None:
-        yield proof
-    for text in (record.get("requestId"), record.get("denyReason")):
-        if isinstance(text, str) and len(text) >= _LENGTH:
-            yield from _BARE.findall(text)
+    return "\n".join(in_columns(shown(note), "  ", hanging=4, whole_words=True))
 
 
 def _deciding_row(diagnosis: Diagnosis, incident: Incident) -> SourcedRow | None:
-    if diagnosis.record_index is not None and diagnosis.record_index < len(incident.records):
+    if diagnosis.record_index is not None:
         return incident.records[diagnosis.record_index]
     if diagnosis.deciding_field == "taskStatus":
         for flow in incident.flows:
@@ -334,78 +312,24 @@ def _deciding_row(diagnosis: Diagnosis, incident: Incident) -> SourcedRow | None
     return None
 
 
-def _unknown_request(request_id: str, known: tuple[str, ...]) -> str:
+def _unknown_request(request_id: str, findings: Findings, incident: Incident) -> str:
     message = f"--request-id: expected a request id of the files, saw {quoted(redact_text(request_id), 120)}"
-    begun = sum(1 for name in known if name.startswith(request_id)) if request_id else 0
+    begun = findings.count_beginning(request_id) if request_id else 0
     if begun:
         return f"{message}, with which {begun} of them begin; give more of it"
     # Comparing with every id of a large export would take longer than triage itself.
-    closest = difflib.get_close_matches(request_id[:200], known[:20_000], n=1, cutoff=0.3)
+    known = {
+        *findings.beginning("", _COMPARED),
+        *(name for flow in incident.flows for name in flow_request_ids(flow.row)),
+    }
+    closest = difflib.get_close_matches(request_id[:200], sorted(known), n=1, cutoff=0.3)
     if closest:
         return f"{message}; the closest is {quoted(redact_text(closest[0]), 120)}"
-    return f"{message}; the files name {len(known)} request id{'' if len(known) == 1 else 's'}"
-
-
-def _request_text(request: SourcedDiagnosis, departures: Sequence[str]) -> str:
-    diagnosis = request.diagnosis
-    where = "no single record" if request.row is None else request.row.where
-    if request.row is not None and request.row.path:
-        where += f" {request.row.path}"
-    decided = f"{diagnosis.deciding_field}={_shown(diagnosis.deciding_value)} at {where}"
-    parts = [
-        ("why", _shown(diagnosis.reason)),
-        ("decided", f"{decided} (rule {diagnosis.rule})"),
-        ("runbook", _section(diagnosis.section)),
-        ("next", diagnosis.next_step),
-        *(("fault", item) for item in departures),
-    ]
-    lines = in_columns(f"{_shown(diagnosis.request_id)}: {diagnosis.domain.value}", whole_words=True)
-    for label, text in parts:
-        lines += in_columns(text, f"  {label:<9} ", whole_words=True)
-    return "\n".join(lines)
-
-
-def _request_json(request: SourcedDiagnosis) -> dict[str, Any]:
-    diagnosis, row = request.diagnosis, request.row
-    value = diagnosis.deciding_value
-    return {
-        "requestId": _clean(diagnosis.request_id),
-        "domain": diagnosis.domain.value,
-        "rule": diagnosis.rule,
-        "decidingField": diagnosis.deciding_field,
-        "decidingValue": _clean(value) if isinstance(value, str) else value,
-        "record": None
-        if row is None
-        else {"file": printable(row.file, 400), "line": row.line, "path": row.path},
-        "section": diagnosis.section,
-        "nextStep": diagnosis.next_step,
-        "reason": _clean(diagnosis.reason),
-        "paidMsats": diagnosis.paid_msats,
-        "firstAtMs": diagnosis.first_at_ms,
-        "lastAtMs": diagnosis.last_at_ms,
-        "runbookPage": place_of(diagnosis.section),
-    }
+    n_known = max(findings.count_beginning(""), len(known))
+    return f"{message}; the files name {n_known} request id{'' if n_known == 1 else 's'}"
 
 
 def _note(item: Shortfall) -> str:
     where = f"{tagless(printable(item.file, 400))}:{item.at_line}"
-    text = f"[observability {item.line}] {where}: {_shown(item.seen)}; {item.remedy}"
+    text = f"[observability {item.line}] {where}: {shown(item.seen)}; {item.remedy}"
     return "\n".join(in_columns(text, "  ", hanging=6, whole_words=True))
-
-
-def _section(section: str) -> str:
-    name = f"observability, section {section}" if section[:1].isdigit() else f"observability, {section}"
-    place = place_of(section)
-    return name if place is None else f"{name} ({place})"
-
-
-def _clean(text: str) -> str:
-    return printable(redact_text(text), 600)
-
-
-def _shown(value: object) -> str:
-    """Return a foreign value for the terminal: nothing in it can colour, move the cursor or open a tag."""
-    if value is None:
-        return "null"
-    text = redact_text(value) if isinstance(value, str) else printable(value)
-    return short_proofs(tagless(printable(text, 600)))

@@ -18,7 +18,7 @@ import pytest
 from plugin_project import Project
 
 from pytest_l402.cli import main
-from pytest_l402.triage.report import _bare
+from pytest_l402.triage.request_text import bare_preimages
 
 LEAKING = """\
 import base64, hashlib, json, urllib.parse
@@ -636,7 +636,7 @@ def test_triage(tmp_path: Path, capsys: pytest.CaptureFixture[str], way: str, as
 
 def test_triage_shows_what_is_called_a_hash() -> None:
     record = {"requestId": "r", "denyReason": f"payment hash {HEX}, preimage is not of paymentHash={HEX}"}
-    assert list(_bare(record)) == []
+    assert list(bare_preimages(None, record.values())) == []
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])

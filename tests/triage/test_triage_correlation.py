@@ -6,8 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_l402.contract import proof_join_key
-from pytest_l402.triage.correlation import correlated, correlation_sql, flow_rows, snake_case
-from pytest_l402.triage.diagnosis import verdict_sql
+from pytest_l402.triage.correlation import (
+    correlated,
+    correlation_sql,
+    flow_rows,
+    snake_case,
+    statements,
+    verdict_sql,
+)
+from pytest_l402.triage.findings import Findings
 from pytest_l402.triage.rules import RULES
 
 HOSTED = "lightning_preimage:00112233445566778899aabb"
@@ -28,8 +35,9 @@ _NOT_PORTABLE = (
 
 
 def rows(table, *records):
-    with correlated(records) as (connection, _):
-        return [dict(row) for row in connection.execute(f"select * from {table}")]
+    with correlated(records) as engine:
+        columns = [name for _, name, *_ in engine.rows(f"pragma table_info({table})")]
+        return [dict(zip(columns, row, strict=True)) for row in engine.rows(f"select * from {table}")]
 
 
 @pytest.mark.parametrize("pattern", _NOT_PORTABLE)
@@ -50,15 +58,16 @@ def test_no_identifier_needs_quotes():
 
 def test_the_statements_of_the_text_are_those_that_run():
     named = re.findall(r"^-- name: (\w+)$", correlation_sql(), re.MULTILINE)
-    with correlated([]) as (connection, _):
-        tables = {row["name"] for row in connection.execute("select name from sqlite_master")}
+    with correlated([]) as engine:
+        tables = {name for (name,) in engine.rows("select name from sqlite_master")}
     assert set(named) <= tables
-    assert len(named) == correlation_sql().count("create table") == 17
+    assert [*named, "request_verdicts"] == [table for table, _ in statements()]
+    assert len(named) == correlation_sql().count("create table") == 18
 
 
 def test_every_rule_reads_columns_that_the_model_has():
-    with correlated([]) as (connection, _):
-        columns = {row["name"] for row in connection.execute("pragma table_info(request_story)")}
+    with correlated([]) as engine:
+        columns = {name for _, name, *_ in engine.rows("pragma table_info(request_story)")}
     for rule in RULES:
         assert not rule.value or rule.value in columns, rule.name
         assert set(re.findall(r"{(\w+)}", rule.reason)) <= columns, rule.name
@@ -120,11 +129,12 @@ def test_invalid_records_are_kept_out_and_named(record):
     broken = record(requestId="req-2")
     del broken["plane"]
     records = [record(), broken, record(requestId=7), record(requestId=None)]
-    with correlated(records) as (connection, invalid):
-        counted = connection.execute("select request_id, n_invalid from request_story").fetchall()
-    assert [(each.index, each.request_id) for each in invalid] == [(1, "req-2"), (2, None)]
-    assert dict(map(tuple, counted)) == {"req-1": 0, "req-2": 1}
-    assert invalid[0].departures[0].field == "plane"
+    with correlated(records) as engine:
+        counted = dict(engine.rows("select request_id, n_invalid from request_story"))
+        broken = [*engine.rows("select line, request_id from l402_violations")]
+        assert Findings(engine).n_unattributable == 1
+    assert broken == [(1, "req-2"), (2, None)]
+    assert counted == {"req-1": 0, "req-2": 1}
 
 
 def test_numbers_that_json_wrote_with_a_point_are_integers(record):

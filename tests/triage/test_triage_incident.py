@@ -77,7 +77,8 @@ def test_original_artifact_gives_records_flows_and_artifact():
         assert lines[flow.line - 1].strip() == "{"
         assert f'"flow": "{name}"' in lines[flow.line]
     assert set(domains(incident).values()) == {"healthy", "policy"}
-    assert vector("local-node-artifact.json")["flows"][0]["createRequestId"] in incident.request_ids()
+    created = vector("local-node-artifact.json")["flows"][0]["createRequestId"]
+    assert created in {flow.row["createRequestId"] for flow in incident.flows}
 
 
 def test_original_observability_output_gives_records_and_summary():

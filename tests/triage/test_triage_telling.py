@@ -11,7 +11,8 @@ from pytest_l402.cli import main
 from pytest_l402.triage.incident import read_incident
 from pytest_l402.triage.overview import clock_time
 from pytest_l402.triage.page import page_of
-from pytest_l402.triage.report import Query, short_proofs, triage_report
+from pytest_l402.triage.report import Query, triage_report
+from pytest_l402.triage.request_text import short_proofs
 from pytest_l402.triage.rules import Domain
 from pytest_l402.triage.runbook_page import place_of
 
