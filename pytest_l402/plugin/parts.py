@@ -48,7 +48,11 @@ class OwnParts:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
         """Ask for every part that somebody overrides, and put it in, once the test has all that it names."""
-        result = yield
+        try:
+            result = yield
+        except Exception as error:
+            _skip_if_not_able(item, error)
+            raise
         stack = _stack_of(item)
         if stack is not None:
             put_parts_in(stack, _parts_of_test(item))

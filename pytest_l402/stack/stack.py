@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -44,8 +44,15 @@ from pytest_l402.stack.gateway.seller_api import SellerApi
 from pytest_l402.stack.gateway.services import Service, match_service
 from pytest_l402.stack.gateway.way import Way
 from pytest_l402.stack.lifetime import Lifetime
-from pytest_l402.stack.roles import ASKED_BY, KeepsLocalArtifact, NotAbleError, PlayedByProgram
-from pytest_l402.stack.shop import CONTROL_HOST, DEFAULT_SERVICES, GATEWAY_HOST, path_of, paywall_of
+from pytest_l402.stack.roles import (
+    ASKED_BY,
+    KeepsLocalArtifact,
+    NotAbleError,
+    NotRunError,
+    PlayedByProgram,
+)
+from pytest_l402.stack.shop import CONTROL_HOST, DEFAULT_SERVICES
+from pytest_l402.stack.sold import Offer, Sold, sold_by
 from pytest_l402.stack.steady_state import (
     WHO_TELLS,
     When,
@@ -100,10 +107,11 @@ def _services_of(gateway: object) -> tuple[Service, ...]:
 class Stack:
     """The system under rehearsal: one of each part, on one clock, from one seed.
 
-    The same seed and the same calls leave the same rows. Time moves only by the clock. Inside `online()`
-    every httpx client of the process reaches its hosts, inside `serve()` any program of the machine does.
-    Close it, or use it in a with block. `gateway`, `control_plane`, `settlement_store`, `wallet` and
-    `executor` are roles: what `replace` puts in their place is used by all others from then on.
+    It sells `services`, or what `sold` has. The same seed and the same calls leave the same rows. Time moves
+    only by the clock. Inside `online()` every httpx client of the process reaches its hosts, inside `serve()`
+    any program of the machine does. Close it, or use it in a with block. `gateway`, `control_plane`,
+    `settlement_store`, `wallet` and `executor` are roles: what `replace` puts in their place is used by all
+    others from then on.
     """
 
     def __init__(
@@ -114,6 +122,7 @@ class Stack:
         randomness: Randomness | None = None,
         artifact_dir: Path | None = None,
         services: tuple[Service, ...] = DEFAULT_SERVICES,
+        sold: Sold | None = None,
         profile: GatewayProfile = APERTURE,
         policy: BuyerPolicy | None = None,
         database: Path | str = ":memory:",
@@ -125,13 +134,11 @@ class Stack:
         self.artifact_dir = artifact_dir
         # Returns a descriptor of its own, of what somebody reads, whoever captures what this process writes.
         self.open_stderr: Callable[[], int] = partial(os.dup, 2)
-        self._services = services
-        self.paywalls = tuple(filter(None, map(paywall_of, services)))
-        free = (path_of(service) for service in services if service.auth == "off")
-        self.free_paths = tuple(path for path in free if path is not None)
+        sold = self.sold = sold_by(services) if sold is None else sold
+        services, self.paywalls = sold.services, sold.paywalls
         self._transport = NetworkTransport(self.network)
         self.client = httpx.Client(
-            base_url=f"https://{GATEWAY_HOST}", transport=self._transport, trust_env=False
+            base_url=f"https://{sold.host}", transport=self._transport, trust_env=False
         )
         self.seller_api = SellerApi(harness, self._request_at_the_edge)
         self.projection = Projection(harness)
@@ -140,7 +147,7 @@ class Stack:
         self.control_plane = ControlPlane(harness.derive("control plane"))
         for paywall in self.paywalls:
             self.control_plane.create_paywall(paywall)
-        self.wallet = Wallet(harness, self.node)
+        self.wallet = Wallet(harness, self.node, balance_msats=sold.balance_msats)
         self.gateway = self._built_in_gateway = Gateway(
             harness.derive("gateway"),
             services,
@@ -148,7 +155,8 @@ class Stack:
             seller_api=self.seller_api,
             control_plane=self._part("control_plane"),
             settlements=self._part("settlement_store"),
-            profile=profile,
+            profile=replace(profile, strict_verify=True) if sold.strict_verify else profile,
+            blocklist=sold.blocklist,
         )
         self._ops_folder = ops_folder
         self._ops: StackOps | None = None
@@ -167,7 +175,7 @@ class Stack:
         self.front = Front(
             harness.derive("front"),
             self._part("gateway"),
-            self._sold,
+            self._services_now,
             node=self.node,
             control_plane=self._part("control_plane"),
             settlements=self._part("settlement_store"),
@@ -176,7 +184,8 @@ class Stack:
         )
         self._way = Way(harness.derive("way"), self.front, self.node)
         self.edge = Edge(harness, self._way, self.seller_api)
-        self.network.mount(GATEWAY_HOST, self.edge, down_when=GatewayDown)
+        for host in sold.hosts:
+            self.network.mount(host, self.edge, down_when=GatewayDown)
         self.worker_api = ControlApi(harness.derive("control api"), self.control_plane, self.settlement_store)
         self.network.mount(CONTROL_HOST, self.worker_api)
         if ops_folder is not None:
@@ -224,7 +233,7 @@ class Stack:
             tell = self.open_stderr()
             block.callback(os.close, tell)
             block.enter_context(ended_when_stuck(_STUCK, after_s=stuck_after_s, tell=tell))
-            yield Served(*block.enter_context(self.harness.serving(GATEWAY_HOST, CONTROL_HOST)))
+            yield Served(*block.enter_context(self.harness.serving(self.sold.hosts[0], CONTROL_HOST)))
 
     def executor_at(
         self, client: httpx.Client, *, policy: BuyerPolicy | None = None, user_id: str = DEFAULT_USER
@@ -236,7 +245,7 @@ class Stack:
             client=client,
             wallet=self._part("wallet"),
             control_plane=self._part("control_plane"),
-            policy=policy,
+            policy=BuyerPolicy(default_cap_msats=self.sold.cap_msats) if policy is None else policy,
             user_id=user_id,
         )
 
@@ -254,7 +263,7 @@ class Stack:
 
     def task_register(self) -> TaskRegister:
         """Return what gives a task to each purchase of a client that knows no tasks."""
-        return TaskRegister(self._part("control_plane"))
+        return TaskRegister(self._part("control_plane"), self.sold.cap_msats)
 
     def forger(self) -> Forger:
         """Return a client that presents forged credentials; it pays with the stack's wallet."""
@@ -287,7 +296,7 @@ class Stack:
     def surroundings(self) -> dict[str, Any]:
         """Return what stands around the parts, by name: nobody is meant to replace that."""
         return {
-            "edge": self.network.app_of(GATEWAY_HOST),
+            "edge": self.network.app_of(self.sold.hosts[0]),
             "way": self._way,
             "front": self.front,
             "seller": self.seller_api,
@@ -304,7 +313,16 @@ class Stack:
 
     @property
     def ops(self) -> StackOps:
-        """The operations of the stack's own gateway: its deployer and the history of its deployments."""
+        """The operations of the stack's own gateway: its deployer and the history of its deployments.
+
+        Raises:
+            NotRunError: what is sold is somebody's own file, which is not to be replaced.
+        """
+        if self.sold.file is not None:
+            raise NotRunError(
+                "not run: this rehearsal deploys what the control plane says, and what is sold is "
+                f"{self.sold.file.name} as it stands"
+            )
         if self._ops is None:
             # Asked for by few rehearsals, and a compiler comes with it.
             from pytest_l402.stack.gateway.deployer import GatewayDeployer
@@ -332,15 +350,15 @@ class Stack:
         """
         return self.ops.reconciler(wait_s=wait_s, failpoint=failpoint)
 
-    def lifetime(self, path: str) -> Lifetime:
-        """Return the life of a credential that is bought now for a path: let pass, it is good no more.
+    def lifetime(self, offer: Offer) -> Lifetime:
+        """Return the life of a credential that is bought now for a resource: let pass, it is good no more.
 
         Raises:
             LookupError: what is sold there does not expire.
         """
-        sold = match_service(self._sold(), GATEWAY_HOST, path)
+        sold = match_service(self._services_now(), offer.host, offer.path)
         if sold is None or not sold.timeout_s:
-            raise LookupError(f"{path} is sold for good: expected a service that expires")
+            raise LookupError(f"{offer.path} is sold for good: expected a service that expires")
         of_program = isinstance(part_behind(self.gateway), PlayedByProgram)
         return Lifetime(self.clock, sold.timeout_s * 1_000, goes_by_itself=of_program)
 
@@ -353,7 +371,7 @@ class Stack:
         parts = {role: getattr(self, role) for role in ROLES}
         with self.connected(), self._uncounted():
             # One of each stands for all: they share gateway, node and seller.
-            asked = reachable(when, self.client, self.paywalls[:1], self.free_paths[:1])
+            asked = reachable(when, self.client, self.paywalls[:1], self.sold.free_resources[:1])
             return steady_rows(when, asked, left_over(self.harness, parts))
 
     @contextmanager
@@ -424,8 +442,8 @@ class Stack:
             raise NotAbleError(role, part_behind(player), ability)
         return cast("Callable[..., Any]", found)
 
-    def _sold(self) -> tuple[Service, ...]:
-        return _services_of(self.gateway) or self._services
+    def _services_now(self) -> tuple[Service, ...]:
+        return _services_of(self.gateway) or self.sold.services
 
     def _gateway_tells(self) -> bool:
         """Whether the gateway itself asks the control plane, tells the store, or emits records.
@@ -445,7 +463,8 @@ class Stack:
 
     def _asked_who_tells(self) -> bool:
         path = self.paywalls[0].path if self.paywalls else "/"
-        request = Request("GET", GATEWAY_HOST, path, headers=((REQUEST_ID_HEADER, WHO_TELLS),))
+        headers = (("Host", self.sold.host), (REQUEST_ID_HEADER, WHO_TELLS))
+        request = Request("GET", self.sold.hosts[0], path, headers=headers)
         with self._uncounted():
             try:
                 self.edge.handle(request)

@@ -35,10 +35,9 @@ from pytest_l402.evidence import (
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.stack import FullFlowRun, Stack
 from pytest_l402.stack.roles import PlaysExecutor
+from pytest_l402.stack.sold import Sold
 
 pytestmark = pytest.mark.rehearsal("hosted-success", runbook="observability", section="1")
-
-PREMIUM = {"/premium": {"paywallId": "pw_premium", "ownerId": "owner_premium"}}
 
 
 def test_full_flow(l402_full_flow: Callable[[], FullFlowRun], l402_evidence: EvidenceCollector) -> None:
@@ -59,11 +58,13 @@ def test_full_flow(l402_full_flow: Callable[[], FullFlowRun], l402_evidence: Evi
 
 
 def test_correlation_workflow(
-    l402_stack: Stack, l402_executor: PlaysExecutor, l402_evidence: EvidenceCollector
+    l402_stack: Stack, l402_executor: PlaysExecutor, l402_sold: Sold, l402_evidence: EvidenceCollector
 ) -> None:
-    purchase = l402_executor.buy("/premium")
+    premium = l402_sold.premium
+    known = {"paywallId": premium.paywall_id, "ownerId": premium.owner_id}
+    purchase = l402_executor.buy(premium.resource)
     # With everything that a gateway could lose on the way to the seller.
-    l402_stack.forger().buy("/premium?edition=evening", method="POST", body=b'{"city": "Oslo"}')
+    l402_stack.forger().buy(f"{premium.resource}?edition=evening", method="POST", body=b'{"city": "Oslo"}')
     l402_evidence.verify(
         response_header_joins(purchase).proves("correlate.response-header"),
         task_settlement_join(purchase).proves("correlate.task-and-settlement"),
@@ -73,9 +74,9 @@ def test_correlation_workflow(
         values_listed().proves("contract.values"),
         records_in_time().proves("contract.known"),
         rows_in_order().proves("contract.known"),
-        records_tell_what_is_known(PREMIUM).proves("contract.known"),
+        records_tell_what_is_known({premium.path: known}).proves("contract.known"),
         planes_agree().proves("contract.planes-agree"),
-        delivered_as_paid("/premium").proves("1.delivered-as-paid"),
+        delivered_as_paid(premium.path).proves("1.delivered-as-paid"),
         one_challenge_an_invoice().proves("1.one-challenge"),
         money_agrees().proves("contract.money"),
         purchases_cost_one_payment().proves("contract.one-payment"),
@@ -85,7 +86,7 @@ def test_correlation_workflow(
 
 
 def test_correlation_with_the_local_artifact(
-    l402_executor: PlaysExecutor, l402_evidence: EvidenceCollector
+    l402_executor: PlaysExecutor, l402_sold: Sold, l402_evidence: EvidenceCollector
 ) -> None:
-    purchase = l402_executor.buy("/premium")
+    purchase = l402_executor.buy(l402_sold.premium.resource)
     l402_evidence.verify(local_artifact_join(purchase).proves("correlate.local-artifact"))

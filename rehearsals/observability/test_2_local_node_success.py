@@ -12,13 +12,17 @@ from pytest_l402.evidence import (
 )
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.stack import Executor
+from pytest_l402.stack.sold import Sold
 
 pytestmark = pytest.mark.rehearsal("local-node-success", runbook="observability", section="2")
 
 
-def test_local_run_writes_the_artifact(l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
-    success = l402_executor.buy("/premium")
-    blocked = l402_executor.buy("/premium-expensive")
+def test_local_run_writes_the_artifact(
+    l402_executor: Executor, l402_sold: Sold, l402_evidence: EvidenceCollector
+) -> None:
+    expensive = l402_sold.expensive
+    success = l402_executor.buy(l402_sold.premium.resource)
+    blocked = l402_executor.buy(expensive.resource)
     l402_evidence.verify(
         artifact_shows(success, flow="success", task_status="completed").proves("2.local-run"),
         artifact_shows(blocked, flow="blocked", task_status="blocked").proves("2.local-run"),

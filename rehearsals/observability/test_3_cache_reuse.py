@@ -18,15 +18,18 @@ from pytest_l402.evidence import (
 )
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.stack import APERTURE, Executor, Stack
+from pytest_l402.stack.sold import Sold
 
 pytestmark = pytest.mark.rehearsal("cache-reuse", runbook="observability", section="3")
 
 REFUSES_WITH_401 = replace(APERTURE, refusal_status=401, expired_refusal_status=401)
 
 
-def test_same_request_twice(l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
-    first = l402_executor.buy("/premium")
-    second = l402_executor.buy("/premium")
+def test_same_request_twice(
+    l402_executor: Executor, l402_sold: Sold, l402_evidence: EvidenceCollector
+) -> None:
+    first = l402_executor.buy(l402_sold.premium.resource)
+    second = l402_executor.buy(l402_sold.premium.resource)
     l402_evidence.verify(
         some_record(cacheHit=True).proves("3.cache-hit"),
         cached_request(first, second).proves("3.cache-hit"),
@@ -40,14 +43,15 @@ def test_same_request_twice(l402_executor: Executor, l402_evidence: EvidenceColl
 
 
 def test_expired_credential_is_not_reused(
-    l402_stack: Stack, l402_executor: Executor, l402_evidence: EvidenceCollector
+    l402_stack: Stack, l402_executor: Executor, l402_sold: Sold, l402_evidence: EvidenceCollector
 ) -> None:
-    life = l402_stack.lifetime("/premium-expiring")
-    first = l402_executor.buy("/premium-expiring")
+    expiring = l402_sold.expiring
+    life = l402_stack.lifetime(expiring)
+    first = l402_executor.buy(expiring.resource)
     life.to_its_last_second()
-    still_good = l402_executor.buy("/premium-expiring")
+    still_good = l402_executor.buy(expiring.resource)
     life.to_its_end()
-    second = l402_executor.buy("/premium-expiring")
+    second = l402_executor.buy(expiring.resource)
     l402_evidence.verify(
         cached_request(first, still_good).proves("3.cache-hit"),
         not_reused(first, second).proves("3.not-reused"),
@@ -57,12 +61,12 @@ def test_expired_credential_is_not_reused(
 
 
 def test_revoked_credential_is_not_reused(
-    l402_stack: Stack, l402_executor: Executor, l402_evidence: EvidenceCollector
+    l402_stack: Stack, l402_executor: Executor, l402_sold: Sold, l402_evidence: EvidenceCollector
 ) -> None:
     revoke = l402_stack.able("gateway", "revoke")
-    first = l402_executor.buy("/premium")
+    first = l402_executor.buy(l402_sold.premium.resource)
     revoke(str(first.payment_hash))
-    second = l402_executor.buy("/premium")
+    second = l402_executor.buy(l402_sold.premium.resource)
     l402_evidence.verify(
         not_reused(first, second).proves("3.not-reused"),
         paid_exactly_once(first),
@@ -71,24 +75,27 @@ def test_revoked_credential_is_not_reused(
 
 
 def test_client_told_401_does_not_pay_again(
-    l402_stack: Stack, l402_executor: Executor, l402_evidence: EvidenceCollector
+    l402_stack: Stack, l402_executor: Executor, l402_sold: Sold, l402_evidence: EvidenceCollector
 ) -> None:
     revoke, following = (l402_stack.able("gateway", ability) for ability in ("revoke", "following"))
-    first = l402_executor.buy("/premium")
+    first = l402_executor.buy(l402_sold.premium.resource)
     revoke(str(first.payment_hash))
     with following(REFUSES_WITH_401):
-        second = l402_executor.buy("/premium")
+        second = l402_executor.buy(l402_sold.premium.resource)
     l402_evidence.verify(
         no_second_payment(first, second).proves("3.no-second-payment"),
         paid_exactly_once(first),
     )
 
 
-def test_forged_credentials_are_refused(l402_stack: Stack, l402_evidence: EvidenceCollector) -> None:
-    forger = l402_stack.forger()
-    life = l402_stack.lifetime("/premium-expiring")
-    bought = forger.buy("/premium-expiring")
-    forged = forger.present_forgeries(bought, foreign=forger.buy("/premium"))
+def test_forged_credentials_are_refused(
+    l402_stack: Stack, l402_sold: Sold, l402_evidence: EvidenceCollector
+) -> None:
+    forger, expiring = l402_stack.forger(), l402_sold.expiring
+    another = l402_sold.other_than(expiring)
+    life = l402_stack.lifetime(expiring)
+    bought = forger.buy(expiring.resource)
+    forged = forger.present_forgeries(bought, foreign=forger.buy(another.resource))
     life.to_its_last_second()
     life.to_its_end()
     expired = forger.present_again(bought, "expired")

@@ -13,43 +13,56 @@ from pytest_l402.evidence import (
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.stack import BuyerPolicy, ControlPlane, Executor, Stack
 from pytest_l402.stack.roles import BuyResult, PlaysExecutor
+from pytest_l402.stack.sold import Sold
 
 pytestmark = pytest.mark.rehearsal("policy-block", runbook="observability", section="4")
 
 
-def test_over_cap(l402_executor: PlaysExecutor, l402_evidence: EvidenceCollector) -> None:
-    _verify_denied(l402_evidence, l402_executor.buy("/premium-expensive"), "amount_over_cap")
+def test_over_cap(l402_executor: PlaysExecutor, l402_sold: Sold, l402_evidence: EvidenceCollector) -> None:
+    _verify_denied(l402_evidence, l402_executor.buy(l402_sold.expensive.resource), "amount_over_cap")
 
 
-def test_the_cap_itself_may_be_spent(l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
-    denied = l402_executor.buy("/premium", max_spend_msats=20_999)
-    paid = l402_executor.buy("/premium", max_spend_msats=21_000)
+def test_the_cap_itself_may_be_spent(
+    l402_executor: Executor, l402_sold: Sold, l402_evidence: EvidenceCollector
+) -> None:
+    premium = l402_sold.premium
+    denied = l402_executor.buy(premium.resource, max_spend_msats=premium.price_msats - 1)
+    paid = l402_executor.buy(premium.resource, max_spend_msats=premium.price_msats)
     l402_evidence.verify(paid_exactly_once(paid).proves("4.deny-reason"), triaged_as(paid, "healthy"))
     _verify_denied(l402_evidence, denied, "amount_over_cap")
 
 
-def test_blocked_host(l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
-    l402_executor.policy = BuyerPolicy(blocked_hosts=frozenset({"gateway.l402.test"}))
-    _verify_denied(l402_evidence, l402_executor.buy("/premium"), "host_blocked")
+def test_blocked_host(l402_executor: Executor, l402_sold: Sold, l402_evidence: EvidenceCollector) -> None:
+    premium = l402_sold.premium
+    l402_executor.policy = BuyerPolicy(blocked_hosts=frozenset({premium.host}))
+    _verify_denied(l402_evidence, l402_executor.buy(premium.resource), "host_blocked")
 
 
-def test_host_not_on_the_list(l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
+def test_host_not_on_the_list(
+    l402_executor: Executor, l402_sold: Sold, l402_evidence: EvidenceCollector
+) -> None:
     l402_executor.policy = BuyerPolicy(allowed_hosts=frozenset({"another.l402.test"}))
-    _verify_denied(l402_evidence, l402_executor.buy("/premium"), "host_not_allowlisted")
+    _verify_denied(l402_evidence, l402_executor.buy(l402_sold.premium.resource), "host_not_allowlisted")
 
 
 def test_owner_kill_switch(
     l402_stack: Stack,
     l402_executor: PlaysExecutor,
     l402_control_plane: ControlPlane,
+    l402_sold: Sold,
     l402_evidence: EvidenceCollector,
 ) -> None:
-    direct = l402_stack.forger()
-    paid_for = direct.buy("/premium")
-    l402_control_plane.set_owner_kill_switch("owner_premium", active=True)
-    denied = [l402_executor.buy("/premium"), direct.ask("/premium"), direct.present_again(paid_for)]
-    of_another_owner = l402_executor.buy("/premium-expiring")
-    l402_control_plane.set_owner_kill_switch("owner_premium", active=False)
+    premium, direct = l402_sold.premium, l402_stack.forger()
+    another = l402_sold.other_than(premium, within_cap=True)
+    paid_for = direct.buy(premium.resource)
+    l402_control_plane.set_owner_kill_switch(premium.owner_id, active=True)
+    denied = [
+        l402_executor.buy(premium.resource),
+        direct.ask(premium.resource),
+        direct.present_again(paid_for),
+    ]
+    of_another_owner = l402_executor.buy(another.resource)
+    l402_control_plane.set_owner_kill_switch(premium.owner_id, active=False)
     for request in denied:
         _verify_denied(l402_evidence, request, "owner_kill_switch_active")
     l402_evidence.verify(paid_exactly_once(of_another_owner).proves("4.before-payment"))
@@ -59,13 +72,19 @@ def test_global_pause(
     l402_stack: Stack,
     l402_executor: PlaysExecutor,
     l402_control_plane: ControlPlane,
+    l402_sold: Sold,
     l402_evidence: EvidenceCollector,
 ) -> None:
-    direct = l402_stack.forger()
-    paid_for = direct.buy("/premium")
+    premium, direct = l402_sold.premium, l402_stack.forger()
+    another = l402_sold.other_than(premium)
+    paid_for = direct.buy(premium.resource)
     l402_control_plane.set_global_pause(True)
-    denied = [l402_executor.buy("/premium"), direct.ask("/premium"), direct.present_again(paid_for)]
-    denied.append(direct.ask("/premium-expiring"))
+    denied = [
+        l402_executor.buy(premium.resource),
+        direct.ask(premium.resource),
+        direct.present_again(paid_for),
+    ]
+    denied.append(direct.ask(another.resource))
     l402_control_plane.set_global_pause(False)
     for request in denied:
         _verify_denied(l402_evidence, request, "global_pause_active")

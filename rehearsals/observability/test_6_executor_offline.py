@@ -29,6 +29,7 @@ from pytest_l402.stack import (
     WalletLocked,
 )
 from pytest_l402.stack.faults import StopPoint
+from pytest_l402.stack.sold import Sold
 
 pytestmark = pytest.mark.rehearsal("executor-offline", runbook="observability", section="6")
 
@@ -41,11 +42,12 @@ def test_stopped_before_the_request(
     l402_executor: Executor,
     l402_control_plane: ControlPlane,
     l402_clock: StackClock,
+    l402_sold: Sold,
     l402_evidence: EvidenceCollector,
 ) -> None:
-    earlier = l402_executor.buy("/premium")
+    earlier = l402_executor.buy(l402_sold.premium.resource)
     l402_executor.stop()
-    offline = l402_executor.buy("/premium")
+    offline = l402_executor.buy(l402_sold.premium.resource)
     l402_clock.advance(LONGER_THAN_A_HEARTBEAT_MAY_BE_OLD_MS)
     l402_control_plane.sweep()
     l402_evidence.verify(
@@ -54,7 +56,7 @@ def test_stopped_before_the_request(
         paid_nothing(offline),
         triaged_as(offline, "executor", field="denyReason").proves("6.domain"),
     )
-    _verify_recovered(l402_executor, l402_evidence)
+    _verify_recovered(l402_executor, l402_sold, l402_evidence)
 
 
 @pytest.mark.parametrize(
@@ -72,10 +74,11 @@ def test_killed(
     l402_executor: Executor,
     l402_control_plane: ControlPlane,
     l402_clock: StackClock,
+    l402_sold: Sold,
     l402_evidence: EvidenceCollector,
 ) -> None:
     with l402_stack.faults.inject(ExecutorStops(at=stops_at)):
-        killed = l402_executor.buy("/premium")
+        killed = l402_executor.buy(l402_sold.premium.resource)
     l402_evidence.expect_fault(killed)
     l402_evidence.verify(
         artifact_shows(killed, flow="interrupted", task_status=task_status).proves("6.local-artifact"),
@@ -88,7 +91,7 @@ def test_killed(
         l402_evidence.verify(paid_nothing(killed))
     else:
         l402_evidence.verify(paid_exactly_once(killed))
-    _verify_recovered(l402_executor, l402_evidence)
+    _verify_recovered(l402_executor, l402_sold, l402_evidence)
 
 
 def test_heartbeat_stale(
@@ -96,12 +99,13 @@ def test_heartbeat_stale(
     l402_executor: Executor,
     l402_control_plane: ControlPlane,
     l402_clock: StackClock,
+    l402_sold: Sold,
     l402_evidence: EvidenceCollector,
 ) -> None:
     l402_executor.heartbeat()
     heard_ms = l402_clock.now_ms()
     l402_clock.advance(A_HEARTBEAT_MAY_BE_OLD_MS - 100)
-    stale = _task_for(l402_executor, l402_control_plane, "web-stale")
+    stale = _task_for(l402_executor, l402_control_plane, l402_sold, "web-stale")
     _advance_to(l402_clock, heard_ms + A_HEARTBEAT_MAY_BE_OLD_MS)
     l402_control_plane.sweep()
     l402_evidence.verify(
@@ -122,16 +126,17 @@ def test_heartbeat_stale(
         paid_nothing(stale),
     )
     l402_executor.heartbeat()
-    _verify_recovered(l402_executor, l402_evidence)
+    _verify_recovered(l402_executor, l402_sold, l402_evidence)
 
 
 def test_task_not_taken_up(
     l402_executor: Executor,
     l402_control_plane: ControlPlane,
     l402_clock: StackClock,
+    l402_sold: Sold,
     l402_evidence: EvidenceCollector,
 ) -> None:
-    task = _task_for(l402_executor, l402_control_plane, "web-not-taken-up")
+    task = _task_for(l402_executor, l402_control_plane, l402_sold, "web-not-taken-up")
     _advance_to(l402_clock, task.created_at_ms + A_TASK_MAY_TAKE_MS - 1)
     l402_executor.heartbeat()
     l402_control_plane.sweep()
@@ -145,38 +150,42 @@ def test_task_not_taken_up(
         some_record(requestId=task.request_id, denyReason="desktop_executor_timeout").proves("6.domain"),
         paid_nothing(task),
     )
-    _verify_recovered(l402_executor, l402_evidence)
+    _verify_recovered(l402_executor, l402_sold, l402_evidence)
 
 
-def test_wallet_locked(l402_stack: Stack, l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
+def test_wallet_locked(
+    l402_stack: Stack, l402_executor: Executor, l402_sold: Sold, l402_evidence: EvidenceCollector
+) -> None:
     with l402_stack.faults.inject(WalletLocked()):
-        locked = l402_executor.buy("/premium")
+        locked = l402_executor.buy(l402_sold.premium.resource)
     l402_evidence.verify(
         artifact_shows(locked, task_status="failed").proves("6.local-artifact"),
         triaged_as(locked, "local-node", field="walletState").proves("6.domain"),
         paid_nothing(locked),
         money_agrees().proves("6.money"),
     )
-    _verify_recovered(l402_executor, l402_evidence)
+    _verify_recovered(l402_executor, l402_sold, l402_evidence)
 
 
-def test_node_degraded(l402_stack: Stack, l402_executor: Executor, l402_evidence: EvidenceCollector) -> None:
+def test_node_degraded(
+    l402_stack: Stack, l402_executor: Executor, l402_sold: Sold, l402_evidence: EvidenceCollector
+) -> None:
     with l402_stack.faults.inject(NodeDegraded()), l402_stack.faults.inject(PaymentFailure()):
-        failed = l402_executor.buy("/premium")
+        failed = l402_executor.buy(l402_sold.premium.resource)
     l402_evidence.verify(
         artifact_shows(failed, task_status="failed").proves("6.local-artifact"),
         triaged_as(failed, "local-node", field="nodeSyncStatus").proves("tree.local-node"),
         paid_nothing(failed),
         money_agrees().proves("6.money"),
     )
-    _verify_recovered(l402_executor, l402_evidence)
+    _verify_recovered(l402_executor, l402_sold, l402_evidence)
 
 
 def test_success_on_a_degraded_node(
-    l402_stack: Stack, l402_executor: Executor, l402_evidence: EvidenceCollector
+    l402_stack: Stack, l402_executor: Executor, l402_sold: Sold, l402_evidence: EvidenceCollector
 ) -> None:
     with l402_stack.faults.inject(NodeDegraded()):
-        purchase = l402_executor.buy("/premium")
+        purchase = l402_executor.buy(l402_sold.premium.resource)
     l402_evidence.verify(
         success_despite(purchase, nodeSyncStatus="degraded").proves("6.degraded-success"),
         triaged_as(purchase, "healthy").proves("6.degraded-success"),
@@ -184,19 +193,20 @@ def test_success_on_a_degraded_node(
     )
 
 
-def _task_for(executor: Executor, control_plane: ControlPlane, request_id: str) -> Task:
+def _task_for(executor: Executor, control_plane: ControlPlane, sold: Sold, request_id: str) -> Task:
     """Queue a purchase as the web application does, and leave it to whoever takes it up."""
-    host = "gateway.l402.test"
-    return control_plane.create_task(request_id, executor.user_id, f"https://{host}/premium", 100_000, host)
+    premium = sold.premium
+    endpoint = f"https://{premium.host}{premium.path}"
+    return control_plane.create_task(request_id, executor.user_id, endpoint, sold.cap_msats, premium.host)
 
 
 def _advance_to(clock: StackClock, at_ms: int) -> None:
     clock.advance(at_ms - clock.now_ms())
 
 
-def _verify_recovered(executor: Executor, evidence: EvidenceCollector) -> None:
+def _verify_recovered(executor: Executor, sold: Sold, evidence: EvidenceCollector) -> None:
     executor.start()
     evidence.verify(
-        recovered(executor.buy("/premium")).proves("6.recovered"),
+        recovered(executor.buy(sold.premium.resource)).proves("6.recovered"),
         steady_state_restored().proves("6.recovered"),
     )

@@ -175,9 +175,9 @@ def test_every_line_of_the_runbook_has_a_breakage() -> None:
 def test_a_fault_that_nobody_meets_proves_nothing(rehearsals: RehearsedProject) -> None:
     place = "rehearsals/observability/test_5_interrupted_purchase.py"
     text = (rehearsals.root / place).read_text()
-    injected = "inject(PaymentLate(LONG_ENOUGH_MS))"
+    injected = "inject(PaymentLate(long_enough_ms))"
     assert injected in text
-    rehearsals.write(place, text.replace(injected, 'inject(PaymentLate(LONG_ENOUGH_MS), "nobody")'))
+    rehearsals.write(place, text.replace(injected, 'inject(PaymentLate(long_enough_ms), "nobody")'))
     run = rehearsals.run("-k", "late_settlement")
     assert run.exit == 1
     assert "expected PaymentLate to fire for request nobody" in " ".join(run.output.split())

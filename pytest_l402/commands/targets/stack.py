@@ -20,7 +20,8 @@ from pytest_l402.ops.settlement.drill import drill_books
 from pytest_l402.ops.settlement.smoke import smoke_events
 from pytest_l402.stack.full_flow.run import run_full_flow
 from pytest_l402.stack.gateway.services import Service
-from pytest_l402.stack.shop import SELLER_HOST, STATUS_PATH, paywall_of
+from pytest_l402.stack.shop import SELLER_HOST, STATUS_PATH
+from pytest_l402.stack.sold import paywall_of
 from pytest_l402.stack.stack import Stack
 
 

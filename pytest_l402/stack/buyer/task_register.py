@@ -12,8 +12,9 @@ from pytest_l402.stack.roles import ControlPlane
 class TaskRegister:
     """Creates tasks at the control plane. It lives where requests are answered, and waits for nobody else."""
 
-    def __init__(self, control_plane: ControlPlane) -> None:
+    def __init__(self, control_plane: ControlPlane, cap_msats: int = DEFAULT_CAP_MSATS) -> None:
         self._control_plane = control_plane
+        self._cap_msats = cap_msats
         self._tasks: dict[str, Task] = {}
 
     def register(self, request_id: str, request: Request) -> str:
@@ -22,7 +23,7 @@ class TaskRegister:
 
     def create(self, request_id: str, endpoint: str, host: str) -> str:
         """Create a task, and return its id."""
-        task = self._control_plane.create_task(request_id, DEFAULT_USER, endpoint, DEFAULT_CAP_MSATS, host)
+        task = self._control_plane.create_task(request_id, DEFAULT_USER, endpoint, self._cap_msats, host)
         self._tasks[task.task_id] = task
         return task.task_id
 

@@ -19,7 +19,6 @@ from pytest_l402.ops.reconcile.gateway_probes import GatewayProbes
 from pytest_l402.ops.reconcile.records import HEALTH_ENDPOINT, PROBE_FAILED, RECONCILE_ENDPOINT
 from pytest_l402.stack.buyer.executor import DEFAULT_USER
 from pytest_l402.stack.buyer.executor import Executor as BuiltInExecutor
-from pytest_l402.stack.buyer.policy import DEFAULT_CAP_MSATS
 from pytest_l402.stack.gateway.gateway import Gateway
 from pytest_l402.stack.roles import BuyResult, ControlPlane, KeepsLocalArtifact, PlaysExecutor
 from pytest_l402.stack.steady_state import REQUEST_ID_PREFIX
@@ -62,7 +61,7 @@ class FlowStages:
     def reconcile_gateway(self, stage: Stage) -> None:
         """gateway.reconcile: the gateway sells what the control plane says, and delivers it when paid."""
         gateway: object = self.stack.gateway
-        if isinstance(gateway, Gateway):
+        if isinstance(gateway, Gateway) and self.stack.sold.file is None:
             findings.note_reconcile(self.sections, stage, self.stack.reconciler().reconcile(stage.request_id))
         else:
             findings.note_gateway(self.sections, stage, self._as_found(stage))
@@ -130,7 +129,7 @@ class FlowStages:
         before = self._money()
         with _global_pause(self._control_plane):
             task = self._control_plane.create_task(
-                stage.request_id, DEFAULT_USER, endpoint, DEFAULT_CAP_MSATS, stack.client.base_url.host
+                stage.request_id, DEFAULT_USER, endpoint, stack.sold.cap_msats, stack.client.base_url.host
             )
             answer = stack.client.get(
                 paywall.path, headers={REQUEST_ID_HEADER: stage.request_id, TASK_ID_HEADER: task.task_id}

@@ -14,7 +14,8 @@ from pytest_l402.harness.handles import Handle
 from pytest_l402.harness.network_transport import NetworkTransport
 from pytest_l402.harness.own_process import OwnProcess
 from pytest_l402.stack.buyer.task_register import TaskRegister
-from pytest_l402.stack.shop import CONTROL_HOST, GATEWAY_HOST
+from pytest_l402.stack.shop import CONTROL_HOST, DEFAULT_SERVICES, GATEWAY_HOST
+from pytest_l402.stack.sold import sold_by
 from pytest_l402.stack.stack import Served, Stack
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class StackInOwnProcess(Stack):
             Stack, seed, artifact_dir=artifact_dir and artifact_dir.absolute(), **given
         )
         vars(self).update(process.run(vars, self._there))
+        # What is for sale is asked for its values, here.
+        self.sold = sold_by(DEFAULT_SERVICES)
         self._transport = NetworkTransport(self.network)
         self.client = httpx.Client(
             base_url=f"https://{GATEWAY_HOST}", transport=self._transport, trust_env=False
