@@ -7,7 +7,7 @@ from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from pytest_l402.evidence.check import CheckResult, Subject, Violation
+from pytest_l402.evidence.check import CheckResult, Finding, Subject, Violation
 
 _IN_ORDER: Final = (
     "answers",
@@ -81,7 +81,7 @@ def explains(violation: Violation) -> bool:
     return any(each.table == "exchanges" and each.field in _EXPLAINS for each in violation.about)
 
 
-def subjects_of(violation: Violation, requests: Collection[str] = ()) -> tuple[Subject, ...]:
+def subjects_of(violation: Finding | Violation, requests: Collection[str] = ()) -> tuple[Subject, ...]:
     """Return what a violation says it is about, or else what its text names of rows and requests."""
     if violation.about:
         return violation.about
@@ -91,12 +91,13 @@ def subjects_of(violation: Violation, requests: Collection[str] = ()) -> tuple[S
     ]
     return tuple(
         Subject(table, request=request, rows=rows)
-        for table, rows in _rows_named(violation.where)
+        for table, rows in tables_named(violation.where)
         for request in named or [None]
     )
 
 
-def _rows_named(where: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+def tables_named(where: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield each table that a place names, with the rows; none where it names the whole table."""
     for table, numbers, whole in _LINES.findall(where):
         yield table or whole, tuple(int(number) - 1 for number in numbers.split(", ") if number)
 

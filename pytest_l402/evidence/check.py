@@ -179,8 +179,7 @@ class Check:
     """A pure function from evidence to findings, the mutants it must notice, the tables it needs.
 
     `named` is what it was told to look for; names and values that no evidence can have are refused. It may
-    look at every field of the tables `every_field_of`: a canary puts no noise into those. `unrecorded` says
-    what to do where one of its tables is empty, if it knows better than to let the procedure reach it.
+    look at every field of the tables `every_field_of`: a canary puts no noise into those.
     """
 
     name: str
@@ -191,7 +190,6 @@ class Check:
     described: tuple[Recipe, Check] | None = field(default=None, repr=False, compare=False)
     named: tuple[Named, ...] = field(default=(), repr=False, compare=False)
     every_field_of: tuple[str, ...] = ()
-    unrecorded: Callable[[Evidence], str] | None = field(default=None, repr=False, compare=False)
 
     def proves(self, line: str) -> Check:
         """The same check, tied to the runbook line with this id."""

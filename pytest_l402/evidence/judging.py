@@ -6,13 +6,15 @@ it answers is no answer, or its canaries do not end as they must.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from pytest_l402.evidence.answers import Answer, ask
 from pytest_l402.evidence.check import AtFault, Canary, Check, CheckResult, Finding, MutantResult, Violation
+from pytest_l402.evidence.never_paid import remedy_for
 from pytest_l402.evidence.spelling import vocabulary_of
-from pytest_l402.evidence.tables import Evidence
+from pytest_l402.evidence.tables import Evidence, SealedEvidence
 from pytest_l402.evidence.teeth import Trial, emptied_canary, noise_canary
 
 _ROUNDS: Final = {1: 4, 2: 2}
@@ -34,13 +36,13 @@ def run_check(check: Check, evidence: Evidence, teeth: bool = True) -> CheckResu
     misspelt = vocabulary.misspelt(check.name, check.tables, check.named)
     findings = [Finding(*each) for each in misspelt] or _emptiness(check, base)
     if findings or not check.tables:
-        return _result(check, rows, findings, [] if check.tables else [_no_table(check)])
+        return _result(check, rows, _mended(findings, sealed), [] if check.tables else [_no_table(check)])
     if not teeth:
         shown = sealed.opened()
         answer = ask(check, shown)
         misread = (Finding(*each) for each in vocabulary.misread(check.name, shown.missed))
         distrust = [*_distrust(answer, check, sealed.changed_in(shown)), *misread]
-        return _result(check, rows, answer.findings, distrust)
+        return _result(check, rows, _mended(answer.findings, sealed), distrust)
 
     # A judge that takes whatever it sees first for right is shown a mutant first.
     trials = [Trial(check, mutant, base) for mutant in check.mutants]
@@ -49,7 +51,7 @@ def run_check(check: Check, evidence: Evidence, teeth: bool = True) -> CheckResu
     answer = ask(check, shown)
     if answer.findings or answer.fault:
         changed = sealed.changed_in(shown, base)
-        return _result(check, rows, answer.findings, _distrust(answer, check, changed))
+        return _result(check, rows, _mended(answer.findings, sealed), _distrust(answer, check, changed))
 
     emptied = evidence.with_shared({**sealed.rows, check.tables[0]: ()})
     canaries = (
@@ -73,6 +75,11 @@ def run_check(check: Check, evidence: Evidence, teeth: bool = True) -> CheckResu
     if not check.mutants:
         distrust.append(_no_mutant(check))
     return _result(check, rows, (), distrust, mutants, canaries)
+
+
+def _mended(findings: Sequence[Finding], sealed: SealedEvidence) -> list[Finding]:
+    evidence = sealed.opened()
+    return [replace(finding, remedy=remedy_for(finding, evidence)) for finding in findings]
 
 
 def _result(
@@ -109,7 +116,7 @@ def _emptiness(check: Check, evidence: Evidence) -> list[Finding]:
             expected=f"at least one row in table {table}",
             seen="no evidence: the table is empty",
             where=f"table {table}",
-            remedy=remedy if check.unrecorded is None else check.unrecorded(evidence),
+            remedy=remedy,
         )
         for table in check.tables
         if not evidence.table(table)
