@@ -54,13 +54,14 @@ def _explain(name: str, catalogue: str | None) -> Outcome:
 
 def _found(name: str, catalogue: str | None) -> Iterator[Explanation]:
     from pytest_l402.boundary.text_safety import suggestion
-    from pytest_l402.commands.explanations import Rehearsed, explanations, of_mutant
+    from pytest_l402.commands.explanations import explanations, of_mutant
     from pytest_l402.signoff.catalogue import CatalogueError
+    from pytest_l402.signoff.provers import Rehearsed
 
     path = Path(catalogue) if catalogue else _OWN if _OWN.is_file() else shipped("rehearsals") / _OWN.name
     try:
         rehearsed = Rehearsed(path)
-    except CatalogueError as error:
+    except (CatalogueError, OSError) as error:
         raise BadInput(f"--catalogue: {error}", "bad_catalogue") from None
     known = list(explanations(rehearsed))
     # A check is shown with what it was told to look for.

@@ -6,7 +6,6 @@ import importlib
 import inspect
 import json
 import pkgutil
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,8 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_l402.commands.member_docs import member_docs
-from pytest_l402.signoff.catalogue import Catalogue
-from pytest_l402.signoff.provers import Prover, provers
+from pytest_l402.signoff.provers import Rehearsed
 
 _ROOMS_WITH_CHECKS: Final = (
     "pytest_l402.billing.checks",
@@ -25,9 +23,6 @@ _ROOMS_WITH_CHECKS: Final = (
     "pytest_l402.workflow.checks",
     "pytest_l402.workflow.standing",
 )
-
-
-_RECORDED: Final = re.compile(r'\.record\(\s*"([a-z][a-z0-9_]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,43 +41,6 @@ class Explanation:
         more = {key: list(values) for key, values in self.more.items()}
         told = {"kind": self.kind, "id": self.id, "means": self.means, "runbook": list(self.runbook)}
         return {**told, "do": self.do, **more}
-
-
-class Rehearsed:
-    """A catalogue, and what the sources beside it tie to its lines and record; `recorded` names the tables.
-
-    Raises `CatalogueError`.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.catalogue = Catalogue.load(path)
-        self._provers: dict[str, list[Prover]] = {}
-        self.recorded: set[str] = set()
-        for file in sorted(path.parent.rglob("test_*.py")):
-            source = file.read_text(encoding="utf-8")
-            self.recorded.update(_RECORDED.findall(source))
-            with suppress(SyntaxError):  # pytest says what is wrong with it
-                for each in provers(source):
-                    self._provers.setdefault(each.line, []).append(each)
-
-    def checks_of(self, rehearsal: str, line: str) -> tuple[str, ...]:
-        """Return the checks that a rehearsal ties to a line by its name."""
-        found = [each.check for each in self._provers.get(line, ()) if each.rehearsal in (rehearsal, None)]
-        return tuple(dict.fromkeys(found))
-
-    def lines_of(self, check: str) -> tuple[str, ...]:
-        """Return the lines that some rehearsal ties a check to, as they are cited."""
-        found: dict[str, None] = {}
-        for entry in self.catalogue.rehearsals:
-            for line in entry.proves:
-                if check in self.checks_of(entry.id, line):
-                    found[self.cited(entry.runbook, line)] = None
-        return tuple(found)
-
-    def cited(self, runbook: str, line: str) -> str:
-        """Return a line with its runbook, section and text."""
-        known = self.catalogue.line(runbook, line)
-        return f"{runbook} {line}" if known is None else f"{runbook} {known.section} ({line}): {known.text}"
 
 
 def explanations(rehearsed: Rehearsed) -> Iterator[Explanation]:

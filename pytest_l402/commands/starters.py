@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,8 +19,6 @@ ABOUT: Final[Mapping[str, tuple[str, ...]]] = {
     "own": (),
 }
 """Each starter, and the rehearsals that are about that role alone; `own` brings a runbook of its own."""
-
-_MARK: Final = re.compile(r'pytest\.mark\.rehearsal\(\s*"([^"]+)"')
 
 
 def starter_files(role: str) -> dict[str, bytes]:
@@ -56,11 +53,13 @@ def _tree(folder: Path) -> dict[str, bytes]:
 
 def _with_modules(chosen: Sequence[Rehearsal]) -> dict[str, bytes]:
     """The modules that rehearse these, as they are, and the catalogue of them."""
+    from pytest_l402.signoff.provers import rehearsals
+
     wanted = {entry.id for entry in chosen}
     modules = {
         path: content
         for path, content in _tree(shipped("rehearsals")).items()
-        if wanted & {*_MARK.findall(content.decode())}
+        if path.endswith(".py") and wanted & {*rehearsals(content.decode())}
     }
     return {CATALOGUE: "\n".join([*_catalogue_of(chosen), ""]).encode(), **modules}
 

@@ -44,6 +44,17 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     add_options(parser)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Show what is rehearsed instead of running it, if that was asked for."""
+    if not config.getoption("l402_list"):
+        return None
+    from pytest_l402.plugin.listing import listed
+
+    print(listed(config))
+    return 0
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve the options and take a part in the run, unless pytest only shows something."""
     from pytest_l402.plugin import fixtures

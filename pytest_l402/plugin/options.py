@@ -149,6 +149,9 @@ OPTIONS: Final = (
     GATEWAY_INVOICES,
 )
 
+LIST: Final = "--l402-list"
+"""What shows something and runs nothing: it has no other form, as no file is to turn a run into that."""
+
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _SEED_DIGITS: Final = 20
@@ -167,6 +170,12 @@ class _Given(NamedTuple):
 def add_options(parser: pytest.Parser) -> None:
     """Register every option on the command line and in the ini file."""
     group = parser.getgroup("l402", "rehearsals of L402 runbooks")
+    group.addoption(
+        LIST,
+        action="store_true",
+        dest="l402_list",
+        help="Show each rehearsal, its lines and what is to prove them, and run nothing",
+    )
     for option in OPTIONS:
         parser.addini(option.name, option.help, type=option.ini_type, default=None)
         shown = f"{option.help} [{option.variable}]"

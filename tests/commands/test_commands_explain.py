@@ -10,13 +10,14 @@ import pytest
 from command_runs import Run
 from doc_pages import REPOSITORY, names_in, rows_of
 
-from pytest_l402.commands.explanations import Explanation, Rehearsed, check_factories, explanations, of_mutant
+from pytest_l402.commands.explanations import Explanation, check_factories, explanations, of_mutant
 from pytest_l402.evidence.check import MutantVerdict
 from pytest_l402.ops.aperture.finding import CODES
 from pytest_l402.ops.compile.diagnostics import DiagnosticCode
 from pytest_l402.ops.reconcile.steps import FailureCode
 from pytest_l402.signoff.document_entries import CheckState, LineState
 from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
+from pytest_l402.signoff.provers import Rehearsed
 from pytest_l402.signoff.verification import Answer
 from pytest_l402.stack.faults import FAULTS
 from pytest_l402.triage.rules import RULES, Domain
