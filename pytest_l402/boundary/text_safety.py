@@ -50,6 +50,14 @@ def steerless(text: str, *, colours: bool = False) -> str:
     return "".join(pieces)
 
 
+def commandless(line: str) -> str:
+    """Return a line that no build service takes for an order: the `::` or `##[` of one is escaped."""
+    told = line.lstrip()
+    if not told.startswith(("::", "##[")):
+        return line
+    return f"{line[: len(line) - len(told)]}{_escaped(told[0])}{told[1:]}"
+
+
 def colourless(text: str) -> str:
     """Return `text` without the sequences that set a colour."""
     return _COLOUR.sub("", text) if "\x1b" in text else text

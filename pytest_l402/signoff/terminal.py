@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from pytest_l402.boundary.cleaning import flat
+from pytest_l402.boundary.text_safety import commandless
 from pytest_l402.signoff.document_entries import NodeEntry, RehearsalEntry
 from pytest_l402.signoff.document_model import SignOffDocument
 from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
@@ -74,7 +75,7 @@ def terminal_lines(
     lines.extend(TerminalLine(part, verdict[1]) for part in _wrap(flat(verdict[0]), width, 0))
     if path is not None:
         lines.append(TerminalLine(flat(path), "plain"))
-    return tuple(lines)
+    return tuple(TerminalLine(commandless(line.text), line.tone) for line in lines)
 
 
 def _paragraphs(document: SignOffDocument) -> Iterator[tuple[str, Tone, int]]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from evidence_records import make_record
+from page_samples import keep
 from signoff_samples import GREEN, document, facts, failed_node, held, node, violated, waiver
 
 from pytest_l402.evidence.recipe import Recipe
 from pytest_l402.signoff.document_model import SignOffDocument
 from pytest_l402.signoff.page import render_page
 from pytest_l402.signoff.page.kept_rows import MAX_RECORDS
-from pytest_l402.signoff.results import NodeResult, RecordedFile
 from pytest_l402.signoff.views import views_of
 from pytest_l402.signoff.waivers import WaiverTarget
 
@@ -48,27 +46,6 @@ class Read(HTMLParser):
 
     def all_of(self, attribute: str) -> list[str]:
         return [str(attrs[attribute]) for _, attrs in self.elements if attribute in attrs]
-
-
-def keep(folder: Path, result: NodeResult, **tables: list[dict[str, Any]]) -> NodeResult:
-    """Write tables below a run folder; return the result of the test that left them."""
-    place = folder / str(result.folder)
-    place.mkdir(parents=True, exist_ok=True)
-    files = []
-    for name, rows in tables.items():
-        data = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
-        (place / f"{name}.jsonl").write_bytes(data)
-        files.append(RecordedFile(f"{result.folder}/{name}.jsonl", "a" * 64, len(data), len(rows)))
-    own = tuple(f"{name}.jsonl" for name in tables)
-    checks = tuple(replace(check, rows=len(tables["records"])) for check in (*result.checks,))
-    standing = tuple(replace(check, rows=len(tables["records"])) for check in (*result.standing,))
-    return replace(
-        result,
-        evidence_files=tuple(files),
-        moments=dict.fromkeys(result.moments, own),
-        checks=checks,
-        standing=standing,
-    )
 
 
 def test_the_verdict_is_the_first_that_is_read(tmp_path: Path) -> None:

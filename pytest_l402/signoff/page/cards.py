@@ -25,6 +25,7 @@ from pytest_l402.signoff.judged import RehearsalState
 from pytest_l402.signoff.page.kept_rows import KeptRows, records_of
 from pytest_l402.signoff.page.parity_table import ParityRow, parity_of
 from pytest_l402.signoff.page.shown_records import ShownFault, ShownRequest, faults_of, show_requests
+from pytest_l402.signoff.page.triage_tree import MAX_RECORDS as TRIAGED
 from pytest_l402.signoff.page.triage_tree import Tree, trees_of
 from pytest_l402.signoff.results import PHASES
 from pytest_l402.signoff.wording import checks_of
@@ -204,6 +205,8 @@ def _test(node: NodeEntry, anchor: str, kept: KeptRows, allowed: int, is_drill: 
     except (TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
         # A row that breaks its contract may hold anything: it is in the file, and its test says so.
         problem = problem or f"these records cannot be drawn: {type(error).__name__}"
+    if is_drill and len(records.rows) > TRIAGED:
+        problem = problem or f"more than {TRIAGED} records are not triaged here: ask pytest-l402 triage"
     green = _is_green(node)
     failed = "failed" in node.phases.values()
     return ShownTest(

@@ -17,7 +17,7 @@ from pytest_l402.signoff.document_entries import FileEntry, NodeEntry
 MAX_RECORDS: Final = 1000
 """How many records one page shows."""
 
-MAX_TABLE_BYTES: Final = 16 * 1024 * 1024
+MAX_TABLE_BYTES: Final = 64 * 1024 * 1024
 """The largest table that is read to be shown."""
 
 Row = Mapping[str, Any]
