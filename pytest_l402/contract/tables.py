@@ -62,6 +62,7 @@ class SellerCall(TableRow):
     during: str | None
     request_id: str | None
     method: str
+    host: str
     path: str
     query_sha256: str | None
     body_sha256: str

@@ -66,9 +66,19 @@ def test_security_controls(
         some_row("credential_roles", role="gateway_invoice", operation="revoke").proves("security.lifecycle"),
         some_row("credential_roles", operation="activate", **refused).proves("security.lifecycle"),
         some_row("credential_roles", operation="rotate", **refused).proves("security.lifecycle"),
-        some_row("credential_roles", role="settlement_read", status="active", version=2).proves(
-            "security.lifecycle"
-        ),
+        some_row(
+            "credential_roles", role="settlement_read", status="active", version=2, fingerprint="fp_new"
+        ).proves("security.lifecycle"),
+        # A role that never had a credential can be shut as well.
+        some_row(
+            "credential_roles",
+            role="operator_admin",
+            operation="revoke",
+            fromStatus=None,
+            status="revoked",
+            version=1,
+            note="lost",
+        ).proves("security.lifecycle"),
         no_row(
             "credential_roles", witness="credential_roles", fromStatus="revoked", fingerprint="fp_revoked"
         ).proves("security.lifecycle"),
@@ -92,3 +102,5 @@ def _bring_back_what_was_revoked(control_plane: ControlPlane) -> None:
         with suppress(CredentialRoleError):
             operation(role, fingerprint="fp_revoked")
     roles.activate(role, fingerprint="fp_new")
+    roles.revoke(CredentialRole.OPERATOR_ADMIN, note="lost")
+    roles.activate(CredentialRole.OPERATOR_ADMIN, fingerprint="fp_found")

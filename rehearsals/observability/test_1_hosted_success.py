@@ -24,7 +24,9 @@ from pytest_l402.evidence import (
     records_in_time,
     records_tell_what_is_known,
     response_header_joins,
+    result_shows,
     rows_in_order,
+    some_row,
     steady_state_restored,
     summary_ok,
     task_settlement_join,
@@ -33,9 +35,9 @@ from pytest_l402.evidence import (
     values_listed,
 )
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
-from pytest_l402.stack import FullFlowRun, Stack
+from pytest_l402.stack import Forger, FullFlowRun, Stack, Wallet
 from pytest_l402.stack.roles import PlaysExecutor
-from pytest_l402.stack.sold import Sold
+from pytest_l402.stack.sold import Offer, Sold
 
 pytestmark = pytest.mark.rehearsal("hosted-success", runbook="observability", section="1")
 
@@ -65,8 +67,15 @@ def test_correlation_workflow(
     purchase = l402_executor.buy(premium.resource)
     # With everything that a gateway could lose on the way to the seller.
     l402_stack.forger().buy(f"{premium.resource}?edition=evening", method="POST", body=b'{"city": "Oslo"}')
+    _buy_for_a_fee(l402_stack, premium)
+    answer = l402_stack.client.get(premium.resource, headers={"x-oa-task-id": "no id"})
+    unnamed = answer.headers["x-oa-request-id"]
+    l402_evidence.record("looked_at", _a_look_at(l402_stack))
     l402_evidence.verify(
         response_header_joins(purchase).proves("correlate.response-header"),
+        response_header_joins(unnamed).proves("correlate.response-header"),
+        some_row("exchanges", requestId=unnamed, taskId=None, status=402).proves("correlate.response-header"),
+        result_shows("looked_at", changed=[], ill=[], probes=_probes(l402_sold)).proves("1.undone"),
         task_settlement_join(purchase).proves("correlate.task-and-settlement"),
         proof_join(purchase).proves("correlate.proof"),
         ui_join(purchase).proves("correlate.ui"),
@@ -83,6 +92,29 @@ def test_correlation_workflow(
         paid_as_challenged().proves("contract.one-payment"),
         triaged_as(purchase, "healthy"),
     )
+
+
+def _buy_for_a_fee(stack: Stack, offer: Offer) -> None:
+    wallet = Wallet(stack.harness, stack.node, fee_msats=7, balance_msats=2 * offer.price_msats)
+    payer = Forger(stack.harness.derive("who pays a fee"), client=stack.client, wallet=wallet)
+    payer.buy(offer.resource)
+
+
+def _a_look_at(stack: Stack) -> dict[str, list[str]]:
+    """What a look at the steady state asks, what is told to be ill, and in which tables it leaves a row."""
+    before = stack.tables()
+    found = stack.steady_state("after")
+    return {
+        "probes": [row["probe"] for row in found],
+        "ill": [row["detail"] for row in found if row["detail"] != "ok"],
+        "changed": [name for name, rows in stack.tables().items() if rows != before.get(name)],
+    }
+
+
+def _probes(sold: Sold) -> list[str]:
+    reachable = ["gateway_health", "gateway_challenge", *(["seller_api"] if sold.free_resources else ())]
+    controls = ("global_pause", "owner_kill_switches", "credential_roles")
+    return [*reachable, "faults", "hosts", *controls, "tasks", "payments", "settlements", "executor"]
 
 
 def test_correlation_with_the_local_artifact(

@@ -7,11 +7,13 @@ from pytest_l402.evidence import (
     denied_before_payment,
     nothing_reached,
     paid_exactly_once,
+    paid_nothing,
     some_record,
+    some_row,
     triaged_as,
 )
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
-from pytest_l402.stack import BuyerPolicy, ControlPlane, Executor, Stack
+from pytest_l402.stack import BuyerPolicy, ControlPlane, Executor, Paywall, Stack
 from pytest_l402.stack.roles import BuyResult, PlaysExecutor
 from pytest_l402.stack.sold import Sold
 
@@ -43,6 +45,49 @@ def test_host_not_on_the_list(
 ) -> None:
     l402_executor.policy = BuyerPolicy(allowed_hosts=frozenset({"another.l402.test"}))
     _verify_denied(l402_evidence, l402_executor.buy(l402_sold.premium.resource), "host_not_allowlisted")
+
+
+def test_hosts_of_the_paywall(
+    l402_executor: Executor,
+    l402_control_plane: ControlPlane,
+    l402_sold: Sold,
+    l402_evidence: EvidenceCollector,
+) -> None:
+    listed = (
+        Paywall(
+            *("pw_host_blocked", "owner_listed", "route_blocked", "host_blocked", "/host_blocked", 5_000),
+            blocked_hosts=frozenset({f"{l402_sold.host.upper()}. "}),
+        ),
+        Paywall(
+            *("pw_host_not_allowlisted", "owner_listed", "route_other", "host_not_allowlisted"),
+            *("/host_not_allowlisted", 5_000),
+            allowed_hosts=frozenset({"another.l402.test"}),
+        ),
+    )
+    for paywall in listed:
+        code = paywall.name
+        l402_control_plane.create_paywall(paywall)
+        denied = l402_executor.buy(paywall.path)
+        l402_evidence.record("told_the_buyer", {"status": denied.status.value, "code": denied.error_code})
+        _verify_denied(l402_evidence, denied, code)
+        l402_evidence.verify(
+            some_record(requestId=denied.request_id, paywallId=paywall.paywall_id, denyReason=code).proves(
+                "4.control-plane"
+            ),
+            some_row("told_the_buyer", status="blocked", code=code).proves("4.deny-reason"),
+        )
+
+
+def test_what_is_free_costs_nothing(
+    l402_executor: Executor, l402_sold: Sold, l402_evidence: EvidenceCollector
+) -> None:
+    free = l402_executor.buy(l402_sold.free.resource)
+    l402_evidence.verify(
+        some_row("exchanges", requestId=free.request_id, status=200, challenge=None).proves(
+            "4.before-payment"
+        ),
+        paid_nothing(free).proves("4.before-payment"),
+    )
 
 
 def test_owner_kill_switch(

@@ -9,11 +9,13 @@ from pytest_l402.evidence import (
     proof_absent,
     proof_differs,
     recovered,
+    some_record,
     steady_state_restored,
     triaged_as,
 )
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.stack import (
+    ChallengeFailure,
     Executor,
     GatewayDown,
     ProjectionStale,
@@ -82,6 +84,7 @@ def test_proof_mismatch_across_planes(
 def test_paid_but_upstream_failed(
     l402_stack: Stack, l402_executor: Executor, l402_sold: Sold, l402_evidence: EvidenceCollector
 ) -> None:
+    l402_stack.forger().buy(l402_sold.premium.resource)
     with l402_stack.faults.inject(UpstreamFailure(status=503)):
         failing = l402_executor.buy(l402_sold.premium.resource)
     l402_evidence.expect_fault(failing)
@@ -98,10 +101,18 @@ def test_gateway_down(
 ) -> None:
     with l402_stack.faults.inject(GatewayDown()):
         failing = l402_executor.buy(l402_sold.premium.resource)
+    with l402_stack.faults.inject(ChallengeFailure()):
+        unchallenged = l402_executor.buy(l402_sold.premium.resource)
     l402_evidence.expect_fault(failing)
+    l402_evidence.expect_fault(unchallenged)
+    refused = {"requestId": unchallenged.request_id, "executor": "desktop"}
     l402_evidence.verify(
         triaged_as(failing, "gateway", field="denyReason", step_contains="probes").proves("tree.gateway"),
+        triaged_as(unchallenged, "gateway", field="denyReason").proves("tree.gateway"),
+        some_record(requestId=failing.request_id, denyReason="gateway_unreachable").proves("tree.gateway"),
+        some_record(**refused, denyReason="gateway_status_500").proves("tree.gateway"),
         paid_nothing(failing).proves("tree.gateway"),
+        paid_nothing(unchallenged).proves("tree.gateway"),
     )
     _verify_recovered(l402_executor, l402_sold, l402_evidence)
 

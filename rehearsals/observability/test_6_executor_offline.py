@@ -11,6 +11,7 @@ from pytest_l402.evidence import (
     paid_nothing,
     recovered,
     some_record,
+    some_row,
     steady_state_restored,
     success_despite,
     triaged_as,
@@ -86,7 +87,12 @@ def test_killed(
     )
     l402_clock.advance(LONGER_THAN_A_HEARTBEAT_MAY_BE_OLD_MS)
     l402_control_plane.sweep()
-    l402_evidence.verify(triaged_as(killed, "executor", field="denyReason").proves("6.domain"))
+    # What was paid for cannot be denied any more.
+    ended = "failed" if task_status == "paid" else "blocked"
+    l402_evidence.verify(
+        triaged_as(killed, "executor", field="denyReason").proves("6.domain"),
+        some_row("tasks", requestId=killed.request_id, status=ended).proves("6.domain"),
+    )
     if stops_at == "before_payment":
         l402_evidence.verify(paid_nothing(killed))
     else:
@@ -136,6 +142,10 @@ def test_task_not_taken_up(
     l402_sold: Sold,
     l402_evidence: EvidenceCollector,
 ) -> None:
+    # The session of yesterday was never closed; what counts is the one that was heard of last.
+    l402_control_plane.heartbeat("desktop-of-yesterday", "idle", l402_executor.user_id)
+    l402_clock.advance(LONGER_THAN_A_HEARTBEAT_MAY_BE_OLD_MS)
+    l402_executor.heartbeat()
     task = _task_for(l402_executor, l402_control_plane, l402_sold, "web-not-taken-up")
     _advance_to(l402_clock, task.created_at_ms + A_TASK_MAY_TAKE_MS - 1)
     l402_executor.heartbeat()
@@ -147,8 +157,36 @@ def test_task_not_taken_up(
     l402_control_plane.sweep()
     l402_evidence.verify(
         triaged_as(task, "executor", field="denyReason").proves("6.domain"),
-        some_record(requestId=task.request_id, denyReason="desktop_executor_timeout").proves("6.domain"),
+        some_record(
+            requestId=task.request_id,
+            denyReason="desktop_executor_timeout",
+            desktopSessionId=l402_executor.desktop_session_id,
+        ).proves("6.domain"),
+        some_row("tasks", requestId=task.request_id, status="blocked").proves("6.domain"),
         paid_nothing(task),
+    )
+    _verify_recovered(l402_executor, l402_sold, l402_evidence)
+
+
+def test_given_up_meanwhile(
+    l402_stack: Stack,
+    l402_executor: Executor,
+    l402_control_plane: ControlPlane,
+    l402_clock: StackClock,
+    l402_sold: Sold,
+    l402_evidence: EvidenceCollector,
+) -> None:
+    def given_up(challenge: object) -> None:
+        l402_clock.advance(LONGER_THAN_A_HEARTBEAT_MAY_BE_OLD_MS)
+        l402_control_plane.sweep()
+
+    l402_stack.client.event_hooks = {"request": [], "response": [given_up]}
+    late = l402_executor.buy(l402_sold.premium.resource)
+    l402_stack.client.event_hooks = {"request": [], "response": []}
+    l402_evidence.verify(
+        triaged_as(late, "executor", field="denyReason").proves("6.domain"),
+        paid_nothing(late).proves("6.money"),
+        money_agrees().proves("6.money"),
     )
     _verify_recovered(l402_executor, l402_sold, l402_evidence)
 
@@ -161,6 +199,7 @@ def test_wallet_locked(
     l402_evidence.verify(
         artifact_shows(locked, task_status="failed").proves("6.local-artifact"),
         triaged_as(locked, "local-node", field="walletState").proves("6.domain"),
+        some_row("presence", status="failed_task").proves("6.domain"),
         paid_nothing(locked),
         money_agrees().proves("6.money"),
     )
@@ -187,6 +226,7 @@ def test_success_on_a_degraded_node(
     with l402_stack.faults.inject(NodeDegraded()):
         purchase = l402_executor.buy(l402_sold.premium.resource)
     l402_evidence.verify(
+        some_row("presence", status="completed_task").proves("6.degraded-success"),
         success_despite(purchase, nodeSyncStatus="degraded").proves("6.degraded-success"),
         triaged_as(purchase, "healthy").proves("6.degraded-success"),
         paid_exactly_once(purchase),

@@ -112,6 +112,7 @@ def test_the_seller_enters_what_it_was_asked_and_what_it_answered():
         "during": None,
         "requestId": "r-1",
         "method": "PUT",
+        "host": "h",
         "path": "/premium",
         "querySha256": sha256(b"b=2").hexdigest(),
         "bodySha256": sha256(b"abc").hexdigest(),

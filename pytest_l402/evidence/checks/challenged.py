@@ -84,10 +84,18 @@ def _misoffered(evidence: Evidence) -> Iterator[Finding]:
                 "a cache hands the same invoice to everybody, and only the first can pay it: send no-store",
                 _about("exchanges", "cacheControl", row, index),
             )
-    asked = {row.get("requestId") for row in evidence.table("exchanges")}
+    asked = {
+        row.get("paymentHash"): row.get("requestId")
+        for row in evidence.table("exchanges")
+        if row.get("challenge") == "issued"
+    }
     for index, row in enumerate(evidence.table("node_invoices")):
         made_for = row.get("requestId")
-        if made_for is not None and made_for not in asked and offered[row.get("paymentHash")]:
+        if (
+            made_for is not None
+            and offered[row.get("paymentHash")] == 1
+            and (made_for != asked[row.get("paymentHash")])
+        ):
             yield Finding(
                 f"the invoice of request {shown(made_for)} offered to that request alone",
                 "offered to another one",

@@ -59,6 +59,8 @@ def delivered_as_paid(*paths: str) -> Check:
         _sold(paths[0], "the gateway answers in the seller's place", calls=0, exchanges=unasked),
         _sold(paths[0], "the seller's answer is cut", exchanges={"answerSha256": _OTHER}),
         _sold(paths[0], "the seller's status is another", exchanges={"status": 203}),
+        _sold(paths[0], "the status of an earlier call is told", exchanges={"upstreamStatus": 203}),
+        _sold(paths[0], "the seller is asked while another is served", seller_calls={"during": "other"}),
         _sold(paths[0], "the credential is not passed on", seller_calls={"credentialDigest": None}),
         _sold(paths[0], "another path is asked for", seller_calls={"path": "/elsewhere"}),
         *(
@@ -83,6 +85,7 @@ def _findings(evidence: Evidence, paths: frozenset[str]) -> Iterator[Finding]:
             yield from _passed_on(index, row, place, call)
             if answers:
                 yield from _handed_back(index, row, place, call)
+        yield from _noted(index, row, mine)
     for number, (place, call) in calls.items():
         if number not in seen:
             yield Finding(
@@ -190,6 +193,29 @@ def _handed_back(index: int, row: Row, place: int, call: Row) -> Iterator[Findin
         )
 
 
+def _noted(index: int, row: Row, calls: Sequence[tuple[int, Row]]) -> Iterator[Finding]:
+    """What the edge notes of the calls that came in between: for whom they were, and how the last one ended.
+
+    Only a client that names its task is known to have named its request as well.
+    """
+    request = shown(row.get("requestId"))
+    owed = [("upstreamStatus", row, call.get("status")) for _, call in calls[-1:]]
+    if row.get("taskId") is not None:
+        owed += [("during", call, row.get("requestId")) for _, call in calls]
+    for key, told, wanted in owed:
+        if told.get(key) != wanted:
+            yield Finding(
+                f"{key} {shown(wanted)} for the calls of the seller's service in request {request}",
+                shown(told.get(key)),
+                "; ".join((at("exchanges", index), at("seller_calls", *(place for place, _ in calls)))),
+                "the edge joins a call with another request: see what it takes for the call's own",
+                (
+                    *_about("exchanges", "upstreamStatus", row, index),
+                    *(Subject("seller_calls", "during", rows=(place,)) for place, _ in calls),
+                ),
+            )
+
+
 def _difference(seen: object, wanted: object) -> str:
     if seen is None or wanted is None:
         return "none" if seen is None else "one that nobody sent"
@@ -223,7 +249,13 @@ def _sold(
         "status": 200,
         "atMs": 2,
     }
-    accepted = {"credential": "accepted", "challenge": None, "quotedMsats": None, "upstreamStatus": 200}
+    accepted = {
+        "taskId": "task-sold",
+        "credential": "accepted",
+        "challenge": None,
+        "quotedMsats": None,
+        "upstreamStatus": 200,
+    }
     paid = {"requestId": _REQUEST, "paymentHash": _HASH, "createdAtMs": 1, "settledAtMs": 1}
 
     def apply(evidence: Evidence) -> Evidence:

@@ -26,6 +26,7 @@ from pytest_l402.evidence.mutants import remove_rows, set_value
 from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 
+_UNREADABLE = frozenset({"header_malformed", "macaroon_encoding", "macaroon_malformed", "preimage_malformed"})
 _GIVEN_AWAY = (
     "the gateway gives away what nobody paid for: stop selling through it, and check preimage, root key, "
     "signature and caveats in that order"
@@ -36,7 +37,8 @@ _GIVEN_AWAY = (
 def forgeries_refused(genuine: Bought, *forged: Bought) -> Check:
     """The genuine credential was delivered; every forged one was refused, unforwarded and unsettled.
 
-    Each is a request id, or a purchase. Raises `ValueError` when nothing forged was presented.
+    One that could not be read at all proves nothing: it is refused for that. Each is a request id, or a
+    purchase. Raises `ValueError` when nothing forged was presented.
     """
     bought = request_id_of(genuine)
     tried = {request_id_of(each): str(getattr(each, "kind", "forged")) for each in forged}
@@ -68,6 +70,7 @@ def forgeries_refused(genuine: Bought, *forged: Bought) -> Check:
             set_value("exchanges", "credential", "absent", here),
             set_value("exchanges", "status", 200, here),
             set_value("exchanges", "upstreamStatus", 200, here),
+            set_value("exchanges", "refusal", "macaroon_encoding", here),
             remove_rows("exchanges", here),
         ]
     mutants += payment_mutants(next(iter(tried)))
@@ -92,6 +95,14 @@ def _refused(evidence: Evidence, request_id: str, kind: str) -> Iterator[Finding
                 where=at("exchanges", index),
                 remedy=_remedy(row),
                 about=found.about("credential", "status", "upstreamStatus"),
+            )
+        if row.get("refusal") in _UNREADABLE:
+            yield Finding(
+                expected=f"request {request_id} ({kind}) refused for what is forged in it",
+                seen=f"refused unread: {shown(row.get('refusal'))}",
+                where=at("exchanges", index),
+                remedy="present it in the form of the genuine one, so that nothing but the forgery is wrong",
+                about=found.about("refusal"),
             )
 
 

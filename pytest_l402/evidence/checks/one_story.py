@@ -15,6 +15,7 @@ from pytest_l402.evidence.tables import Evidence, Row
 
 _PAID = ("settlementId", "taskId", "routeId", "amountMsats", "paymentProofRef")
 _STORED = {key: key for key in ("requestId", "taskId", "routeId", "amountMsats", "paymentProofRef")}
+_SOLD = ("paywallId", "ownerId", "routeId")
 _SPOKEN = {"amountMsats": "paidAmountMsats", "paymentProofRef": "paymentProofRef", "taskId": "taskId"}
 _EVENT_OF = (
     ("paywallCreation", FlowStage.PAYWALL_CREATE.value, ("paywallId", "ownerId", "routeId")),
@@ -53,7 +54,8 @@ def one_story() -> Check:
             "flow_summary", "observability.correlation.paymentProofRefs", ["lightning_preimage:" + "f" * 24]
         ),
     ]
-    mutants += [_store_changed(key) for key in ("requestId", "taskId", "amountMsats", "paymentProofRef")]
+    stored = ("requestId", "taskId", "paywallId", "amountMsats", "paymentProofRef")
+    mutants += [_store_changed(key) for key in stored]
     mutants += [
         remove_rows("settlements"),
         change_proof("records", _is_store, every=True),
@@ -104,6 +106,12 @@ def _payment(evidence: Evidence, summary: Row) -> Iterator[Finding]:
                 if row.get(column) != paid.get(key):
                     here = Subject(found.table, column, rows=(index,))
                     yield _apart(f"paidRequest.{key}", paid.get(key), row.get(column), here)
+    for key in _SOLD:
+        created = reach(summary, f"paywallCreation.{key}")
+        for index, row in stored:
+            if row.get(key) != created:
+                here = Subject("settlements", key, rows=(index,))
+                yield _apart(f"paywallCreation.{key}", created, row.get(key), here)
 
 
 def _denial(evidence: Evidence, summary: Row) -> Iterator[Finding]:

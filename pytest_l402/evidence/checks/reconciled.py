@@ -8,7 +8,17 @@ from functools import partial
 from typing import Any, Final
 
 from pytest_l402.evidence.check import Check, Finding, Subject
-from pytest_l402.evidence.checks.selecting import at, capped, derived, is_success, listed, reach, rows, shown
+from pytest_l402.evidence.checks.selecting import (
+    at,
+    capped,
+    derived,
+    either,
+    is_success,
+    listed,
+    reach,
+    rows,
+    shown,
+)
 from pytest_l402.evidence.mutants import Mutant, remove_rows, set_value
 from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
@@ -18,6 +28,8 @@ _PARITY: Final = ["executionPath", "requestId", "deploymentId", "configHash"]
 _SCHEMA: Final = "l402_run_artifact_v1"
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _META: Final = "diagnostics.metadata"
+_DEPLOYED: Final = "dep_reconcile"
+"""How the id of what may come to a deployment begins; what was not compiled has no route."""
 _WRITER: Final = (
     "the summary, the row and the events are written from one outcome: mend the writer that differs"
 )
@@ -48,6 +60,7 @@ def deployments_told_alike() -> Check:
         set_value("deployments", f"{_META}.correlation.parityKeys", ["requestId"]),
         set_value("deployments", "updatedAtMs", 0, every=True),
         set_value("deployments", "imageDigest", "gateway:latest", every=True),
+        set_value("deployments", "diagnostics.diagnostics", None, every=True),
     )
     return Check("deployments_told_alike()", judge, mutants, ("deployments",))
 
@@ -67,6 +80,7 @@ def events_told_alike() -> Check:
         set_value("gateway_events", "eventId", "evt_of_another"),
         set_value("gateway_events", "createdAtMs", 0),
         set_value("gateway_events", "metadata.routeId", "pw_other:route_other"),
+        _null_route(),
         set_value("gateway_events", "metadata.details", {}),
         set_value("gateway_events", "paywallId", None),
     )
@@ -91,6 +105,13 @@ def every_route_probed() -> Check:
         derived("exchanges: one route was asked for each time", _one_path),
     )
     return Check("every_route_probed()", judge, mutants, ("deployments", "exchanges"))
+
+
+def _null_route() -> Mutant:
+    probed = set_value(
+        "gateway_events", "metadata.routeId", None, {"eventType": "gateway_reconcile_health_ok"}
+    )
+    return either(probed, set_value("gateway_events", "metadata.routeId", "pw_other:route_another"))
 
 
 def _deployments(evidence: Evidence) -> Iterator[Finding]:
@@ -118,6 +139,8 @@ def _owed(row: Row, evidence: Evidence, created_ms: Any) -> Iterator[tuple[str, 
     yield "appliedAtMs", [updated_ms if status == "applied" else None]
     if not (type(updated_ms) is int and type(created_ms) is int and updated_ms >= created_ms):
         yield "updatedAtMs", [f"{shown(created_ms)} or later"]
+    for _, summary in rows(evidence, "reconcile_summary", deploymentId=row.get("deploymentId"))[-1:]:
+        yield "diagnostics.diagnostics", [summary.get("diagnostics")]
     if not _is_deployed(row):
         return
     for key in ("requestId", "deploymentId", "configHash"):
@@ -165,7 +188,8 @@ def _events(evidence: Evidence) -> Iterator[Finding]:
             wanted = [f"{since} to {until}, while it was deployed"]
             yield _finding("gateway_events", index, row, "createdAtMs", wanted, at_ms)
         paywall_id, rule = row.get("paywallId"), reach(row, "metadata.routeId")
-        if rule is not None and not (paywall_id and str(rule).startswith(f"{paywall_id}:")):
+        owes_none = rule is None and not str(deployment_id).startswith(_DEPLOYED)
+        if not owes_none and not (paywall_id and str(rule).startswith(f"{paywall_id}:")):
             about = (
                 Subject("gateway_events", "metadata.routeId", rows=(index,)),
                 Subject("gateway_events", "paywallId", rows=(index,)),
@@ -300,7 +324,7 @@ def _is_delivered(row: Row) -> bool:
 
 
 def _is_deployed(row: Row) -> bool:
-    return str(row.get("deploymentId")).startswith("dep_reconcile")
+    return str(row.get("deploymentId")).startswith(_DEPLOYED)
 
 
 def _progress(row: Row) -> dict[str, Any]:

@@ -30,10 +30,10 @@ _WRITER: Final = "mend the writer of this row: whoever joins or orders by it is 
 
 @described
 def rows_in_order() -> Check:
-    """Each row has every field of its table, each table its order of time, each task is where it was led.
+    """Each row has every field of its table, no text that is empty; each table has its order of time.
 
-    The last transition of a task says its status, its error and when it was changed; each step is one that
-    the task graph has.
+    Each task is where it was led: its last transition says its status, its error and when it was changed, and
+    each step is one that the task graph has.
     """
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
@@ -44,6 +44,7 @@ def rows_in_order() -> Check:
         late,
         _of_some_table("a field is missing", late, lambda table, key: drop_key(table, key)),
         _of_some_table("a field holds what it cannot", late, lambda table, key: set_value(table, key, [[]])),
+        set_value("records", "endpoint", ""),
         _of_tasks("status", "running", late),
         _of_tasks("lastErrorCode", "another_code", late),
     )
@@ -76,6 +77,8 @@ def _findings(evidence: Evidence) -> Iterator[Finding]:
         if form and table not in _HELD_ELSEWHERE:
             for index, row in enumerate(evidence.table(table)):
                 yield from _unlike(table, index, row, form)
+        if form:
+            yield from _empty(evidence, table)
         yield from _out_of_order(evidence, table)
     yield from _led_elsewhere(evidence)
 
@@ -97,6 +100,15 @@ def _unlike(table: str, index: int, row: Row, form: Mapping[str, Any]) -> Iterat
             seen = shown(row[key]) if key in row else "no such field"
             about = (Subject(table, key, rows=(index,)),)
             yield Finding(f"{table}.{key}: {expected}", seen, at(table, index), _WRITER, about)
+
+
+def _empty(evidence: Evidence, table: str) -> Iterator[Finding]:
+    for index, row in enumerate(evidence.table(table)):
+        for key, value in row.items():
+            if value == "":
+                about = (Subject(table, key, rows=(index,)),)
+                expected = f"{table}.{key}: a text that says something, or null"
+                yield Finding(expected, "an empty text", at(table, index), _WRITER, about)
 
 
 @cache

@@ -141,6 +141,7 @@ class SellerApi:
                 "during": self._during(),
                 "requestId": None if request_id is None else shown(request_id),
                 "method": shown(request.method),
+                "host": shown(request.host),
                 "path": shown(request.path),
                 "querySha256": query_digest(request),
                 **content("body", request.body),
