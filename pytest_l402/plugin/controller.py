@@ -16,7 +16,7 @@ from pytest_l402.plugin.seen import Seen, told_in_the_end
 from pytest_l402.plugin.selection import REHEARSAL_PROPERTY, SELECTION, USAGE_ERROR, Selection
 
 if TYPE_CHECKING:
-    from pytest_l402.signoff import Verdict
+    from pytest_l402.signoff.judged import SignOff
 
 _PHASES = ("setup", "call", "teardown")
 _FIRST_WORKER: Final = "gw0"
@@ -33,7 +33,7 @@ class Controller:
         self._run = config.stash[RUN]
         # A child that a test forks and does not end comes to the end of the session too.
         self._pid = os.getpid()
-        self._verdict: Verdict | None = None
+        self._judged: SignOff | None = None
         self._seen = Seen(config)
         self._handled = sys.exception()
         self._concluded_with: int | None = None
@@ -104,10 +104,10 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_json_modifyreport(self, json_report: dict[str, Any]) -> None:
         """Attach the verdict to the file of pytest-json-report."""
-        if self._verdict is not None:
+        if self._judged is not None:
             from pytest_l402.plugin.outlets import attach_to_json_report
 
-            attach_to_json_report(json_report, self._verdict, self._run)
+            attach_to_json_report(json_report, self._judged, self._run)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -116,9 +116,11 @@ class Controller:
         if os.getpid() != self._pid or not self._concerns_rehearsals(own):
             return (yield)
         from pytest_l402.plugin.conclusion import judge, veto
+        from pytest_l402.plugin.outlets import attach_to_junit
 
-        self._verdict = judge(self._config, self._seen, own).verdict
-        vetoed = veto(session, self._verdict)
+        self._judged = judge(self._config, self._seen, own)
+        attach_to_junit(self._config, self._judged, self._run)
+        vetoed = veto(session, self._judged.verdict)
         try:
             return (yield)
         except pytest.exit.Exception as stop:

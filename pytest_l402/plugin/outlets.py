@@ -1,8 +1,9 @@
-"""Decides who is told of the verdict: the terminal, GitHub Actions, pytest-json-report."""
+"""Decides who is told of the verdict: the terminal, GitHub Actions, JUnit reports, pytest-json-report."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,9 +13,9 @@ import pytest
 from pytest_l402.plugin.run import Run
 
 if TYPE_CHECKING:
-    from pytest_l402.signoff import Verdict
     from pytest_l402.signoff.document_model import SignOffDocument
     from pytest_l402.signoff.files import RunFiles
+    from pytest_l402.signoff.judged import SignOff
 
 TITLE: Final = "l402 sign-off"
 
@@ -93,13 +94,31 @@ def say_unwritten(
         _warn(config, error_line("; ".join(texts[:2])))
 
 
-def attach_to_json_report(json_report: dict[str, Any], verdict: Verdict, run: Run) -> None:
+def attach_to_json_report(json_report: dict[str, Any], judged: SignOff, run: Run) -> None:
     """Put what is known of the verdict under `l402`; that file is written before the exit status is final."""
     json_report["l402"] = {
         "run_id": run.run_id,
-        "provisional_verdict": str(verdict),
+        "provisional_verdict": str(judged.verdict),
         "final_document": str(run.folder),
+        "rehearsals": {outcome.rehearsal.id: str(outcome.state) for outcome in judged.outcomes},
     }
+
+
+def attach_to_junit(config: pytest.Config, judged: SignOff, run: Run) -> None:
+    """Put the same into the properties of the suite, where a JUnit report is written."""
+    states = Counter(outcome.state for outcome in judged.outcomes)
+    told = {
+        "l402_run": run.run_id,
+        "l402_provisional_verdict": str(judged.verdict),
+        "l402_final_document": str(run.folder),
+        "l402_rehearsals": ", ".join(f"{count} {state}" for state, count in sorted(states.items())),
+    }
+    for plugin in config.pluginmanager.get_plugins():
+        # What writes the report; there is no public way to ask for it outside of a test.
+        add = getattr(plugin, "add_global_property", None)
+        if add is not None:
+            for name, value in told.items():
+                add(name, value)
 
 
 def shown_path(config: pytest.Config, path: Path) -> str:

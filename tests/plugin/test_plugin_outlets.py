@@ -198,6 +198,7 @@ def test_json_report(project: Project, workers: int) -> None:
         "run_id": end.folder.name,
         "provisional_verdict": "INCOMPLETE",
         "final_document": str(end.folder),
+        "rehearsals": {"alpha": "NOT_RUN", "beta": "PASSED"},
     }
     # The veto is in place before the other reports are written.
     assert report["exitcode"] == 1
@@ -212,7 +213,15 @@ def test_json_report_of_a_run_without_rehearsals(project: Project) -> None:
 def test_junit_names_rehearsal_and_result(project: Project, workers: int) -> None:
     end = project.run(*MARKED, "--junitxml=junit.xml", workers=workers)
     assert end.folder is not None
-    cases = ElementTree.parse(project.root / "junit.xml").getroot().iter("testcase")
+    root = ElementTree.parse(project.root / "junit.xml").getroot()
+    suite = {p.get("name"): p.get("value") for p in root.findall("testsuite/properties/property")}
+    assert suite == {
+        "l402_run": end.folder.name,
+        "l402_provisional_verdict": "SIGNED_OFF",
+        "l402_final_document": str(end.folder),
+        "l402_rehearsals": "2 PASSED",
+    }
+    cases = root.iter("testcase")
     found = {
         case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")} for case in cases
     }
