@@ -53,6 +53,9 @@ class Command(NamedTuple):
 COMMANDS: Final = {
     "demo": Command("demo", "play one drill without a project: as it is, and with a fault in the system"),
     "init": Command("init", "write rehearsals to start with: for a client, a gateway, a system of your own"),
+    "drill": Command(
+        "drill", "a drill for people: name what failed from the records, and be judged and timed"
+    ),
     "explain": Command("explain", "say what an id in a report means, and what to do"),
     "triage": Command("triage", "name the failing domain of each request in incident files"),
     "verify": Command("verify", "judge the kept evidence of a run again, and compare with its document"),

@@ -93,6 +93,12 @@ def _put_to(name: str, documents: Iterable[Path]) -> Iterator[tuple[dict[str, An
                             yield check, key.upper()
 
 
+_IN_GENERAL: Final[Mapping[str, str]] = {
+    "rows": "one of any table that has a form",
+    "reconcile_summary": "what a reconcile says of itself",
+}
+
+
 def _row_of(table: str, rehearsed: Rehearsed) -> str | None:
     """What a row of a table is, "" where nobody says; None if no rehearsal has such a table."""
     from pytest_l402.billing.rows import FORMS as OF_BILLING
@@ -104,7 +110,7 @@ def _row_of(table: str, rehearsed: Rehearsed) -> str | None:
         if table in forms:
             told = _first(forms[table]).rstrip(".")
             return told[:1].lower() + told[1:]
-    return "" if table in TABLES or table in rehearsed.recorded else None
+    return _IN_GENERAL.get(table, "" if table in TABLES or table in rehearsed.recorded else None)
 
 
 def _lines(rehearsed: Rehearsed) -> Iterator[Explanation]:

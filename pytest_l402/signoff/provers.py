@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 from pytest_l402.signoff.catalogue import Catalogue
 
 _MARK: Final = "rehearsal"
-_RECORDED: Final = re.compile(r'\.record\(\s*"([a-z][a-z0-9_]*)"')
+_RECORDED: Final = re.compile(r'\b(?:record|note|result_shows)\(\s*"([a-z][a-z0-9_]*)"')
+"""How a test names a table that it fills itself, or the one row of a result that its procedure leaves."""
 
 
 class Prover(NamedTuple):
@@ -29,8 +30,11 @@ class Prover(NamedTuple):
 class Rehearsed:
     """A catalogue, and what the sources beside it rehearse, tie to its lines, and record.
 
-    `recorded` names the tables that tests fill themselves. Raises `CatalogueError`, or `OSError` for a source
-    that cannot be read.
+    `recorded` names the tables of tests that no system declares.
+
+    Raises:
+        CatalogueError: the catalogue cannot be used.
+        OSError: a source cannot be read.
     """
 
     def __init__(self, path: Path) -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from rehearsed_project import REPOSITORY, Rehearsed, RehearsedProject, catalogue_of
 
+from pytest_l402.commands.explanations import explanations, of_mutant
+from pytest_l402.signoff.provers import Rehearsed as Sources
+
 HISTORICAL = REPOSITORY / "tests" / "contract" / "vectors" / "local-node-artifact.json"
 
 
@@ -44,6 +47,21 @@ def test_the_default_run_is_signed_off(rehearsals: RehearsedProject, run: Rehear
                 assert check["mutants_killed"]
                 assert check["mutants_survived"] == check["violations"] == []
     _assert_hashes_match(run)
+    _assert_all_is_explained(run)
+
+
+def _assert_all_is_explained(run: Rehearsed) -> None:
+    """What `pytest-l402 explain` says needs no run, and says something of all that a run shows."""
+    rehearsed = Sources(REPOSITORY / "rehearsals" / "catalogue.yaml")
+    explained = {each.id for each in explanations(rehearsed)}
+    shown, mutants = {run.verdict}, set()
+    for entry in run.document["rehearsals"]:
+        shown |= {entry["id"], entry["state"], *(line["id"] for line in entry["lines"])}
+        for check in (check for node in entry["nodes"] for check in node["checks"]):
+            shown |= {check["state"], check["name"].partition("(")[0]}
+            mutants |= {*check["mutants_killed"]}
+    assert shown - explained == set()
+    assert {name for name in mutants if of_mutant(name, (), rehearsed) is None} == set()
 
 
 def _assert_hashes_match(run: Rehearsed) -> None:
