@@ -343,6 +343,9 @@ ALLOWED = (
     (paywall("weather", path="/news/*", priority=5), None),
     (paywall("weather", upstream_url="https://Seller.L402.test:65535"), None),
     (limited(quota_per_minute=1), "quota_not_enforced"),
+    (either("/(a|b)", "/(b|c)", "g*.l402.test", priority=1, host_pattern="*.l402.test"), None),
+    (paywall("weather", path="/a*b/*"), "suspicious_pattern"),
+    (paywall("weather", path="/a(b/*"), "suspicious_pattern"),
 )
 
 
@@ -440,10 +443,12 @@ CLOSED_AND_SOLD = (
     paywall("cheap", 1_000, path="/bread", priority=30),
     paywall("late", path="/news/*", priority=50, status="paused"),
     paywall("early", path="/news/*", host_pattern="*.l402.test", priority=5),
+    paywall("twin", path="/(y|z)", status="paused"),
+    paywall("other", path="/(y|z)", priority=30),
     EVERYTHING_ELSE,
 )
 IN_THIS_ORDER = (
-    *("early", "named", "open", "sub", "cheap", "shelf"),
+    *("early", "named", "open", "sub", "cheap", "other", "shelf"),
     *("closed.shop", "closed.attic", "closed.anywhere", "all"),
 )
 
@@ -466,10 +471,30 @@ def test_what_is_closed_is_closed_before_others_sell_it(l402_evidence: EvidenceC
                 ["route_sold_elsewhere", "route_dear", "route_cheap"],
                 ["route_closed", "route_shop", "route_all"],
                 ["route_closed", "route_attic", "route_all"],
+                ["route_sold_elsewhere", "route_twin", "route_other"],
                 ["route_closed", "route_anywhere", "route_all"],
                 ["route_sold_elsewhere", "route_late", "route_early"],
             ],
         ).proves("compile.not-for-sale"),
+    )
+
+
+def test_what_sells_nothing_empties_a_gateway_only_if_that_is_meant(l402_evidence: EvidenceCollector) -> None:
+    for table, given in (("all_paused", (paywall("weather", status="paused"),)), ("nothing", ())):
+        compilation = compile_paywalls(given)
+        told = [[item.code.value, item.severity.value] for item in compilation.diagnostics]
+        file = compilation.aperture_yaml
+        l402_evidence.record(table, {"valid": compilation.valid, "told": told, "file": file})
+    l402_evidence.verify(
+        result_shows(
+            "all_paused",
+            valid=True,
+            told=[["not_for_sale", "warn"], ["no_compilable_routes", "warn"]],
+            file="services: []\n",
+        ).proves("compile.not-for-sale"),
+        result_shows("nothing", valid=False, told=[["no_compilable_routes", "error"]], file="").proves(
+            "compile.diagnostics"
+        ),
     )
 
 

@@ -81,6 +81,7 @@ def test_the_order_of_events_does_not_matter(l402_evidence: EvidenceCollector) -
             _reported({**opened, "status": "expired", "occurredAtMs": START_MS + 20}),
         ),
         "unlinked_books": (_reported(unlinked), _reported({**settled, **again})),
+        "late_books": (_reported(unlinked), _reported(opened)),
         "own_books": (_opened_by_the_gateway, *map(_reported, (opened, settled))),
     }
     for table, story in stories.items():
@@ -110,6 +111,8 @@ def test_the_order_of_events_does_not_matter(l402_evidence: EvidenceCollector) -
         some_row("closed_books", invoice_status="canceled").proves("settlement.order"),
         same_in_every_row("unlinked_books", *told, "occurredAtMs").proves("settlement.order"),
         some_row("unlinked_books", **told, occurredAtMs=START_MS + 100).proves("settlement.order"),
+        same_in_every_row("late_books", *told, "invoice_settledAtMs").proves("settlement.order"),
+        some_row("late_books", **told, invoice_settledAtMs=START_MS + 100).proves("settlement.order"),
         # What the gateway has seen itself is not replaced by what is reported of it.
         same_in_every_row("own_books", *told, "invoice_requestId", at_least=6).proves("settlement.order"),
         some_row("own_books", **told, invoice_requestId="req_own").proves("settlement.order"),

@@ -66,7 +66,9 @@ def test_correlation_workflow(
     known = {"paywallId": premium.paywall_id, "ownerId": premium.owner_id}
     purchase = l402_executor.buy(premium.resource)
     # With everything that a gateway could lose on the way to the seller.
-    l402_stack.forger().buy(f"{premium.resource}?edition=evening", method="POST", body=b'{"city": "Oslo"}')
+    posted = l402_stack.forger().buy(
+        f"{premium.resource}?edition=evening", method="POST", body=b'{"city": "Oslo"}'
+    )
     _buy_for_a_fee(l402_stack, premium)
     answer = l402_stack.client.get(premium.resource, headers={"x-oa-task-id": "no id"})
     unnamed = answer.headers["x-oa-request-id"]
@@ -76,6 +78,7 @@ def test_correlation_workflow(
         response_header_joins(unnamed).proves("correlate.response-header"),
         some_row("exchanges", requestId=unnamed, taskId=None, status=402).proves("correlate.response-header"),
         result_shows("looked_at", changed=[], ill=[], probes=_probes(l402_sold)).proves("1.undone"),
+        paid_exactly_once(posted),
         task_settlement_join(purchase).proves("correlate.task-and-settlement"),
         proof_join(purchase).proves("correlate.proof"),
         ui_join(purchase).proves("correlate.ui"),

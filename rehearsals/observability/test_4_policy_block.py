@@ -8,6 +8,7 @@ from pytest_l402.evidence import (
     nothing_reached,
     paid_exactly_once,
     paid_nothing,
+    result_shows,
     some_record,
     some_row,
     triaged_as,
@@ -38,6 +39,7 @@ def test_blocked_host(l402_executor: Executor, l402_sold: Sold, l402_evidence: E
     premium = l402_sold.premium
     l402_executor.policy = BuyerPolicy(blocked_hosts=frozenset({premium.host}))
     _verify_denied(l402_evidence, l402_executor.buy(premium.resource), "host_blocked")
+    _verify_told(l402_evidence, f"Host {premium.host} is blocked")
 
 
 def test_host_not_on_the_list(
@@ -45,6 +47,7 @@ def test_host_not_on_the_list(
 ) -> None:
     l402_executor.policy = BuyerPolicy(allowed_hosts=frozenset({"another.l402.test"}))
     _verify_denied(l402_evidence, l402_executor.buy(l402_sold.premium.resource), "host_not_allowlisted")
+    _verify_told(l402_evidence, f"Host {l402_sold.premium.host} is not on the allowlist")
 
 
 def test_hosts_of_the_paywall(
@@ -79,10 +82,17 @@ def test_hosts_of_the_paywall(
 
 
 def test_what_is_free_costs_nothing(
-    l402_executor: Executor, l402_sold: Sold, l402_evidence: EvidenceCollector
+    l402_stack: Stack, l402_executor: Executor, l402_sold: Sold, l402_evidence: EvidenceCollector
 ) -> None:
     free = l402_executor.buy(l402_sold.free.resource)
+    answer = l402_stack.client.get(l402_sold.free.resource)
+    named = ("content-type", "access-control-allow-origin", "content-length")
+    l402_evidence.record("free_answer", {name: answer.headers.get(name) for name in named})
     l402_evidence.verify(
+        result_shows(
+            "free_answer",
+            **dict(zip(named, ("application/json", "*", str(len(answer.content))), strict=True)),
+        ).proves("4.before-payment"),
         some_row("exchanges", requestId=free.request_id, status=200, challenge=None).proves(
             "4.before-payment"
         ),
@@ -133,6 +143,12 @@ def test_global_pause(
     l402_control_plane.set_global_pause(False)
     for request in denied:
         _verify_denied(l402_evidence, request, "global_pause_active")
+
+
+def _verify_told(evidence: EvidenceCollector, reason: str) -> None:
+    """The buyer's own artifact says in words why it did not buy."""
+    blocked = {"flows.blockedErrorCode": "DomainNotAllowedError", "flows.blockedReason": reason}
+    evidence.verify(some_row("local_artifact", **blocked).proves("4.deny-reason"))
 
 
 def _verify_denied(evidence: EvidenceCollector, purchase: BuyResult, code: str) -> None:
