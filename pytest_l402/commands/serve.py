@@ -33,7 +33,7 @@ Each request leaves a line with its oa_req=<id> on standard error."""
 _EXIT_CODES: Final = """\
 exit codes:
   0  ended by SIGINT or SIGTERM
-  1  a stand-in failed on a request
+  1  a stand-in failed on a request, or a fault that was asked for never happened
   2  arguments, a port or a file cannot be used
 """
 _FILES: Final = (
@@ -93,7 +93,8 @@ def _serve(given: argparse.Namespace) -> int:
     code = OK
     with ExitStack() as block:
         try:
-            platform = block.enter_context(_served(given, block).serving())
+            served = _served(given, block)
+            platform = block.enter_context(served.serving())
         except (InputError, OSError) as error:
             text = printable(str(error), 400)
             raise BadInput(text, "bad_file" if isinstance(error, InputError) else "unusable") from None
@@ -106,6 +107,9 @@ def _serve(given: argparse.Namespace) -> int:
         except RuntimeError as error:
             complain("serve", printable(f"{error}: {error.__cause__!r}", 400))
             code = FAILED
+    for name in served.faults_that_never_fired():
+        complain("serve", f"expected {name} to happen, saw that nothing met it; ask for what it breaks")
+        code = FAILED
     return code
 
 

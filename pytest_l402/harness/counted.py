@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
@@ -14,12 +16,13 @@ class Counted:
     `times_asked` tell the two apart.
     """
 
-    __slots__ = ("_l402_asked", "_l402_methods", "_l402_part")
+    __slots__ = ("_l402_asked", "_l402_hears", "_l402_methods", "_l402_part")
 
     def __init__(self, part: object, methods: Collection[str]) -> None:
         object.__setattr__(self, "_l402_part", part)
         object.__setattr__(self, "_l402_methods", frozenset(methods))
         object.__setattr__(self, "_l402_asked", 0)
+        object.__setattr__(self, "_l402_hears", None)
 
     @property
     def __class__(self) -> Any:
@@ -38,7 +41,11 @@ class Counted:
     def _counting(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def asked(*arguments: Any, **named: Any) -> Any:
             object.__setattr__(self, "_l402_asked", self._l402_asked + 1)
-            return method(*arguments, **named)
+            if self._l402_hears is None:
+                return method(*arguments, **named)
+            with self._l402_hears(*arguments, **named) as heard:
+                answer = heard.answer = method(*arguments, **named)
+                return answer
 
         return wraps(method)(asked) if hasattr(method, "__name__") else asked
 
@@ -61,6 +68,19 @@ class Counted:
 def counted(part: Any, methods: Collection[str]) -> Any:
     """Return what counts the calls of these methods of a part; the part itself if it is counted already."""
     return part if type(part) is Counted else Counted(part, methods)
+
+
+@dataclass(slots=True)
+class Heard:
+    """What became of one call of a part: what it answered, if it has."""
+
+    answer: Any = None
+
+
+def heard_by(part: object, hears: Callable[..., AbstractContextManager[Heard]] | None) -> None:
+    """Let somebody hear every call that is counted: a block around it, which is told the answer."""
+    if type(part) is Counted:
+        object.__setattr__(part, "_l402_hears", hears)
 
 
 def part_behind(part: object) -> object:

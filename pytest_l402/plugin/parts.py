@@ -135,4 +135,6 @@ def _overridden(item: pytest.Item) -> list[str]:
 
 
 def _is_somebodys(fixturedef: pytest.FixtureDef[Any]) -> bool:
-    return fixturedef.func.__module__ != _OUR_FIXTURES
+    # Where it was written, not what it says of itself: `functools.wraps` puts our name on anybody's.
+    written_in = getattr(getattr(fixturedef.func, "__func__", fixturedef.func), "__globals__", {})
+    return written_in.get("__name__") != _OUR_FIXTURES

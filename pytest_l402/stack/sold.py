@@ -140,6 +140,11 @@ class Sold:
         )
 
     @property
+    def paid(self) -> tuple[Offer, ...]:
+        """What is paid for, in the order in which it is listed."""
+        return tuple(offer for offer in self.offers if _is_paid(offer))
+
+    @property
     def balance_msats(self) -> int:
         """What a buyer needs in its wallet."""
         dearest = max((offer.price_msats for offer in self.offers), default=0)
@@ -148,7 +153,7 @@ class Sold:
     @property
     def paywalls(self) -> tuple[Paywall, ...]:
         """The paywalls of what is paid for."""
-        return tuple(_paywall(offer) for offer in self.offers if _is_paid(offer))
+        return tuple(map(_paywall, self.paid))
 
     @property
     def free_resources(self) -> tuple[str, ...]:

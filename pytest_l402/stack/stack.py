@@ -17,7 +17,7 @@ from pytest_l402.boundary import read_json, read_json_lines
 from pytest_l402.contract import LocalFlow, LocalNodeArtifact
 from pytest_l402.evidence.tables import Evidence
 from pytest_l402.harness.clock import Clock
-from pytest_l402.harness.counted import counted, part_behind, times_asked
+from pytest_l402.harness.counted import counted, heard_by, part_behind, times_asked
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.journal import Row
 from pytest_l402.harness.network import REQUEST_ID_HEADER, Request
@@ -32,6 +32,7 @@ from pytest_l402.stack.buyer.forger import Forger
 from pytest_l402.stack.buyer.policy import BuyerPolicy
 from pytest_l402.stack.buyer.task_register import TaskRegister
 from pytest_l402.stack.buyer.wallet import Wallet
+from pytest_l402.stack.buyer.wallet_log import WalletLog
 from pytest_l402.stack.control.control_plane import ControlPlane
 from pytest_l402.stack.control.worker_api import ControlApi
 from pytest_l402.stack.faults import GatewayDown
@@ -279,6 +280,9 @@ class Stack:
             if role not in ROLES:
                 raise TypeError(f"the stack has no role {role!r}; its roles are {', '.join(ROLES)}")
             part = counted(part, ASKED_BY[role])
+            if role == "wallet" and not isinstance(part, Wallet):
+                log = WalletLog(self.harness, self.node, type(part_behind(part)).__name__)
+                heard_by(part, log.hears)
             setattr(self, role, part)
             self._replacements.append((role, part))
             self._asked_before.setdefault(id(part), times_asked(part) or 0)

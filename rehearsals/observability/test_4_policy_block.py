@@ -131,15 +131,13 @@ def test_global_pause(
     l402_evidence: EvidenceCollector,
 ) -> None:
     premium, direct = l402_sold.premium, l402_stack.forger()
-    another = l402_sold.other_than(premium)
     paid_for = direct.buy(premium.resource)
     l402_control_plane.set_global_pause(True)
     denied = [
         l402_executor.buy(premium.resource),
-        direct.ask(premium.resource),
         direct.present_again(paid_for),
+        *(direct.ask(offer.resource) for offer in l402_sold.paid),
     ]
-    denied.append(direct.ask(another.resource))
     l402_control_plane.set_global_pause(False)
     for request in denied:
         _verify_denied(l402_evidence, request, "global_pause_active")

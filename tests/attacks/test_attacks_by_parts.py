@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 
 from pytest_l402.evidence import (
@@ -20,8 +21,11 @@ from pytest_l402.evidence import (
 )
 from pytest_l402.harness.network import Request, Response
 from pytest_l402.protocol.quote import read_quote
-from pytest_l402.stack import Answer, Purchase, Stack
+from pytest_l402.stack import Answer, AnswerLost, Purchase, Stack
 from pytest_l402.stack.buyer.error_codes import UnusableAnswerError
+from pytest_l402.stack.gateway.lightning_node import InvoiceStatus
+from pytest_l402.stack.shop import GATEWAY_HOST
+from pytest_l402.stack.system import StackSystem
 
 SOLD = sold_as_listed({"/premium": 21_000, "/premium-expensive": 250_000})
 
@@ -246,3 +250,70 @@ def test_a_gateway_that_raises_at_a_client_that_asks_again_is_on_the_wire(stack:
         stack.client.get("/premium", headers=proof)
     assert stack.client.get("/premium", headers=proof).status_code == 200
     assert [row["status"] for row in stack.tables()["exchanges"]] == [402, 500, 200]
+
+
+def _hand_on_the_front(stack: Stack, mine: Own) -> None:
+    stack.front._gateway = mine
+
+
+def _hand_on_the_edge(stack: Stack, mine: Own) -> None:
+    stack.edge._gateway = mine
+
+
+def _hand_on_the_host(stack: Stack, mine: Own) -> None:
+    stack.network._mounted[GATEWAY_HOST] = replace(stack.network._mounted[GATEWAY_HOST], app=mine)
+
+
+def _hand_on_a_method(stack: Stack, mine: Own) -> None:
+    stack.seller_api.handle = mine.handle  # type: ignore[method-assign]
+
+
+def _hand_on_the_node(stack: Stack, mine: Own) -> None:
+    stack.node.lookup = lambda payment_hash: InvoiceStatus.SETTLED  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    "hand", [_hand_on_the_front, _hand_on_the_edge, _hand_on_the_host, _hand_on_a_method, _hand_on_the_node]
+)
+def test_what_was_put_in_by_hand_is_named_and_nothing_is_called_ours(
+    stack: Stack, hand: Callable[[Stack, Own], None]
+) -> None:
+    system = StackSystem(stack)
+    assert all(part.ours for part in system.parts())
+    assert system.digest is not None
+    hand(stack, Leaks(stack))
+    named = [part for part in system.parts() if not part.ours]
+    assert named, [part.name for part in system.parts()]
+    assert system.digest is None
+    if hand not in (_hand_on_a_method, _hand_on_the_node):
+        assert "Leaks" in {part.name for part in named}
+
+
+@pytest.mark.parametrize("code", ["payment_failed", "payment_pending", "credential_refused", "wallet_locked"])
+def test_a_client_that_was_served_and_says_that_it_was_not_is_told(stack: Stack, code: str) -> None:
+    class Liar:
+        def buy(self, path: str) -> Answer:
+            answer = stack.client.get(path)
+            quote = read_quote(answer.headers.get_list("www-authenticate"))
+            proof = quote.authorization(stack.wallet.pay_invoice(quote.invoice).preimage)
+            assert stack.client.get(path, headers={"Authorization": proof}).is_success
+            return Answer(error_code=code)
+
+    stack.attributed(Liar()).buy("/premium")
+    (told,) = found(stack, purchases_cost_one_payment())
+    assert f"told by its buyer as bought: {code}, after: a credential accepted" in told
+
+
+def test_a_client_to_which_the_answer_never_came_says_rightly_that_it_was_not_served(stack: Stack) -> None:
+    class Unlucky:
+        def buy(self, path: str) -> Answer:
+            answer = stack.client.get(path)
+            quote = read_quote(answer.headers.get_list("www-authenticate"))
+            proof = quote.authorization(stack.wallet.pay_invoice(quote.invoice).preimage)
+            with pytest.raises(httpx.RemoteProtocolError):
+                stack.client.get(path, headers={"Authorization": proof})
+            return Answer(error_code="payment_error")
+
+    with stack.faults.inject(AnswerLost("delivery")):
+        stack.attributed(Unlucky()).buy("/premium")
+    assert found(stack, purchases_cost_one_payment()) == []

@@ -253,6 +253,22 @@ def test_a_gateway_that_delivers_for_a_forged_credential_fails(accepts: Callable
     assert journal.rows("exchanges")[-1]["credential"] == "accepted"
 
 
+@pytest.mark.parametrize("status", [302, 307, 500, 503])
+def test_a_forged_credential_that_is_not_refused_proves_no_refusal(status: int) -> None:
+    """A gateway that redirects, or breaks, for a credential that it does not know has refused nobody."""
+
+    class Elsewhere(Gateway):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            presented = request.headers.get("authorization")
+            return super().__call__(request) if presented in (None, PROOF) else httpx.Response(status)
+
+    with probing(Elsewhere()) as (probes, journal):
+        probes.challenge(TARGET, request_id="probe")
+        reason = f"proxy_forged_credential_not_refused_status_{status}"
+        assert probes.proxy(TARGET, request_id="probe").reason == reason
+    assert journal.rows("exchanges")[-1]["refusal"] == reason
+
+
 def test_the_proof_of_a_challenge_is_the_second_source() -> None:
     class Smoke(Gateway):
         def headers(self) -> list[tuple[str, str]]:

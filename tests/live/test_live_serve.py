@@ -157,6 +157,17 @@ def test_a_fault_may_stand_from_the_start(tmp_path: Path) -> None:
         assert httpx.get(f"{platform.told['gatewayUrl']}/status", trust_env=False).status_code == 502
 
 
+def test_a_fault_that_never_happened_is_told_at_the_end(tmp_path: Path) -> None:
+    with served(tmp_path, "--fault=UpstreamFailure:502", "--fault=PreimageMissing") as platform:
+        httpx.get(f"{platform.told['gatewayUrl']}/status", trust_env=False)
+        assert platform.end() == 1
+        platform.ended = True
+        assert platform.process.stderr is not None
+        told = platform.process.stderr.read()
+    assert "expected PreimageMissing to happen, saw that nothing met it" in told
+    assert "expected UpstreamFailure" not in told
+
+
 def test_the_record_holds_no_secret_and_tells_reads_from_changes(platform: Platform, state: Path) -> None:
     with platform.live(state, allow_changes=True) as live:
         live.reconcile("recorded")

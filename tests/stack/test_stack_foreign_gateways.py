@@ -18,7 +18,9 @@ from pytest_l402.evidence import (
 )
 from pytest_l402.evidence import delivered_as_paid as delivered
 from pytest_l402.harness.network import Response
+from pytest_l402.protocol import Identifier, Macaroon, MacaroonError
 from pytest_l402.stack import APERTURE, Stack
+from pytest_l402.stack.gateway.lightning_node import UnknownInvoice
 from pytest_l402.stack.roles import NotAbleError
 
 FOREIGN = [Honest, UrlSafe, TakesWhatIsSelfMade, RemembersTokens]
@@ -91,6 +93,52 @@ def test_a_gateway_that_takes_what_is_self_made_is_found_by_that_name(stack):
     told = run_check(forgeries_refused(bought, *forged), Evidence(stack.tables()), False).violations
     assert any("(self-made, and never paid for) refused" in each.expected for each in told)
     assert any("never paid for it" in text for text in said(delivered("/premium-expiring"), stack))
+
+
+@pytest.mark.parametrize(
+    ("good", "kind", "words"),
+    [
+        (lambda own, token, preimage, service: True, "preimage of nothing", "it takes any preimage: compare"),
+        (
+            lambda own, token, preimage, service: is_signed_by(own, token),
+            "preimage of another payment",
+            "it takes any preimage: compare",
+        ),
+        (
+            lambda own, token, preimage, service: is_paid_to_anybody(own, token, preimage),
+            "of another service",
+            "it takes what was paid to another service: compare",
+        ),
+        (
+            lambda own, token, preimage, service: own.node.lookup(str(preimage.payment_hash)) == "settled",
+            "signed with another key",
+            "it trusts what it has not signed",
+        ),
+    ],
+    ids=["anything", "any preimage", "another service", "another key"],
+)
+def test_the_finding_says_which_check_the_gateway_leaves_out(stack, good, kind, words):
+    class Careless(Honest):
+        def is_paid(self, token, preimage, service):
+            try:
+                return good(self, token, preimage, service)
+            except (UnknownInvoice, MacaroonError):
+                return False
+
+    stack.replace(gateway=Careless(stack))
+    bought, forged = forged_of(stack)
+    told = run_check(forgeries_refused(bought, *forged), Evidence(stack.tables()), False).violations
+    (finding, *_) = [each for each in told if f"({kind}) refused" in each.expected]
+    assert words in finding.remedy
+
+
+def is_signed_by(own, token):
+    return any(Macaroon.from_base64(token).verify(key) for key in own.keys.values())
+
+
+def is_paid_to_anybody(own, token, preimage):
+    paid_for = Identifier.decode(Macaroon.from_base64(token).identifier).payment_hash
+    return is_signed_by(own, token) and preimage.payment_hash == paid_for
 
 
 def test_a_macaroon_in_url_safe_base64_is_found_by_that_name(stack):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from pytest_l402.evidence.check import Check, Finding
 from pytest_l402.evidence.checks.payments import payment_mutants, payments_of
@@ -26,11 +27,33 @@ from pytest_l402.evidence.mutants import remove_rows, set_value
 from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 
-_UNREADABLE = frozenset({"header_malformed", "macaroon_encoding", "macaroon_malformed", "preimage_malformed"})
-_GIVEN_AWAY = (
-    "the gateway gives away what nobody paid for: stop selling through it, and check preimage, root key, "
-    "signature and caveats in that order"
+_UNREADABLE: Final = frozenset(
+    {"header_malformed", "macaroon_encoding", "macaroon_malformed", "preimage_malformed"}
 )
+_GIVEN_AWAY: Final = "the gateway gives away what nobody paid for: stop selling through it"
+_ALL_OF_IT: Final = "check preimage, root key, signature and caveats in that order"
+_PREIMAGE: Final = (
+    "it takes any preimage: compare the preimage's SHA-256 with the payment hash in the macaroon's identifier"
+)
+_SIGNATURE: Final = (
+    "it trusts what it has not signed: look up the root key that it issued for this token, and verify the "
+    "signature over identifier and every caveat"
+)
+_UNCHECKED: Final[Mapping[str, str]] = {
+    "preimage of nothing": _PREIMAGE,
+    "preimage of another payment": _PREIMAGE,
+    "signed with another key": _SIGNATURE,
+    "first caveats only": _SIGNATURE,
+    "its signature is gone": _SIGNATURE,
+    "claims more than was paid for": _SIGNATURE,
+    "never issued": _SIGNATURE,
+    "never issued, and never paid for": f"{_PREIMAGE}; {_SIGNATURE}",
+    "self-made, and never paid for": f"{_SIGNATURE}; and see in the node's book whether it was paid",
+    "of another service": "it takes what was paid to another service: compare the service in the "
+    "credential (caveat services, or the root key) with the one that is asked for",
+    "expired": "it takes what has run out: compare the caveat of its time with the clock at each request",
+}
+"""By the kind of forgery, the check that the gateway leaves out."""
 
 
 @described
@@ -93,7 +116,7 @@ def _refused(evidence: Evidence, request_id: str, kind: str) -> Iterator[Finding
                 expected=f"request {request_id} ({kind}) refused, and not forwarded",
                 seen=f"{told_of(row)}, {_forwarded(row)}",
                 where=at("exchanges", index),
-                remedy=_remedy(row),
+                remedy=_remedy(row, kind),
                 about=found.about("credential", "status", "upstreamStatus"),
             )
         if row.get("refusal") in _UNREADABLE:
@@ -111,9 +134,9 @@ def _forwarded(row: Row) -> str:
     return "not forwarded" if forwarded is None else f"forwarded: {shown(forwarded)} of the seller"
 
 
-def _remedy(row: Row) -> str:
+def _remedy(row: Row, kind: str) -> str:
     if row.get("credential") == "accepted" or row.get("upstreamStatus") is not None:
-        return _GIVEN_AWAY
+        return f"{_GIVEN_AWAY}; {_UNCHECKED.get(kind, _ALL_OF_IT)}"
     if is_success(row.get("status")):
         return "the gateway serves it without asking the seller: see what it answers from"
     if presentation(row) is Presentation.NOTHING:

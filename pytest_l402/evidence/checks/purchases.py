@@ -11,6 +11,7 @@ from pytest_l402.evidence.checks.selecting import (
     Found,
     a_row,
     capped,
+    is_success,
     listed,
     rows,
     short,
@@ -52,6 +53,19 @@ _RULES_OF_A_BUYER: Final = frozenset(
     }
 )
 """Why a buyer does not pay. A platform may deny, or lose its buyer, after the payment."""
+_NOTHING_BOUGHT: Final = _RULES_OF_A_BUYER | {
+    "access_denied",
+    "challenge_unreadable",
+    "credential_refused",
+    "payment_already_made",
+    "payment_error",
+    "payment_failed",
+    "payment_missing_preimage",
+    "payment_outcome_unknown",
+    "payment_pending",
+    "wallet_locked",
+}
+"""What a buyer says that was not served. One that raised, or whose connection broke, may have been served."""
 _FORGED, _ONE, _OTHER = "request-forged", "f" * 64, "e" * 64
 
 
@@ -59,9 +73,10 @@ _FORGED, _ONE, _OTHER = "request-forged", "f" * 64, "e" * 64
 def purchases_cost_one_payment() -> Check:
     """Each purchase, under however many request ids, moves money at most once, and gets something for it.
 
-    No purchase is paid while an earlier payment of the same buyer for the same is pending, or good and not
-    used up. What a test has broken on purpose (`expected_faults`) may cost a payment and bring nothing; it
-    may not cost two. What a reconcile pays, to see whether its gateway delivers, is no purchase.
+    One that was served is not told as failed by its buyer. No purchase is paid while an earlier payment of
+    the same buyer for the same is pending, or good and not used up. What a test has broken on purpose
+    (`expected_faults`) may cost a payment and bring nothing; it may not cost two. What a reconcile pays, to
+    see whether its gateway delivers, is no purchase.
     """
 
     def judge(evidence: Evidence) -> Iterator[Finding]:
@@ -82,7 +97,8 @@ def purchases_cost_one_payment() -> Check:
             [*_challenges(_FORGED, "request-other", task="task-other"), _presents(_OTHER, "request-other")],
             ("pending", "succeeded"),
         ),
-        _called_blocked(),
+        _called("blocked", "amount_over_cap", "paid, and called blocked"),
+        _called("failed", "payment_failed", "served, and called failed"),
     )
     return Check("purchases_cost_one_payment()", judge, mutants, ("records",))
 
@@ -112,6 +128,7 @@ def _findings(evidence: Evidence) -> Iterator[Finding]:
         yield from _more_than_one(purchase)
         yield from _paid_beside(purchase)
         yield from _paid_though_blocked(evidence, purchase)
+        yield from _served_though_failed(evidence, purchase)
         if not faulty.intersection(purchase.requests):
             yield from _for_nothing(evidence, purchase)
     yield from _anew(evidence, purchases)
@@ -174,6 +191,34 @@ def _paid_though_blocked(evidence: Evidence, purchase: Purchase) -> Iterator[Fin
             "say afterwards what it did",
             (*tasks.about("status"), *about_payments(payments, purchase.requests[0])),
         )
+
+
+def _served_though_failed(evidence: Evidence, purchase: Purchase) -> Iterator[Finding]:
+    """Delivered, by an answer that arrived, and told by its buyer as never paid, refused or blocked."""
+    tasks = rows(evidence, "tasks").only(
+        lambda row: (
+            row.get("taskId") in purchase.tasks
+            and row.get("status") in ("failed", "blocked")
+            and row.get("lastErrorCode") in _NOTHING_BOUGHT
+        ),
+        "status",
+    )
+    delivered = Found("exchanges", purchase.asked[-1:]).only(is_delivery, "credential", "status")
+    arrived = [row for row in evidence.table("answers") if row.get("requestId") in purchase.requests]
+    if not tasks or not delivered or not arrived or not is_success(arrived[-1].get("status")):
+        return
+    code = listed(row.get("lastErrorCode") for _, row in tasks)
+    if code in _RULES_OF_A_BUYER and purchase.paid:
+        # That is told as a payment beside its rules.
+        return
+    yield Finding(
+        f"{purchase.told}, which was served, told by its buyer as bought",
+        f"{code}, after: {story_of(delivered)}",
+        f"{tasks.where}; {delivered.where}",
+        "the buyer has what it paid for, and says that it has not: let it read the last answer before it "
+        "says how the purchase ended",
+        (*tasks.about("status"), *delivered.about("credential")),
+    )
 
 
 def _for_nothing(evidence: Evidence, purchase: Purchase) -> Iterator[Finding]:
@@ -359,25 +404,26 @@ def _forged(what: str, asked: list[Row], paid: tuple[str, ...]) -> Mutant:
     return Mutant(f"{table}: {what}", apply)
 
 
-def _called_blocked() -> Mutant:
+def _called(status: str, code: str, what: str) -> Mutant:
     def apply(evidence: Evidence) -> Evidence:
         paid = {"paymentHash": _ONE, "status": "succeeded", "preimageReleased": True}
         task = {
             "taskId": "task-forged",
             "requestId": _FORGED,
-            "status": "blocked",
-            "lastErrorCode": "amount_over_cap",
+            "status": status,
+            "lastErrorCode": code,
         }
-        made = {
+        made: dict[str, list[Row]] = {
             "exchanges": [
                 a_row(evidence, "exchanges", **row) for row in (*_challenges(_FORGED), _presents(_ONE))
             ],
             "payments": [a_row(evidence, "payments", **paid)],
             "tasks": [a_row(evidence, "tasks", **task)],
+            "answers": [{"requestId": _FORGED, "status": 200, "atMs": 1}],
         }
         return with_more(evidence, made)
 
-    return Mutant("tasks: paid, and called blocked", apply)
+    return Mutant(f"tasks: {what}", apply)
 
 
 PAID_TWICE: Final = _forged(

@@ -16,6 +16,7 @@ from pytest_l402.protocol.quote import Quote, UnpayableQuote, read_quote
 
 HEALTH_PATH = "/healthz"
 FORGED_ACCEPTED = "proxy_forged_credential_accepted"
+FORGED_NOT_REFUSED = "proxy_forged_credential_not_refused_status_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,16 @@ class GatewayProbes:
         return None if response.is_success else f"proxy_status_{response.status_code}"
 
     def forged(self, authorization: str) -> str | None:
-        """Return None when a credential that nobody paid for gets nothing, else that it does."""
+        """Return None when a credential that nobody paid for is refused (4xx), else what became of it.
+
+        A gateway that fails, or sends it elsewhere, has refused nothing: nobody knows whether it would.
+        """
         response = self._get(self.path, {"Authorization": authorization}, self.timeout_s)
         if isinstance(response, str):
             return f"proxy_{response}"
-        return FORGED_ACCEPTED if response.is_success else None
+        if response.is_success:
+            return FORGED_ACCEPTED
+        return None if response.is_client_error else f"{FORGED_NOT_REFUSED}{response.status_code}"
 
     def run(self, wallet: Wallet) -> ProbeReport:
         """Run all three; the wallet pays the challenge once, so that the proxy sees a real credential."""

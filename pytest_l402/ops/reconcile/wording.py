@@ -31,6 +31,10 @@ _WORDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
             "challenge came with x-oa-smoke-auth",
         ),
         (r"proxy_forged_credential_accepted", "a credential that nobody paid for was served"),
+        (
+            r"proxy_forged_credential_not_refused_status_(\d+)",
+            "a credential that nobody paid for was not refused, but answered with status {0}",
+        ),
         (r"challenge_not_bound", "the macaroon is not bound to the payment of the invoice beside it"),
         (r"challenge_invoice_outdated", "the invoice is one that BOLT 11 has payers refuse"),
         (r"challenge_invoice_expired", "the invoice had expired when it was handed out"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -43,6 +45,18 @@ _MAY_YET_SUCCEED = (PaymentPendingError, PaymentOutcomeUnknown, PreimageNotRetur
 
 class _ProcessGone(Exception):  # noqa: N818 - what an injected fault does, not an error of ours
     """The executor's process is gone at this point: nothing more may be said."""
+
+
+@contextmanager
+def _told_by_the_wallet(quote: Quote) -> Iterator[None]:
+    """Whatever else a wallet raises leaves open whether money moved: the buyer has to ask, and not to pay."""
+    try:
+        yield
+    except PaymentError:
+        raise
+    except Exception as error:
+        said = f"the wallet raised {type(error).__name__}: {error}"
+        raise PaymentOutcomeUnknown(said, quote.payment_hash) from error
 
 
 class Executor:
@@ -203,7 +217,8 @@ class Executor:
         try:
             if ask is None:
                 raise earlier.said
-            payment: PaidInvoice = ask(earlier.quote.payment_hash)
+            with _told_by_the_wallet(earlier.quote):
+                payment: PaidInvoice = ask(earlier.quote.payment_hash)
         except PaymentFailed:
             del self._open[endpoint]
             run.quote = None
@@ -270,7 +285,10 @@ class Executor:
         except InvalidTransition as error:
             run.deny(Denial("task_given_up", "TaskGivenUpError", str(error)))
         try:
-            payment = self._wallet.pay_invoice(quote.invoice, max_msats=run.trace.cap_msats, host=run.host)
+            with _told_by_the_wallet(quote):
+                payment = self._wallet.pay_invoice(
+                    quote.invoice, max_msats=run.trace.cap_msats, host=run.host
+                )
         except PaymentError as error:
             if isinstance(error, _MAY_YET_SUCCEED):
                 self._open[run.trace.endpoint] = OpenPayment(quote, error)

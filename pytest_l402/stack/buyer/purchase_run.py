@@ -136,8 +136,15 @@ class PurchaseRun:
     def gateway_failed(self, code: str, reason: str) -> NoReturn:
         """The gateway failed, as seen from the desktop."""
         self._fail(code, reason)
-        proof = self.credential.local_proof_reference if self.credential and self.paid else None
-        self.trace.observed(Plane.GATEWAY, payment_proof_ref=proof, cache_hit=None, deny_reason=code)
+        paid = self.credential if self.paid else None
+        self.trace.observed(
+            Plane.GATEWAY,
+            quoted_cost_msats=self.quote.amount_msats if self.quote else None,
+            paid_amount_msats=paid.amount_msats if paid else None,
+            payment_proof_ref=paid.local_proof_reference if paid else None,
+            cache_hit=None,
+            deny_reason=code,
+        )
         raise PurchaseEnded
 
     def _fail(self, code: str, reason: str) -> None:

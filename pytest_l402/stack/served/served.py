@@ -125,6 +125,11 @@ class ServedStack:
             block.enter_context(self._stack.faults.watched(gateway.look))
             yield ServedPlatform(gateway.url, control.url, self._environment(gateway.url, control.url, proof))
 
+    def faults_that_never_fired(self) -> tuple[str, ...]:
+        """Return the names of the faults that stood from the start, and have changed nothing."""
+        fired = [injected.fault for injected in self._stack.faults.history() if injected.fired]
+        return tuple(fault.name for fault in self._standing_faults if fault not in fired)
+
     def answer(self, app: App, request: Request) -> Response:
         """Answer one request, as the scenario now has it."""
         with self._serial:
