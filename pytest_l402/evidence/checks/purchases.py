@@ -195,30 +195,26 @@ def _paid_though_blocked(evidence: Evidence, purchase: Purchase) -> Iterator[Fin
 
 def _served_though_failed(evidence: Evidence, purchase: Purchase) -> Iterator[Finding]:
     """Delivered, by an answer that arrived, and told by its buyer as never paid, refused or blocked."""
-    tasks = rows(evidence, "tasks").only(
-        lambda row: (
-            row.get("taskId") in purchase.tasks
-            and row.get("status") in ("failed", "blocked")
-            and row.get("lastErrorCode") in _NOTHING_BOUGHT
-        ),
-        "status",
-    )
-    delivered = Found("exchanges", purchase.asked[-1:]).only(is_delivery, "credential", "status")
-    arrived = [row for row in evidence.table("answers") if row.get("requestId") in purchase.requests]
-    if not tasks or not delivered or not arrived or not is_success(arrived[-1].get("status")):
-        return
-    code = listed(row.get("lastErrorCode") for _, row in tasks)
-    if code in _RULES_OF_A_BUYER and purchase.paid:
-        # That is told as a payment beside its rules.
-        return
-    yield Finding(
-        f"{purchase.told}, which was served, told by its buyer as bought",
-        f"{code}, after: {story_of(delivered)}",
-        f"{tasks.where}; {delivered.where}",
-        "the buyer has what it paid for, and says that it has not: let it read the last answer before it "
-        "says how the purchase ended",
-        (*tasks.about("status"), *delivered.about("credential")),
-    )
+    answers = {row.get("requestId"): row.get("status") for row in evidence.table("answers")}
+    for task in rows(evidence, "tasks"):
+        task_id, code = task[1].get("taskId"), task[1].get("lastErrorCode")
+        if task_id not in purchase.tasks or task[1].get("status") not in ("failed", "blocked"):
+            continue
+        if code not in _NOTHING_BOUGHT or (code in _RULES_OF_A_BUYER and purchase.paid):
+            # What was paid in spite of a rule is told as that.
+            continue
+        asked = [each for each in purchase.asked if each[1].get("taskId") == task_id]
+        last = Found("exchanges", asked[-1:]).only(is_delivery, "credential", "status")
+        told = Found("tasks", [task])
+        if last and is_success(answers.get(last[0][1].get("requestId"))):
+            yield Finding(
+                f"{purchase.told}, which was served, told by its buyer as bought",
+                f"{shown(code)}, after: {story_of(last)}",
+                f"{told.where}; {last.where}",
+                "the buyer has what it paid for, and says that it has not: let it read the last answer "
+                "before it says how the purchase ended",
+                (*told.about("status"), *last.about("credential")),
+            )
 
 
 def _for_nothing(evidence: Evidence, purchase: Purchase) -> Iterator[Finding]:
