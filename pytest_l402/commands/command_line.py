@@ -59,6 +59,8 @@ COMMANDS: Final = {
     "explain": Command("explain", "say what an id in a report means, and what to do"),
     "triage": Command("triage", "name the failing domain of each request in incident files"),
     "verify": Command("verify", "judge the kept evidence of a run again, and compare with its document"),
+    "approve": Command("approve", "put your name to a run, by a signature of ssh-keygen"),
+    "status": Command("status", "say in one word whether the last full run is signed off and still counts"),
     "lint": Command("lint", "say what Aperture does with its file that its operator did not mean"),
     "gateway": Command("gateway", "sell what a file of Aperture's says, as a process of its own"),
     "serve": Command("serve", "serve the stack on ports of this machine, as a deployed platform"),

@@ -196,8 +196,8 @@ def _enumerations() -> Iterator[Explanation]:
     from pytest_l402.evidence.check import MutantVerdict
     from pytest_l402.ops.compile.diagnostics import DiagnosticCode
     from pytest_l402.signoff.document_entries import CheckState, LineState
+    from pytest_l402.signoff.finding import Answer
     from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
-    from pytest_l402.signoff.verification import Answer
 
     kinds: Mapping[str, tuple[type[Enum], str, str]] = {
         "verdict": (Verdict, "", "read its reasons (docs/read-a-sign-off.md)"),

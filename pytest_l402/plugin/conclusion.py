@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from pytest_l402.boundary import write_whole
+from pytest_l402.evidence import own_digest
 from pytest_l402.plugin.origin import pin_of, used_files
 from pytest_l402.plugin.outlets import say, say_removed, say_unwritten
 from pytest_l402.plugin.preparation import make_way, prepare
@@ -19,7 +20,9 @@ from pytest_l402.plugin.run import ARTIFACTS, RUN, Run
 from pytest_l402.plugin.runner import who_runs
 from pytest_l402.plugin.signals import signals_held
 from pytest_l402.signoff import Verdict
-from pytest_l402.signoff.document import build_document
+from pytest_l402.signoff.chain import find_previous, note_last
+from pytest_l402.signoff.document import Vouched, build_document
+from pytest_l402.signoff.document_entries import SignerStanding
 from pytest_l402.signoff.document_model import DocumentKind, SignOffDocument
 from pytest_l402.signoff.files import (
     find_evidence_faults,
@@ -118,7 +121,9 @@ def _conclude(session: pytest.Session, seen: Seen, exit_status: int, signalled: 
                 publish_artifacts(run.folder, document, run.settings)
             if signalled() and not seen.interrupted:
                 raise KeyboardInterrupt
-            written = write_run(run.folder, document)
+            key = prepare(config).key
+            written = write_run(run.folder, document, None if key is None else key.sign_statements)
+            note_last(run.settings.signoff_dir, run.folder)
         except BaseException as error:  # whatever it is, there is no sign-off then
             seen.interrupted = seen.interrupted or isinstance(error, KeyboardInterrupt)
             troubles.append(_trouble(error))
@@ -156,7 +161,20 @@ def _document(
     # What the document names is what the shell will see.
     facts = replace(sign_off.facts, exit_status=int(session.exitstatus))
     files = used_files(config, config.stash[RUN].settings, seen.selection.selected)
-    return build_document(replace(sign_off, facts=facts), project=pin_of(config.rootpath, files))
+    return build_document(
+        replace(sign_off, facts=facts), project=pin_of(config.rootpath, files), vouched=_vouched(config)
+    )
+
+
+def _vouched(config: pytest.Config) -> Vouched:
+    run, key = config.stash[RUN], prepare(config).key
+    return Vouched(
+        key_id=None if key is None else key.public.key_id,
+        signer=SignerStanding(run.settings.signer),
+        valid_days=run.settings.valid_days,
+        previous=find_previous(run.settings.signoff_dir, current=run.run_id),
+        battery_sha256=own_digest().removeprefix("sha256:"),
+    )
 
 
 def _trouble(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import pytest
 
-from pytest_l402.plugin.settings import FACES, LIVE, MODES, Settings
+from pytest_l402.plugin.settings import FACES, LIVE, MODES, SIGNERS, Settings
 
 IniType = Literal["string", "bool", "args"]
 
@@ -128,6 +128,22 @@ GATEWAY_INVOICES: Final = Option(
     "FACE",
 )
 
+SIGN_KEY: Final = Option(
+    "l402_sign_key",
+    "string",
+    "Private key, Ed25519 or P-256, that signs the run; its file must be its owner's alone (extra [sign])",
+    "PATH",
+)
+SIGNER: Final = Option(
+    "l402_signer",
+    "string",
+    "Whether whoever signs has a part in what is tested: party, outsider, or unstated (default)",
+    "WHO",
+)
+VALID_DAYS: Final = Option(
+    "l402_valid_days", "string", "For how many days a sign-off may be relied on (default: 30)", "N"
+)
+
 OPTIONS: Final = (
     MODE,
     ALLOW_LIVE_CHANGES,
@@ -147,6 +163,9 @@ OPTIONS: Final = (
     COUNT_CMD,
     GATEWAY,
     GATEWAY_INVOICES,
+    SIGN_KEY,
+    SIGNER,
+    VALID_DAYS,
 )
 
 LIST: Final = "--l402-list"
@@ -156,6 +175,7 @@ _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _SEED_DIGITS: Final = 20
 _KEPT_DIGITS: Final = 6
+_MOST_DAYS: Final = 366
 
 
 class _Given(NamedTuple):
@@ -262,6 +282,15 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
             "an existing local-node artifact",
             f"correct the path, or add {ALLOW_MISSING.flag}",
         )
+    sign_key = _path(given(SIGN_KEY))
+    if sign_key is not None and not sign_key.is_file():
+        raise _refuse(given(SIGN_KEY), "a file with a private key", "correct the path, or leave it out")
+    signer = given(SIGNER)
+    if signer.value not in (None, *SIGNERS):
+        raise _refuse(signer, f"one of: {', '.join(SIGNERS)}", "say who signs, or leave it out")
+    valid_days = given(VALID_DAYS)
+    if valid_days.value is not None and not _is_days(valid_days.value):
+        raise _refuse(valid_days, f"a whole number from 1 to {_MOST_DAYS}", "take how many days it may count")
     return Settings(
         mode=mode.value or MODES[0],
         artifact_dir=artifact_dir or root / "output",
@@ -277,6 +306,9 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         workflow_tables=workflow_tables,
         billing=billing,
         count_cmd=count_cmd.value,
+        sign_key=sign_key,
+        signer=signer.value or SIGNERS[-1],
+        valid_days=int(valid_days.value or 30),
         workflow_database=None if database.value == "sqlite" else database.value,
         keep_previous=int(keep_previous.value or 10),
         clock_start_ms=clock_start_ms,
@@ -305,7 +337,7 @@ def _refuse_paths_after_a_space(config: pytest.Config) -> None:
     """
     here = config.invocation_params.dir
     arguments = [str(argument) for argument in config.invocation_params.args]
-    paths = (ARTIFACT_DIR, LOCAL_ARTIFACT, WAIVERS, CATALOGUE, WORKFLOW_TABLES, BILLING)
+    paths = (ARTIFACT_DIR, LOCAL_ARTIFACT, WAIVERS, CATALOGUE, WORKFLOW_TABLES, BILLING, SIGN_KEY)
     flags = {option.flag for option in paths}
     for flag, value in pairwise(arguments):
         place = here / value
@@ -345,6 +377,10 @@ def _as_bool(found: _Given) -> _Given:
 
 def _is_number(text: str, digits: int) -> bool:
     return len(text) <= digits and text.isascii() and text.isdigit()
+
+
+def _is_days(text: str) -> bool:
+    return _is_number(text, len(str(_MOST_DAYS))) and 1 <= int(text) <= _MOST_DAYS
 
 
 def _is_database(text: str, *, live: bool) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from pytest_l402.plugin.clock import day_of, now_ms
-from pytest_l402.plugin.options import ARTIFACT_DIR, check_output_folder
+from pytest_l402.plugin.options import ARTIFACT_DIR, SIGN_KEY, check_output_folder
 from pytest_l402.plugin.run import ARTIFACTS, RUN, Run
 from pytest_l402.plugin.settings import LIVE
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_l402.evidence.check import RunbookLine
     from pytest_l402.plugin.marker import RehearsalMark
     from pytest_l402.signoff.catalogue import Catalogue
+    from pytest_l402.signoff.signing import SigningKey
     from pytest_l402.signoff.waivers import Waiver
 
 # Without these an exception in a thread or a finalizer of the system under rehearsal would pass unseen.
@@ -28,12 +29,13 @@ WATCHERS: Final = ("warnings", "threadexception", "unraisableexception")
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """What the rehearsals of a run are measured against."""
+    """What the rehearsals of a run are measured against; `key` signs it, None on a worker."""
 
     catalogue: Catalogue
     families: tuple[str, ...]
     waivers: tuple[Waiver, ...]
     today: date
+    key: SigningKey | None = None
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -140,7 +142,7 @@ def _prepare(config: pytest.Config, run: Run) -> Preparation:
     today = day_of(now_ms())
     waivers = _load_waivers(run, catalogue, today)
     _make_output_folder(run)
-    return Preparation(catalogue, run.settings.required, waivers, today)
+    return Preparation(catalogue, run.settings.required, waivers, today, _signing_key(run))
 
 
 def _check_environment() -> None:
@@ -151,6 +153,19 @@ def _check_environment() -> None:
         gateway_access(os.environ)
     except EnvironmentVariableError as error:
         raise pytest.UsageError(f"--l402-mode=live: {error}") from error
+
+
+def _signing_key(run: Run) -> SigningKey | None:
+    """The key of a run, read before anything runs; no worker reads it."""
+    path = run.settings.sign_key
+    if path is None or run.worker is not None:
+        return None
+    from pytest_l402.signoff.signing import UnusableKeyError, read_signing_key
+
+    try:
+        return read_signing_key(path)
+    except UnusableKeyError as error:
+        raise pytest.UsageError(f"{SIGN_KEY.flag}: {error}") from error
 
 
 def _make_output_folder(run: Run) -> None:

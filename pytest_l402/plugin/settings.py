@@ -13,9 +13,12 @@ MODES: Final = (MOCK, LIVE)
 FACES: Final = ("lnd", "wavelength")
 """How a gateway that is a program can get its invoices: as from lnd, or as from a wallet daemon."""
 
+SIGNERS: Final = ("party", "outsider", "unstated")
+"""Whether whoever signs a run has a part in what was tested; the last one is the default."""
+
 _PATHS: Final = (
     *("artifact_dir", "local_artifact", "waivers", "catalogue", "workflow_tables", "billing"),
-    "gateway_program",
+    *("gateway_program", "sign_key"),
 )
 
 
@@ -31,6 +34,8 @@ class Settings(NamedTuple):
     `keep_previous` is how many of the runs that were moved aside are kept. `clock_start_ms` is where the
     stack's clock starts, epoch ms; None is the same moment in every run. `gateway_program` is the program
     that plays the stack's gateway, None for its own, and `gateway_invoices` how that gets its invoices.
+    `sign_key` is the private key that signs the run, `signer` whether its owner has a part in what is tested,
+    `valid_days` for how long a sign-off counts.
     """
 
     mode: str
@@ -52,6 +57,9 @@ class Settings(NamedTuple):
     count_cmd: str | None = None
     gateway_program: Path | None = None
     gateway_invoices: str | None = None
+    sign_key: Path | None = None
+    signer: str = SIGNERS[-1]
+    valid_days: int = 30
 
     @property
     def signoff_dir(self) -> Path:

@@ -29,9 +29,11 @@ from pytest_l402.signoff.document_entries import (
     LineState,
     NodeEntry,
     PartEntry,
+    PreviousEntry,
     RehearsalEntry,
     RunEntry,
     ShortfallEntry,
+    SignerStanding,
     SystemEntry,
     WaiverEntry,
 )
@@ -46,6 +48,7 @@ from pytest_l402.signoff.judged import LineProof, RehearsalJudgement, SignOff
 from pytest_l402.signoff.parts_used import by_part, total
 from pytest_l402.signoff.results import NodeResult, RunFacts
 from pytest_l402.signoff.waivers import Waiver
+from pytest_l402.signoff.window import VALID_DAYS, window_of
 
 Entry = TypeVar("Entry", bound=BaseModel)
 
@@ -72,8 +75,26 @@ def installed_versions(distributions: Iterable[str] = DISTRIBUTIONS) -> dict[str
     return versions
 
 
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """Who is to sign a run, what came before it, and for how long it is to count.
+
+    `key_id` is None where nobody signs; `battery_sha256` pins the package that holds the checks.
+    """
+
+    key_id: str | None = None
+    signer: SignerStanding = SignerStanding.UNSTATED
+    valid_days: int = VALID_DAYS
+    previous: PreviousEntry | None = None
+    battery_sha256: str | None = None
+
+
 def build_document(
-    sign_off: SignOff, *, project: ProjectPin, versions: Mapping[str, str] | None = None
+    sign_off: SignOff,
+    *,
+    project: ProjectPin,
+    versions: Mapping[str, str] | None = None,
+    vouched: Vouched = Vouched(),
 ) -> SignOffDocument:
     """Return the document of a judged run; every text in it is redacted and printable.
 
@@ -87,7 +108,12 @@ def build_document(
         sign_off,
         schema_version=SCHEMA_VERSION,
         kind=DocumentKind.of(sign_off.verdict),
-        signature="UNSIGNED",
+        signature="UNSIGNED" if vouched.key_id is None else "SIGNED",
+        signed_by=vouched.key_id,
+        signer=vouched.signer,
+        window=window_of(sign_off, vouched.valid_days),
+        previous=vouched.previous,
+        battery_sha256=vouched.battery_sha256,
         run=_run(sign_off.facts),
         systems=system_entries([node for outcome in judged for node in outcome.nodes]),
         project=project,
@@ -160,7 +186,7 @@ def _from_version_1(value: dict[str, Any]) -> dict[str, Any]:
     """Version 1 knew one system, by a name that was always the same, and took the project's commit for its
     digest.
     """
-    found = {**value, "schema_version": SCHEMA_VERSION}
+    found = {**value, "schema_version": "2"}
     if isinstance(found.get("rehearsals"), list):
         found["rehearsals"] = [_with_lines_of_version_1(entry) for entry in found["rehearsals"]]
     system = found.pop("system", None)

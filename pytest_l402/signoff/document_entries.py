@@ -15,10 +15,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pytest_l402.boundary.cleaning import CleanText
 from pytest_l402.evidence.check import AtFault, Fate
 from pytest_l402.signoff.catalogue import LineSource, RehearsalKind
-from pytest_l402.signoff.judged import ReasonCode, RehearsalState
+from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
 from pytest_l402.signoff.waivers import WaiverTarget
 
 _LEAVES: Final = re.compile(r"\A[./]*\Z|\A/|(?:\A|/)\.\.(?:/|\Z)|\0")
+
+
+class SignerStanding(StrEnum):
+    """Whether whoever signs has a part in what was tested; nobody can tell but the signer."""
+
+    PARTY = "party"
+    OUTSIDER = "outsider"
+    UNSTATED = "unstated"
 
 
 class CheckState(StrEnum):
@@ -231,6 +239,27 @@ class RunEntry(Entry):
     time_source: Literal["clock of the machine, self-asserted"]
     ran_by: CleanText | None = None
     ran_on: CleanText | None = None
+
+
+class WindowEntry(Entry):
+    """From when to when a sign-off may be relied on; `ended_by` says what ends it: its days, or a waiver."""
+
+    not_before_ms: int
+    not_after_ms: int
+    ended_by: CleanText
+
+
+class PreviousEntry(Entry):
+    """The run before this one in the same output folder, by the SHA-256 of its `SHA256SUMS`.
+
+    `found` says whether it was there: kept as it was, removed by the limit on what is kept, gone, or changed
+    since. The last two are a gap in the chain of runs.
+    """
+
+    run_id: CleanText
+    verdict: Verdict
+    manifest_sha256: Digest
+    found: Literal["kept", "removed", "gone", "changed"]
 
 
 class PartEntry(Entry):

@@ -18,20 +18,24 @@ from pytest_l402.signoff.document_entries import (
     CheckEntry,
     CheckState,
     CountsEntry,
+    Digest,
     Entry,
     LineState,
     NodeEntry,
+    PreviousEntry,
     ProjectEntry,
     ReasonEntry,
     RehearsalEntry,
     RunEntry,
+    SignerStanding,
     SystemEntry,
     WaiverEntry,
+    WindowEntry,
 )
 from pytest_l402.signoff.judged import RehearsalState, Verdict
 from pytest_l402.signoff.results import PHASES
 
-SCHEMA_VERSION: Final = "2"
+SCHEMA_VERSION: Final = "3"
 
 _PINNING: Final = re.compile(r"sha256:[0-9a-f]{64}|git:([0-9a-f]{40}|[0-9a-f]{64})")
 
@@ -55,12 +59,21 @@ class DocumentKind(StrEnum):
 class SignOffDocument(Entry):
     """Everything that a verdict rests on. Construction fails if verdict, states and evidence contradict
     each other.
+
+    `signed_by` is the key id of the signature beside it, `signer` whether whoever signs has a part in what
+    was tested. `battery_sha256` pins the package that held the checks. Version 2 had none of these, and no
+    `window`, so that its sign-offs have no end.
     """
 
-    schema_version: Literal["2"]
+    schema_version: Literal["2", "3"]
     kind: DocumentKind
     verdict: Verdict
-    signature: Literal["UNSIGNED"]
+    signature: Literal["UNSIGNED", "SIGNED"]
+    signed_by: Digest | None = None
+    signer: SignerStanding = SignerStanding.UNSTATED
+    window: WindowEntry | None = None
+    previous: PreviousEntry | None = None
+    battery_sha256: Digest | None = None
     reasons: tuple[ReasonEntry, ...]
     run: RunEntry
     systems: tuple[SystemEntry, ...]
@@ -118,6 +131,9 @@ def _contradictions(document: SignOffDocument) -> list[str]:
         faults.append("the project is pinned and is not, or neither")
     if (document.verdict is Verdict.DRILL) != (document.run.selection == "narrowed"):
         faults.append(f"verdict {document.verdict} for a {document.run.selection} run")
+    if (document.signature == "SIGNED") != (document.signed_by is not None):
+        faults.append(f"{document.signature} by {document.signed_by or 'no key'}")
+    faults.extend(_wrong_window(document))
     if document.verdict is Verdict.SIGNED_OFF:
         faults.extend(_against_sign_off(document))
     elif not document.reasons:
@@ -130,6 +146,22 @@ def _contradictions(document: SignOffDocument) -> list[str]:
         if entry.state is RehearsalState.WAIVED and not all(reason.waived_by for reason in entry.reasons):
             faults.append(f"{entry.id} is WAIVED but has a reason that no waiver covers")
     return faults
+
+
+def _wrong_window(document: SignOffDocument) -> Iterator[str]:
+    """A sign-off has an end, and nothing else has."""
+    window = document.window
+    if window is None:
+        if document.verdict is Verdict.SIGNED_OFF and document.schema_version != "2":
+            yield "SIGNED_OFF without an end"
+        return
+    if document.verdict is not Verdict.SIGNED_OFF:
+        yield f"verdict {document.verdict} with an end"
+    if not document.run.finished_at_ms == window.not_before_ms <= window.not_after_ms:
+        yield (
+            f"a window from {window.not_before_ms} to {window.not_after_ms} "
+            f"after a run that ended at {document.run.finished_at_ms}"
+        )
 
 
 def _proven_in_spite(entry: RehearsalEntry) -> Iterator[str]:

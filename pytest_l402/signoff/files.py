@@ -8,34 +8,35 @@ looks for the file cannot be fooled. A full run that is refused leaves `refusal.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
 
 from pytest_l402.boundary.whole_files import flush_folder, staged_whole
+from pytest_l402.signoff.chain import noting_removed
 from pytest_l402.signoff.document import document_bytes
 from pytest_l402.signoff.document_model import DocumentKind, SignOffDocument
 from pytest_l402.signoff.manifest import (
     MANIFEST,
     ManifestError,
     contents,
+    digests_of,
     file_digest,
     is_text,
-    manifest_bytes,
+    manifest_of,
     read_manifest,
     shown_path,
 )
 from pytest_l402.signoff.results import NodeResult
-from pytest_l402.signoff.views import PAGES, VIEWS, views_of
+from pytest_l402.signoff.run_files import PREVIOUS, record_of, runs_in
+from pytest_l402.signoff.statement import statements_of
+from pytest_l402.signoff.views import PAGES, WRITTEN, views_of
 
-PREVIOUS: Final = "previous"
-"""The folder beside the run folders that holds the runs before the current one."""
-
-_RUN: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}(?:\.\d+)?")
+Sign = Callable[[Mapping[str, bytes]], Mapping[str, bytes]]
+"""Returns the signatures over statements, as files by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ def move_aside(signoff_folder: Path, *, keep: str | None = None) -> tuple[Path, 
         while target.exists():
             target, number = previous / f"{run.name}.{number}", number + 1
         run.rename(target)
+        if record_of(run).is_file():
+            record_of(run).rename(record_of(target))
         moved.append(target)
     if moved:
         flush_folder(previous)
@@ -85,9 +88,9 @@ def remove_oldest(signoff_folder: Path, *, keep: int) -> tuple[Path, ...]:
     removed stays for the next time.
     """
     previous = signoff_folder / PREVIOUS
-    runs = [run for run in _runs(previous) if _has_ended(run)]
+    runs = [run for run in runs_in(previous) if _has_ended(run)]
     signed_off = [run for run in runs if (run / f"{DocumentKind.SIGNOFF}.json").is_file()]
-    return _removed(run for run in runs[keep:] if run not in signed_off[:1])
+    return _removed((run for run in runs[keep:] if run not in signed_off[:1]), signoff_folder)
 
 
 def remove_abandoned(signoff_folder: Path, *, keep: int, current: str) -> tuple[Path, ...]:
@@ -96,8 +99,8 @@ def remove_abandoned(signoff_folder: Path, *, keep: int, current: str) -> tuple[
 
     Only what has the name of a run is one, and only what no process holds has died.
     """
-    runs = [run for run in _runs(signoff_folder) if run.name != current and not _has_ended(run)]
-    return _removed(run for run in runs[keep:] if not _is_held(run))
+    runs = [run for run in runs_in(signoff_folder) if run.name != current and not _has_ended(run)]
+    return _removed((run for run in runs[keep:] if not _is_held(run)), signoff_folder)
 
 
 def remove_drills(signoff_folder: Path, *, keep: int, current: str) -> tuple[Path, ...]:
@@ -105,22 +108,16 @@ def remove_drills(signoff_folder: Path, *, keep: int, current: str) -> tuple[Pat
 
     A full run moves drills aside; where there is none, drills would pile up.
     """
-    runs = [run for run in _runs(signoff_folder) if run.name != current and _is_drill(run)]
-    return _removed(runs[keep:])
+    runs = [run for run in runs_in(signoff_folder) if run.name != current and _is_drill(run)]
+    return _removed(runs[keep:], signoff_folder)
 
 
-def _runs(folder: Path) -> list[Path]:
-    """What has the name of a run, the latest first."""
-    if not folder.is_dir():
-        return []
-    entries = sorted(folder.iterdir(), reverse=True)
-    return [each for each in entries if _RUN.fullmatch(each.name) and each.is_dir() and not each.is_symlink()]
-
-
-def _removed(runs: Iterable[Path]) -> tuple[Path, ...]:
+def _removed(runs: Iterable[Path], signoff_folder: Path) -> tuple[Path, ...]:
     removed = tuple(runs)
-    for run in removed:
-        shutil.rmtree(run, ignore_errors=True)
+    with noting_removed(signoff_folder, removed):
+        for run in removed:
+            shutil.rmtree(run, ignore_errors=True)
+            record_of(run).unlink(missing_ok=True)
     return tuple(run for run in removed if not run.exists())
 
 
@@ -197,11 +194,13 @@ def find_evidence_faults(run_folder: Path, nodes: Sequence[NodeResult]) -> tuple
     return tuple(faults)
 
 
-def write_run(run_folder: Path, document: SignOffDocument) -> RunFiles:
-    """Write `<kind>.json`, its views and, over every file of the folder, `SHA256SUMS`; return where they are.
+def write_run(run_folder: Path, document: SignOffDocument, sign: Sign | None = None) -> RunFiles:
+    """Write `<kind>.json`, its views, the statements and, over every file of the folder, `SHA256SUMS`; return
+    where they are.
 
     All are on the disk, under temporary names, before the first of them gets its own: what can fail has
-    failed by then. The document comes before its views, so that no page ever says what no document does.
+    failed by then. The document comes before all that repeats it, so that nothing ever says what no document
+    does. `sign` returns, for the statements by name, the signatures over them as files.
     What an earlier attempt left in the folder is removed first.
     Raises `OSError`, and `ManifestError` for a sign-off of a folder that nobody could verify; then none of
     them is left, whatever it was that went wrong.
@@ -219,7 +218,11 @@ def write_run(run_folder: Path, document: SignOffDocument) -> RunFiles:
     if unfit and document.kind is DocumentKind.SIGNOFF:
         raise ManifestError("; ".join(unfit))
     reports = {files.document.name: document_bytes(document), **views_of(document, run_folder)}
-    manifest = manifest_bytes(run_folder, reports)
+    digests = digests_of(run_folder, reports)
+    statements = statements_of(document, digests)
+    reports |= {**statements, **(sign(statements) if sign is not None else {})}
+    digests |= {name: hashlib.sha256(data).hexdigest() for name, data in reports.items()}
+    manifest = manifest_of(digests)
     # Evidence first, and all of it with one call: hundreds of small files, flushed one by one, take a quarter
     # of the time of the rehearsals.
     os.sync()
@@ -242,11 +245,11 @@ def write_run(run_folder: Path, document: SignOffDocument) -> RunFiles:
 
 
 def take_back(run_folder: Path) -> None:
-    """Leave no document, view or manifest in a run folder; what cannot be removed is emptied.
+    """Leave nothing in a run folder that the end of a run writes; what cannot be removed is emptied.
 
     Raises `OSError` if one of them can be neither removed nor emptied.
     """
-    for name in (*(f"{kind}.json" for kind in DocumentKind), *VIEWS, MANIFEST):
+    for name in WRITTEN:
         path = run_folder / name
         try:
             path.unlink(missing_ok=True)

@@ -21,21 +21,21 @@ from pytest_l402.signoff.document import installed_versions, node_entry, read_si
 from pytest_l402.signoff.document_entries import NodeEntry, RehearsalEntry
 from pytest_l402.signoff.document_model import DocumentKind, SignOffDocument
 from pytest_l402.signoff.manifest import (
-    MANIFEST,
     ManifestError,
     check_manifest,
     contents,
+    digests_of,
     file_digest,
+    is_approval,
     is_text,
     read_file,
     shown_path,
 )
 from pytest_l402.signoff.results import RESULT_FILE, NodeResult, ResultError, terms_of
-from pytest_l402.signoff.views import PAGES, VIEWS, views_of
+from pytest_l402.signoff.run_files import ATTESTATIONS, EVIDENCE, STATEMENT, STATEMENTS
+from pytest_l402.signoff.statement import statements_of
+from pytest_l402.signoff.views import PAGES, VIEWS, WRITTEN, views_of
 from pytest_l402.signoff.wording import VERDICT_WORDS
-
-EVIDENCE: Final = "evidence"
-"""The folder of a run that holds what its tests left."""
 
 _RUN_ID: Final = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{8}")
 _MOVED_ASIDE: Final = re.compile(r"\.\d+")
@@ -60,6 +60,8 @@ def contradictions(folder: Path) -> tuple[str, ...]:
         document = read_signoff(folder)
     except InputError as error:
         return (*faults, str(error))
+    # What was changed, added or taken away is told once: no statement over the rest can be right.
+    faults += [] if faults else _statements(folder, document)
     faults += _run(folder, document)
     faults += _catalogue(document)
     unlike = [*_evidence(folder, document)]
@@ -98,6 +100,32 @@ def _begins_well(name: str, seen: bytes, document: SignOffDocument) -> bool:
     if name.endswith(".html"):
         return f"<title>{words} ".encode() in seen[:4096]
     return name not in PAGES or seen.startswith(f"# L402 sign-off: {words}\n".encode())
+
+
+def _statements(folder: Path, document: SignOffDocument) -> Iterator[str]:
+    """The statements are those of the document over the files that are there; version 2 had none."""
+    if document.schema_version == "2":
+        for name in ATTESTATIONS:
+            if (folder / name).is_file():
+                yield f"{name}: expected no statement beside a document of version 2, saw one"
+        return
+    try:
+        due = statements_of(document, digests_of(folder))
+    except ManifestError as error:
+        yield str(error)
+        return
+    for name in STATEMENTS:
+        try:
+            seen = read_file(folder / name) if (folder / name).exists() else None
+        except OSError as error:
+            yield f"{name}: expected a readable statement, saw: {error.strerror or error}"
+            continue
+        if seen is None and name == STATEMENT:
+            yield f"{name}: expected the statement of {document.kind}.json, saw none"
+        elif seen is not None and name not in due:
+            yield f"{name}: expected none for this document, saw one"
+        elif seen != due.get(name) and _is_of_this_version(document):
+            yield f"{name}: expected what {document.kind}.json and the files here say, saw another statement"
 
 
 def _is_of_this_version(document: SignOffDocument) -> bool:
@@ -184,10 +212,9 @@ def _evidence(folder: Path, document: SignOffDocument) -> Iterator[str]:
     yield from _files_differ(folder, [node for _, node in nodes.values()])
     results: dict[str, NodeResult] = {}
     faults: list[str] = []
-    written = {*(f"{kind}.json" for kind in DocumentKind), *VIEWS, MANIFEST}
     claimed = {recorded.path for _, node in nodes.values() for recorded in node.evidence}
     for path in contents(folder).files:
-        if path in claimed or path in written or _is_unkept(path, document):
+        if path in claimed or path in WRITTEN or is_approval(path) or _is_unkept(path, document):
             continue
         if not _is_result(path):
             faults.append(f"{shown_path(path)}: expected a file of a test of this run, saw one of none")

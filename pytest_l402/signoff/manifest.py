@@ -12,6 +12,9 @@ from typing import Final, NamedTuple
 from pytest_l402.boundary.text_safety import printable
 
 MANIFEST: Final = "SHA256SUMS"
+APPROVALS: Final = "approvals"
+"""The folder of a run that holds what people put their names to after it; no manifest lists it."""
+
 _CHUNK: Final = 1 << 16
 _ESCAPES: Final = (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"))
 _SPECIAL: Final = (
@@ -92,18 +95,27 @@ def contents(folder: Path) -> Contents:
     return Contents(tuple(sorted(files)), tuple(sorted(strangers)))
 
 
-def manifest_bytes(run_folder: Path, pending: Mapping[str, bytes] | None = None) -> bytes:
-    """Return the manifest of a run folder, sorted by path; the manifest itself is not in it.
+def digests_of(run_folder: Path, pending: Mapping[str, bytes] | None = None) -> dict[str, str]:
+    """Return the SHA-256 of each file of a run folder that a manifest lists, by its path.
 
-    `pending` holds files that are about to be written, by name: they are listed as they will be. What is
-    neither file nor folder is not listed: see `contents`. Raises `ManifestError` for a file that cannot be
-    read.
+    `pending` holds files that are about to be written, by name: they count as they will be. What is
+    neither file nor folder does not: see `contents`. Raises `ManifestError` for a file that cannot be read.
     """
     pending = pending or {}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in pending.items()}
     for name in _listable(contents(run_folder).files):
         if name not in pending:
             digests[name] = _digest(run_folder, name)
+    return digests
+
+
+def manifest_bytes(run_folder: Path) -> bytes:
+    """Return the manifest of a run folder as it is; raises `ManifestError` for a file that cannot be read."""
+    return manifest_of(digests_of(run_folder))
+
+
+def manifest_of(digests: Mapping[str, str]) -> bytes:
+    """Return the manifest that lists these digests by path, sorted; the manifest itself is not in it."""
     lines = []
     for name, digest in sorted(digests.items()):
         escaped = name
@@ -165,6 +177,12 @@ def is_text(name: str) -> bool:
     return True
 
 
+def is_approval(name: str) -> bool:
+    """Whether a path of a run folder is that of a signature that somebody put to the run after its end."""
+    folder, _, file = name.partition("/")
+    return folder == APPROVALS and file.endswith(".sig") and "/" not in file
+
+
 def shown_path(path: str) -> str:
     """Return a path of a run folder as it can be told: on one line, bytes that are no text as `\\xff`."""
     # Backslashes of the name itself are doubled, so that two names never look the same.
@@ -173,7 +191,7 @@ def shown_path(path: str) -> str:
 
 
 def _listable(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in names if name != MANIFEST)
+    return tuple(name for name in names if name != MANIFEST and not is_approval(name))
 
 
 def _digest(run_folder: Path, name: str) -> str:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
 from pytest_l402.boundary.input_error import InputError
+from pytest_l402.signoff.attested import (
+    approvals_finding,
+    chain_finding,
+    signature_finding,
+    window_finding,
+)
 from pytest_l402.signoff.catalogue import Catalogue, CatalogueError, Line, Rehearsal, Runbook
 from pytest_l402.signoff.document import read_signoff
 from pytest_l402.signoff.document_entries import RehearsalEntry
 from pytest_l402.signoff.document_model import DocumentKind, SignOffDocument
+from pytest_l402.signoff.finding import Answer, Aspect, Finding, overall
 from pytest_l402.signoff.folder import contradictions
 from pytest_l402.signoff.judged import ReasonCode, SignOff, Verdict
 from pytest_l402.signoff.manifest import MANIFEST, contents, shown_path
 from pytest_l402.signoff.rejudging import Rejudged, rejudge
 from pytest_l402.signoff.results import NodeResult, RunFacts
+from pytest_l402.signoff.signing import VerifyingKey
 from pytest_l402.signoff.verdict import judge_run
 from pytest_l402.signoff.waivers import Waiver
 
@@ -43,15 +50,16 @@ _SUMS: Final = frozenset({ReasonCode.REHEARSAL_FAILED, ReasonCode.REHEARSAL_MISS
 """The reasons of a run that only say how its rehearsals ended."""
 
 
-class Answer(StrEnum):
-    """Whether a folder holds. CANNOT_TELL: nothing speaks against it, but not all of it was judged again."""
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What the reader of a run folder brings along: whose signatures to believe, and what time it is.
 
-    HOLDS = "holds"
-    """Nothing contradicts, and judging again gave the same."""
-    CONTRADICTED = "contradicted"
-    """Something in the folder contradicts something else, or judging again gave something else."""
-    CANNOT_TELL = "cannot-tell"
-    """Nothing speaks against it, and not all of it could be judged again."""
+    `now_ms` is epoch ms. Without a key, or a roster, nobody is believed.
+    """
+
+    now_ms: int
+    key: VerifyingKey | None = None
+    roster: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,38 +67,54 @@ class Verification:
     """What was found in a run folder; `document` is None where none could be read.
 
     `contradictions` are between the parts of the folder, `differences` between the document and judging
-    again, `unknown` is what cannot be judged again: each one sentence. `checks` and `mutants` count what was.
+    again, `unknown` is what cannot be judged again: each one sentence. `attested` has what came of
+    signatures, window and chain. `checks` and `mutants` count what was judged again; None: nothing was to be.
     """
 
     document: SignOffDocument | None
     contradictions: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
-    checks: int = 0
-    mutants: int = 0
+    attested: tuple[Finding, ...] = ()
+    checks: int | None = 0
+    mutants: int | None = 0
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What came of each aspect, in the order in which they are told."""
+        if self.document is None:
+            answer = Answer.CONTRADICTED if self.contradictions else Answer.INCONCLUSIVE
+            return (Finding(Aspect.FILES, answer, self.contradictions or self.unknown),)
+        files = Answer.CONTRADICTED if self.contradictions else Answer.HOLDS
+        return (
+            Finding(Aspect.FILES, files, self.contradictions),
+            *([] if self.checks is None else [self._judged]),
+            *self.attested,
+        )
 
     @property
     def answer(self) -> Answer:
         """What speaks against the folder goes before what cannot be told of it."""
-        if self.contradictions or self.differences:
-            return Answer.CONTRADICTED
-        return Answer.CANNOT_TELL if self.unknown or self.document is None else Answer.HOLDS
+        return overall(finding.answer for finding in self.findings)
+
+    @property
+    def _judged(self) -> Finding:
+        if self.differences:
+            return Finding(Aspect.VERDICT, Answer.CONTRADICTED, self.differences)
+        return Finding(Aspect.VERDICT, Answer.INCONCLUSIVE if self.unknown else Answer.HOLDS, self.unknown)
 
 
-def verify_folder(folder: Path, importable: Collection[str] = ()) -> Verification:
-    """Compare all that a run folder holds, judge its evidence again, and reach its verdict again.
+def verify_folder(folder: Path, importable: Collection[str] = (), trust: Trust | None = None) -> Verification:
+    """Compare all that a run folder holds, judge its evidence again, and reach its verdict again; with
+    `trust` look at its signatures, its time and the runs before it as well.
 
     Of `importable` modules, and of no other, the factories of checks may be imported. Nothing is raised for
     what the folder holds.
     """
-    named = [*(f"{kind}.json" for kind in DocumentKind), MANIFEST]
-    if not any((folder / name).is_file() for name in named):
-        return Verification(None, unknown=(f"{shown_path(str(folder))}: expected a run folder, saw none",))
-    faults = contradictions(folder)
-    try:
-        document = read_signoff(folder)
-    except InputError as error:
-        return Verification(None, faults or (str(error),))
+    found = look_at_folder(folder, trust)
+    document = found.document
+    if document is None:
+        return found
     present = frozenset(contents(folder).files)
     judged = [
         rejudge(
@@ -108,14 +132,36 @@ def verify_folder(folder: Path, importable: Collection[str] = ()) -> Verificatio
     unknown = [text for each in judged for text in each.unknown]
     if not unknown and not differences:
         differences += _reached_otherwise(document, judged)
-    return Verification(
-        document,
-        faults,
-        tuple(differences),
-        tuple(unknown),
-        sum(len(each.result.checks) + len(each.result.standing) for each in judged),
-        sum(each.mutants for each in judged),
+    return replace(
+        found,
+        differences=tuple(differences),
+        unknown=tuple(unknown),
+        checks=sum(len(each.result.checks) + len(each.result.standing) for each in judged),
+        mutants=sum(each.mutants for each in judged),
     )
+
+
+def look_at_folder(folder: Path, trust: Trust | None = None) -> Verification:
+    """Do what `verify_folder` does, without judging any evidence again."""
+    named = [*(f"{kind}.json" for kind in DocumentKind), MANIFEST]
+    if not any((folder / name).is_file() for name in named):
+        return Verification(None, unknown=(f"{shown_path(str(folder))}: expected a run folder, saw none",))
+    faults = contradictions(folder)
+    try:
+        document = read_signoff(folder)
+    except InputError as error:
+        return Verification(None, faults or (str(error),))
+    attested = [] if trust is None else _attested(folder, document, trust)
+    return Verification(document, faults, attested=tuple(attested), checks=None, mutants=None)
+
+
+def _attested(folder: Path, document: SignOffDocument, trust: Trust) -> list[Finding]:
+    return [
+        signature_finding(folder, document, trust.key),
+        approvals_finding(folder, trust.roster, trust.now_ms),
+        window_finding(document, trust.now_ms),
+        chain_finding(folder, document),
+    ]
 
 
 def _reached_otherwise(document: SignOffDocument, judged: Sequence[Rejudged]) -> Iterator[str]:

@@ -11,9 +11,11 @@ from pytest_l402.signoff.badge import badge_bytes
 from pytest_l402.signoff.comment import render_comment
 from pytest_l402.signoff.ctrf import ctrf_bytes
 from pytest_l402.signoff.document_model import DocumentKind, SignOffDocument
+from pytest_l402.signoff.manifest import MANIFEST
 from pytest_l402.signoff.markdown import render_markdown
 from pytest_l402.signoff.page import render_page
 from pytest_l402.signoff.reconciled import check_alike
+from pytest_l402.signoff.run_files import ATTESTATIONS
 
 COMMENT: Final = "comment.md"
 CTRF: Final = "ctrf.json"
@@ -24,6 +26,9 @@ PAGES: Final = tuple(f"{kind}.{suffix}" for kind in DocumentKind for suffix in (
 
 VIEWS: Final = (*PAGES, COMMENT, CTRF, BADGE)
 """Every name that a view of some verdict may have."""
+
+WRITTEN: Final = (*(f"{kind}.json" for kind in DocumentKind), *VIEWS, *ATTESTATIONS, MANIFEST)
+"""Every file that the end of a run may write; nothing else writes one."""
 
 
 def views_of(document: SignOffDocument, folder: Path) -> dict[str, bytes]:

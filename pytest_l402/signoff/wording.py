@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -111,13 +112,30 @@ def standing(document: SignOffDocument) -> tuple[str, ...]:
     project = document.project
     tested = [f"Tested system: {system_words(system)}." for system in document.systems]
     return (
-        "UNSIGNED: nobody has put a signature on this document.",
+        _signature_words(document),
         *(tested or ["Tested system: none was attached."]),
         f"Rehearsals pinned by {project.digest}."
         if project.digest is not None
         else f"Rehearsals not pinned: {project.not_pinned_because}.",
         "Times come from the clock of the machine; no one else attests them.",
+        *_life_words(document),
     )
+
+
+def _signature_words(document: SignOffDocument) -> str:
+    if document.signed_by is None:
+        return "UNSIGNED: nobody has put a signature on this document."
+    return (
+        f"SIGNED by key {document.signed_by}, of a signer whose part in what was tested is {document.signer}."
+    )
+
+
+def _life_words(document: SignOffDocument) -> Iterator[str]:
+    window, previous = document.window, document.previous
+    if window is not None:
+        yield f"It counts until {instant(window.not_after_ms)}, the end of {window.ended_by}."
+    if previous is not None and previous.found in ("gone", "changed"):
+        yield f"GAP: the run before, {previous.run_id} ({previous.verdict}), is {previous.found}."
 
 
 def system_words(system: SystemEntry) -> str:

@@ -15,8 +15,9 @@ from kept_run import KeptRun, make_run
 
 from pytest_l402.evidence import EvidenceError
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
+from pytest_l402.signoff.finding import Answer
 from pytest_l402.signoff.manifest import MANIFEST, manifest_bytes
-from pytest_l402.signoff.verification import Answer, Verification, verify_folder
+from pytest_l402.signoff.verification import Verification, verify_folder
 
 
 def deep(levels: int) -> Any:

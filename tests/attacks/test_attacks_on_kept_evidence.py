@@ -17,10 +17,11 @@ from pytest_l402.evidence.check import CheckResult
 from pytest_l402.evidence.recipe import Recipe
 from pytest_l402.evidence.told_forms import told_forms
 from pytest_l402.signoff.document import read_signoff
+from pytest_l402.signoff.finding import Answer
 from pytest_l402.signoff.folder import contradictions
 from pytest_l402.signoff.manifest import MANIFEST, manifest_bytes
 from pytest_l402.signoff.results import RecordedFile
-from pytest_l402.signoff.verification import Answer, verify_folder
+from pytest_l402.signoff.verification import verify_folder
 from pytest_l402.signoff.views import views_of
 
 
@@ -510,7 +511,7 @@ JUDGED_BY: dict[str, tuple[Check, Any, Answer]] = {
     "a misspelling of which nothing is kept": (
         no_row("refunds", witness="bookings", cent=5),
         None,
-        Answer.CANNOT_TELL,
+        Answer.INCONCLUSIVE,
     ),
 }
 

@@ -16,9 +16,9 @@ from pytest_l402.ops.aperture.finding import CODES
 from pytest_l402.ops.compile.diagnostics import DiagnosticCode
 from pytest_l402.ops.reconcile.steps import FailureCode
 from pytest_l402.signoff.document_entries import CheckState, LineState
+from pytest_l402.signoff.finding import Answer
 from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
 from pytest_l402.signoff.provers import Rehearsed
-from pytest_l402.signoff.verification import Answer
 from pytest_l402.stack.faults import FAULTS
 from pytest_l402.triage.rules import RULES, Domain
 

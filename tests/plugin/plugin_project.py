@@ -195,7 +195,8 @@ class Project:
     def run_folders(self) -> list[Path]:
         if not self.signoff.is_dir():
             return []
-        return [place for place in self.signoff.iterdir() if place.name not in ("previous", PREVIOUS)]
+        places = (place for place in self.signoff.iterdir() if place.is_dir())
+        return [place for place in places if place.name not in ("previous", PREVIOUS)]
 
     def document(self, folder: Path) -> dict[str, Any]:
         found = [folder / f"{kind}.json" for kind in ("signoff", "refusal", "drill")]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from plugin_project import ON_WORKERS_TOO, Project
 
-from pytest_l402.signoff.verification import Answer, verify_folder
+from pytest_l402.signoff.finding import Answer
+from pytest_l402.signoff.verification import verify_folder
 
 TWICE = """\
 import pytest
@@ -68,7 +69,7 @@ def test_the_evidence_of_a_verify_that_failed_is_kept_too(twice: Project) -> Non
 def test_a_factory_that_is_not_described_cannot_be_judged_again(twice: Project) -> None:
     end = twice.run("-m", "rehearsal")
     found = verify_folder(end.folder or Path(), {"drilling"})
-    assert found.answer is Answer.CANNOT_TELL
+    assert found.answer is Answer.INCONCLUSIVE
     assert len(found.unknown) == 3
     assert all("nothing_paid(): its factory is not described" in text for text in found.unknown)
 
@@ -80,7 +81,7 @@ def test_a_described_factory_of_somebody_else_is_imported_only_where_that_is_per
     end = twice.run("-m", "rehearsal")
     assert end.folder is not None
     found = verify_folder(end.folder)
-    assert (found.answer, len(found.unknown)) == (Answer.CANNOT_TELL, 3)
+    assert (found.answer, len(found.unknown)) == (Answer.INCONCLUSIVE, 3)
     assert "'drilling:nothing_paid' is of another module" in found.unknown[0]
     found = verify_folder(end.folder, {"drilling"})
     assert (found.answer, found.differences, found.unknown) == (Answer.HOLDS, (), ())

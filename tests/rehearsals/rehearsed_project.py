@@ -97,7 +97,7 @@ class RehearsedProject:
         output = "\n".join([*result.outlines, *result.errlines])
         signoff = self.output / "signoff"
         assert signoff.is_dir(), output
-        folders = [place for place in signoff.iterdir() if place.name != "previous"]
+        folders = [place for place in signoff.iterdir() if place.is_dir() and place.name != "previous"]
         assert len(folders) == 1, output
         folder = folders[0].rename(self.root / f"run-{len(list(self.root.glob('run-*'))) + 1}")
         (document,) = (

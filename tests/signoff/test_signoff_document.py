@@ -53,7 +53,7 @@ def test_it_lists_what_the_verdict_rests_on() -> None:
     reuse = next(entry for entry in written["rehearsals"] if entry["id"] == "reuse")
     (ran,) = reuse["nodes"]
 
-    assert (written["schema_version"], written["kind"], written["verdict"]) == ("2", "signoff", "SIGNED_OFF")
+    assert (written["schema_version"], written["kind"], written["verdict"]) == ("3", "signoff", "SIGNED_OFF")
     assert written["signature"] == "UNSIGNED"
     assert written["run"]["selection"] == "full"
     assert written["catalogue"]["sha256"] == "c" * 64
@@ -506,7 +506,7 @@ TAMPERED: dict[str, Callable[[Any], object]] = {
     "evidence-digest": lambda value: _reuse(value)["nodes"][0]["evidence"][0].update(sha256="A" * 64),
     "extra-key": lambda value: value.update(extra=1),
     "missing-key": lambda value: value.pop("signature"),
-    "other-version": lambda value: value.update(schema_version="3"),
+    "other-version": lambda value: value.update(schema_version="4"),
     "pinned-by-nothing": lambda value: value["systems"][0].update(pinned="by-digest"),
     "pinned-by-a-word": lambda value: value["systems"][0].update(pinned="by-digest", digest="latest"),
     "project-pinned-twice": lambda value: value["project"].update(digest="git:1"),

@@ -13,7 +13,7 @@ from pytest_l402.signoff.files import find_evidence_faults, move_aside, write_ru
 from pytest_l402.signoff.manifest import file_digest
 from pytest_l402.signoff.results import RecordedFile
 
-ALWAYS = ["SHA256SUMS", "badge.json", "comment.md", "ctrf.json"]
+ALWAYS = ["SHA256SUMS", "badge.json", "comment.md", "ctrf.json", "statement.json"]
 
 
 def names(folder: Path) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_l402.signoff import ManifestError, check_manifest
-from pytest_l402.signoff.manifest import MANIFEST, manifest_bytes, read_manifest
+from pytest_l402.signoff.manifest import MANIFEST, digests_of, manifest_bytes, manifest_of, read_manifest
 
 NAMES = [
     "signoff.json",
@@ -53,7 +53,7 @@ def test_it_lists_every_file_but_itself_in_order(tmp_path: Path) -> None:
 
 def test_what_is_about_to_be_written_is_listed_as_it_will_be(tmp_path: Path) -> None:
     run = folder(tmp_path)
-    planned = manifest_bytes(run, {"later.json": b"later"})
+    planned = manifest_of(digests_of(run, {"later.json": b"later"}))
     (run / "later.json").write_bytes(b"later")
 
     assert planned == manifest_bytes(run)

@@ -30,11 +30,12 @@ def test_a_sign_off() -> None:
         "NOT_RUN  extra  optional, no result",
         "UNSIGNED: nobody has put a signature on this document. Tested system: stack of the tests 0, not",
         "    pinned by a digest. Rehearsals not pinned: no git commit holds them. Times come from the clock",
-        "    of the machine; no one else attests them.",
+        "    of the machine; no one else attests them. It counts until 2026-12-21T12:00:01.500Z, the end of",
+        "    its 30 days.",
         "SIGNED OFF: 2 of 2 required rehearsals passed; 5 checks held and killed 10 mutants.",
         PATH,
     ]
-    assert [line.tone for line in lines] == ["good", "good", *["plain"] * 4, "good", "plain"]
+    assert [line.tone for line in lines] == ["good", "good", *["plain"] * 5, "good", "plain"]
 
 
 def test_a_refusal_names_the_reason_under_its_rehearsal() -> None:
