@@ -80,6 +80,8 @@ class Project:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTEST_ADDOPTS": ADDOPTS,
             "COLUMNS": "80",
+            # How long a test takes is the machine's to say.
+            "PYTEST_L402_PROGRESS": "0",
             "LC_ALL": "C.UTF-8",
         }
         with subprocess.Popen(

@@ -47,6 +47,14 @@ class Controller:
 
             prepare(self._config)
             make_way(self._config)
+        if self._run.dist != "no" and self._run.settings.catalogue.is_file():
+            # Its workers know what there is to rehearse; here nothing is collected.
+            self._follow()
+
+    def _follow(self) -> None:
+        from pytest_l402.plugin.progress import follow
+
+        follow(self._config)
 
     def pytest_collection_finish(self) -> None:
         """Do the same for a run whose rehearsals only collection has shown.
@@ -57,6 +65,8 @@ class Controller:
         if missing is not None:
             raise pytest.UsageError(missing)
         _make_way(self._config)
+        if SELECTION in self._config.stash:
+            self._follow()
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keep what could not be collected."""

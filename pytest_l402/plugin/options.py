@@ -90,6 +90,12 @@ KEEP_PREVIOUS: Final = Option(
     "How many of the earlier runs that were moved aside are kept (default: 10)",
     "N",
 )
+PROGRESS: Final = Option(
+    "l402_progress",
+    "string",
+    "Tell of a rehearsal test that takes longer than so many seconds while it runs; 0: never (default: 10)",
+    "SECONDS",
+)
 WORKFLOW_DATABASE: Final = Option(
     "l402_workflow_database",
     "string",
@@ -157,6 +163,7 @@ OPTIONS: Final = (
     CLOCK,
     CATALOGUE,
     KEEP_PREVIOUS,
+    PROGRESS,
     WORKFLOW_DATABASE,
     WORKFLOW_TABLES,
     BILLING,
@@ -246,6 +253,9 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         raise _refuse(
             keep_previous, "a whole number of at most 6 digits", "take how many runs are to be kept"
         )
+    progress = given(PROGRESS)
+    if progress.value is not None and not _is_seconds(progress.value):
+        raise _refuse(progress, "a number of seconds, or 0", "take after how long you want to be told")
     database = given(WORKFLOW_DATABASE)
     if database.value is not None and not _is_database(database.value, live=mode.value == LIVE):
         raise _refuse(
@@ -311,6 +321,7 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         valid_days=int(valid_days.value or 30),
         workflow_database=None if database.value == "sqlite" else database.value,
         keep_previous=int(keep_previous.value or 10),
+        progress_after_ms=int(float(progress.value or 10) * 1000),
         clock_start_ms=clock_start_ms,
         gateway_program=gateway_program,
         gateway_invoices=gateway_invoices.value,
@@ -381,6 +392,11 @@ def _is_number(text: str, digits: int) -> bool:
 
 def _is_days(text: str) -> bool:
     return _is_number(text, len(str(_MOST_DAYS))) and 1 <= int(text) <= _MOST_DAYS
+
+
+def _is_seconds(text: str) -> bool:
+    whole, _, part = text.partition(".")
+    return _is_number(whole, 6) and (part == "" or _is_number(part, 3))
 
 
 def _is_database(text: str, *, live: bool) -> bool:

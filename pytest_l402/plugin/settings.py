@@ -31,7 +31,8 @@ class Settings(NamedTuple):
     `workflow_tables` names the tables of a deployed one. `billing` is the file about a deployed billing
     service, `count_cmd` the command that counts its effects.
     `allow_live_changes` is the permission to change a deployed system for the length of a rehearsal.
-    `keep_previous` is how many of the runs that were moved aside are kept. `clock_start_ms` is where the
+    `keep_previous` is how many of the runs that were moved aside are kept. A test that takes longer than
+    `progress_after_ms` is told of while it runs; 0: none is. `clock_start_ms` is where the
     stack's clock starts, epoch ms; None is the same moment in every run. `gateway_program` is the program
     that plays the stack's gateway, None for its own, and `gateway_invoices` how that gets its invoices.
     `sign_key` is the private key that signs the run, `signer` whether its owner has a part in what is tested,
@@ -52,6 +53,7 @@ class Settings(NamedTuple):
     workflow_database: str | None = None
     workflow_tables: Path | None = None
     keep_previous: int = 10
+    progress_after_ms: int = 10_000
     clock_start_ms: int | None = None
     billing: Path | None = None
     count_cmd: str | None = None
