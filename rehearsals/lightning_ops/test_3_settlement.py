@@ -28,12 +28,18 @@ PAID, OTHER, THIRD = (Preimage(byte * 32) for byte in (b"\xaa", b"\xbb", b"\xcc"
 pytestmark = pytest.mark.rehearsal("settlement", runbook="lightning-ops", section="Commands")
 
 
+# The second time that the invoice is told to be open, it is settled.
+TRANSITIONS = [["inv_smoke_1", "open"], ["inv_smoke_1", "settled"], ["inv_smoke_2", "expired"]]
+
+
 def test_deterministic_ingest(
     l402_settlement_store: SettlementStore, l402_evidence: EvidenceCollector
 ) -> None:
     ingest = ingest_settlements(l402_settlement_store, smoke_events())
     proof = ingest.payment_proof_refs[0]
     l402_evidence.record("settlement_ingest", ingest.to_row())
+    moved = [[each["invoiceId"], each["status"]] for each in ingest.to_row()["invoiceTransitions"]]
+    l402_evidence.record("moved_invoices", {"of": moved})
     l402_evidence.record("correlation_refs", *(item.correlation_row() for item in ingest.settlements))
     l402_evidence.record("ingested_settlements", *(item.to_row() for item in ingest.settlements))
     l402_evidence.verify(
@@ -43,6 +49,7 @@ def test_deterministic_ingest(
             settlementIds=["set_smoke_1", "set_smoke_1"],
             paymentProofRefs=[proof, proof],
         ).proves("settlement.output"),
+        result_shows("moved_invoices", of=TRANSITIONS).proves("settlement.output"),
         some_row(
             "correlation_refs",
             settlementId="set_smoke_1",

@@ -10,6 +10,7 @@ from pytest_l402.evidence import (
     one_story,
     parity_keys_present,
     reconcile_reported,
+    result_shows,
     steady_state_restored,
     summary_ok,
 )
@@ -21,8 +22,17 @@ pytestmark = pytest.mark.rehearsal("full-flow", runbook="lightning-ops", section
 
 
 def test_full_flow(l402_full_flow: Callable[[], FullFlowRun], l402_evidence: EvidenceCollector) -> None:
-    l402_full_flow()
+    flow = l402_full_flow()
+    returned = {"ok": flow.summary.ok, "events": len(flow.events), "folder": flow.folder.name}
+    l402_evidence.record("returned", {**returned, "told": flow.summary.artifacts.artifact_dir})
     l402_evidence.verify(
+        result_shows(
+            "returned",
+            ok=True,
+            events=6,
+            folder=flow.folder.name,
+            told=f"lightning-ops/full-flow/{flow.folder.name}",
+        ).proves("full-flow.artifacts"),
         summary_ok().proves("full-flow.artifacts"),
         artifacts_written().proves("full-flow.artifacts"),
         one_story().proves("full-flow.artifacts"),

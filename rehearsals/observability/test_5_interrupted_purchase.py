@@ -2,7 +2,12 @@
 
 import pytest
 
-from pytest_l402.evidence import delivered_for_one_payment, paid_nothing_meanwhile, steady_state_restored
+from pytest_l402.evidence import (
+    delivered_for_one_payment,
+    paid_nothing_meanwhile,
+    some_row,
+    steady_state_restored,
+)
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.stack import AnswerLost, CredentialRefused, PaymentLate, PaymentPending, Stack, StackClock
 from pytest_l402.stack.faults import LostAt
@@ -80,4 +85,9 @@ def test_fresh_credential_refused(
         first = l402_executor.buy(l402_sold.premium.resource)
         second = l402_executor.buy(l402_sold.premium.resource)
     third = l402_executor.buy(l402_sold.premium.resource)
-    l402_evidence.verify(delivered_for_one_payment(first, second, third).proves("5.refused"))
+    l402_evidence.verify(
+        some_row("exchanges", status=status, credential="refused", refusal="root_key_unknown").proves(
+            "5.refused"
+        ),
+        delivered_for_one_payment(first, second, third).proves("5.refused"),
+    )

@@ -200,6 +200,7 @@ def test_wallet_locked(
         artifact_shows(locked, task_status="failed").proves("6.local-artifact"),
         triaged_as(locked, "local-node", field="walletState").proves("6.domain"),
         some_row("presence", status="failed_task").proves("6.domain"),
+        some_row("tasks", status="failed", lastErrorCode="wallet_locked").proves("6.domain"),
         paid_nothing(locked),
         money_agrees().proves("6.money"),
     )

@@ -32,6 +32,7 @@ def one_challenge_an_invoice() -> Check:
         _offered("a challenge whose invoice cannot be read", exchanges={"paymentHash": None}, invoices=0),
         _offered("a challenge that may be kept", exchanges={"cacheControl": None}),
         _offered("a macaroon in url-safe base64", exchanges={"tokenOffered": "url-safe base64"}),
+        _offered("a challenge of which nobody says what it offers", exchanges={"tokenOffered": None}),
         _offered("a macaroon without padding", exchanges={"tokenOffered": "base64 without its padding"}),
         _offered("an invoice that was made for another request", invoice={"requestId": "request-other"}),
         _offered("a challenge that may be kept privately", exchanges={"cacheControl": "private"}),
@@ -67,6 +68,14 @@ def _misoffered(evidence: Evidence) -> Iterator[Finding]:
                 _about("exchanges", "paymentHash", row, index),
             )
         form = row.get("tokenOffered")
+        if form is None:
+            yield Finding(
+                f"the form of what request {request} is to present once it has paid",
+                "nothing",
+                at("exchanges", index),
+                "the edge reads the challenge, and is to say what it offers: mend the writer of this row",
+                _about("exchanges", "tokenOffered", row, index),
+            )
         if form in ("url-safe base64", "base64 without its padding"):
             yield Finding(
                 f"the macaroon of request {request}'s challenge in standard base64, with its padding",
