@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import httpx
 
 from pytest_l402.boundary import read_json, read_json_lines
-from pytest_l402.contract import LocalFlow, LocalNodeArtifact
 from pytest_l402.evidence.tables import Evidence
 from pytest_l402.harness.clock import Clock
 from pytest_l402.harness.counted import counted, heard_by, part_behind, times_asked
@@ -26,6 +25,7 @@ from pytest_l402.harness.randomness import Randomness
 from pytest_l402.harness.stuck import STUCK_AFTER_S, ended_when_stuck
 from pytest_l402.stack.books.projection import Projection
 from pytest_l402.stack.books.store import SettlementStore
+from pytest_l402.stack.buyer.artifact_on_disk import ArtifactOnDisk
 from pytest_l402.stack.buyer.attributed import AttributedExecutor, Buyer
 from pytest_l402.stack.buyer.executor import DEFAULT_USER, Executor
 from pytest_l402.stack.buyer.forger import Forger
@@ -47,7 +47,6 @@ from pytest_l402.stack.gateway.way import Way
 from pytest_l402.stack.lifetime import Lifetime
 from pytest_l402.stack.roles import (
     ASKED_BY,
-    KeepsLocalArtifact,
     NotAbleError,
     NotRunError,
     PlayedByProgram,
@@ -169,7 +168,7 @@ class Stack:
         self._made: Counter[str] = Counter()
         # Where the last full flow left its artifacts, which are evidence.
         self.flow_folder: Path | None = None
-        self._flows_on_disk: tuple[LocalFlow, ...] = ()
+        self._artifact = ArtifactOnDisk()
         self.executor = self.executor_at(self.client, policy=policy)
         self._telling: dict[int, bool] = {}
         self._players_asked: list[object] = []
@@ -420,7 +419,7 @@ class Stack:
             events, summary = self.flow_folder / "events.jsonl", self.flow_folder / "summary.json"
             found["flow_events"] = list(read_json_lines(events)) if events.is_file() else []
             found["flow_summary"] = [read_json(summary)] if summary.is_file() else []
-        found["local_artifact"] = self._local_artifact()
+        found["local_artifact"] = self._artifact.rows(self.executor, self.local_artifact_path())
         found["injected_faults"] = [injected.to_row() for injected in self.faults.history()]
         kept = {name: [row for row in rows if not is_of_steady_state(row)] for name, rows in found.items()}
         # What was made for a probe may be offered to a client; and no probe pays: who does is none.
@@ -495,21 +494,3 @@ class Stack:
 
     def _part(self, role: str) -> Any:
         return _Part(self, role)
-
-    def _local_artifact(self) -> list[Row]:
-        """Return the artifact of the local-node path, read back from the disk if there is a folder for it."""
-        path = self.local_artifact_path()
-        executor = self.executor
-        if isinstance(executor, Executor):
-            flows = executor.local_artifact().flows
-            if path is None or not flows:
-                return [executor.local_artifact().to_row()] if flows else []
-            if flows != self._flows_on_disk or not path.is_file():
-                # Evidence is collected several times a test: what did not grow need not reach the disk again.
-                executor.write_local_artifact(path)
-                self._flows_on_disk = flows
-        elif path is None:
-            return []
-        elif isinstance(executor, KeepsLocalArtifact):
-            executor.write_local_artifact(path)
-        return [LocalNodeArtifact.decode(read_json(path)).to_row()] if path.is_file() else []

@@ -711,6 +711,21 @@ def test_an_artifact_that_cannot_be_written_leaves_the_old_one(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_look_at_the_evidence_changes_no_artifact_of_a_wrapped_executor(tmp_path: Path) -> None:
+    class Wrapped:
+        def __init__(self, inner: Executor) -> None:
+            self.buy, self.write_local_artifact = inner.buy, inner.write_local_artifact
+
+    with Stack(402, artifact_dir=tmp_path) as stack, stack.connected():
+        stack.replace(executor=Wrapped(stack.executor))
+        stack.executor.buy("/premium")
+        before = stack.tables()["local_artifact"]
+        stack.clock.advance(1_000)
+        assert stack.tables()["local_artifact"] == before
+        stack.executor.buy("/premium")
+        assert len(stack.tables()["local_artifact"][0]["flows"]) == 2
+
+
 def test_every_record_of_every_end_is_complete(stack: Stack) -> None:
     for fault in (GatewayDown(), PaymentFailure(), WalletLocked(), UpstreamDown()):
         with stack.faults.inject(fault):

@@ -13,6 +13,7 @@ from pytest_l402.harness.clock import Clock, StackClock
 from pytest_l402.harness.handles import Handle
 from pytest_l402.harness.network_transport import NetworkTransport
 from pytest_l402.harness.own_process import OwnProcess
+from pytest_l402.stack.buyer.artifact_on_disk import ArtifactOnDisk
 from pytest_l402.stack.buyer.task_register import TaskRegister
 from pytest_l402.stack.shop import CONTROL_HOST, DEFAULT_SERVICES, GATEWAY_HOST
 from pytest_l402.stack.sold import sold_by
@@ -80,6 +81,7 @@ class StackInOwnProcess(Stack):
         vars(self).update(process.run(vars, self._there))
         # What is for sale is asked for its values, here.
         self.sold = sold_by(DEFAULT_SERVICES)
+        self._artifact = ArtifactOnDisk()
         self._transport = NetworkTransport(self.network)
         self.client = httpx.Client(
             base_url=f"https://{GATEWAY_HOST}", transport=self._transport, trust_env=False
