@@ -713,7 +713,7 @@ def test_an_artifact_that_cannot_be_written_leaves_the_old_one(
 
 def test_a_look_at_the_evidence_changes_no_artifact_of_a_wrapped_executor(tmp_path: Path) -> None:
     class Wrapped:
-        def __init__(self, inner: Executor) -> None:
+        def __init__(self, inner: Any) -> None:
             self.buy, self.write_local_artifact = inner.buy, inner.write_local_artifact
 
     with Stack(402, artifact_dir=tmp_path) as stack, stack.connected():
