@@ -112,7 +112,7 @@ def standing(document: SignOffDocument) -> tuple[str, ...]:
     project = document.project
     tested = [f"Tested system: {system_words(system)}." for system in document.systems]
     return (
-        _signature_words(document),
+        signature_words(document),
         *(tested or ["Tested system: none was attached."]),
         f"Rehearsals pinned by {project.digest}."
         if project.digest is not None
@@ -122,7 +122,8 @@ def standing(document: SignOffDocument) -> tuple[str, ...]:
     )
 
 
-def _signature_words(document: SignOffDocument) -> str:
+def signature_words(document: SignOffDocument) -> str:
+    """Return whether a key has signed, and what its owner says of their part in what was tested."""
     if document.signed_by is None:
         return "UNSIGNED: nobody has put a signature on this document."
     return (
@@ -136,6 +137,17 @@ def _life_words(document: SignOffDocument) -> Iterator[str]:
         yield f"It counts until {instant(window.not_after_ms)}, the end of {window.ended_by}."
     if previous is not None and previous.found in ("gone", "changed"):
         yield f"GAP: the run before, {previous.run_id} ({previous.verdict}), is {previous.found}."
+
+
+def mode_words(document: SignOffDocument) -> str:
+    """Return what the mode of a run means for what is deployed, as far as the run can know it."""
+    if document.run.mode != "mock":
+        return f"{document.run.mode}: a deployed system was rehearsed"
+    if document.systems and all(
+        system.parts and all(part.ours for part in system.parts) for system in document.systems
+    ):
+        return "mock: no deployed system was touched"
+    return "mock: whether what the project put in touches anything that is deployed, it alone can say"
 
 
 def system_words(system: SystemEntry) -> str:

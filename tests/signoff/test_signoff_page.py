@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,27 @@ from typing import Any
 import pytest
 from evidence_records import make_record
 from page_samples import keep
-from signoff_samples import GREEN, document, facts, failed_node, held, node, violated, waiver
+from signoff_samples import (
+    GREEN,
+    PROJECT,
+    SYSTEM,
+    VERSIONS,
+    document,
+    facts,
+    failed_node,
+    held,
+    judge,
+    node,
+    violated,
+    waiver,
+)
 
+from pytest_l402.evidence.parts import Part
 from pytest_l402.evidence.recipe import Recipe
+from pytest_l402.signoff.document import Vouched, build_document
+from pytest_l402.signoff.document_entries import PreviousEntry
 from pytest_l402.signoff.document_model import SignOffDocument
+from pytest_l402.signoff.judged import Verdict
 from pytest_l402.signoff.page import render_page
 from pytest_l402.signoff.page.kept_rows import MAX_RECORDS
 from pytest_l402.signoff.views import views_of
@@ -171,6 +189,47 @@ def test_parity_shows_both_sides(tmp_path: Path) -> None:
     assert "requestId agrees req-1 req-1" in words
     assert "taskId differs" in words
     assert "t-1 t-2" in words
+
+
+def test_it_says_until_when_it_counts_and_what_came_before(tmp_path: Path) -> None:
+    run_id, digest = "20261120T120000Z-00000000", "b" * 64
+    before = PreviousEntry(
+        run_id=run_id, verdict=Verdict.NOT_SIGNED_OFF, manifest_sha256=digest, found="gone"
+    )
+    vouched = Vouched(key_id="d" * 64, previous=before)
+    built = build_document(judge(), project=PROJECT, versions=VERSIONS, vouched=vouched)
+    words = Read(render_page(built, tmp_path)).words
+    assert "Counts until 2026-12-21T" in words
+    assert "20261120T120000Z-00000000, NOT_SIGNED_OFF: GAP, it is gone" in words
+    assert f"SIGNED by key {'d' * 64}" in words
+    assert "openssl pkeyutl -verify" in words
+    refusal = Read(render_page(document(GREEN, facts(exit_status=3)), tmp_path)).words
+    assert "it does not count: it is no sign-off" in refusal
+    assert "openssl" not in refusal
+
+
+@pytest.mark.parametrize(
+    ("mode", "parts", "said"),
+    [
+        ("mock", SYSTEM.parts, "mock: no deployed system was touched"),
+        ("mock", (*SYSTEM.parts, Part("wallet", "Mine", None, None, ours=False)), "it alone can say"),
+        ("mock", (), "it alone can say"),
+        ("live", SYSTEM.parts, "live: a deployed system was rehearsed"),
+    ],
+)
+def test_nobody_is_told_that_nothing_deployed_was_touched_who_cannot_know(
+    tmp_path: Path, mode: str, parts: Any, said: str
+) -> None:
+    system = replace(SYSTEM, parts=parts)
+    nodes = tuple(replace(each, systems=(system,)) for each in GREEN)
+    words = Read(render_page(document(nodes, facts(mode=mode)), tmp_path)).words
+    assert said in words
+    assert ("no deployed system was touched" in words) is ("no deployed" in said)
+
+
+def test_who_ran_it_and_where_is_told_as_their_own_word(tmp_path: Path) -> None:
+    built = document(GREEN, facts(ran_by="ada", ran_on="https://ci.example/7"))
+    assert "by ada on https://ci.example/7 (by its own account)" in Read(render_page(built, tmp_path)).words
 
 
 def test_a_waiver_is_shown_where_it_counts(tmp_path: Path) -> None:

@@ -22,9 +22,11 @@ from pytest_l402.signoff.page.kept_rows import MAX_RECORDS, KeptRows, allotted, 
 from pytest_l402.signoff.wording import (
     VERDICT_WORDS,
     instant,
+    mode_words,
     part_words,
     plural,
     sentence,
+    signature_words,
     told_of_the_run,
     waiver_sentence,
 )
@@ -109,6 +111,8 @@ def render_page(document: SignOffDocument, folder: Path) -> str:
         part_words=part_words,
         plural=plural,
         waiver_sentence=waiver_sentence,
+        mode=mode_words(document),
+        signature=signature_words(document),
         instant=instant,
         proven_by=_by_factory,
     )
