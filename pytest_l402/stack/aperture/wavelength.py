@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Final
-
-import httpx
+from urllib.parse import urlsplit
 
 from pytest_l402.boundary import parse_json
+from pytest_l402.harness.network import Request
 from pytest_l402.protocol import PaymentHash, decode_invoice
+from pytest_l402.stack.aperture.backend import HttpBackend
 from pytest_l402.stack.gateway.lightning_node import (
     InvoiceStatus,
     NodeInvoice,
@@ -16,17 +19,18 @@ from pytest_l402.stack.gateway.lightning_node import (
 )
 
 _PATH: Final = "/v1/wallet/recv"
-_WAIT_S: Final = 30.0
 
 
 class WavelengthInvoices:
     """Makes invoices at `url`; `macaroon` authorizes the calls, in hex, and is left out when empty."""
 
     def __init__(self, url: str, macaroon: str = "") -> None:
-        headers = {"macaroon": macaroon} if macaroon else {}
-        self._client = httpx.Client(
-            base_url=url.rstrip("/"), headers=headers, timeout=_WAIT_S, trust_env=False
-        )
+        parts = urlsplit(url)
+        lines = [("Host", parts.netloc), ("Content-Type", "application/json")]
+        lines += [("macaroon", macaroon)] if macaroon else []
+        path = parts.path.rstrip("/") + _PATH
+        self._call = Request("POST", parts.netloc, path, scheme=parts.scheme, headers=tuple(lines))
+        self._backend = HttpBackend()
 
     def create_invoice(
         self, amount_msats: int, description: str = "L402", request_id: str | None = None
@@ -36,17 +40,18 @@ class WavelengthInvoices:
         Raises:
             NodeUnavailable: the wallet does not answer, or answers something else.
         """
-        asked = {"amt_sat": amount_msats // 1_000, "memo": description}
+        asked = json.dumps({"amt_sat": amount_msats // 1_000, "memo": description}).encode()
         try:
-            answer = self._client.post(_PATH, json=asked)
-            answer.raise_for_status()
-            found = parse_json(answer.content.decode())
+            answer = self._backend.handle(replace(self._call, body=asked))
+            if answer.status != 200:
+                raise NodeUnavailable(f"the wallet makes no invoice: status {answer.status}")
+            found = parse_json(answer.body.decode())
             bolt11 = found["invoice"]
             payment_hash = PaymentHash(
                 bytes.fromhex(found["entry"]["request"]["lightning_invoice"]["payment_hash"])
             )
             invoice = decode_invoice(bolt11)
-        except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+        except (ConnectionError, ValueError, LookupError, TypeError) as error:
             raise NodeUnavailable(f"the wallet makes no invoice: {type(error).__name__}") from None
         return NodeInvoice(payment_hash, bolt11, amount_msats, invoice.timestamp_s + invoice.expiry_s)
 
@@ -55,5 +60,4 @@ class WavelengthInvoices:
         raise UnknownInvoice(payment_hash)
 
     def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
+        """Do nothing: no connection is kept open."""
