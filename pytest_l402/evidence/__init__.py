@@ -11,7 +11,7 @@ from pytest_l402.evidence.checks.deployments import (
     reconcile_reported,
 )
 from pytest_l402.evidence.checks.expected_faults import every_fault_fired
-from pytest_l402.evidence.checks.forgeries import forgeries_refused
+from pytest_l402.evidence.checks.forgeries import forgeries_refused, opened_in_no_other_way
 from pytest_l402.evidence.checks.full_flow import (
     artifacts_written,
     paid_and_denied_present,
@@ -126,6 +126,7 @@ __all__ = [
     "nothing_reached",
     "one_challenge_an_invoice",
     "one_story",
+    "opened_in_no_other_way",
     "own_digest",
     "paid_and_denied_present",
     "paid_as_challenged",

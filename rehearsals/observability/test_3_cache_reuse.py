@@ -10,6 +10,7 @@ from pytest_l402.evidence import (
     idempotent_replay,
     no_second_payment,
     not_reused,
+    opened_in_no_other_way,
     paid_exactly_once,
     replays_told_apart,
     same_value,
@@ -96,10 +97,12 @@ def test_forged_credentials_are_refused(
     life = l402_stack.lifetime(expiring)
     bought = forger.buy(expiring.resource)
     forged = forger.present_forgeries(bought, foreign=forger.buy(another.resource))
+    otherwise = forger.ask_in_other_ways(bought)
     life.to_its_last_second()
     life.to_its_end()
     expired = forger.present_again(bought, "expired")
     l402_evidence.verify(
         forgeries_refused(bought, *forged, expired).proves("3.forged"),
+        opened_in_no_other_way(*otherwise).proves("3.forged"),
         paid_exactly_once(bought),
     )

@@ -12,12 +12,13 @@ from pytest_l402.evidence import (
     Evidence,
     forgeries_refused,
     one_challenge_an_invoice,
+    opened_in_no_other_way,
     paid_exactly_once,
     planes_agree,
     run_check,
 )
 from pytest_l402.evidence import delivered_as_paid as delivered
-from pytest_l402.harness.network import Response
+from pytest_l402.harness.network import Request, Response
 from pytest_l402.protocol import Identifier, Macaroon, MacaroonError
 from pytest_l402.stack import APERTURE, Stack
 from pytest_l402.stack.gateway.lightning_node import UnknownInvoice
@@ -130,6 +131,46 @@ def test_the_finding_says_which_check_the_gateway_leaves_out(stack, good, kind, 
     told = run_check(forgeries_refused(bought, *forged), Evidence(stack.tables()), False).violations
     (finding, *_) = [each for each in told if f"({kind}) refused" in each.expected]
     assert words in finding.remedy
+
+
+def opens_for(request):
+    """What cannot be read, or is of another scheme, method or header, opens; by the kind that finds it."""
+    text, method = request.header("Authorization") or "", request.method
+    return {
+        "an empty credential": text.startswith("L402") and len(text.rpartition(":")[2]) != 64,
+        "preimage of nothing, as LSAT": text.startswith("LSAT"),
+        "a token of another scheme": text.startswith("Bearer"),
+        "HEAD without a credential": method == "HEAD" and not text,
+        "PUT without a credential": method == "PUT" and not text,
+        "the header Macaroon, without a preimage": request.header("Macaroon") is not None,
+    }
+
+
+@pytest.mark.parametrize("kind", opens_for(Request("GET", "any.test")))
+def test_a_gateway_that_opens_in_another_way_is_found_by_that_way(stack, kind):
+    class Opens(Honest):
+        def handle(self, request):
+            if opens_for(request)[kind]:
+                return self.seller.handle(replace(request, host="seller.l402.test"))
+            return super().handle(request)
+
+    stack.replace(gateway=Opens(stack))
+    forger = stack.forger()
+    tried = forger.ask_in_other_ways(forger.buy("/premium"))
+    told = run_check(opened_in_no_other_way(*tried), Evidence(stack.tables()), False).violations
+    assert any(f"({kind}) turned away" in each.expected for each in told), told
+    assert f"no payment ({kind})" in next(each.remedy for each in told if f"({kind})" in each.expected)
+
+
+@pytest.mark.parametrize("kind", [None, Honest, UrlSafe, RemembersTokens])
+def test_an_honest_gateway_opens_in_no_other_way(stack, kind):
+    if kind is not None:
+        stack.replace(gateway=kind(stack))
+    forger = stack.forger()
+    tried = forger.ask_in_other_ways(forger.buy("/premium"))
+    assert {each.http_status for each in tried} == {402}
+    result = run_check(opened_in_no_other_way(*tried), Evidence(stack.tables()))
+    assert result.passed, (result.violations, result.survivors)
 
 
 def is_signed_by(own, token):

@@ -101,6 +101,54 @@ def forgeries_refused(genuine: Bought, *forged: Bought) -> Check:
     return Check(name, judge, tuple(mutants), ("exchanges", "records"))
 
 
+@described
+def opened_in_no_other_way(*asked: Bought) -> Check:
+    """Each of these requests, which nobody paid for, was turned away (4xx), unforwarded and unsettled.
+
+    Whatever they carry is no credential: it cannot be read, or is of another form, or is none. Each is a
+    request id, or what was asked, by its kind. Raises `ValueError` for none.
+    """
+    tried = {request_id_of(each): str(getattr(each, "kind", "unpaid")) for each in asked}
+    if not tried:
+        raise ValueError("opened_in_no_other_way: expected at least one request, saw none")
+
+    def judge(evidence: Evidence) -> Iterator[Finding]:
+        for request_id, kind in tried.items():
+            yield from _turned_away(evidence, request_id, kind)
+            yield from payments_of(evidence, request_id)
+
+    first = next(iter(tried))
+    mutants = [set_value("exchanges", "status", 302, {"requestId": first}), *payment_mutants(first)]
+    for request_id in tried:
+        here = {"requestId": request_id}
+        mutants += [set_value("exchanges", "status", 200, here), remove_rows("exchanges", here)]
+        mutants.append(set_value("exchanges", "upstreamStatus", 200, here))
+    return Check(
+        f"opened_in_no_other_way({len(tried)} tried)", judge, tuple(mutants), ("exchanges", "records")
+    )
+
+
+def _turned_away(evidence: Evidence, request_id: str, kind: str) -> Iterator[Finding]:
+    found = rows(evidence, "exchanges", requestId=request_id)
+    yield from found.expect_some(
+        f"an exchange of request {request_id} ({kind})",
+        "what was never asked was never turned away: see what the client sent",
+        "none: the request never reached the gateway",
+    )
+    for index, row in found:
+        status = row.get("status")
+        if row.get("upstreamStatus") is None and isinstance(status, int) and 400 <= status < 500:
+            continue
+        yield Finding(
+            expected=f"request {request_id} ({kind}) turned away, and not forwarded",
+            seen=f"status {shown(status)}, {_forwarded(row)}",
+            where=at("exchanges", index),
+            remedy=f"the gateway opens for what is no payment ({kind}): let it serve only what it has read "
+            "and verified whole, and refuse everything else",
+            about=found.about("credential", "status", "upstreamStatus"),
+        )
+
+
 def _refused(evidence: Evidence, request_id: str, kind: str) -> Iterator[Finding]:
     found = rows(evidence, "exchanges", requestId=request_id)
     yield from found.expect_some(

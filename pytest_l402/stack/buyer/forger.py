@@ -11,7 +11,7 @@ from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import REQUEST_ID_HEADER
 from pytest_l402.protocol import format_credential
 from pytest_l402.protocol.quote import read_quote
-from pytest_l402.stack.buyer.forgeries import Genuine, forgeries
+from pytest_l402.stack.buyer.forgeries import Genuine, OtherWay, forgeries, other_ways
 
 
 class NotChallengedError(ValueError):
@@ -89,6 +89,16 @@ class Forger:
             self._present(bought, forgery.kind, Genuine(forgery.token, forgery.preimage))
             for forgery in forgeries(bought._genuine, foreign._genuine, self._randomness)
         )
+
+    def ask_in_other_ways(self, bought: Presented) -> tuple[Asked, ...]:
+        """Ask for what was bought in every way that is no payment, the genuine token in a wrong form too."""
+        return tuple(self._ask_as(bought.path, way) for way in other_ways(bought._genuine, self._randomness))
+
+    def _ask_as(self, path: str, way: OtherWay) -> Asked:
+        request_id = self._request_id()
+        headers = [(REQUEST_ID_HEADER, request_id), *way.headers]
+        answer = self._client.request(way.method, path, headers=headers, follow_redirects=False)
+        return Asked(way.kind, request_id, answer.status_code, path)
 
     def _present(
         self, bought: Presented, kind: str, credential: Genuine, request_id: str | None = None

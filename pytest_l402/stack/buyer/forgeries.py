@@ -14,6 +14,7 @@ from pytest_l402.protocol import Identifier, IdentifierError, Macaroon, Preimage
 from pytest_l402.stack.gateway.wire import lenient_macaroon
 
 _LETTERS: Final = string.ascii_letters + string.digits
+_METHODS: Final = ("HEAD", "POST", "PUT", "PATCH", "DELETE")
 Rewrite: TypeAlias = Callable[[bytes], bytes]
 
 
@@ -50,6 +51,42 @@ def forgeries(bought: Genuine, foreign: Genuine, randomness: Randomness) -> Iter
     else:
         yield from _of_a_macaroon(macaroon, bought, unpaid, randomness)
     yield Forgery("of another service", foreign.token, foreign.preimage)
+
+
+@dataclass(frozen=True, slots=True)
+class OtherWay:
+    """A request that pays for nothing, and what it is; its headers may carry a token that is a secret."""
+
+    kind: str
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+def other_ways(bought: Genuine, randomness: Randomness) -> Iterator[OtherWay]:
+    """Yield every way to ask that is no payment: credentials nobody can read, in other forms, and methods.
+
+    A gateway that lets in what it cannot read, or that looks at one scheme, header or method alone, is opened
+    by one of them.
+    """
+
+    def authorized(kind: str, value: str) -> OtherWay:
+        return OtherWay(kind, headers=(("Authorization", value),))
+
+    token, unpaid = bought.token, Preimage(randomness.bytes(32, "a preimage that proves nothing"))
+    yield authorized("a credential without a preimage", f"L402 {token}")
+    yield authorized("a preimage cut short", f"L402 {token}:{bought.preimage.hex()[:62]}")
+    yield authorized("a token cut in half", f"L402 {token[: len(token) // 2]}:{bought.preimage.hex()}")
+    yield authorized("an empty credential", "L402 :")
+    yield authorized("preimage of nothing, as LSAT", f"LSAT {token}:{unpaid.hex()}")
+    yield authorized("a token of another scheme", f"Bearer {token}")
+    macaroon = lenient_macaroon(token)
+    if macaroon is not None:
+        claiming = replace(macaroon, caveats=(*macaroon.caveats, f"preimage={unpaid.hex()}".encode()))
+        for name in ("Macaroon", "Grpc-Metadata-Macaroon"):
+            for kind, each in (("without a preimage", macaroon), ("with the preimage of nothing", claiming)):
+                header = (name, each.to_bytes().hex())
+                yield OtherWay(f"the header {name}, {kind}", headers=(header,))
+    yield from (OtherWay(f"{method} without a credential", method) for method in _METHODS)
 
 
 def _of_a_macaroon(
