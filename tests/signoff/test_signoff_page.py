@@ -159,10 +159,10 @@ def test_triage_says_which_way_it_took_and_by_which_record(tmp_path: Path) -> No
     extra = keep(tmp_path, node("extra"), records=[make_record(requestId="req-1"), denied])
     page = render_page(document((*GREEN, extra)), tmp_path)
     words = Read(page).words
-    assert "policy: yes · the control plane denied the request" in words
+    assert "policy, found: the control plane denied the request" in words
     assert "decided by denyReason = global_pause_active of this record" in words
     assert '<a href="#rehearsal-extra-t1-r2">this record</a>' in page
-    assert words.index("incomplete: no") < words.index("policy: yes")
+    assert words.index("incomplete, not found") < words.index("policy, found")
 
 
 def test_parity_shows_both_sides(tmp_path: Path) -> None:
