@@ -60,8 +60,11 @@ def _started(settings: Settings) -> Programs:
         expected, remedy = "grpcio and cryptography", "pip install 'pytest-l402[aperture]'"
         remedy += ", or take --l402-gateway-invoices=wavelength"
         raise UnusableProgramError(expected, remedy) from None
-    except (ProgramFailed, OSError) as error:
+    except ProgramFailed as error:
         raise UnusableProgramError("", "", said=str(error)) from None
+    except OSError as error:
+        seen = f"expected room for the program's files, saw {error}; let TMPDIR name a folder with room"
+        raise UnusableProgramError("", "", said=f"--l402-gateway: {seen}") from None
 
 
 def _end(known: Programs) -> None:

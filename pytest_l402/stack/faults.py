@@ -9,7 +9,8 @@ from pytest_l402.harness.fault_names import FaultNames
 from pytest_l402.harness.faults import Fault
 
 StopPoint = Literal["before_payment", "during_payment", "after_payment"]
-DeployTrouble = Literal["refused", "too_late", "image_not_pinned"]
+DeployTrouble = Literal["refused", "too_late", "image_not_pinned", "file_unreadable", "port_taken"]
+"""How a deploy can fail; with the last two what ran before is gone, and nothing runs."""
 ChallengeTrouble = Literal["open", "price", "closed"]
 LostAt = Literal[
     "request", "challenge", "payment", "paid_request", "before_settlement", "after_settlement", "delivery"
@@ -202,7 +203,7 @@ class ActiveLookupFailure(Fault):
 
 @dataclass(frozen=True)
 class DeployFailure(Fault):
-    """A deploy fails: refused, failed after it has taken effect, or run under an image that is not pinned."""
+    """A deploy fails: refused, after it took effect, with an image not pinned, or nothing starts with it."""
 
     how: DeployTrouble = "refused"
 

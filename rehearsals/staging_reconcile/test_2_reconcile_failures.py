@@ -96,6 +96,11 @@ DEPLOYED = [
         DeployedUpstreamUnreachable(), "proxy_check_failed", "proxy_status_502", "4.proxy", id="upstream"
     ),
 ]
+# What ran before is gone by then, and what was deployed never came up.
+NOTHING_STARTS = [
+    pytest.param(DeployFailure("file_unreadable"), APPLY, "does_not_start", "4.apply", id="file-unreadable"),
+    pytest.param(DeployFailure("port_taken"), APPLY, "does_not_start", "4.apply", id="port-taken"),
+]
 # What is altered on the way is altered after a rollback, too.
 ALTERED = pytest.param(
     ChallengeAltered("not_bound"),
@@ -138,7 +143,7 @@ def test_fails_before_the_gateway_is_touched(
     _verify_selling(l402_executor, l402_evidence)
 
 
-@pytest.mark.parametrize(("fault", "code", "reason", "line"), DEPLOYED)
+@pytest.mark.parametrize(("fault", "code", "reason", "line"), [*DEPLOYED, *NOTHING_STARTS])
 def test_rolls_back(
     fault: Fault,
     code: str,

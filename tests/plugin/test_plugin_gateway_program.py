@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from plugin_project import Project
 
+from pytest_l402.harness.deadline import Deadline
 from pytest_l402.plugin.options import OPTIONS, read_settings
 from pytest_l402.stack.aperture import gateway_process
 
+FAULTY = Path(__file__).parents[1] / "stack" / "faulty_gateway.py"
 MARKED = ("-m", "rehearsal")
 SOLD = """\
 import pytest
@@ -111,6 +114,58 @@ def test_a_program_that_does_not_start_costs_one_line(
 def test_a_run_without_the_stack_starts_no_program(project: Project) -> None:
     path = program(project.root, ENDS)
     assert project.run(*MARKED, f"--l402-gateway=aperture:{path}").exit == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("ends in the middle", "expected it to sell until it is told to end, saw exit code 3, and "),
+        ("does not stop", "expected it to end by SIGTERM, saw it run on for 0.2 s, so that it was killed"),
+    ],
+)
+@pytest.mark.slow
+def test_a_program_that_does_not_end_as_it_should_is_not_signed_off(
+    project: Project, monkeypatch: pytest.MonkeyPatch, fault: str, said: str
+) -> None:
+    monkeypatch.setattr(gateway_process, "_STOPS_WITHIN_S", 0.2)
+    project.write("rehearsals/test_alpha.py", SOLD)
+    path = program(project.root, f'#!/bin/sh\nexec {sys.executable} {FAULTY} "{fault}" "$@"\n')
+    end = project.run(*MARKED, f"--l402-gateway=aperture:{path}", "--l402-gateway-invoices=wavelength")
+    assert (end.exit, end.verdict) == (1, "NOT_SIGNED_OFF")
+    assert f"gateway aperture: {said}" in " ".join(end.output.split())
+
+
+@pytest.mark.slow
+def test_nothing_of_a_program_outlives_a_run_that_is_killed(project: Project) -> None:
+    project.write(
+        "rehearsals/test_alpha.py", SOLD.replace("    bought", "    os.kill(os.getpid(), 9)\n    bought")
+    )
+    project.replace("rehearsals/test_alpha.py", "import pytest", "import os\nimport pytest")
+    path = program(project.root, f'#!/bin/sh\necho "$$ $PWD" > {project.root}/where\n' + GATEWAY[10:])
+    options = (f"--l402-gateway=aperture:{path}", "--l402-gateway-invoices=wavelength")
+    assert project.run_process(*MARKED, *options).verdict is None
+    pid, folder = (project.root / "where").read_text().split()
+    deadline = Deadline(30)
+    while Path(folder).exists() and not deadline.over:
+        deadline.pause(0.02)
+    assert not Path(folder).exists()
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_without_room_for_its_files_one_line_says_so(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("rehearsals/test_alpha.py", SOLD)
+    path = program(project.root, GATEWAY)
+    # It is put back when the test ends; pytest itself has its files by then.
+    monkeypatch.setattr(tempfile, "tempdir", tempfile.gettempdir())
+    hook = "def pytest_collection_modifyitems():\n    tempfile.tempdir = '/nowhere'\n"
+    project.write("conftest.py", f"import tempfile\n\n{hook}")
+    end = project.run(*MARKED, f"--l402-gateway=aperture:{path}", "--l402-gateway-invoices=wavelength")
+    assert (end.exit, end.verdict) == (4, None)
+    [line] = [line for line in end.output.splitlines() if line.startswith("ERROR: ")]
+    assert "--l402-gateway: expected room for the program's files, saw" in line
+    assert line.endswith("; let TMPDIR name a folder with room")
 
 
 @pytest.mark.slow

@@ -24,6 +24,14 @@ _ASK = "return self._seller_api.handle(onward)"
 _TARGET = '("?" if request.query or request.bare_question else "") + request.query'
 _ROW = 'row = self._database.execute("SELECT secret FROM secrets WHERE hash = ?", (digest,)).fetchone()'
 
+ENDS = {
+    "ends in the middle": Fault(_GATEWAY, _FORWARD, f"import os; os._exit(3); {_FORWARD}"),
+    "does not stop": Fault(
+        "stack.aperture.program", "signal.sigwait(_ENDS)", "while signal.sigwait(_ENDS): pass"
+    ),
+}
+"""Faults of the process: it does not live through what it is asked, or outlives what it is told."""
+
 FAULTS = {
     "preimage not checked": Fault(_MINT, "if credential.preimage.payment_hash != payment_hash:", "if False:"),
     "signature not checked": Fault(_MINT, "if not macaroon.verify(minted.root_key):", "if False:"),
@@ -111,7 +119,7 @@ class _Finder:
 
 
 if __name__ == "__main__":
-    sys.meta_path.insert(0, _Finder(FAULTS[sys.argv[1]]))  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _Finder((ENDS | FAULTS)[sys.argv[1]]))  # type: ignore[arg-type]
     from pytest_l402.commands.gateway import sell
 
     sys.exit(sell(sys.argv[2:]))

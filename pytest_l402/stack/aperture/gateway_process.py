@@ -16,6 +16,7 @@ from typing import Final, Self
 from pytest_l402.boundary import printable, redact_text
 from pytest_l402.harness.child_process import ChildProcess, ChildProcessFailed, Ended
 from pytest_l402.harness.deadline import Deadline
+from pytest_l402.harness.port_holder import holds_port
 from pytest_l402.stack.aperture.configuration import DATABASE_NAME
 
 HOST: Final = "127.0.0.1"
@@ -104,10 +105,15 @@ class GatewayProcess:
 
     @property
     def listens(self) -> bool:
-        """Whether it accepts a connection now."""
+        """Whether it accepts a connection now: it, and not somebody else at its port."""
         with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), 1):
-            return True
+            return self._child is not None and holds_port(self._child.pid, self.port)
         return False
+
+    @property
+    def printed(self) -> int:
+        """How many bytes it has printed so far."""
+        return self.log.stat().st_size if self.log.exists() else 0
 
     def kill(self) -> None:
         """End it as `kill -9` does."""

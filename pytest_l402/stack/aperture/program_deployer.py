@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pytest_l402.ops.reconcile.ports import ActiveDeployment, GatewayOpsError
+from pytest_l402.stack.aperture.gateway_process import ProgramFailed
 from pytest_l402.stack.gateway.deployer import GatewayDeployer
 from pytest_l402.stack.gateway.services import Service
 
@@ -40,6 +42,10 @@ class ProgramDeployer(GatewayDeployer):
         if run.process.file_as_started() != run.configuration:
             raise GatewayOpsError("runs_with_a_file_that_was_changed")
         return self._loaded
+
+    def _start_in_vain(self, services: tuple[Service, ...], how: str) -> None:
+        with suppress(ProgramFailed):
+            self._programs.deploy((*services, *self._free), spoiled_by=how)
 
     def _load(self, services: tuple[Service, ...], *, health_status: int = 200) -> None:
         self._loaded = self.disk.active

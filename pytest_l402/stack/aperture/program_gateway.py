@@ -11,7 +11,7 @@ from typing import Final
 
 from pytest_l402.evidence import Part
 from pytest_l402.harness.journal import Row
-from pytest_l402.harness.network import NetworkUnreachable, Request, Response
+from pytest_l402.harness.network import REQUEST_ID_HEADER, NetworkUnreachable, Request, Response
 from pytest_l402.stack.aperture.backend import HttpBackend
 from pytest_l402.stack.aperture.gateway_process import HOST
 from pytest_l402.stack.aperture.program_deployer import ProgramDeployer
@@ -20,6 +20,7 @@ from pytest_l402.stack.gateway.gateway import HEALTH_PATH
 from pytest_l402.stack.gateway.services import Service, host_as_sent
 from pytest_l402.stack.gateway.wire import lenient_macaroon, offered_by
 from pytest_l402.stack.roles import PlayedByProgram
+from pytest_l402.stack.steady_state import REQUEST_ID_PREFIX
 
 _FRAMING: Final = frozenset({"host", "connection", "keep-alive", "transfer-encoding"})
 _WAITS_S: Final = 10.0
@@ -61,8 +62,10 @@ class ProgramGateway(PlayedByProgram):
             host=f"{HOST}:{running.port}",
             headers=(("Host", host_as_sent(request)), *lines),
         )
+        probes = (request.header(REQUEST_ID_HEADER) or "").startswith(REQUEST_ID_PREFIX)
         try:
-            response = self._backend.handle(onward)
+            with self._programs.heard(counts=not probes):
+                response = self._backend.handle(onward)
         except NetworkUnreachable as error:
             ended = running.ended
             reason = error.reason if ended is None else f"the gateway's program has ended with {ended}"

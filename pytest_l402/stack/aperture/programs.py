@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import socket
 import tempfile
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -16,7 +17,7 @@ from pytest_l402.harness.journal import Row
 from pytest_l402.harness.loopback import LoopbackServer
 from pytest_l402.stack.aperture.build_info import BuildInfo, build_info
 from pytest_l402.stack.aperture.configuration import DATABASE_NAME, Surroundings, document_of, placed
-from pytest_l402.stack.aperture.gateway_process import GatewayProcess, free_port, lines_of
+from pytest_l402.stack.aperture.gateway_process import HOST, GatewayProcess, free_port, lines_of
 from pytest_l402.stack.aperture.seat import Seat
 from pytest_l402.stack.gateway.services import Service
 from pytest_l402.stack.shop import DEFAULT_SERVICES, SELLER_HOST
@@ -106,7 +107,8 @@ class Programs:
         self._deployed: GatewayRun | None = None
         self._deployments: list[GatewayRun] = []
         self._written = 0
-        self._read_of_first = 0
+        self._heard: list[tuple[GatewayRun, int, int]] = []
+        self._hear_from = 0
         self._opened = ExitStack()
 
     @property
@@ -162,7 +164,8 @@ class Programs:
             self.start()
         self.seat.take(stack)
         self._deployments.clear()
-        self._read_of_first = self.running.log.stat().st_size
+        self._heard.clear()
+        self._hear_from = self.running.printed
 
     def stand_up(self) -> None:
         """Let no stack be asked any more.
@@ -174,8 +177,10 @@ class Programs:
         for run in self.runs():
             run.process.raise_if_gone()
 
-    def deploy(self, services: Iterable[Service]) -> None:
+    def deploy(self, services: Iterable[Service], *, spoiled_by: str | None = None) -> None:
         """Start the program with a file that sells these services, in place of what was deployed before.
+
+        `spoiled_by` lets it not start: `file_unreadable`, a file that is no YAML; `port_taken`, by another.
 
         Raises:
             ProgramFailed: it does not start, or what ran before does not end.
@@ -184,7 +189,13 @@ class Programs:
         self._deployments.append(self._deployed)
         if before is not None:
             before.process.stop()
-        self._deployed.process.start()
+        self._hear_from = 0
+        with self.heard(), ExitStack() as spoiled:
+            if spoiled_by == "file_unreadable":
+                self._deployed.process.file.write_text(f"{self._deployed.configuration}services: [\n")
+            if spoiled_by == "port_taken":
+                spoiled.enter_context(socket.create_server((HOST, self._deployed.process.port)))
+            self._deployed.process.start()
 
     def withdraw(self) -> None:
         """End what was deployed: what was started first is asked again.
@@ -195,6 +206,24 @@ class Programs:
         deployed, self._deployed = self._deployed, None
         if deployed is not None:
             deployed.process.stop()
+        if self._first is not None:
+            self._hear_from = self._first.process.printed
+
+    @contextmanager
+    def heard(self, *, counts: bool = True) -> Iterator[None]:
+        """Take what is printed by the end of the block for what the stack has caused, if that `counts`.
+
+        What a process prints later than it answers is taken with what comes next.
+        """
+        run, process = self._deployed or self._first, self.running
+        assert run is not None
+        try:
+            yield
+        finally:
+            end = process.printed
+            if counts:
+                self._heard.append((run, self._hear_from, end))
+            self._hear_from = end
 
     def runs(self) -> tuple[GatewayRun, ...]:
         """Return the processes that the stack of now has seen: the first one, and each that was deployed."""
@@ -203,10 +232,9 @@ class Programs:
     def tables(self) -> dict[str, list[Row]]:
         """Return what ran for the stack of now, on which files, and what it printed, without secrets."""
         lines: list[str] = []
-        for run in self.runs():
-            data = run.process.log.read_bytes() if run.process.log.exists() else b""
-            heard = data[self._read_of_first :] if run is self._first else data
-            lines += [f"{run.number}: {line}" for line in lines_of(heard)]
+        for run, start, end in self._heard:
+            printed = run.process.log.read_bytes()[start:end]
+            lines += [f"{run.number}: {line}" for line in lines_of(printed)]
         left_out = len(lines) - _MOST_LINES
         if left_out > 0:
             lines = [f"{left_out} lines are left out", *lines[left_out:]]

@@ -26,6 +26,9 @@ STAND_IN_IMAGE = "sha256:" + hashlib.sha256(b"pytest-l402 gateway stand-in").hex
 """What the stack's own gateway runs as."""
 UNPINNED_IMAGE = "gateway:latest"
 
+NOTHING_STARTS = ("file_unreadable", "port_taken")
+"""How `DeployFailure` lets nothing come up."""
+
 ACTIVE_NAME = "active.json"
 _CONFIG_HASH = re.compile(r"cfg_[0-9a-f]{64}")
 
@@ -112,6 +115,10 @@ class GatewayDeployer:
             raise GatewayOpsError("status_503")
         return self._running()
 
+    def _start_in_vain(self, services: tuple[Service, ...], how: str) -> None:
+        """Stop what runs, and start what does not come up."""
+        self.gateway.load((), health_status=503)
+
     def _running(self) -> ActiveDeployment | None:
         return self.disk.active
 
@@ -128,8 +135,8 @@ class GatewayDeployer:
 
         Raises:
             GatewayOpsError: the file is not that of the hash or cannot be loaded, the image is not pinned, or
-                the fault `DeployFailure` is active for the request. Unless that is `too_late`, everything is
-                as it was.
+                the fault `DeployFailure` is active for the request. Everything is as it was, unless that is
+                `too_late`, or nothing starts: then nothing runs.
         """
         with self._lock:
             trouble = self._faults.active(faults.DeployFailure, request_id)
@@ -149,6 +156,9 @@ class GatewayDeployer:
             )
             self.disk.keep(config_hash, aperture_yaml)
             self.disk.activate(deployment)
+            if trouble is not None and trouble.how in NOTHING_STARTS:
+                self._start_in_vain(services, trouble.how)
+                raise GatewayOpsError("does_not_start")
             # A file without services takes a deployment away, and brings up nothing that could be wrong.
             ill = bool(services) and self._faults.active(faults.DeployedUnhealthy, request_id) is not None
             self._load(self._as_it_comes_up(services, request_id), health_status=503 if ill else 200)
