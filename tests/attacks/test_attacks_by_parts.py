@@ -13,6 +13,8 @@ import pytest
 from pytest_l402.evidence import (
     Check,
     Evidence,
+    delivered_as_paid,
+    denied_before_payment,
     money_agrees,
     one_challenge_an_invoice,
     purchases_cost_one_payment,
@@ -317,3 +319,61 @@ def test_a_client_to_which_the_answer_never_came_says_rightly_that_it_was_not_se
     with stack.faults.inject(AnswerLost("delivery")):
         stack.attributed(Unlucky()).buy("/premium")
     assert found(stack, purchases_cost_one_payment()) == []
+
+
+class LeaksInItsRefusal(Leaks):
+    """What it has sold once stands in every 402 from then on."""
+
+    def handle(self, request: Request) -> Response:
+        response = Own.handle(self, request)
+        if response.status == 200:
+            self.kept[request.path] = response
+        elif response.status == 402 and request.path in self.kept:
+            return replace(response, body=self.kept[request.path].body)
+        return response
+
+
+class ForEverybody(Own):
+    """Any cache on the way may keep what it has sold."""
+
+    def handle(self, request: Request) -> Response:
+        response = super().handle(request)
+        lines = [] if response.status != 200 else [("Cache-Control", "max-age=60, Public")]
+        return replace(response, headers=(*response.headers, *lines))
+
+
+class AsksUnderPause(Own):
+    """It denies with 403, and hands out what to pay all the same."""
+
+    def handle(self, request: Request) -> Response:
+        response = super().handle(request)
+        if response.status == 402:
+            self.kept["challenge"] = response
+        lines = self.kept["challenge"].headers if response.status == 403 and self.kept else ()
+        asked = [line for line in lines if line[0].lower() == "www-authenticate"]
+        return replace(response, headers=(*response.headers, *asked))
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen"),
+    [
+        (LeaksInItsRefusal, "all of it, under status 402"),
+        (ForEverybody, "Cache-Control max-age=60, Public"),
+    ],
+)
+def test_what_is_sold_gets_to_nobody_else(stack: Stack, kind: type[Own], seen: str) -> None:
+    stack.replace(gateway=kind(stack))
+    forger = stack.forger()
+    forger.buy("/premium")
+    forger.ask("/premium")
+    assert any(seen in each for each in found(stack, delivered_as_paid("/premium")))
+
+
+def test_who_is_denied_is_not_asked_to_pay_by_the_denial(stack: Stack) -> None:
+    stack.replace(gateway=AsksUnderPause(stack))
+    forger = stack.forger()
+    forger.buy("/premium")
+    stack.control_plane.set_global_pause(True)
+    denied = forger.ask("/premium")
+    told = found(stack, denied_before_payment(denied, "global_pause_active"))
+    assert any("challenge" in each or "asked to pay" in each for each in told), told

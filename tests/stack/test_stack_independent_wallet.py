@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,24 @@ def test_whatever_it_raises_ends_in_a_purchase_and_a_row(
         assert (bought.error_code, bought.quoted_msats) == (code, 21_000)
         assert [row["status"] for row in stack.tables()["payments"]] == [status]
         assert said(stack, money_agrees()) == []
+
+
+@pytest.mark.parametrize(
+    "answer", [None, "ab" * 32, Paid(21_000, "ab" * 32), Paid("21000", Preimage(bytes(32)))]
+)
+def test_an_answer_that_is_no_payment_leaves_the_outcome_open(answer: object) -> None:
+    class Odd(OwnMoney):
+        def pay_invoice(self, bolt11: str, **named: Any) -> Any:
+            super().pay_invoice(bolt11, **named)
+            return answer
+
+    with Stack(402) as stack, stack.connected():
+        stack.replace(wallet=Odd(stack))
+        bought = stack.executor.buy("/premium")
+        assert bought.error_code == "payment_outcome_unknown"
+        assert "ab" * 32 not in repr((bought, stack.tables()))
+        assert stack.executor.buy("/premium").error_code == "payment_outcome_unknown"
+        assert len(stack.tables()["payments"]) == 1
 
 
 def test_money_that_it_says_it_paid_and_that_never_arrived_is_found() -> None:

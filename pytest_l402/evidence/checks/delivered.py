@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import unquote
 
 from pytest_l402.evidence.check import Check, Finding, Subject
 from pytest_l402.evidence.checks.presented import told_of
@@ -20,6 +22,9 @@ _ASKED_FOR: Final = {
 }
 """What the seller's service must see as the buyer sent it, with its name for people."""
 
+_FOR_EVERYBODY: Final = frozenset({"public", "s-maxage", "must-revalidate"})
+"""What lets a shared cache keep the answer to a request with a credential. Source: RFC 9111, section 3.5."""
+_DIRECTIVE: Final = re.compile(r"[a-z][a-z-]*")
 _HASH, _OTHER = "e" * 64, "f" * 64
 _REQUEST: Final = "request-sold"
 _NUMBER: Final = 1_000_001
@@ -40,7 +45,8 @@ def delivered_as_paid(*paths: str) -> Check:
     """The seller's service is asked for these paid paths only for a payment that its node has, and once.
 
     By its own book it sees what the buyer sent (method, query, body, request id, credential), and the buyer
-    gets what it answered, byte for byte. Raises `ValueError` without a path.
+    gets what it answered, byte for byte. Nobody else gets that, neither in the answer to a request that did
+    not pay nor out of a shared cache. Raises `ValueError` without a path.
     """
     if not paths:
         raise ValueError("delivered_as_paid: expected at least one path that is paid for, saw none")
@@ -63,6 +69,9 @@ def delivered_as_paid(*paths: str) -> Check:
         _sold(paths[0], "the seller is asked while another is served", seller_calls={"during": "other"}),
         _sold(paths[0], "the credential is not passed on", seller_calls={"credentialDigest": None}),
         _sold(paths[0], "another path is asked for", seller_calls={"path": "/elsewhere"}),
+        _sold(paths[0], "a shared cache may keep it", exchanges={"cacheControl": "public, max-age=60"}),
+        _sold(paths[0], "it stands in the answer to who has not paid", beside={"credential": "absent"}),
+        _sold(paths[0], "it stands in the answer to a forgery", beside={"credential": "refused"}),
         *(
             _sold(paths[0], f"the {name} is not passed on", seller_calls={key: "other"})
             for key, name in _ASKED_FOR.items()
@@ -74,12 +83,18 @@ def delivered_as_paid(*paths: str) -> Check:
 def _findings(evidence: Evidence, paths: frozenset[str]) -> Iterator[Finding]:
     calls = {row.get("call"): (index, row) for index, row in enumerate(evidence.table("seller_calls"))}
     settled = {row.get("paymentHash"): row.get("settledAtMs") for row in evidence.table("node_invoices")}
+    content = {
+        (row.get("path"), row.get("answerSha256"))
+        for row in evidence.table("exchanges")
+        if row.get("credential") == "accepted" and is_success(row.get("status")) and row.get("answerBytes")
+    }
     seen: set[Any] = set()
     for index, row in enumerate(evidence.table("exchanges")):
         mine = [calls[number] for number in row.get("sellerCalls") or () if number in calls]
         seen |= {call.get("call") for _, call in mine}
         if row.get("path") in paths:
             yield from _paid_for(index, row, mine, settled)
+            yield from _kept_to_the_buyer(index, row, content)
         answers = row.get("path") not in paths or row.get("credential") == "accepted"
         for place, call in mine:
             yield from _passed_on(index, row, place, call)
@@ -149,6 +164,31 @@ def _paid_for(
                     Subject("node_invoices"),
                 ),
             )
+
+
+def _kept_to_the_buyer(index: int, row: Row, content: Collection[tuple[Any, Any]]) -> Iterator[Finding]:
+    request, path = shown(row.get("requestId")), shown(row.get("path"))
+    served, accepted = is_success(row.get("status")), row.get("credential") == "accepted"
+    if not accepted and not served and (row.get("path"), row.get("answerSha256")) in content:
+        yield Finding(
+            f"nothing of what {path} sells in the answer to request {request}, which did not pay",
+            f"all of it, under status {shown(row.get('status'))}",
+            at("exchanges", index),
+            "the gateway hands out what it sells in an answer that asks for payment, or refuses: see what it "
+            "writes there",
+            _about("exchanges", "answerSha256", row, index),
+        )
+    # As the row has it: blanks are percent-encoded.
+    said = set(_DIRECTIVE.findall(unquote(str(row.get("cacheControl"))).lower()))
+    if accepted and served and said & _FOR_EVERYBODY:
+        yield Finding(
+            f"the paid answer to request {request} kept by no cache but the client's own",
+            f"Cache-Control {shown(unquote(str(row.get('cacheControl'))))}",
+            at("exchanges", index),
+            "a shared cache may hand it to whoever has not paid (RFC 9111, section 3.5): send private or "
+            "no-store with what was paid for",
+            _about("exchanges", "cacheControl", row, index),
+        )
 
 
 def _passed_on(index: int, row: Row, place: int, call: Row) -> Iterator[Finding]:
@@ -235,8 +275,9 @@ def _sold(
     exchanges: Row | None = None,
     seller_calls: Row | None = None,
     node_invoices: Row | None = None,
+    beside: Row | None = None,
 ) -> Mutant:
-    """One purchase more, as it ought to be but for one thing."""
+    """One purchase more, as it ought to be but for one thing, or one request `beside` it that got as much."""
     asked = {
         "requestId": _REQUEST,
         "method": "GET",
@@ -244,12 +285,14 @@ def _sold(
         "querySha256": None,
         "bodySha256": _HASH,
         "answerSha256": _HASH,
+        "answerBytes": 1,
         "credentialDigest": "sha256:0000000000000000",
         "paymentHash": _HASH,
         "status": 200,
         "atMs": 2,
     }
     accepted = {
+        "cacheControl": None,
         "taskId": "task-sold",
         "credential": "accepted",
         "challenge": None,
@@ -273,6 +316,9 @@ def _sold(
                 )
             ],
         }
+        if beside is not None:
+            unpaid = {"requestId": "request-unpaid", "status": 402, "sellerCalls": [], **beside}
+            rows["exchanges"].append({**rows["exchanges"][0], **unpaid})
         return with_more(evidence, rows)
 
     return Mutant(f"exchanges, seller_calls: {what}", apply)

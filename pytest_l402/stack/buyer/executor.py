@@ -21,6 +21,7 @@ from pytest_l402.contract import (
 from pytest_l402.contract.payment import PaidInvoice, PaymentError, Wallet
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import REQUEST_ID_HEADER, TASK_ID_HEADER
+from pytest_l402.protocol import Preimage
 from pytest_l402.protocol.payable import payable_quote
 from pytest_l402.protocol.quote import Quote, UnpayableQuote
 from pytest_l402.stack.buyer.credential_cache import CachedCredential, CredentialCache, OpenPayment
@@ -57,6 +58,13 @@ def _told_by_the_wallet(quote: Quote) -> Iterator[None]:
     except Exception as error:
         said = f"the wallet raised {type(error).__name__}: {error}"
         raise PaymentOutcomeUnknown(said, quote.payment_hash) from error
+
+
+def _as_payment(answer: PaidInvoice) -> PaidInvoice:
+    preimage, amount_msats = getattr(answer, "preimage", None), getattr(answer, "amount_msats", None)
+    if not isinstance(preimage, Preimage) or not isinstance(amount_msats, int):
+        raise TypeError(f"it answered with no payment, but with {type(answer).__name__}")
+    return answer
 
 
 class Executor:
@@ -218,7 +226,7 @@ class Executor:
             if ask is None:
                 raise earlier.said
             with _told_by_the_wallet(earlier.quote):
-                payment: PaidInvoice = ask(earlier.quote.payment_hash)
+                payment = _as_payment(ask(earlier.quote.payment_hash))
         except PaymentFailed:
             del self._open[endpoint]
             run.quote = None
@@ -286,8 +294,8 @@ class Executor:
             run.deny(Denial("task_given_up", "TaskGivenUpError", str(error)))
         try:
             with _told_by_the_wallet(quote):
-                payment = self._wallet.pay_invoice(
-                    quote.invoice, max_msats=run.trace.cap_msats, host=run.host
+                payment = _as_payment(
+                    self._wallet.pay_invoice(quote.invoice, max_msats=run.trace.cap_msats, host=run.host)
                 )
         except PaymentError as error:
             if isinstance(error, _MAY_YET_SUCCEED):
