@@ -7,7 +7,7 @@ before it into one place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +18,9 @@ from pytest_l402.triage.overview import clock_time
 
 MAX_MARKS: Final = 60
 """How many records are drawn; a page says how many were not."""
+
+Tell = Callable[[object, int], str]
+"""Returns a value from outside as text for a page, cut to so many characters."""
 
 _LEFT, _RIGHT, _TOP, _TOP_OF_RULES, _PITCH, _WIDTH = 104, 24, 6, 36, 30, 960
 _TOLD: Final = (
@@ -83,12 +86,16 @@ class Lanes:
 
 
 def swimlanes(
-    records: Sequence[Mapping[str, Any]], targets: Sequence[str] = (), faults: Sequence[Instant] = ()
+    records: Sequence[Mapping[str, Any]],
+    targets: Sequence[str] = (),
+    faults: Sequence[Instant] = (),
+    tell: Tell = shown,
 ) -> Lanes | None:
     """Return the drawing of the records of one request; None if none of them has a plane and a time.
 
-    `targets` are the anchors of the records, in their order. A broken record may have anything anywhere: it
-    is not drawn. A fault that came before the first record, or went after the last, stands at the edge.
+    `targets` are the anchors of the records, in their order, `tell` shows a value of one. A broken record may
+    have anything anywhere: it is not drawn. A fault that came before the first record, or went after the
+    last, stands at the edge.
     """
     planes = [plane.value for plane in Plane]
     drawable = [
@@ -115,7 +122,12 @@ def swimlanes(
     y = {plane: top + _PITCH * place + _PITCH // 2 for place, plane in enumerate(planes)}
     marks = tuple(
         Mark(
-            x(1, n), y[row["plane"]], _kind(row), row.get("executor") == "desktop", _title(row, first), target
+            x=x(1, n),
+            y=y[row["plane"]],
+            kind=_kind(row),
+            is_desktop=row.get("executor") == "desktop",
+            title=_title(row, first, tell),
+            target=target,
         )
         for n, (_, row, target) in enumerate(kept)
     )
@@ -153,9 +165,9 @@ def _kind(row: Mapping[str, Any]) -> str:
     return "proven" if row.get("paymentProofRef") else "told"
 
 
-def _title(row: Mapping[str, Any], first: int) -> str:
-    parts = [f"{key}={shown(row[key], 80)}" for key in _TOLD if row.get(key) is not None]
-    speaker = shown(row.get("executor"), 20)
+def _title(row: Mapping[str, Any], first: int, tell: Tell) -> str:
+    parts = [f"{key}={tell(row[key], 80)}" for key in _TOLD if row.get(key) is not None]
+    speaker = tell(row.get("executor"), 20)
     return f"+{row['observedAtMs'] - first} ms, {speaker}{': ' if parts else ''}{', '.join(parts)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from page_samples import HOSTILE, eventful, hostile
+from page_samples import BEGIN_MS, HOSTILE, eventful, hostile, paid
 
 from pytest_l402.signoff.page import render_page
+from pytest_l402.triage.incident import read_incident
+from pytest_l402.triage.page import page_of
+from pytest_l402.triage.report import triage_report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -97,8 +101,29 @@ def test_every_link_lands(browser: Browser, file: Path) -> None:
     page.context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(browser: Browser, file: Path, scheme: Any) -> None:
+@pytest.fixture(scope="module")
+def incident(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of an incident, which has the same style, drawings and policy."""
+    folder = tmp_path_factory.mktemp("incident")
+    rows = paid("req-lost", BEGIN_MS, settled=False)
+    records = folder / "records.jsonl"
+    records.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    file = folder / "incident.html"
+    file.write_text(page_of(triage_report(read_incident(records))), encoding="utf-8")
+    return file
+
+
+def test_the_page_of_an_incident_asks_for_nothing_either(browser: Browser, incident: Path) -> None:
+    told: list[str] = []
+    page = opened(browser, incident, told, java_script_enabled=False)
+    assert told == [f"request: {incident.as_uri()}"]
+    assert page.locator("svg.lanes").count() == 1 + 1
+    page.context.close()
+
+
+@pytest.mark.parametrize(("which", "scheme"), [("file", "light"), ("file", "dark"), ("incident", "dark")])
+def test_axe_finds_nothing(browser: Browser, request: pytest.FixtureRequest, which: str, scheme: Any) -> None:
+    file = request.getfixturevalue(which)
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = opened(browser, file, [], color_scheme=scheme)
     for each in page.locator("details").all():

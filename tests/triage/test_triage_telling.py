@@ -145,7 +145,7 @@ def test_the_page_is_whole_and_harmless(tmp_path, export, run):
     page = tmp_path / "page.html"
     run(export, "--html", page)
     text = page.read_text(encoding="utf-8")
-    assert text.count("<svg") == 1 + 4
+    assert text.count('<svg class="lanes"') == 1 + 4
     assert "unshown-1" in text
     assert not re.search(r"<script|<link|src=|https?:", text)
     rows = [row | {"denyReason": f"preimage={_SECRET} {_HOSTILE}"} for row in clean(HOSTED, _HOSTILE).rows]
