@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import takewhile
 from typing import Final, Protocol
@@ -26,6 +27,8 @@ _LONGEST_BOUND: Final = 1_000
 _OPTIONS: Final = re2.Options()
 _OPTIONS.log_errors = False
 _OPTIONS.max_mem = 32 * 1024 * 1024
+_LETTER: Final = "[a-z]"
+_NEARLY_ANYTHING: Final = (".", r"\w", r"\S", r"\D")
 _NO_EDGE: Final = {r"\b": "(?:)", r"\B": "(?:)"}
 _PLAIN: Final = re.compile("[ -~]*")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -119,6 +122,35 @@ def only_text(pattern: str) -> str | None:
         return None
     text = low.decode("utf-8", "replace")
     return text if compiled(pattern).fullmatch(text) else None
+
+
+def examples(pattern: str) -> Iterator[str]:
+    """Yield texts that a pattern matches, made of letters where it takes nearly anything.
+
+    There may be none, also where the pattern matches something.
+
+    Raises:
+        PatternError: when Go refuses it.
+    """
+    found = compiled(pattern)
+    parts: list[str] = _PART.findall(pattern)
+    lettered = [_lettered(part, after) for part, after in zip(parts, [*parts[1:], ""], strict=True)]
+    # Of what may be left out there is rather one.
+    filled = [
+        "+" if part == "*" and at and lettered[at - 1] == _LETTER else part
+        for at, part in enumerate(lettered)
+    ]
+    for tried in dict.fromkeys(("".join(filled), "".join(lettered), pattern)):
+        text = whole_bounds(tried)[0].decode("utf-8", "replace")
+        if found.search(text):
+            yield text
+
+
+def _lettered(part: str, after: str) -> str:
+    """Return what is asked for in the place of a part: a letter for nearly anything, a dot for a lone one."""
+    if part == "." and after[:1] not in ("*", "+", "?", "{"):
+        return r"\."
+    return _LETTER if part in _NEARLY_ANYTHING or part.startswith("[^") else part
 
 
 def fixed_beginning(pattern: str) -> str:

@@ -14,7 +14,6 @@ from pytest_l402.plugin.run import RUN
 from pytest_l402.plugin.settings import FACES
 
 if TYPE_CHECKING:
-    from pytest_l402.plugin.settings import Settings
     from pytest_l402.stack.aperture.programs import Programs
 
 _STACK: Final = "l402_stack"
@@ -31,7 +30,7 @@ def programs(config: pytest.Config) -> Programs:
     """
     known = config.stash.get(PROGRAMS, None)
     if known is None:
-        known = config.stash[PROGRAMS] = _started(config.stash[RUN].settings)
+        known = config.stash[PROGRAMS] = _started(config)
         config.add_cleanup(partial(_end, known))
     return known
 
@@ -49,13 +48,18 @@ def start_early(config: pytest.Config, fixtures: Iterable[str]) -> None:
         raise pytest.UsageError(str(unusable)) from None
 
 
-def _started(settings: Settings) -> Programs:
+def _started(config: pytest.Config) -> Programs:
+    from pytest_l402.plugin.file_on_sale import on_sale
     from pytest_l402.stack.aperture.gateway_process import ProgramFailed
     from pytest_l402.stack.aperture.programs import Programs
 
+    settings, file = config.stash[RUN].settings, on_sale(config)
     assert settings.gateway_program is not None
+    face = settings.gateway_invoices or FACES[0]
     try:
-        return Programs(settings.gateway_program, settings.gateway_invoices or FACES[0]).start()
+        if file is None:
+            return Programs(settings.gateway_program, face).start()
+        return Programs(settings.gateway_program, face, file.sold.services, text=file.text).start()
     except ImportError:
         expected, remedy = "grpcio and cryptography", "pip install 'pytest-l402[aperture]'"
         remedy += ", or take --l402-gateway-invoices=wavelength"

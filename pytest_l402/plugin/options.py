@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import pytest
 
-from pytest_l402.plugin.settings import FACES, LIVE, MODES, SIGNERS, Settings
+from pytest_l402.plugin.settings import FACES, LIVE, MODES, ROLES_ON_SALE, SIGNERS, Settings
 
 IniType = Literal["string", "bool", "args"]
 
@@ -133,6 +134,19 @@ GATEWAY_INVOICES: Final = Option(
     "How that program gets its invoices from the stack's node: lnd (default, extra [aperture]) or wavelength",
     "FACE",
 )
+APERTURE_CONFIG: Final = Option(
+    "l402_aperture_config",
+    "string",
+    "Your own aperture.yaml, which is sold, in a copy, instead of the stack's own shop",
+    "FILE",
+)
+SOLD: Final = Option(
+    "l402_sold",
+    "args",
+    "Which resource of that file plays a role: premium, expensive, expiring or free, as premium=/path or "
+    "premium=/path@21 with its price in sats (default: found by price and timeout)",
+    "ROLE=PATH[@SATS]",
+)
 
 SIGN_KEY: Final = Option(
     "l402_sign_key",
@@ -173,6 +187,8 @@ OPTIONS: Final = (
     SIGN_KEY,
     SIGNER,
     VALID_DAYS,
+    APERTURE_CONFIG,
+    SOLD,
 )
 
 LIST: Final = "--l402-list"
@@ -180,6 +196,7 @@ LIST: Final = "--l402-list"
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
+_SOLD: Final = re.compile(rf"(?:{'|'.join(ROLES_ON_SALE)})=(?:/|https://)[^\s@]*(?:@[1-9][0-9]{{0,10}})?")
 _SEED_DIGITS: Final = 20
 _KEPT_DIGITS: Final = 6
 _MOST_DAYS: Final = 366
@@ -325,6 +342,8 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         clock_start_ms=clock_start_ms,
         gateway_program=gateway_program,
         gateway_invoices=gateway_invoices.value,
+        aperture_config=_aperture_config(given(APERTURE_CONFIG), live=mode.value == LIVE),
+        sold=_sold(given(SOLD), on_sale=given(APERTURE_CONFIG).value is not None),
     )
 
 
@@ -348,7 +367,10 @@ def _refuse_paths_after_a_space(config: pytest.Config) -> None:
     """
     here = config.invocation_params.dir
     arguments = [str(argument) for argument in config.invocation_params.args]
-    paths = (ARTIFACT_DIR, LOCAL_ARTIFACT, WAIVERS, CATALOGUE, WORKFLOW_TABLES, BILLING, SIGN_KEY)
+    paths = (
+        *(ARTIFACT_DIR, LOCAL_ARTIFACT, WAIVERS, CATALOGUE, WORKFLOW_TABLES, BILLING),
+        *(SIGN_KEY, APERTURE_CONFIG),
+    )
     flags = {option.flag for option in paths}
     for flag, value in pairwise(arguments):
         place = here / value
@@ -442,6 +464,29 @@ def _program(found: _Given, *, live: bool) -> Path | None:
         return program_named(found.value, found.base)
     except UnusableProgramError as unusable:
         raise _refuse(found, unusable.expected, unusable.remedy) from None
+
+
+def _aperture_config(found: _Given, *, live: bool) -> Path | None:
+    path = _path(found)
+    if path is not None and live:
+        raise _refuse(found, f"nothing beside {MODE.flag}={LIVE}", "leave one of them out")
+    if path is not None and not path.is_file():
+        raise _refuse(found, "a file of Aperture's", "correct the path")
+    return path
+
+
+def _sold(found: _Given, *, on_sale: bool) -> tuple[str, ...]:
+    if found.value is None:
+        return ()
+    if not on_sale:
+        raise _refuse(found, f"{APERTURE_CONFIG.flag} beside it", "name the file that sells it")
+    values = found.value if isinstance(found.value, list) else [found.value]
+    given = tuple(each for value in values for each in value.split())
+    roles = [each.partition("=")[0] for each in given]
+    if not all(map(_SOLD.fullmatch, given)) or len(set(roles)) < len(roles):
+        form = f"ROLE=PATH or ROLE=PATH@SATS, each role once, of {', '.join(ROLES_ON_SALE)}"
+        raise _refuse(found, form, "write it as premium=/v1/quotes@21")
+    return given
 
 
 def _families(found: _Given) -> tuple[str, ...]:

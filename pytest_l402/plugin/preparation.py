@@ -141,6 +141,10 @@ def _prepare(config: pytest.Config, run: Run) -> Preparation:
     catalogue = _load_catalogue(run)
     today = day_of(now_ms())
     waivers = _load_waivers(run, catalogue, today)
+    if run.settings.aperture_config is not None:
+        from pytest_l402.plugin.file_on_sale import on_sale
+
+        on_sale(config)
     _make_output_folder(run)
     return Preparation(catalogue, run.settings.required, waivers, today, _signing_key(run))
 

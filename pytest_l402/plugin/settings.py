@@ -10,6 +10,9 @@ LIVE: Final = "live"
 MODES: Final = (MOCK, LIVE)
 """What can be rehearsed: the stand-in stack, which is the default, or a deployed system."""
 
+ROLES_ON_SALE: Final = ("premium", "expensive", "expiring", "free")
+"""What of a shop a rehearsal may ask for."""
+
 FACES: Final = ("lnd", "wavelength")
 """How a gateway that is a program can get its invoices: as from lnd, or as from a wallet daemon."""
 
@@ -18,7 +21,7 @@ SIGNERS: Final = ("party", "outsider", "unstated")
 
 _PATHS: Final = (
     *("artifact_dir", "local_artifact", "waivers", "catalogue", "workflow_tables", "billing"),
-    *("gateway_program", "sign_key"),
+    *("gateway_program", "sign_key", "aperture_config"),
 )
 
 
@@ -37,6 +40,8 @@ class Settings(NamedTuple):
     that plays the stack's gateway, None for its own, and `gateway_invoices` how that gets its invoices.
     `sign_key` is the private key that signs the run, `signer` whether its owner has a part in what is tested,
     `valid_days` for how long a sign-off counts.
+    `aperture_config` is the file of Aperture's that is sold, None for the stack's own shop, and `sold` names
+    who plays a role in it: "premium=/path", or "premium=/path@21" with its price in sats.
     """
 
     mode: str
@@ -62,6 +67,8 @@ class Settings(NamedTuple):
     sign_key: Path | None = None
     signer: str = SIGNERS[-1]
     valid_days: int = 30
+    aperture_config: Path | None = None
+    sold: tuple[str, ...] = ()
 
     @property
     def signoff_dir(self) -> Path:
@@ -70,11 +77,12 @@ class Settings(NamedTuple):
 
     def to_wire(self) -> dict[str, Any]:
         """Return plain builtins, which is all that reaches an xdist worker."""
-        named = {**self._asdict(), "required": list(self.required)}
+        named = {**self._asdict(), "required": list(self.required), "sold": list(self.sold)}
         return {name: str(value) if isinstance(value, Path) else value for name, value in named.items()}
 
     @classmethod
     def from_wire(cls, plain: dict[str, Any]) -> Settings:
         """Read what `to_wire` made."""
         paths = {name: Path(plain[name]) for name in _PATHS if plain[name] is not None}
-        return cls(**{**plain, **paths, "required": tuple(plain["required"])})
+        texts = {name: tuple(plain[name]) for name in ("required", "sold")}
+        return cls(**{**plain, **paths, **texts})

@@ -9,6 +9,7 @@ from pytest_l402.harness.deadline import Deadline
 from pytest_l402.stack.roles import NotRunError
 
 _LAST_MS: Final = 1_000
+_LONGEST_WAIT_MS: Final = 60_000
 
 
 class TooSlowError(NotRunError):
@@ -20,9 +21,17 @@ class Lifetime:
 
     The stack's clock is moved. A gateway that `goes_by_itself` has the machine's, and rounds its seconds
     down: what it sold is asked for at once, and its end waited for.
+
+    Raises:
+        TooSlowError: nobody waits for that long.
     """
 
     def __init__(self, clock: Clock, life_ms: int, *, goes_by_itself: bool) -> None:
+        if goes_by_itself and life_ms > _LONGEST_WAIT_MS:
+            raise TooSlowError(
+                f"not run: a program has its own clock, and what is sold ends after {life_ms // 1_000} s; "
+                f"sell something for {_LONGEST_WAIT_MS // 1_000} s, or rehearse without --l402-gateway"
+            )
         self._clock = clock
         self._life_ms = life_ms
         self._goes_by_itself = goes_by_itself

@@ -414,6 +414,9 @@ class Stack:
         player = part_behind(self.gateway)
         if isinstance(player, PlayedByProgram):
             found |= {name: [dict(row) for row in rows] for name, rows in player.tables().items()}
+        if self.sold.file is not None:
+            found["configuration_changes"] = [dict(row) for row in self.sold.file.changes]
+            found["configuration_findings"] = [dict(row) for row in self.sold.file.findings]
         if self.flow_folder is not None:
             # What was not written is no evidence, and a check says so; here it is no error.
             events, summary = self.flow_folder / "events.jsonl", self.flow_folder / "summary.json"

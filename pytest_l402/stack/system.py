@@ -58,6 +58,15 @@ _ROLES: Final[Mapping[str, Form]] = {
 }
 
 
+_CONFIGURATION: Final[Mapping[str, Form]] = {
+    "configuration_changes": {"key": str, "was": str | None, "is": str | None},
+    "configuration_findings": {
+        **dict.fromkeys(("code", "severity", "says", "remedy"), str),
+        **dict.fromkeys(("line", "column"), int),
+    },
+}
+
+
 def _parts_of(player: object, role: str) -> tuple[Part, ...]:
     found = parts_of(role, player)
     # What is only in the place of a program is not what is tested; a stranger's word for that is not taken.
@@ -70,11 +79,18 @@ class StackSystem:
     """The payment platform in stand-ins, with whatever plays, or has played, its roles when it is asked."""
 
     name: Final = "pytest-l402 stand-in stack"
-    version: Final = __version__
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._played_by: tuple[Part, ...] | None = None
+
+    @property
+    def version(self) -> str:
+        """Which release, and of somebody's own file which one it sells, and in which copy."""
+        file = self._stack.sold.file
+        if file is None:
+            return __version__
+        return f"{__version__}, selling {file.name} {file.digest} in the copy {file.digest_as_rehearsed}"
 
     @property
     def digest(self) -> str | None:
@@ -105,7 +121,7 @@ class StackSystem:
 
     def fields(self) -> Mapping[str, Form]:
         """Return what the rows of its tables are: those of the contract, and those of operations."""
-        return {**ROW_FORMS, **RECONCILE_FORMS, **_ROLES}
+        return {**ROW_FORMS, **RECONCILE_FORMS, **_ROLES, **_CONFIGURATION}
 
     def injected_faults(self) -> list[tuple[str, str | None]]:
         """Return each fault that was ever injected, and the request that it was meant for, None for all."""

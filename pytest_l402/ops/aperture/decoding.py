@@ -13,7 +13,8 @@ from pytest_l402.boundary.cleaning import flat
 from pytest_l402.boundary.strict_yaml import DEEPEST
 from pytest_l402.ops.aperture.scalars import scalar_of, seconds_of
 
-_LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""What takes YAML apart, before anything is read as what it stands for."""
 _LARGEST: Final = 2**63 - 1
 
 
@@ -123,7 +124,7 @@ def decode(text: str, shape: Mapping[str, Shape]) -> Decoded:
     """Return a file as Aperture decodes it; what is wrong in it is told, never raised."""
     start = Place(1, 1)
     try:
-        node = yaml.compose(text, Loader=_LOADER)
+        node = yaml.compose(text, Loader=LOADER)
         decoder = _Decoder()
         root = decoder.section(node, shape, "") if node is not None else Section(start)
     except yaml.MarkedYAMLError as error:

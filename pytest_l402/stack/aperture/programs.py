@@ -16,7 +16,7 @@ from pytest_l402.evidence import Part
 from pytest_l402.harness.journal import Row
 from pytest_l402.harness.loopback import LoopbackServer
 from pytest_l402.stack.aperture.build_info import BuildInfo, build_info
-from pytest_l402.stack.aperture.configuration import DATABASE_NAME, Surroundings, document_of, placed
+from pytest_l402.stack.aperture.configuration import DATABASE_NAME, Surroundings, placed, text_of
 from pytest_l402.stack.aperture.gateway_process import HOST, GatewayProcess, free_port, lines_of
 from pytest_l402.stack.aperture.seat import Seat
 from pytest_l402.stack.gateway.services import Service
@@ -70,6 +70,7 @@ class GatewayRun:
     what_for: str
     process: GatewayProcess
     configuration: str
+    is_somebodys: bool = False
 
     @property
     def configuration_digest(self) -> str:
@@ -84,7 +85,8 @@ class GatewayRun:
             "whatFor": self.what_for,
             "programDigest": program.digest,
             "configurationDigest": self.configuration_digest,
-            "configuration": self.configuration,
+            # Headers of somebody's own file may hold secrets; what differs from it is told elsewhere.
+            "configuration": None if self.is_somebodys else self.configuration,
             "ended": None if ended is None else str(ended),
         }
 
@@ -92,14 +94,18 @@ class GatewayRun:
 class Programs:
     """The processes of one program: one with what the stack sells at first, and one with what is deployed.
 
-    `face` is how it gets its invoices. The first process is started once and serves one stack after another;
-    a deployment has a process of its own, on a port of its own and the same database, and is what is asked
-    while there is one. All that it writes lies in one folder, which goes with it.
+    `face` is how it gets its invoices, `text` a file of somebody's own that sells `services`. The first
+    process is started once and serves one stack after another; a deployment has a process of its own, on a
+    port of its own and the same database, and is what is asked while there is one. All that it writes lies in
+    one folder, which goes with it.
     """
 
-    def __init__(self, program: Path, face: str, services: Iterable[Service] = ()) -> None:
+    def __init__(
+        self, program: Path, face: str, services: Iterable[Service] = (), *, text: str | None = None
+    ) -> None:
         self.program = Program.read(program)
         self.services = tuple(services) or services_for_real_time()
+        self._text = text
         self.face = face
         self.seat = Seat()
         self._folder = Path()
@@ -125,6 +131,13 @@ class Programs:
         return self._deployed
 
     @property
+    def configuration(self) -> str:
+        """The file that the first process was started with; raises `RuntimeError` before the start."""
+        if self._first is None:
+            raise RuntimeError("the gateway's program was not started: use it in a with block")
+        return self._first.configuration
+
+    @property
     def database(self) -> Path:
         """Where it keeps its root keys."""
         return self._folder / DATABASE_NAME
@@ -143,7 +156,7 @@ class Programs:
             self._invoices = self._open_face(opened)
             self._opened = opened.pop_all()
         try:
-            self._first = self._new(self.services, FIRST)
+            self._first = self._new(self._text or text_of(self.services), FIRST)
             self._first.process.start()
         except BaseException:
             self.stop()
@@ -185,7 +198,7 @@ class Programs:
         Raises:
             ProgramFailed: it does not start, or what ran before does not end.
         """
-        before, self._deployed = self._deployed, self._new(services, DEPLOYED)
+        before, self._deployed = self._deployed, self._new(text_of(services), DEPLOYED)
         self._deployments.append(self._deployed)
         if before is not None:
             before.process.stop()
@@ -283,13 +296,13 @@ class Programs:
         opened.callback(wallet.stop)
         return wallet.start().settings
 
-    def _new(self, services: Iterable[Service], what_for: str) -> GatewayRun:
-        """Write the file that sells these services, and return what is to be started with it."""
+    def _new(self, text: str, what_for: str) -> GatewayRun:
+        """Write a file of Aperture's as it is rehearsed, and return what is to be started with it."""
         self._written += 1
         port = free_port()
         file, log = (self._folder / f"{name}-{self._written}" for name in ("aperture.yaml", "log"))
         seller = self._seller.url.removeprefix("http://")
-        text = placed(document_of(services), Surroundings(port, self._invoices, seller))
-        file.write_text(text)
+        copy = placed(text, Surroundings(port, self._invoices, seller))
+        file.write_text(copy)
         process = GatewayProcess(self.program.path, self._folder, file, port, log, what_for == FIRST)
-        return GatewayRun(self._written, what_for, process, text)
+        return GatewayRun(self._written, what_for, process, copy, is_somebodys=text == self._text)
