@@ -134,7 +134,7 @@ def examples(pattern: str) -> Iterator[str]:
     """
     found = compiled(pattern)
     parts: list[str] = _PART.findall(pattern)
-    lettered = [_lettered(part, after) for part, after in zip(parts, [*parts[1:], ""], strict=True)]
+    lettered = [_lettered(part, after) for part, after in zip(parts, [*parts[1:], ""], strict=False)]
     # Of what may be left out there is rather one.
     filled = [
         "+" if part == "*" and at and lettered[at - 1] == _LETTER else part

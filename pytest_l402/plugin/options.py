@@ -184,11 +184,11 @@ OPTIONS: Final = (
     COUNT_CMD,
     GATEWAY,
     GATEWAY_INVOICES,
+    APERTURE_CONFIG,
+    SOLD,
     SIGN_KEY,
     SIGNER,
     VALID_DAYS,
-    APERTURE_CONFIG,
-    SOLD,
 )
 
 LIST: Final = "--l402-list"

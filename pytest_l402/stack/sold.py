@@ -121,22 +121,20 @@ class Sold:
         """What costs nothing."""
         return self._playing(Role.FREE)
 
-    def other_than(self, offer: Offer, *, within_cap: bool = False) -> Offer:
-        """Return what another service sells, rather what expires; with `within_cap` for at most the cap.
+    def other_than(self, offer: Offer) -> Offer:
+        """Return what another service sells, rather what expires, and what is expensive if nothing else is.
 
         Raises:
             NotSoldError: there is none.
         """
-        wanted = (self.roles.get(role) for role in (Role.EXPIRING, Role.PREMIUM, Role.EXPENSIVE))
-        for other in (*wanted, *self.offers):
-            if not isinstance(other, Offer) or other.service.name == offer.service.name:
-                continue
-            if _is_paid(other) and not (within_cap and other.price_msats > self.cap_msats):
+        played = (self.roles.get(role) for role in (Role.EXPIRING, Role.PREMIUM))
+        others = sorted(self.offers, key=lambda other: other.price_msats)
+        for other in (*played, *others):
+            if isinstance(other, Offer) and other.service.name != offer.service.name and _is_paid(other):
                 return other
-        limit = f" for at most {self.cap_msats} msats" if within_cap else ""
         raise NotSoldError(
             f"not run: this rehearsal needs two paid services, and beside {offer.service.name!r} "
-            f"{self._source} sells no other{limit}"
+            f"{self._source} sells no other"
         )
 
     @property

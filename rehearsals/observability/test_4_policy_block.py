@@ -102,16 +102,19 @@ def test_what_is_free_costs_nothing(
 
 def test_owner_kill_switch(
     l402_stack: Stack,
-    l402_executor: PlaysExecutor,
+    l402_executor: Executor,
     l402_control_plane: ControlPlane,
     l402_sold: Sold,
     l402_evidence: EvidenceCollector,
 ) -> None:
     premium, direct = l402_sold.premium, l402_stack.forger()
-    another = l402_sold.other_than(premium, within_cap=True)
+    another = l402_sold.other_than(premium)
+    if another.price_msats > l402_sold.cap_msats:
+        # No cap is to be what denies it: nothing else may.
+        l402_executor.policy = BuyerPolicy(default_cap_msats=another.price_msats)
     paid_for = direct.buy(premium.resource)
     l402_control_plane.set_owner_kill_switch(premium.owner_id, active=True)
-    denied = [
+    denied: list[BuyResult] = [
         l402_executor.buy(premium.resource),
         direct.ask(premium.resource),
         direct.present_again(paid_for),
@@ -133,7 +136,7 @@ def test_global_pause(
     premium, direct = l402_sold.premium, l402_stack.forger()
     paid_for = direct.buy(premium.resource)
     l402_control_plane.set_global_pause(True)
-    denied = [
+    denied: list[BuyResult] = [
         l402_executor.buy(premium.resource),
         direct.present_again(paid_for),
         *(direct.ask(offer.resource) for offer in l402_sold.paid),

@@ -54,7 +54,7 @@ EVERYTHING = Settings(
 
 
 def everything_in(folder: Path, *, at_hand: bool = True) -> dict[str, object]:
-    plain = {**EVERYTHING.to_wire(), "required": EVERYTHING.required, "required_at_hand": at_hand}
+    plain = {**EVERYTHING.to_wire(), "required": EVERYTHING.required, "sold": (), "required_at_hand": at_hand}
     for name in ("artifact_dir", "local_artifact", "waivers", "catalogue"):
         plain[name] = folder / str(plain[name])
     return plain

@@ -10,21 +10,10 @@ from pydantic import TypeAdapter
 
 from pytest_l402.boundary.strict_yaml import YamlError, parse_yaml
 from pytest_l402.boundary.yaml_entries import YamlEntry, accepts, validated
+from pytest_l402.ops.aperture.shape import FILE, SERVICE
 from pytest_l402.ops.compile.terms import MSATS_PER_SAT
 from pytest_l402.stack.gateway.services import Service
 
-FIELDS_OF_A_SERVICE_NOT_HERE: Final = (
-    *("tlscertpath", "authscheme", "headers", "capabilities", "constraints"),
-    *("authwhitelistpaths", "ratelimits", "dynamicprice"),
-)
-FIELDS_OF_THE_FILE_NOT_HERE: Final = (
-    *("listenaddr", "staticroot", "servestatic", "debuglevel", "configfile", "basedir", "autocert"),
-    *("servername", "insecure", "strictverify", "invoicebatchsize", "profile"),
-    *("idletimeout", "readtimeout", "writetimeout", "wspinginterval", "wspongwait"),
-    *("blocklist", "dbbackend", "etcd", "postgres", "sqlite", "authenticator", "admin"),
-    *("tor", "hashmail", "prometheus", "logging"),
-)
-"""What Aperture reads and this gateway does not: a file that has one of them is refused, and says so."""
 _CLOSED = "closed."
 _CODE = re.compile(r"(?:~[0-9a-f]{2})+")
 
@@ -63,6 +52,9 @@ class _File(YamlEntry):
 
 
 _FILE = TypeAdapter(_File)
+FIELDS_OF_A_SERVICE_NOT_HERE: Final = tuple(name for name in SERVICE if name not in _Entry.model_fields)
+FIELDS_OF_THE_FILE_NOT_HERE: Final = tuple(name for name in FILE if name not in _File.model_fields)
+"""What Aperture reads and this gateway does not: a file that has one of them is refused, and says so."""
 
 
 def load_services(text: str, owner_of: Callable[[str], str | None]) -> tuple[Service, ...]:

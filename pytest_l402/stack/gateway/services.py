@@ -11,13 +11,12 @@ from urllib.parse import unquote
 from pytest_l402.boundary import quoted
 from pytest_l402.boundary.strict_json import MAX_SAFE_INTEGER
 from pytest_l402.harness.network import Header, Request
+from pytest_l402.ops.aperture.starting import prefix_error
 from pytest_l402.ops.regexps import Pattern, PatternError, compiled
 from pytest_l402.protocol import caveat
 
 DEFAULT_PRICE_MSATS = 1_000
 _AUTH = re.compile(r"(?:on|off|freebie [1-9][0-9]*)")
-# Two slashes at the front would name a host; three do not.
-_PREFIX = re.compile(r"(?!//(?!/))/(?:[^?#%\x00-\x1f\x7f]|%[0-9A-Fa-f]{2})*")
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ class Service:
             )
         if self.protocol not in ("http", "https"):
             raise ValueError(f"service {self.name}: protocol is http or https, saw {self.protocol!r}")
-        if self.rewrite_prefix and not _PREFIX.fullmatch(self.rewrite_prefix):
+        if prefix_error(self.rewrite_prefix):
             raise ValueError(
                 f"service {self.name}: a prefix is a path from /, without host, query, fragment or broken "
                 f"code, saw {self.rewrite_prefix!r}"
