@@ -37,6 +37,8 @@ from pytest_l402.signoff.page.kept_rows import MAX_RECORDS
 from pytest_l402.signoff.views import views_of
 from pytest_l402.signoff.waivers import WaiverTarget
 
+FOREIGN = Part("wallet", "Mine", None, None, ours=False)
+
 
 class Read(HTMLParser):
     """A page as a browser reads it: elements, text, anchors, links."""
@@ -212,8 +214,12 @@ def test_it_says_until_when_it_counts_and_what_came_before(tmp_path: Path) -> No
     ("mode", "parts", "said"),
     [
         ("mock", SYSTEM.parts, "mock: no deployed system was touched"),
-        ("mock", (*SYSTEM.parts, Part("wallet", "Mine", None, None, ours=False)), "it alone can say"),
-        ("mock", (), "it alone can say"),
+        (
+            "mock",
+            (*SYSTEM.parts, Part("wallet", "Mine", None, None, ours=False)),
+            "alone can say: wallet Mine",
+        ),
+        ("mock", (), "alone can say: stack of the tests"),
         ("live", SYSTEM.parts, "live: a deployed system was rehearsed"),
     ],
 )
@@ -224,7 +230,21 @@ def test_nobody_is_told_that_nothing_deployed_was_touched_who_cannot_know(
     nodes = tuple(replace(each, systems=(system,)) for each in GREEN)
     words = Read(render_page(document(nodes, facts(mode=mode)), tmp_path)).words
     assert said in words
-    assert ("no deployed system was touched" in words) is ("no deployed" in said)
+    assert ("mock: no deployed system was touched" in words) is ("no deployed" in said)
+
+
+def test_a_test_without_records_tells_its_tables(tmp_path: Path) -> None:
+    left = keep(tmp_path, node("success"), records=[], effects=[{"id": 1}, {"id": 2}])
+    plain = replace(
+        left,
+        evidence_files=left.evidence_files[1:],
+        moments=dict.fromkeys(left.moments, ("effects.jsonl",)),
+        checks=tuple(replace(each, tables=("effects",), rows=2) for each in left.checks),
+        standing=tuple(replace(each, tables=("effects",), rows=2) for each in left.standing),
+    )
+    words = Read(render_page(document((plain, GREEN[1])), tmp_path)).words
+    assert "3 checks, 2 rows" in words
+    assert "It left no records of planes. Its tables: effects 2" in words
 
 
 def test_who_ran_it_and_where_is_told_as_their_own_word(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ class ShownTest:
     files: First[FileEntry]
     request_ids: First[str]
     tables: tuple[tuple[str, int], ...]
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +233,7 @@ def _test(node: NodeEntry, anchor: str, kept: KeptRows, allowed: int, is_drill: 
             for file in node.evidence
             if file.rows is not None and file.path.rpartition("/")[0] == node.folder
         ),
+        rows=sum(file.rows or 0 for file in node.evidence),
     )
 
 
