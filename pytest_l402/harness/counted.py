@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Any
 
 
@@ -43,11 +44,18 @@ class Counted:
             object.__setattr__(self, "_l402_asked", self._l402_asked + 1)
             if self._l402_hears is None:
                 return method(*arguments, **named)
+            if iscoroutinefunction(method):
+                return self._heard(method, arguments, named)
             with self._l402_hears(*arguments, **named) as heard:
                 answer = heard.answer = method(*arguments, **named)
                 return answer
 
         return wraps(method)(asked) if hasattr(method, "__name__") else asked
+
+    async def _heard(self, method: Callable[..., Any], arguments: Any, named: Any) -> Any:
+        with self._l402_hears(*arguments, **named) as heard:
+            heard.answer = await method(*arguments, **named)
+            return heard.answer
 
     def __setattr__(self, name: str, value: object) -> None:
         setattr(self._l402_part, name, value)

@@ -21,6 +21,11 @@ from pytest_l402.harness.line import Line
 __all__ = ["OwnProcess", "where_it_lives"]
 
 _WAIT_S: Final = 60.0
+# Behind Python's own modules: a folder of tests may have a file of such a name.
+_PROGRAM: Final = (
+    "import sys, json; sys.path += [path for path in json.loads(sys.argv[1]) if path not in sys.path]; "
+    f"from {__name__} import main; main()"
+)
 
 
 class OwnProcess:
@@ -33,8 +38,8 @@ class OwnProcess:
         with ExitStack() as opened:
             # Its name is known to the watcher before it is there: no moment at which a kill would leave it.
             folder = Path(tempfile.gettempdir()).resolve() / f"l402-objects-{secrets.token_hex(4)}"
-            environment = {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(sys.path)}
-            command = (sys.executable, "-m", __name__)
+            command = (sys.executable, "-I", "-c", _PROGRAM, json.dumps(sys.path))
+            environment = {"PATH": os.defpath}
             self._process = ChildProcess(command, env=environment, name="stack", folder=folder)
             opened.enter_context(self._process)
             folder.mkdir(mode=0o700)
@@ -103,10 +108,3 @@ def main() -> None:
             line = Line(connection, lambda: "the test's process is gone", is_first=False)
             _lines.append(line)
             line.answer_all()
-
-
-if __name__ == "__main__":
-    # By its name, so that what is asked to run here finds this very module.
-    from pytest_l402.harness import own_process
-
-    own_process.main()

@@ -35,8 +35,14 @@ class OwnParts:
         """Count in front of a part from the moment on at which it is first handed out."""
         value = yield
         role = _FIXTURES.get(fixturedef.argname)
-        if role is None or value is None or not _is_somebodys(fixturedef):
+        if role is None or not _is_somebodys(fixturedef):
             return value
+        if value is None:
+            pytest.fail(
+                f"{fixturedef.argname}: expected what plays the {role.replace('_', ' ')}, saw None; "
+                "let the fixture return it",
+                pytrace=False,
+            )
         from pytest_l402.harness.counted import counted
         from pytest_l402.stack.roles import ASKED_BY
 

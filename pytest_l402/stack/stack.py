@@ -305,6 +305,10 @@ class Stack:
             "seller": self.seller_api,
             "node": self.node,
             "projection": self.projection,
+            "journal": self.journal,
+            "accounts": self.harness.accounts,
+            "faults": self.faults,
+            "clock": self.clock,
         }
 
     def _times_asked(self, role: str, part: object) -> int | None:

@@ -270,12 +270,29 @@ def _hand_on_a_method(stack: Stack, mine: Own) -> None:
     stack.seller_api.handle = mine.handle  # type: ignore[method-assign]
 
 
+def _hand_on_the_journal(stack: Stack, mine: Own) -> None:
+    stack.journal.append = lambda table, row: None  # type: ignore[method-assign]
+
+
+def _hand_on_the_purses(stack: Stack, mine: Own) -> None:
+    stack.harness.accounts.rows = list  # type: ignore[method-assign]
+
+
 def _hand_on_the_node(stack: Stack, mine: Own) -> None:
     stack.node.lookup = lambda payment_hash: InvoiceStatus.SETTLED  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(
-    "hand", [_hand_on_the_front, _hand_on_the_edge, _hand_on_the_host, _hand_on_a_method, _hand_on_the_node]
+    "hand",
+    [
+        _hand_on_the_front,
+        _hand_on_the_edge,
+        _hand_on_the_host,
+        _hand_on_a_method,
+        _hand_on_the_journal,
+        _hand_on_the_purses,
+        _hand_on_the_node,
+    ],
 )
 def test_what_was_put_in_by_hand_is_named_and_nothing_is_called_ours(
     stack: Stack, hand: Callable[[Stack, Own], None]
@@ -287,7 +304,7 @@ def test_what_was_put_in_by_hand_is_named_and_nothing_is_called_ours(
     named = [part for part in system.parts() if not part.ours]
     assert named, [part.name for part in system.parts()]
     assert system.digest is None
-    if hand not in (_hand_on_a_method, _hand_on_the_node):
+    if hand in (_hand_on_the_front, _hand_on_the_edge, _hand_on_the_host):
         assert "Leaks" in {part.name for part in named}
 
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 import pytest
@@ -118,6 +119,15 @@ def test_secrets_of_the_other_process_are_known_before_anything_is_written(proce
     there = process.run(importlib.import_module, known_secrets.__name__)
     there.ISSUED.note_digest(preimage.payment_hash.to_bytes())
     assert preimage.hex() not in redact_text(f"{preimage.hex()} was seen")
+
+
+def test_a_file_of_the_tests_takes_no_module_of_python_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise ImportError('of the tests')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with OwnProcess() as own:
+        assert own.run(StackClock, 1_000).now_ms() == 1_000
 
 
 def test_a_process_that_is_gone_is_told_as_such() -> None:

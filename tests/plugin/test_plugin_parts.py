@@ -235,3 +235,52 @@ def test_the_first_test_of_a_run_has_it_too_although_it_is_no_rehearsal(pytester
         """
     )
     pytester.runpytest("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+def test_a_fixture_that_forgets_to_return_its_part_does_not_test_ours(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture
+        def l402_gateway(l402_stack):
+            object()
+        """
+    )
+    pytester.makepyfile(
+        """
+        def test_first(l402_stack):
+            pass
+
+        def test_second(l402_stack):
+            pass
+        """
+    )
+    ended = pytester.runpytest("-p", "no:cacheprovider")
+    assert sum(ended.parseoutcomes().get(end, 0) for end in ("failed", "error", "errors")) == 2
+    ended.stdout.fnmatch_lines(["*l402_gateway: expected what plays the gateway, saw None*"])
+
+
+def test_a_wrapper_that_bears_our_name_is_somebodys(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        OWN
+        + """
+import functools
+from pytest_l402.plugin.fixtures import stack as ours
+
+def wrapped(l402_stack):
+    return Gateway(l402_stack.gateway)
+
+l402_gateway = pytest.fixture(functools.wraps(ours.l402_gateway.__wrapped__)(wrapped), name="l402_gateway")
+"""
+    )
+    pytester.makepyfile(
+        """
+        def test_it(l402_stack):
+            assert l402_stack.gateway.inner is not None
+
+        def test_again(l402_stack):
+            assert l402_stack.gateway.inner is not None
+        """
+    )
+    pytester.runpytest("-p", "no:cacheprovider").assert_outcomes(passed=2)

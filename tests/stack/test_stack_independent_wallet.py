@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,6 +104,21 @@ def test_an_answer_that_is_no_payment_leaves_the_outcome_open(answer: object) ->
         assert "ab" * 32 not in repr((bought, stack.tables()))
         assert stack.executor.buy("/premium").error_code == "payment_outcome_unknown"
         assert len(stack.tables()["payments"]) == 1
+
+
+def test_a_wallet_that_is_awaited_is_heard_when_it_has_answered() -> None:
+    class Awaited(OwnMoney):
+        async def pay_invoice(self, bolt11: str, **named: Any) -> Paid:
+            await asyncio.sleep(0)
+            return super().pay_invoice(bolt11, **named)
+
+    with Stack(402) as stack, stack.connected():
+        wallet: Any = stack.replace(wallet=Awaited(stack)).wallet
+        bolt11 = stack.node.create_invoice(21_000).bolt11
+        promised = wallet.pay_invoice(bolt11)
+        assert "payments" not in stack.tables()
+        assert asyncio.run(promised).amount_msats == 21_000
+        assert [row["status"] for row in stack.tables()["payments"]] == ["succeeded"]
 
 
 def test_money_that_it_says_it_paid_and_that_never_arrived_is_found() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import isawaitable
 from typing import Any, Final
 
 from pytest_l402.contract import hosted_proof_reference
@@ -50,6 +51,9 @@ class WalletLog:
     def _note(
         self, bolt11: object, host: str | None, payment: Any, raised: Exception | None, known: int
     ) -> None:
+        if isawaitable(payment):
+            # Nobody knows yet what it will say.
+            return
         try:
             invoice = decode_invoice(str(bolt11))
         except InvoiceError:
