@@ -32,6 +32,8 @@ def _listening_at(port: int) -> Iterator[str]:
 
 
 def _processes_of(session: int) -> Iterator[Path]:
+    # Its leader first: mostly it is that, and to look at all takes a while.
+    yield _PROC / str(session)
     for process in _PROC.glob("[0-9]*"):
         with suppress(OSError):
             fields = (process / "stat").read_text().rpartition(")")[2].split()
