@@ -5,12 +5,14 @@ A fenced block is one of these, and nothing else passes:
 - `console`: lines that start with `$ `, with those after it that start with `> `, are run by bash in the
   page's own project; what follows is what they print. A line `...` stands for any lines, a `...` within a
   line for any text.
-- any language after `<!-- file: path -->`: a file of the project, written when its turn comes.
+- any language after a line ``**`path`**``: a file of the project, written when its turn comes. Its name is
+  there for whoever reads the page.
 - `text`: a picture, run by nobody.
 
 `<!-- project: rehearsals -->` gives the page a copy of the rehearsals of runbook 1 to begin with, `rehearsed`
 also what `pytest -m rehearsal` left of them, `empty` nothing; `rehearsals/<family>` and `rehearsed/<family>`
-are the same for another runbook. `<!-- remove: path -->` takes a file away.
+are the same for another runbook. Who reads the page makes it with `pytest-l402 init --runbook <family>`,
+which stands before all other commands.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
 
 _FENCE = re.compile(r"(`{3,})(\w*)")
-_NOTE = re.compile(r"<!-- (project|file|remove): (\S+) -->")
+_NOTE = re.compile(r"<!-- project: (\S+) -->")
+_HIDDEN = re.compile(r"<!-- (file|remove):.*")
+_FILE = re.compile(r"\*\*`(\S+)`\*\*")
 _BETWEEN = re.compile(r"<!-- two commands -->.*?<!-- end -->", re.DOTALL)
 _ELISION = "..."
 
@@ -41,12 +45,11 @@ class Command:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that a page does: a file is written or removed, or commands are run."""
+    """One thing that a page does: a file is written, or commands are run."""
 
     line: int
     language: str
     file: str | None = None
-    removes: str | None = None
     text: str = ""
     commands: tuple[Command, ...] = ()
 
@@ -71,14 +74,15 @@ def read_page(path: Path) -> Page:
     for number, line in lines:
         note = _NOTE.fullmatch(line)
         fence = _FENCE.fullmatch(line)
+        named = _FILE.fullmatch(line)
+        if _HIDDEN.fullmatch(line):
+            raise ValueError(
+                f"{path.name}:{number}: expected what a reader of the page sees, saw a comment"
+            )
         if note is not None:
-            kind, value = note.groups()
-            if kind == "project":
-                project = value
-            elif kind == "remove":
-                steps.append(Step(number, "", removes=value))
-            else:
-                file = value
+            project = note[1]
+        elif named is not None:
+            file = named[1]
         elif fence is not None:
             body = list(_until(lines, fence[1]))
             steps.append(_step(path, number, fence[2], file, body))

@@ -40,12 +40,6 @@ RUNBOOK_PAGES = {
 }
 FULL_RUN = "pytest -m rehearsal"
 
-INI = """\
-[tool.pytest]
-testpaths = ["rehearsals"]
-filterwarnings = ["error"]
-"""
-
 # Other people's plugins, which cost more to start than a run takes, and a cache that nobody reads.
 ADDOPTS = "-p no:cacheprovider -p no:respx -p no:anyio -p no:hypothesispytest -p no:benchmark -p no:valkey"
 
@@ -125,7 +119,7 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Proje
         root.mkdir()
         project = _with_rehearsals(root, family)
         lines = project.run(FULL_RUN)
-        project.answered = {FULL_RUN: (project.last_exit, lines)}
+        project.answered |= {FULL_RUN: (project.last_exit, lines)}
         return project
 
     return project_of
@@ -133,16 +127,12 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Proje
 
 def _with_rehearsals(root: Path, family: str) -> Project:
     """A project that rehearses one runbook, whatever else there is: each page is about that one."""
-    source = REPOSITORY / "rehearsals"
-    folder = root / "rehearsals"
-    name = family.replace("-", "_")
-    shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    catalogue = yaml.safe_load((source / "catalogue.yaml").read_text(encoding="utf-8"))
-    catalogue["runbooks"] = {family: catalogue["runbooks"][family]}
-    catalogue["rehearsals"] = [entry for entry in catalogue["rehearsals"] if entry["family"] == family]
-    (folder / "catalogue.yaml").write_text(yaml.safe_dump(catalogue, sort_keys=False), encoding="utf-8")
-    (root / "pyproject.toml").write_text(INI)
-    return Project(root)
+    project = Project(root)
+    begin = f"pytest-l402 init --runbook {family}"
+    lines = project.run(begin)
+    # The page shows this as well, to whoever follows it.
+    project.answered = {begin: (project.last_exit, lines)}
+    return project
 
 
 def _project_of(page: Page, root: Path, rehearsed: Callable[[str], Project]) -> Project:
@@ -180,9 +170,7 @@ def test_page_does_what_it_says(
     request.addfinalizer(project.end)
     wrong: list[tuple[Command, tuple[str, ...], str]] = []
     for step in page.steps:
-        if step.removes is not None:
-            (root / step.removes).unlink()
-        elif step.file is not None:
+        if step.file is not None:
             project.answered.clear()
             file = root / step.file
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -245,7 +233,9 @@ def test_a_rewrite_keeps_what_was_elided():
     [
         "```python\nprint()\n```\n",
         "```console\nanswer\n```\n",
-        "<!-- file: a.py -->\nText.\n",
+        "**`a.py`**\nText.\n",
+        "<!-- file: a.py -->\n```python\nprint()\n```\n",
+        "<!-- remove: a.py -->\n",
         "```\nplain\n```\n",
     ],
 )

@@ -7,7 +7,7 @@ import re
 from rehearsed_project import REPOSITORY
 
 _PAGE = (REPOSITORY / "docs" / "rehearse-your-own-client.md").read_text()
-_CONFTEST = re.search(r"<!-- file: conftest\.py -->\n```python\n(.*?)```", _PAGE, re.DOTALL)
+_CONFTEST = re.search(r"\*\*`conftest\.py`\*\*\n```python\n(.*?)```", _PAGE, re.DOTALL)
 assert _CONFTEST is not None
 
 
