@@ -76,9 +76,7 @@ def read_page(path: Path) -> Page:
         fence = _FENCE.fullmatch(line)
         named = _FILE.fullmatch(line)
         if _HIDDEN.fullmatch(line):
-            raise ValueError(
-                f"{path.name}:{number}: expected what a reader of the page sees, saw a comment"
-            )
+            raise ValueError(f"{path.name}:{number}: expected what a reader of the page sees, saw a comment")
         if note is not None:
             project = note[1]
         elif named is not None:

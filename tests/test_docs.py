@@ -68,7 +68,7 @@ class Project:
             self.last_exit, lines = self.answered.pop(command)
             self.transcript += [f"$ {command}", *lines]
             return lines
-        self.answered.clear()
+        before = self._files()
         environ = {name: value for name, value in os.environ.items() if not name.startswith(OTHER_MACHINES)}
         environ |= {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -94,8 +94,15 @@ class Project:
             finally:
                 process.kill()
         self.last_exit = process.returncode
+        if self._files() != before:
+            self.answered.clear()
         self.transcript += [f"$ {command}", answer]
         return tuple(answer.replace(str(self.root), "/home/you/shop").splitlines())
+
+    def _files(self) -> dict[Path, int]:
+        """What there is, and when it was written: an answer holds for as long as that stays."""
+        files = (path for path in self.root.rglob("*") if path.is_file())
+        return {path: path.stat().st_mtime_ns for path in files}
 
     def end(self) -> None:
         """End what the page has left running in the background."""
