@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -32,9 +31,8 @@ exit codes:
 
 
 class _Round(NamedTuple):
-    """How the drill ended: what its document says of the rehearsal and of its one test."""
+    """How the drill ended once: what its document says of that test, and how often the fault fired."""
 
-    rehearsal: Mapping[str, Any]
     node: Mapping[str, Any]
     folder: Path
     fired: int
@@ -54,7 +52,7 @@ class _Round(NamedTuple):
             "checksHeld": sum(check["state"] == "HELD" for check in checks),
             "mutantsKilled": sum(len(check["mutants_killed"]) for check in checks),
             "causes": list(self.node["causes"]),
-            "folder": str(self.folder),
+            "evidence": str(self.folder),
         }
 
 
@@ -88,32 +86,36 @@ def run(given: argparse.Namespace) -> int:
 
 def _demo(fault: str) -> Outcome:
     name = fault_of(fault)
-    test = DRILLS[name]
+    test, _, case = DRILLS[name].partition("[")
     folder = Path(tempfile.mkdtemp(prefix="pytest-l402-demo-"))
     _write_project(folder, Path(test.partition("::")[0]))
-    with ExitStack() as opened:
-        # At once: on two processors a stranger waits for one of them.
-        started = [_start(folder, test, *each) for each in (("as-it-is", ""), ("with-the-fault", fault))]
-        for process, _ in started:
-            opened.callback(_end, process)
-        does = what_it_does()[name]
-        green, red = (_ended(process, output) for process, output in started)
+    process = _start(folder, test, case.removesuffix("]"), fault)
+    try:
+        does = what_it_does()[name]  # meanwhile: what it imports takes as long as the drill
+        said = _said(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    path, document = _document(folder, said)
+    rehearsal = next(entry for entry in document["rehearsals"] if entry["nodes"])
+    green, red = (_round(path.parent, node) for node in rehearsal["nodes"])
     if green.state == "NOT_RUN":
-        raise BadInput("; ".join(green.node["reasons"]) or "the drill was not run", "not_run")
-    held = green.state == "PASSED"
+        raise BadInput("; ".join(reason["text"] for reason in rehearsal["reasons"]), "not_run")
     as_said = red.state == "PASSED" and red.fired > 0 if name in ENDURED else red.state == "FAILED"
     return Outcome(
         {
-            "ok": held and as_said,
+            "ok": green.state == "PASSED" and as_said,
             "fault": fault,
             "does": does,
             "endured": name in ENDURED,
-            "rehearsal": green.rehearsal["id"],
-            "runbook": green.rehearsal["runbook"],
-            "section": green.rehearsal["section"],
-            "test": green.node["case"],
+            "rehearsal": rehearsal["id"],
+            "runbook": rehearsal["runbook"],
+            "section": rehearsal["section"],
+            "test": test.partition("::")[2],
             "asItIs": green.to_row(),
             "withFault": red.to_row() | {"finding": red.node["failure"] or ""},
+            "folder": str(path.parent),
         }
     )
 
@@ -127,51 +129,49 @@ def _write_project(folder: Path, module: Path) -> None:
     (folder / "pytest.toml").write_text("[pytest]\n")
 
 
-def _start(folder: Path, test: str, name: str, fault: str) -> tuple[subprocess.Popen[str], Path]:
+def _start(folder: Path, test: str, case: str, fault: str) -> subprocess.Popen[str]:
     others = ("PYTEST_", "OA_LIGHTNING_OPS_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(others)}
     options = (
         *("-m", "rehearsal", "-q", "-p", "pytest_l402.plugin", "-p", "no:cacheprovider"),
         f"--l402-catalogue={shipped('rehearsals') / 'catalogue.yaml'}",
-        f"--l402-artifact-dir={folder / name}",
     )
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "pytest", *options, f"rehearsals/{test}"],
         cwd=folder,
         # No plugin of anybody else's: each would cost more than the drill.
-        env=kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "L402_DEMO_FAULT": fault},
+        env=kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "L402_DEMO_FAULT": fault, "L402_DEMO_CASE": case},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
-    return process, folder / name
 
 
-def _ended(process: subprocess.Popen[str], output: Path) -> _Round:
+def _said(process: subprocess.Popen[str]) -> str:
     try:
         said, _ = process.communicate(timeout=_PATIENCE_S)
     except subprocess.TimeoutExpired:
         raise Failed(
             f"the drill: expected its end within {_PATIENCE_S:.0f} s, saw none", "not_ended"
         ) from None
-    found = [*output.glob("signoff/*/drill.json")]
+    return said
+
+
+def _document(folder: Path, said: str) -> tuple[Path, Mapping[str, Any]]:
+    """The document of the run, and where it is."""
+    found = [*folder.glob("output/signoff/*/drill.json")]
     if not found:
         last = next((line for line in reversed(said.splitlines()) if line.strip()), "nothing")
         raise Failed(f"the drill: expected a document of it, saw none; pytest said: {last}", "no_document")
-    document = json.loads(found[0].read_text(encoding="utf-8"))
-    rehearsal = next(entry for entry in document["rehearsals"] if entry["nodes"])
-    node = rehearsal["nodes"][0]
-    rows = found[0].parent / node["folder"] / "injected_faults.jsonl"
+    return found[0], json.loads(found[0].read_text(encoding="utf-8"))
+
+
+def _round(run: Path, node: Mapping[str, Any]) -> _Round:
+    rows = run / node["folder"] / "injected_faults.jsonl"
     fired = sum(json.loads(line)["fired"] for line in rows.read_text().splitlines()) if rows.is_file() else 0
-    return _Round(rehearsal, {**node, "reasons": rehearsal["reasons"]}, found[0].parent, fired)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    if process.poll() is None:
-        process.kill()
-        process.communicate()
+    return _Round(node, run / node["folder"], fired)
 
 
 def _text(command: str, outcome: Outcome) -> str:
@@ -197,7 +197,6 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield red["finding"]
     yield ""
-    yield f"evidence of both  {green['folder']}"
-    yield f"                  {red['folder']}"
+    yield f"all that it left  {document['folder']}"
     yield "other faults      pytest-l402 demo --list"
     yield "your own          pytest-l402 init client, or gateway, or own; then pytest -m rehearsal"

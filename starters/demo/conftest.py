@@ -1,14 +1,26 @@
-"""Breaks the system of the drill in one way while the procedure lasts; `pytest-l402 demo` says in which."""
+"""Plays the drill twice: as it is, and with a fault in its system. `pytest-l402 demo` says which one."""
 
 import os
 from contextlib import ExitStack
 
 import pytest
 
+FAULT = os.environ.get("L402_DEMO_FAULT")
+CASE = os.environ.get("L402_DEMO_CASE", "")
+
+
+def pytest_generate_tests(metafunc):
+    if FAULT and "l402_demo_fault" in metafunc.fixturenames:
+        metafunc.parametrize("l402_demo_fault", ["", FAULT], ids=["as it is", "with the fault"])
+
+
+def pytest_collection_modifyitems(items):
+    items[:] = [item for item in items if CASE in item.name]
+
 
 @pytest.fixture
 def l402_demo_fault():
-    return os.environ.get("L402_DEMO_FAULT", "")
+    return ""
 
 
 @pytest.fixture

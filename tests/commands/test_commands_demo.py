@@ -52,7 +52,8 @@ def test_a_drill_is_green_and_then_red(fault: str, run: Run) -> None:
     assert green["mutantsKilled"] > green["checks"]
     for part in ("  expected  ", "  seen      ", "  where     ", "  do        "):
         assert part in red["finding"]
-    assert json.loads(Path(red["folder"], "drill.json").read_text())["verdict"] == "DRILL"
+    assert json.loads(Path(document["folder"], "drill.json").read_text())["verdict"] == "DRILL"
+    assert Path(red["evidence"]).is_dir()
 
 
 FAULTS_OF_EACH_TEST = """
@@ -105,7 +106,7 @@ def test_people_read_both_and_where_the_evidence_lies(run: Run) -> None:
     assert said[2] == "PASSED  as it is"
     assert said[4].startswith("PASSED  with NodeDegraded: The buyer's node reports itself degraded")
     assert said[5].strip() == "the fault fired, and a purchase must succeed all the same"
-    (place,) = (line.split()[-1] for line in said if line.startswith("evidence of both"))
+    (place,) = (line.split()[-1] for line in said if line.startswith("all that it left"))
     assert Path(place, "drill.json").is_file()
 
 

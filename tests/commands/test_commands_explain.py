@@ -137,7 +137,7 @@ def test_lines_are_those_of_the_project_where_it_is_called(run: Run, tmp_path: P
     ("arguments", "message"),
     [
         (["cache-reus"], "saw 'cache-reus'; did you mean 'cache-reuse'?"),
-        (["nothing: of the kind"], "expected an id of a line, rehearsal, check, mutant, code or fault"),
+        (["of_no_table: of the kind"], "expected an id of a line, rehearsal, check, mutant, code or fault"),
         (["3.cache-hit", "--catalogue", "none.yaml"], "none.yaml"),
         ([""], "saw ''"),
     ],
