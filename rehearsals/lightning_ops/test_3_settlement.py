@@ -195,6 +195,9 @@ def test_a_contradiction_is_refused_with_its_batch(
                 l402_settlement_store, (stranger, {**opened, **other}), request_id="smoke:conflict:invoice"
             )
     _contradict_what_is_known_otherwise(l402_settlement_store, opened, settled)
+    with suppress(IngestRefused):
+        unheard_of = {**settled, "kind": "unheard-of"}
+        ingest_settlements(l402_settlement_store, (stranger, unheard_of), request_id="smoke:conflict:kind")
     l402_evidence.verify(
         *(
             some_row("conflicts", settlementId="inv_smoke_1", field=field).proves("settlement.conflict")
@@ -224,6 +227,12 @@ def test_a_contradiction_is_refused_with_its_batch(
                 ("set_other_proof", "paymentProofRef", _proof(OTHER), _proof(THIRD)),
             )
         ),
+        some_row(
+            "ingest_batches",
+            **{"refusals.event": 1, "refusals.field": "kind", "refusals.code": "invalid_event"},
+            requestId="smoke:conflict:kind",
+            outcome="refused",
+        ).proves("settlement.conflict"),
         # One proof for each payment: where the payments differ, the proofs have to.
         no_row("conflicts", witness="conflicts", settlementId="set_smoke_1", field="paymentProofRef").proves(
             "settlement.conflict"

@@ -12,6 +12,7 @@ from pytest_l402.evidence import (
     events_persisted,
     events_told_alike,
     every_route_probed,
+    found_in_logs,
     gateway_challenged,
     gateway_delivered,
     reconcile_reported,
@@ -356,6 +357,7 @@ def _found_by_the_on_call(code: str) -> tuple[Check, ...]:
             requestId=BAD, plane="gateway", endpoint="/l402/health", denyReason="gateway_probe_failed"
         ).proves("6.correlation"),
         triaged_as(BAD, "gateway", field="denyReason").proves("6.correlation"),
+        found_in_logs(BAD, "control").proves("6.correlation"),
     )
 
 
