@@ -120,7 +120,7 @@ TAKES = (
     paywall("dots", path="/v1.2/x"),
     paywall("choices", path="(/x|/y)z"),
     paywall("rootless", path="(u|v)w"),
-    paywall("quoted", path="/\\Qä.b\\E(1|2)"),
+    paywall("quoted", path="/ü\\Qä.b\\E(1|2)"),
     EVERYTHING_ELSE,
 )
 ASKED = (
@@ -131,8 +131,8 @@ ASKED = (
     ("gateway.l402.test", "/xz", "choices"),
     ("gateway.l402.test", "/xy", "all"),
     ("gateway.l402.test", "/uw", "rootless"),
-    ("gateway.l402.test", "/ä.b1", "quoted"),
-    ("gateway.l402.test", "/äxb1", "all"),
+    ("gateway.l402.test", "/üä.b1", "quoted"),
+    ("gateway.l402.test", "/üäxb1", "all"),
     ("[::1]:8081", "/any", "any"),
     ("gateway.l402.test", "/ab", "all"),
     ("gateway.l402.test.", "/b/7", "choice"),
