@@ -75,6 +75,7 @@ _STUCK = (
     "saw the interpreter held, so that the stack cannot answer; let the test ask for l402_served, which "
     "serves the stack from a process of its own, or put the client into a process of its own"
 )
+_AT_A_PORT = "127.0.0.1:8081"
 ROLES = ("gateway", "control_plane", "settlement_store", "wallet", "executor")
 
 
@@ -228,7 +229,16 @@ class Stack:
 
         They are answered by threads of this process. A client in it that holds the interpreter while it waits
         for them would wait for ever: after `stuck_after_s` seconds the process is ended, with a message.
+
+        Raises:
+            NotRunError: what is sold is not sold at the host that such a client names.
         """
+        found = (match_service(self.sold.services, _AT_A_PORT, offer.path) for offer in self.sold.offers)
+        if self.sold.file is not None and not any(found):
+            raise NotRunError(
+                f"not run: a client that asks at a port names a host as {_AT_A_PORT}, and "
+                f"{self.sold.file.name} sells nothing there"
+            )
         with ExitStack() as block:
             tell = self.open_stderr()
             block.callback(os.close, tell)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,30 @@ def test_the_file_is_sold_and_the_document_names_it(shop: Project, workers: int)
     assert '"host":"api.example.com","path":"/v1/"' in _table(end.folder, "exchanges")
     texts = [path.read_bytes() for path in end.folder.rglob("*") if path.is_file()]
     assert not any(b"s3cr3t" in text for text in texts)
+
+
+@pytest.mark.slow
+def test_a_program_sells_the_file_and_sees_what_its_headers_name(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.replace("aperture.yaml", "s3cr3t-of-the-backend", "${BACKEND_KEY}")
+    monkeypatch.setenv("BACKEND_KEY", "s3cr3t-of-the-backend")
+    program = shop.root / "aperture"
+    program.write_text(
+        f'#!/bin/sh\n[ "$BACKEND_KEY" ] && exec {sys.executable} -m pytest_l402 gateway "$@"\n'
+    )
+    program.chmod(0o755)
+    end = shop.run(*MARKED, SELLS, f"--l402-gateway=aperture:{program}", "--l402-gateway-invoices=wavelength")
+    assert (end.exit, end.verdict) == (0, "SIGNED_OFF"), end.output
+    [system] = [each for each in end.document["systems"] if "selling" in each["version"]]
+    [file] = [part["name"] for part in system["parts"] if part["role"] == "gateway configuration"]
+    assert system["version"].endswith(f" in the copy {file.removeprefix('aperture.yaml, ')}")
+    assert end.folder is not None
+    rows = [json.loads(line) for line in _table(end.folder, "configuration_changes").splitlines()]
+    assert {row["is"] for row in rows if row["key"] == "services[0].protocol"} == set()
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", next(row["is"] for row in rows if row["key"] == "listenaddr"))
+    assert '"configuration":null' in _table(end.folder, "gateway_runs")
+    assert not any(b"s3cr3t" in path.read_bytes() for path in end.folder.rglob("*") if path.is_file())
 
 
 def _table(folder: Path, name: str) -> str:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from hypothesis import given
@@ -19,6 +20,7 @@ from pytest_l402.stack import Stack
 from pytest_l402.stack.aperture.casting import Named, UnsaleableError
 from pytest_l402.stack.aperture.configuration import ELSEWHERE, Surroundings, changes, placed
 from pytest_l402.stack.aperture.sold_file import LintedError, rehearsed_in, sold_by_file
+from pytest_l402.stack.roles import NotRunError
 from pytest_l402.stack.sold import Offer, Role, Sold
 
 FILES = Path(__file__).parent / "aperture_files"
@@ -80,6 +82,15 @@ def test_roles_are_found_by_price_and_timeout(
         bought = stack.executor.buy(found.premium.resource)
         assert (bought.status, bought.amount_msats) == ("paid", found.premium.price_msats)
         assert {row["key"] for row in stack.tables()["configuration_changes"]} >= {"services[0].address"}
+
+
+def test_what_is_not_sold_at_a_port_is_not_served_at_one() -> None:
+    told = re.escape("names a host as 127.0.0.1:8081, and aperture.yaml sells nothing there")
+    with Stack(sold=sold((FILES / "shop.yaml").read_text())) as stack:  # noqa: SIM117
+        with pytest.raises(NotRunError, match=told), stack.serve():
+            pass
+    with Stack(sold=sold((FILES / "freebies.yaml").read_text())) as stack, stack.serve() as served:
+        assert httpx.get(f"{served.gateway_url}/archive/b", trust_env=False).status_code == 402
 
 
 def test_the_copy_differs_in_what_is_told_and_in_nothing_else() -> None:

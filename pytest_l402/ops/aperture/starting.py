@@ -12,7 +12,8 @@ from pytest_l402.ops.regexps import PatternError, compiled
 
 _MOST_SATS: Final = 100_000_000 * 100_000
 _BACKENDS: Final = ("sqlite", "postgres", "etcd")
-_ENVIRONMENT: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+ENVIRONMENT: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""How the value of a header names a variable of the environment."""
 _LEVELS: Final = ("trace", "debug", "info", "warn", "error", "critical", "off")
 _ON, _OFF = ("", "on", "true"), ("off", "false")
 
@@ -150,7 +151,7 @@ def prefix_error(prefix: str) -> str:
 
 def _header(service: Section, value: str, environment: Mapping[str, str]) -> Iterator[Refused]:
     place = service.at("headers")
-    for name in _ENVIRONMENT.findall(value):
+    for name in ENVIRONMENT.findall(value):
         if not environment.get(name):
             yield Refused(place, f"environment variable {name} referenced in a service header is not set")
     if not value.startswith("!file"):

@@ -43,7 +43,7 @@ class GatewayProcess:
 
     `file` is what it is started with, in that folder, and `port` where that lets it listen. What it prints
     goes to the end of `log`. With `removes_folder` the folder goes when it has ended, also when this process
-    was killed.
+    was killed. `needs` names what it sees of the environment, beside what every program does.
     """
 
     program: Path
@@ -52,6 +52,7 @@ class GatewayProcess:
     port: int
     log: Path
     removes_folder: bool = False
+    needs: tuple[str, ...] = ()
     _child: ChildProcess | None = field(default=None, init=False, repr=False)
     _ended: Ended | None = field(default=None, init=False, repr=False)
     _was_killed: bool = field(default=False, init=False, repr=False)
@@ -69,7 +70,7 @@ class GatewayProcess:
                 f"{_FILE_FLAG.decode()}{self.file}",
                 f"--sqlite.dbfile={self.folder / DATABASE_NAME}",
             ],
-            env=_environment(self.folder, os.environ),
+            env=_environment(self.folder, os.environ, self.needs),
             cwd=self.folder,
             name=self.program.name,
             stop_signal=signal.SIGTERM,
@@ -190,9 +191,9 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _environment(folder: Path, ours: Mapping[str, str]) -> dict[str, str]:
+def _environment(folder: Path, ours: Mapping[str, str], needs: tuple[str, ...]) -> dict[str, str]:
     """Return what the program gets to see: nothing that a user has set for another gateway."""
-    return {name: ours[name] for name in _KEPT if name in ours} | {"HOME": str(folder)}
+    return {name: ours[name] for name in (*_KEPT, *needs) if name in ours} | {"HOME": str(folder)}
 
 
 def _without_name(failed: ChildProcessFailed) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 from pytest_l402.evidence import Part
 from pytest_l402.harness.journal import Row
 from pytest_l402.harness.loopback import LoopbackServer
+from pytest_l402.ops.aperture.starting import ENVIRONMENT
 from pytest_l402.stack.aperture.build_info import BuildInfo, build_info
 from pytest_l402.stack.aperture.configuration import DATABASE_NAME, Surroundings, placed, text_of
 from pytest_l402.stack.aperture.gateway_process import HOST, GatewayProcess, free_port, lines_of
@@ -304,5 +305,14 @@ class Programs:
         seller = self._seller.url.removeprefix("http://")
         copy = placed(text, Surroundings(port, self._invoices, seller))
         file.write_text(copy)
-        process = GatewayProcess(self.program.path, self._folder, file, port, log, what_for == FIRST)
-        return GatewayRun(self._written, what_for, process, copy, is_somebodys=text == self._text)
+        is_somebodys = text == self._text
+        process = GatewayProcess(
+            self.program.path,
+            self._folder,
+            file,
+            port,
+            log,
+            what_for == FIRST,
+            tuple(ENVIRONMENT.findall(copy)) if is_somebodys else (),
+        )
+        return GatewayRun(self._written, what_for, process, copy, is_somebodys)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,12 +12,11 @@ from typing import Final
 
 from pytest_l402.harness.network import Header
 from pytest_l402.ops.aperture.decoding import Section
-from pytest_l402.ops.aperture.starting import freebies, is_on
+from pytest_l402.ops.aperture.starting import ENVIRONMENT, freebies, is_on
 from pytest_l402.ops.compile.terms import MSATS_PER_SAT
 from pytest_l402.stack.gateway.lightning_node import NodeUnavailable
 from pytest_l402.stack.gateway.services import RateLimit, Service
 
-_ENVIRONMENT: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _MOST_FREEBIES: Final = 0xFFFF
 
 
@@ -98,7 +96,7 @@ def _limit(limit: Section) -> RateLimit:
 
 
 def _header(value: str) -> str:
-    value = _ENVIRONMENT.sub(lambda found: os.environ.get(found[1], ""), value)
+    value = ENVIRONMENT.sub(lambda found: os.environ.get(found[1], ""), value)
     if not value.startswith("!file"):
         return value
     kind, _, name = value.partition(":")
