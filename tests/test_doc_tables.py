@@ -30,7 +30,7 @@ from pytest_l402.triage.rules import RULES
 PACKAGE = REPOSITORY / "pytest_l402"
 
 OF_THEIR_OWN = {
-    *("demo", "drill", "explain", "init", "triage", "verify", "approve", "status", "lint"),
+    *("demo", "drill", "explain", "init", "triage", "audit", "query", "verify", "approve", "status", "lint"),
     *("gateway", "serve"),
 }
 """The commands that operate nothing, and have flags and documents of their own."""

@@ -58,6 +58,8 @@ COMMANDS: Final = {
     ),
     "explain": Command("explain", "say what an id in a report means, and what to do"),
     "triage": Command("triage", "name the failing domain of each request in incident files"),
+    "audit": Command("audit", "judge an export of any size by the rules of triage, in bounded memory"),
+    "query": Command("query", "ask what an audit has kept as Parquet, in SQL"),
     "verify": Command("verify", "judge the kept evidence of a run again, and compare with its document"),
     "approve": Command("approve", "put your name to a run, by a signature of ssh-keygen"),
     "status": Command("status", "say in one word whether the last full run is signed off and still counts"),

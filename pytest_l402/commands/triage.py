@@ -6,16 +6,21 @@ import argparse
 import re
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 from pytest_l402.commands.outcome import complain, say
 
 if TYPE_CHECKING:
+    from pytest_l402.triage.incident import Progress
+    from pytest_l402.triage.incident_rows import Incident
     from pytest_l402.triage.report import Query, TriageReport
 
-_EXIT_CODES: Final = """\
+EXIT_CODES_TOLD: Final = """\
 exit codes:
   0  every request is healthy
   1  something failed; a request with incomplete evidence counts as failed
@@ -34,8 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "JSON Lines, packed or not, as they were or as a log collector has wrapped them; a name may\n"
         "be -, a folder or a pattern. Of more than a few requests an overview comes first."
     )
-    parser.epilog = _EXIT_CODES
+    parser.epilog = EXIT_CODES_TOLD
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file of records, a folder, or -")
+    add_telling_arguments(parser)
+
+
+def add_telling_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what of an answer may be asked for."""
     parser.add_argument(
         "--request-id", metavar="ID", help="judge this request only; its beginning or a proof will do"
     )
@@ -52,40 +62,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Print the diagnoses and return the exit code."""
     # Imported here: --help must not wait for models and engines.
-    from dataclasses import replace
-
-    from pytest_l402.boundary import InputError
     from pytest_l402.triage.incident import read_incident
+
+    def incident(progress: Progress) -> AbstractContextManager[Incident]:
+        return nullcontext(read_incident(*given.files, progress=progress))
+
+    return tell("triage", given, incident)
+
+
+def tell(
+    command: str,
+    given: argparse.Namespace,
+    incident: Callable[[Progress], AbstractContextManager[Incident]],
+    json_limit: int | None = None,
+) -> int:
+    """Print the answer about an incident and return the exit code.
+
+    In JSON there are `json_limit` requests of many, unless another limit is given.
+    """
+    from pytest_l402.boundary import InputError
     from pytest_l402.triage.report import EXIT_CODES, TriageOutcome, triage_report
 
     problem = _unusable(given)
     if problem:
-        complain("triage", problem)
+        complain(command, problem)
         return EXIT_CODES[TriageOutcome.BAD_INPUT]
-    progress = _Progress()
+    progress = TerminalProgress(sys.stderr, time.monotonic)
     try:
-        incident = read_incident(*given.files, progress=progress)
-        report = triage_report(incident, given.request_id)
+        with incident(progress) as read:
+            report = triage_report(read, given.request_id)
+            progress.end()
+            if given.since or given.domain or given.limit or given.all:
+                report = replace(report, query=_query(given, report.overview.last_at_ms))
+            elif given.json and json_limit is not None and not report.is_short:
+                report = replace(report, query=replace(report.query, limit=json_limit))
+            return _told(command, given, report)
     except InputError as error:
-        complain("triage", str(error))
+        progress.end()
+        complain(command, str(error))
         return EXIT_CODES[TriageOutcome.BAD_INPUT]
     finally:
         progress.end()
-    if given.since or given.domain or given.limit or given.all:
-        report = replace(report, query=_query(given, report.overview.last_at_ms))
-    if given.html and not _page_written(given.html, report):
+
+
+def _told(command: str, given: argparse.Namespace, report: TriageReport) -> int:
+    from pytest_l402.triage.report import EXIT_CODES, TriageOutcome
+
+    if given.html and not _page_written(command, given.html, report):
         return EXIT_CODES[TriageOutcome.BAD_INPUT]
     if given.json:
         # Its `problems` are all there is to complain of.
-        print(report.to_json())
+        print(report.to_json(f"pytest-l402/{command}"))
         return EXIT_CODES[report.outcome]
     if report.asked or report.overview.n_requests or report.shortfalls or report.notes:
         say(report.to_text())
     for told in report.told_problems()[:_SHOWN_PROBLEMS]:
-        complain("triage", told)
+        complain(command, told)
     if len(report.problems) > _SHOWN_PROBLEMS:
         rest = len(report.problems) - _SHOWN_PROBLEMS
-        complain("triage", f"{rest} more like these; --json names them all")
+        complain(command, f"{rest} more like these; --json names them all")
     return EXIT_CODES[report.outcome]
 
 
@@ -136,7 +171,7 @@ def _moment(text: str, last_at_ms: int) -> int | None:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _page_written(name: str, report: TriageReport) -> bool:
+def _page_written(command: str, name: str, report: TriageReport) -> bool:
     from pytest_l402.boundary import quoted, write_whole
     from pytest_l402.triage.page import page_of
 
@@ -144,26 +179,31 @@ def _page_written(name: str, report: TriageReport) -> bool:
         write_whole(Path(name), page_of(report).encode("utf-8", "replace"))
     except (OSError, ValueError) as error:
         seen = getattr(error, "strerror", None) or str(error)
-        complain("triage", f"--html: expected a file that can be written, saw {seen}: {quoted(name)}")
+        complain(command, f"--html: expected a file that can be written, saw {seen}: {quoted(name)}")
         return False
     return True
 
 
-class _Progress:
-    """One line on a terminal, once it takes longer than a second."""
+class TerminalProgress:
+    """One line on a terminal, once it takes longer than a second; `now` tells the time in seconds."""
 
-    def __init__(self) -> None:
-        self._begun = time.monotonic()
+    def __init__(self, terminal: TextIO | None, now: Callable[[], float]) -> None:
+        self._now = now
+        self._begun = now()
         self._told = False
-        self._is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._terminal = terminal if terminal is not None and terminal.isatty() else None
 
     def __call__(self, file: str, documents: int) -> None:
-        if self._is_terminal and time.monotonic() - self._begun > _PATIENCE_S:
+        """Tell how many documents of a file were read."""
+        if self._terminal is not None and self._now() - self._begun > _PATIENCE_S:
             from pytest_l402.boundary import printable
 
-            print(f"\r\x1b[K{printable(file, 60)}: {documents:,} read", end="", file=sys.stderr, flush=True)
+            told = f"\r\x1b[K{printable(file, 60)}: {documents:,} read"
+            print(told, end="", file=self._terminal, flush=True)
             self._told = True
 
     def end(self) -> None:
+        """Take the line away."""
         if self._told:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            print("\r\x1b[K", end="", file=self._terminal, flush=True)
+            self._told = False

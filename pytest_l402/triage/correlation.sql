@@ -103,22 +103,12 @@ select
       or lower(endpoint) like '%/health' or lower(endpoint) like '%/healthz'
     ) then 1
     else 0
-  end as is_probe,
-  case
-    when plane = 'settlement' and proof is not null and coalesce(cache_hit, false) = false then
-      cast(observed_at_ms as varchar(20)) || ' ' || coalesce(told.request_id, '') || ' ' || executor || ' '
-      || coalesce(task_id, '') || ' ' || coalesce(user_id, '') || ' ' || coalesce(paywall_id, '') || ' '
-      || coalesce(endpoint, '') || ' ' || proof || ' ' || coalesce(cast(paid_amount_msats as varchar(20)), '') || ' '
-      || coalesce(cast(quoted_cost_msats as varchar(20)), '') || ' ' || coalesce(desktop_session_id, '')
-    else null
-  end as settled_as
+  end as is_probe
 from (
   select
     r.line,
     r.request_id,
-    r.user_id,
     r.paywall_id,
-    r.task_id,
     r.endpoint,
     r.quoted_cost_msats,
     r.cap_applied_msats,
@@ -135,7 +125,6 @@ from (
     r.executor,
     r.plane,
     r.execution_path,
-    r.desktop_session_id,
     r.desktop_runtime_status,
     r.wallet_state,
     r.node_sync_status,
@@ -171,13 +160,10 @@ select
   count(*) as n_records,
   min(told_msats) as told_lo,
   max(told_msats) as told_hi,
-  min(request_id) as request_lo,
-  max(request_id) as request_hi,
   sum(case when plane = 'gateway' then 1 else 0 end) as n_gateway,
   sum(case when plane = 'settlement' then 1 else 0 end) as n_settlement,
   sum(case when plane = 'ui' then 1 else 0 end) as n_ui,
-  min(settled_as) as settled_lo,
-  max(settled_as) as settled_hi,
+  sum(case when plane = 'settlement' and reused = 0 then 1 else 0 end) as n_settled,
   min(case when plane = 'gateway' then tail else null end) as gateway_tail_lo,
   max(case when plane = 'gateway' then tail else null end) as gateway_tail_hi,
   min(case when plane = 'settlement' then tail else null end) as settlement_tail_lo,
@@ -218,6 +204,94 @@ from (
 ) doubted
 group by proof_key;
 
+-- One settlement that is told twice is one: only what differs in anything is another.
+-- name: settlements_again
+create table settlements_again as
+select
+  proof_key,
+  path,
+  min(settled_as) as settled_lo,
+  max(settled_as) as settled_hi
+from (
+  select
+    f.proof_key as proof_key,
+    f.path as path,
+    cast(r.observed_at_ms as varchar(20)) || ' ' || coalesce(r.request_id, '') || ' ' || r.executor || ' '
+      || coalesce(r.task_id, '') || ' ' || coalesce(r.user_id, '') || ' ' || coalesce(r.paywall_id, '') || ' '
+      || coalesce(r.endpoint, '') || ' ' || f.proof || ' '
+      || coalesce(cast(r.paid_amount_msats as varchar(20)), '') || ' '
+      || coalesce(cast(r.quoted_cost_msats as varchar(20)), '') || ' ' || coalesce(r.desktop_session_id, '')
+      as settled_as
+  from l402_facts f
+  join proof_audit p on p.proof_key = f.proof_key and p.path = f.path
+  join l402_records r on r.line = f.line
+  where p.n_settled > 1 and f.plane = 'settlement' and f.reused = 0
+) settlements
+group by proof_key, path;
+
+-- What is wrong with a payment on a path. What the platform holds is true for the buyer as well; what the buyer holds
+-- is not true for the platform.
+-- name: proof_state
+create table proof_state as
+select
+  proof_key,
+  path,
+  has_gateway,
+  has_settlement,
+  has_ui,
+  is_unsettled,
+  is_unshown,
+  is_settled_twice,
+  settlement_altered,
+  ui_altered,
+  amounts_differ,
+  is_accepted,
+  doubtful,
+  case
+    when is_unsettled = 1 or is_unshown = 1 or is_settled_twice = 1 or settlement_altered = 1 or ui_altered = 1
+      or amounts_differ = 1 or is_accepted = 0 then 1
+    else 0
+  end as is_odd
+from (
+  select
+    p.proof_key as proof_key,
+    p.path as path,
+    a.has_gateway as has_gateway,
+    a.has_settlement as has_settlement,
+    a.has_ui as has_ui,
+    case when p.n_settlement = 0 and (p.path = 'hosted-node' or a.has_settlement = 0) then 1 else 0 end as is_unsettled,
+    case when p.n_ui = 0 and (p.path = 'hosted-node' or a.has_ui = 0) then 1 else 0 end as is_unshown,
+    case when g.settled_lo <> g.settled_hi then 1 else 0 end as is_settled_twice,
+    case when p.settlement_tail_lo <> p.settlement_tail_hi or p.gateway_tail_lo <> p.settlement_tail_lo
+      or p.gateway_tail_hi <> p.settlement_tail_hi then 1 else 0 end as settlement_altered,
+    case when p.ui_tail_lo <> p.settlement_tail_lo or p.ui_tail_hi <> p.settlement_tail_hi then 1 else 0 end
+      as ui_altered,
+    case when a.paid_lo <> a.paid_hi then 1 else 0 end as amounts_differ,
+    a.is_accepted as is_accepted,
+    case when d.n_invalid > 0 then 1 else 0 end as doubtful
+  from proof_audit p
+  join payments a on a.proof_key = p.proof_key
+  left join settlements_again g on g.proof_key = p.proof_key and g.path = p.path
+  left join proof_doubts d on d.proof_key = p.proof_key
+) states;
+
+-- Most requests name one payment, of which all is well.
+-- name: request_payments
+create table request_payments as
+select
+  f.request_id as request_id,
+  min(f.proof_key) as proof_lo,
+  max(f.proof_key) as proof_hi,
+  max(p.is_odd) as is_odd,
+  max(p.has_gateway) as has_gateway,
+  max(p.has_settlement) as has_settlement,
+  max(p.has_ui) as has_ui,
+  max(p.doubtful) as doubtful
+from l402_facts f
+join proof_state p on p.proof_key = f.proof_key and p.path = f.path
+where f.request_id is not null
+group by f.request_id;
+
 -- name: request_audit
 create table request_audit as
 select
@@ -254,8 +328,8 @@ select
   sum(case when proof is not null then 1 else 0 end) as n_proof,
   min(proof) as proof_shown,
   min(case when plane = 'gateway' then quoted_cost_msats else null end) as quoted_msats,
-  min(case when plane = 'gateway' then proof else null end) as gateway_proof,
-  min(case when plane = 'settlement' then proof else null end) as settlement_proof
+  max(case when plane = 'gateway' and proof is not null then 1 else 0 end) as gateway_paid,
+  max(case when plane = 'settlement' and proof is not null then 1 else 0 end) as settlement_paid
 from l402_facts
 where request_id is not null
 group by request_id;
@@ -334,30 +408,19 @@ select
   min(case when f.plane = 'gateway' then f.proof else null end) as gateway_proof,
   min(case when f.plane = 'settlement' then f.proof else null end) as settlement_proof,
   min(case when f.plane = 'ui' then f.proof else null end) as ui_proof,
-  -- What the platform holds is true for the buyer as well; what the buyer holds is not true for the platform.
-  min(case when f.plane = 'gateway' and p.n_settlement = 0 and (f.path = 'hosted-node' or a.has_settlement = 0)
-    then f.proof else null end) as gateway_unsettled,
-  min(case when f.plane = 'settlement' and p.n_ui = 0 and (f.path = 'hosted-node' or a.has_ui = 0)
-    then f.proof else null end) as unshown,
-  min(case when f.plane = 'ui' and p.n_settlement = 0 and (f.path = 'hosted-node' or a.has_settlement = 0)
-    then f.proof else null end) as ui_unsettled,
-  min(case when p.settled_lo <> p.settled_hi then f.proof else null end) as settled_twice,
-  max(case when p.settlement_tail_lo <> p.settlement_tail_hi or p.gateway_tail_lo <> p.settlement_tail_lo
-    or p.gateway_tail_hi <> p.settlement_tail_hi then 1 else 0 end) as settlement_altered,
-  max(case when p.ui_tail_lo <> p.settlement_tail_lo or p.ui_tail_hi <> p.settlement_tail_hi then 1 else 0 end)
-    as ui_altered,
-  min(case when a.paid_lo <> a.paid_hi then f.proof else null end) as amounts_differ,
-  min(case when f.executor = 'desktop' and f.plane in ('settlement', 'ui') and a.is_accepted = 0 then f.proof else null
-    end) as buyer_unsettled,
-  max(a.has_gateway) as has_gateway,
-  max(a.has_settlement) as has_settlement,
-  max(a.has_ui) as has_ui,
-  max(case when d.n_invalid > 0 then 1 else 0 end) as doubtful
+  min(case when f.plane = 'gateway' and p.is_unsettled = 1 then f.proof else null end) as gateway_unsettled,
+  min(case when f.plane = 'settlement' and p.is_unshown = 1 then f.proof else null end) as unshown,
+  min(case when f.plane = 'ui' and p.is_unsettled = 1 then f.proof else null end) as ui_unsettled,
+  min(case when p.is_settled_twice = 1 then f.proof else null end) as settled_twice,
+  max(p.settlement_altered) as settlement_altered,
+  max(p.ui_altered) as ui_altered,
+  min(case when p.amounts_differ = 1 then f.proof else null end) as amounts_differ,
+  min(case when f.executor = 'desktop' and f.plane in ('settlement', 'ui') and p.is_accepted = 0 then f.proof else null
+    end) as buyer_unsettled
 from l402_facts f
-join proof_audit p on p.proof_key = f.proof_key and p.path = f.path
-join payments a on a.proof_key = f.proof_key
-left join proof_doubts d on d.proof_key = f.proof_key
-where f.request_id is not null
+join request_payments q on q.request_id = f.request_id
+join proof_state p on p.proof_key = f.proof_key and p.path = f.path
+where q.is_odd = 1 or q.proof_lo <> q.proof_hi
 group by f.request_id, f.path;
 
 -- name: request_proofs
@@ -397,11 +460,7 @@ select
   min(case when ui_lo is null then unshown else null end) as unshown,
   min(settled_twice) as settled_twice,
   min(amounts_differ) as amounts_differ,
-  min(buyer_unsettled) as buyer_unsettled,
-  max(has_gateway) as has_gateway,
-  max(has_settlement) as has_settlement,
-  max(has_ui) as has_ui,
-  max(doubtful) as doubtful
+  min(buyer_unsettled) as buyer_unsettled
 from request_paths
 group by request_id;
 
@@ -464,7 +523,7 @@ select
   i.request_id as request_id,
   coalesce(d.n_invalid, 0) as n_invalid,
   d.first_line as first_invalid_line,
-  coalesce(p.doubtful, 0) as doubtful,
+  coalesce(q.doubtful, 0) as doubtful,
   coalesce(a.n_records, 0) as n_records,
   a.first_at_ms as first_at_ms,
   a.last_at_ms as last_at_ms,
@@ -512,16 +571,16 @@ select
   f.failed_status as failed_status,
   case
     when coalesce(a.is_probe, 1) = 1 then null
-    when a.has_control + coalesce(p.has_gateway, 0) + coalesce(p.has_settlement, 0) + coalesce(p.has_ui, 0) > 1
+    when a.has_control + coalesce(q.has_gateway, 0) + coalesce(q.has_settlement, 0) + coalesce(q.has_ui, 0) > 1
       or a.has_control + a.has_gateway + a.has_settlement + a.has_ui > 1 then null
     when e.n_planes = 1 and a.has_control = 1 then 'control'
     when e.n_planes = 1 and a.has_gateway = 1 then 'gateway'
     when e.n_planes = 1 and a.has_settlement = 1 then 'settlement'
     when a.has_control = 1 then 'control'
     when a.has_ui = 1 then 'ui'
-    when a.has_gateway = 1 and a.gateway_proof is null and a.quoted_msats is null then 'gateway'
-    when a.has_gateway = 1 and a.gateway_proof is not null and s.control_speaks = 1 then 'gateway'
-    when a.has_settlement = 1 and (a.settlement_proof is null or s.gateway_pays = 1) then 'settlement'
+    when a.has_gateway = 1 and a.gateway_paid = 0 and a.quoted_msats is null then 'gateway'
+    when a.has_gateway = 1 and a.gateway_paid = 1 and s.control_speaks = 1 then 'gateway'
+    when a.has_settlement = 1 and (a.settlement_paid = 0 or s.gateway_pays = 1) then 'settlement'
     else null
   end as lone_plane
 from request_ids i
@@ -530,6 +589,7 @@ left join request_audit a on a.request_id = i.request_id
 left join planes_in_sight s on s.path = a.path
 left join request_denials n on n.request_id = i.request_id
 left join request_proofs p on p.request_id = i.request_id
+left join request_payments q on q.request_id = i.request_id
 left join request_spending m on m.request_id = i.request_id
 left join request_doubts d on d.request_id = i.request_id
 left join request_flows f on f.request_id = i.request_id;

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pytest_l402.boundary import InputError, parse_json
 from pytest_l402.triage.documents import Framed, framed
@@ -32,11 +32,11 @@ _EVERY = 2048
 _DECODER = json.JSONDecoder()
 
 
-def _told_nobody(file: str, documents: int) -> None:
-    pass
+def told_nobody(file: str, documents: int) -> None:
+    """Tell nobody how far reading has come."""
 
 
-def read_incident(*paths: str | os.PathLike[str], progress: Progress = _told_nobody) -> Incident:
+def read_incident(*paths: str | os.PathLike[str], progress: Progress = told_nobody) -> Incident:
     """Read all that files hold of an incident: records, lists of them, snapshots, local-node artifacts,
     observability summaries, and what log collectors have put around records.
 
@@ -61,7 +61,7 @@ def read_incident(*paths: str | os.PathLike[str], progress: Progress = _told_nob
     return reader.incident()
 
 
-def read_documents(feed: LineFeed, reader: IncidentReader, progress: Progress = _told_nobody) -> None:
+def read_documents(feed: LineFeed, reader: IncidentReader, progress: Progress = told_nobody) -> None:
     """Let a reader take every document of a feed: whole runs of records wherever its gate knows them.
 
     Raises:
@@ -77,7 +77,7 @@ def read_documents(feed: LineFeed, reader: IncidentReader, progress: Progress = 
             progress(feed.source, n_documents)
 
     for document in framed(feed, feed.source, between=take_runs):
-        _take(document, feed.source, reader, gate)
+        take_document(document, feed.source, reader, gate)
         n_documents += 1
         if n_documents % _EVERY == 0:
             progress(feed.source, n_documents)
@@ -85,7 +85,8 @@ def read_documents(feed: LineFeed, reader: IncidentReader, progress: Progress = 
         raise InputError.at(feed.source, expected="records as JSON or JSON Lines", seen="an empty file")
 
 
-def _take(document: Framed, name: str, reader: IncidentReader, gate: RecordGate) -> None:
+def take_document(document: Framed, name: str, reader: IncidentReader, gate: RecordGate) -> None:
+    """Let a reader take one document, whatever it is, and a gate learn from it if it is a record."""
     if document.n_nulls:
         reader.note(
             f"{document.n_nulls} NUL bytes stand before line {document.line}: the file was cut while it was "
@@ -95,19 +96,10 @@ def _take(document: Framed, name: str, reader: IncidentReader, gate: RecordGate)
         _refuse(document.error, document.data, document.line, reader)
         return
     text = document.text
-    if "\\" not in text and text.isascii():
-        # The common case: a line that is a record and nothing else, with each key once.
-        try:
-            row = json.loads(text)
-        except (ValueError, RecursionError):
-            row = None
-        if (
-            type(row) is dict
-            and len(row) == text.count('":') + text.count('" :')
-            and reader.take_plain(row, document.line)
-        ):
-            gate.learn(text, row)
-            return
+    row = plain_record(text)
+    if row is not None and reader.take_plain(row, document.line):
+        gate.learn(text, row)
+        return
     text, stamp = without_stamp(text)
     if stamp:
         reader.note(f"{stamp} was taken off")
@@ -118,6 +110,19 @@ def _take(document: Framed, name: str, reader: IncidentReader, gate: RecordGate)
             _take_several(text, document.line, name, reader, error)
         else:
             _refuse(error, text.encode("utf-8", "surrogatepass"), document.line, reader)
+
+
+def plain_record(text: str) -> dict[str, Any] | None:
+    """The object that a line is, if it is surely nothing else and has each key once; the common case."""
+    if "\\" in text or not text.isascii():
+        return None
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if type(row) is dict and len(row) == text.count('":') + text.count('" :'):
+        return row
+    return None
 
 
 def _take_several(text: str, line: int, name: str, reader: IncidentReader, error: InputError) -> None:

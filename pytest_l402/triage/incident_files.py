@@ -37,10 +37,15 @@ _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 
 @dataclass(slots=True)
 class Source:
-    """One file to read; `in_folder` if only its folder was named: then it need not hold records."""
+    """One file to read; `in_folder` if only its folder was named: then it need not hold records.
+
+    Once it is open, `is_plain` says that it is a file of `size` bytes and is read as it is.
+    """
 
     name: str
     in_folder: bool = False
+    size: int = 0
+    is_plain: bool = False
     notes: list[str] = field(default_factory=list)
 
 
@@ -100,7 +105,9 @@ def opened(source: Source) -> Iterator[ReadsBytes]:
                 source.notes.append("unpacked from zstd")
                 yield _recoded(io.BufferedReader(_zstd(stream, source.name)), source)
             else:
-                yield _recoded(stream, source)
+                text = _recoded(stream, source)
+                source.is_plain = text is stream and source.size > 0
+                yield text
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise InputError.at(
                 source.name,
@@ -130,7 +137,7 @@ def _raw(source: Source) -> Iterator[io.BufferedReader[Any]]:
             yield piped
         return
     with open_input(source.name) as stream:
-        size = os.fstat(stream.fileno()).st_size
+        source.size = size = os.fstat(stream.fileno()).st_size
         if not size:  # a device, or nothing at all
             yield cast("io.BufferedReader[Any]", stream)
             return

@@ -28,6 +28,7 @@ from pytest_l402.triage.incident_rows import (
     SourcedRow,
     named_request,
 )
+from pytest_l402.triage.places import Place
 from pytest_l402.triage.record_gate import Run, cells_of
 from pytest_l402.triage.record_row import in_doubt, record_cells, surely_harmless
 from pytest_l402.triage.record_store import RecordStore
@@ -53,6 +54,7 @@ class IncidentReader:
         self._departures: list[IncidentDeparture] = []
         self._secrets: list[SecretPlace] = []
         self._notes: list[str] = []
+        self.suspicious: dict[str, str] = {}
         self._recordless: list[str] = []
         self._known = {value: value for values in ENUM_VALUES.values() for value in values}
         self.start_file("")
@@ -161,6 +163,26 @@ class IncidentReader:
                 )
                 self._take_record(row, "", _Lines("", first_line + doubtful))
             begin = doubtful + 1
+
+    def note_valid(self, count: int) -> None:
+        """Count valid records that somebody else keeps."""
+        self._usable += count
+
+    def look_for_unusual(self, texts: Iterable[str]) -> None:
+        """Note which texts of those records may be secrets; where they stand is asked later."""
+        for text in texts:
+            if text not in self._known and redact_text(text) == text:
+                self._known[text] = text
+            elif text not in self._known:
+                self.suspicious.setdefault(text, self._file)
+
+    def note_secrets(self, places: Iterable[Place]) -> None:
+        """Note where records of others hold a secret in the clear, the first of each file."""
+        noted: Counter[str] = Counter()
+        for place in places:
+            noted[place.file] += 1
+            if noted[place.file] <= _SECRET_PLACES_A_FILE:
+                self._secrets.append(SecretPlace(place.file, place.line))
 
     def take(self, value: object, text: str, first_line: int) -> None:
         """Take a parsed document; `text` is what it was parsed from, its first line is `first_line`."""

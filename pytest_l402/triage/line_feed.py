@@ -24,9 +24,9 @@ class ReadsBytes(Protocol):
 
 
 class LineFeed:
-    """The lines of a stream, counted from 1; holds a block of them, or a line that is longer."""
+    """The lines of a stream, counted from `first`; holds a block of them, or a line that is longer."""
 
-    def __init__(self, stream: ReadsBytes, source: str, limit: int = MAX_BYTES) -> None:
+    def __init__(self, stream: ReadsBytes, source: str, limit: int = MAX_BYTES, first: int = 1) -> None:
         self._stream = stream
         self.source = source
         self._limit = limit
@@ -34,7 +34,7 @@ class LineFeed:
         self._at = 0
         self._is_at_end = False
         self._parts: deque[Run | str] = deque()
-        self.number = 0
+        self.number = first - 1
 
     def next_line(self) -> tuple[int, bytes] | None:
         """Return number and bytes of the next line that is not blank; None at the end.

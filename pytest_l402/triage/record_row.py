@@ -35,9 +35,12 @@ _OF_MANY: Final = tuple(
 )
 _OF_ONE: Final = tuple(_PLACES[key] for key in ("requestId", "taskId", "paymentProofRef"))
 _MANY: Final = 50_000
+TEXT_KEYS: Final = tuple(REQUIRED_KEYS[place] for place in (*_OF_ONE, *_OF_MANY))
+"""The keys with texts that somebody else writes."""
 # No secret is that short, and none is made of such short words.
-_ID: Final = re.compile(r"[A-Za-z0-9]{0,19}(?:[-_:./@][A-Za-z0-9]{0,19}){0,12}")
-_PROOF: Final = re.compile(r"(?:lightning_)?preimage:[0-9a-f]{16,24}")
+USUAL: Final = "[A-Za-z0-9]{0,19}(?:[-_:./@][A-Za-z0-9]{0,19}){0,12}|(?:lightning_)?preimage:[0-9a-f]{16,24}"
+"""The pattern of ids and of references to proofs as they are usually written, none of which is a secret."""
+_USUAL: Final = re.compile(USUAL)
 
 
 class RecordRow(Mapping[str, Any]):
@@ -103,7 +106,7 @@ def surely_harmless(cells: tuple[Any, ...], known: dict[str, str]) -> bool:
     """
     for place in _OF_ONE:
         cell = cells[place]
-        if not (cell is None or _ID.fullmatch(cell) or _PROOF.fullmatch(cell) or redact_text(cell) == cell):
+        if not (cell is None or _USUAL.fullmatch(cell) or redact_text(cell) == cell):
             return False
     for place in _OF_MANY:
         cell = cells[place]
@@ -121,7 +124,7 @@ def in_doubt(columns: Sequence[Sequence[str | None]], known: dict[str, str]) -> 
         cell
         for place in _OF_ONE
         for cell in {*columns[place]}
-        if not (cell is None or _ID.fullmatch(cell) or _PROOF.fullmatch(cell) or redact_text(cell) == cell)
+        if not (cell is None or _USUAL.fullmatch(cell) or redact_text(cell) == cell)
     }
     for place in _OF_MANY:
         for cell in {*columns[place]}.difference(known):

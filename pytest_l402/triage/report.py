@@ -175,11 +175,11 @@ class TriageReport:
         lines += ["", "more: --request-id ID, --domain DOMAIN, --since TIME, --limit N, --all, --html FILE"]
         return "\n".join(lines)
 
-    def to_json(self) -> str:
-        """One JSON object, schema `pytest-l402/triage` version 1; enums carry every verdict."""
+    def to_json(self, schema: str = SCHEMA) -> str:
+        """One JSON object of version 1 of its schema; enums carry every verdict."""
         limit = None if self.query.everything else self.query.limit
         document = {
-            "schema": SCHEMA,
+            "schema": schema,
             "schemaVersion": SCHEMA_VERSION,
             "outcome": self.outcome.value,
             "exitCode": EXIT_CODES[self.outcome],

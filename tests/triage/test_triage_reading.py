@@ -78,6 +78,22 @@ def test_every_form_is_read_and_judged(tmp_path, form):
     assert bool(incident.notes) is not plain
 
 
+def test_zstd_is_unpacked_where_there_is_a_module_for_it(tmp_path, monkeypatch):
+    try:
+        from compression.zstd import compress
+    except ImportError:
+        compress = pytest.importorskip("backports.zstd").compress
+    packed = write(tmp_path, compress("\n".join(TEXTS).encode()), "export.zst")
+    incident = read_incident(packed)
+    assert [dict(record.row) for record in incident.records] == ROWS
+    assert any("unpacked from zstd" in note for note in incident.notes)
+    for module in ("compression.zstd", "backports.zstd"):
+        monkeypatch.setitem(sys.modules, module, None)
+    (departure,) = read_incident(packed).departures
+    assert "zstd, for which this Python has no module" in departure.message
+    assert "pytest-l402[audit]" in departure.message
+
+
 def test_standard_input_folders_and_patterns(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\n".join(TEXTS).encode())))
     assert len(read_incident("-").records) == len(ROWS)

@@ -1,5 +1,6 @@
 """First one screen, then what is asked for; nothing of it can harm a terminal or a page."""
 
+import io
 import json
 import re
 
@@ -8,6 +9,7 @@ from incident_files import json_lines, write
 from purchases import HOSTED, LOCAL, PRICE, STORIES, T0, clean, story
 
 from pytest_l402.cli import main
+from pytest_l402.commands.triage import TerminalProgress
 from pytest_l402.triage.incident import read_incident
 from pytest_l402.triage.overview import clock_time
 from pytest_l402.triage.page import page_of
@@ -165,3 +167,30 @@ def test_a_page_that_cannot_be_written_is_told(run, export, tmp_path):
 def test_a_query_of_nothing_is_the_first_screen():
     assert not Query().is_narrow
     assert Query(domains=(Domain.POLICY,)).is_narrow
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_is_told_on_a_terminal_after_a_second():
+    clock = iter([0.0, 0.9, 1.1, 2.0])
+    terminal = Terminal()
+    progress = TerminalProgress(terminal, lambda: next(clock))
+    progress("a.jsonl", 2_048)
+    assert terminal.getvalue() == ""
+    progress("a.jsonl", 4_096)
+    assert terminal.getvalue().endswith("a.jsonl: 4,096 read")
+    progress("\x1b[2Jb.jsonl", 6_144)
+    assert "\x1b[2J" not in terminal.getvalue()
+    progress.end()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), None])
+def test_progress_is_told_to_nobody_but_a_terminal(stream):
+    progress = TerminalProgress(stream, iter([0.0, 9.0]).__next__)
+    progress("a.jsonl", 1)
+    progress.end()
+    assert stream is None or stream.getvalue() == ""
