@@ -52,6 +52,15 @@ class Exchange(TableRow):
     at_ms: int
 
 
+class ShownPreimage(TableRow):
+    """An answer of the gateway in which a preimage of the seller's node stood; the row does not show it."""
+
+    request_id: str | None
+    status: int
+    payment_hash: str
+    at_ms: int
+
+
 class SellerCall(TableRow):
     """A request as the seller's API got it, and its answer, in the seller's own book.
 
@@ -281,6 +290,7 @@ ROW_FORMS: Final[Mapping[str, type[Any]]] = {
     "records": ObservabilityRecord,
     "exchanges": Exchange,
     "answers": Answer,
+    "shown_preimages": ShownPreimage,
     "seller_calls": SellerCall,
     "payments": Payment,
     "balances": Balance,

@@ -23,6 +23,7 @@ TABLES = (
     "balances",
     "node_invoices",
     "payment_lookups",
+    "shown_preimages",
     "invoices",
     "settlements",
     "conflicts",

@@ -184,7 +184,7 @@ class Stack:
             book=lambda: len(self.seller_api.book),
         )
         self._way = Way(harness.derive("way"), self.front, self.node)
-        self.edge = Edge(harness, self._way, self.seller_api)
+        self.edge = Edge(harness, self._way, self.seller_api, self.node.preimages_in)
         for host in sold.hosts:
             self.network.mount(host, self.edge, down_when=GatewayDown)
         self.worker_api = ControlApi(harness.derive("control api"), self.control_plane, self.settlement_store)

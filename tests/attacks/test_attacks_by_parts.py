@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -384,6 +385,35 @@ def test_what_is_sold_gets_to_nobody_else(stack: Stack, kind: type[Own], seen: s
     forger.buy("/premium")
     forger.ask("/premium")
     assert any(seen in each for each in found(stack, delivered_as_paid("/premium")))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda digits: ((), f'{{"r_preimage": "{digits}"}}'.encode()),
+        lambda digits: ((("X-Invoice", b64encode(bytes.fromhex(digits)).decode()),), b""),
+        lambda digits: ((("WWW-Authenticate", f'Custom preimage="{digits.upper()}"'),), b""),
+        lambda digits: ((), urlsafe_b64encode(bytes.fromhex(digits))),
+    ],
+    ids=["json", "header in base64", "challenge", "url-safe base64"],
+)
+def test_a_gateway_that_hands_out_the_proof_with_the_challenge_is_told(stack: Stack, write: Any) -> None:
+    class Tells(Own):
+        """It passes on all that its node says of the invoice, the preimage too."""
+
+        def handle(self, request: Request) -> Response:
+            response = super().handle(request)
+            if response.status != 402:
+                return response
+            payment_hash = read_quote(response.headers_of("WWW-Authenticate")).payment_hash
+            lines, body = write(stack.node._held[payment_hash].preimage.hex())
+            return replace(response, headers=(*response.headers, *lines), body=response.body + body)
+
+    stack.replace(gateway=Tells(stack))
+    stack.forger().ask("/premium")
+    told = found(stack, one_challenge_an_invoice())
+    assert any("that of payment" in each and "under status 402" in each for each in told), told
+    assert not any(held.preimage.hex() in repr(stack.tables()) for held in stack.node._held.values())
 
 
 def test_who_is_denied_is_not_asked_to_pay_by_the_denial(stack: Stack) -> None:

@@ -7,20 +7,22 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from pytest_l402.evidence.check import Check, Finding, Subject
-from pytest_l402.evidence.checks.selecting import a_row, at, capped, shown, with_more
-from pytest_l402.evidence.mutants import Mutant
+from pytest_l402.evidence.checks.selecting import a_row, at, capped, short, shown, with_more
+from pytest_l402.evidence.mutants import Mutant, insert_row
 from pytest_l402.evidence.recipe import described
 from pytest_l402.evidence.tables import Evidence, Row
 
 _HASH, _OTHER = "e" * 64, "f" * 64
 _REQUEST: Final = "request-challenged"
+_SHOWN: Final[Row] = {"requestId": _REQUEST, "status": 402, "paymentHash": _HASH, "atMs": 1}
 
 
 @described
 def one_challenge_an_invoice() -> Check:
     """Each invoice of the seller's node was offered in one challenge, and each challenge has one of them.
 
-    No challenge may be kept by a cache: it says `no-store`. A macaroon is in standard base64.
+    No challenge may be kept by a cache: it says `no-store`. A macaroon is in standard base64. No answer of
+    the gateway shows a preimage, which is the proof that nobody has who did not pay.
     """
     mutants = (
         _offered("an invoice that nobody is asked to pay", challenges=0),
@@ -35,6 +37,7 @@ def one_challenge_an_invoice() -> Check:
         _offered("a challenge of which nobody says what it offers", exchanges={"tokenOffered": None}),
         _offered("a macaroon without padding", exchanges={"tokenOffered": "base64 without its padding"}),
         _offered("an invoice that was made for another request", invoice={"requestId": "request-other"}),
+        insert_row("shown_preimages", _SHOWN, "the proof stands in the challenge"),
         _offered("a challenge that may be kept privately", exchanges={"cacheControl": "private"}),
     )
     return Check(
@@ -43,6 +46,15 @@ def one_challenge_an_invoice() -> Check:
 
 
 def _misoffered(evidence: Evidence) -> Iterator[Finding]:
+    for index, row in enumerate(evidence.table("shown_preimages")):
+        yield Finding(
+            f"no preimage in the answer to request {shown(row.get('requestId'))}",
+            f"that of payment {short(str(row.get('paymentHash')))}, under status {shown(row.get('status'))}",
+            at("shown_preimages", index),
+            "whoever reads it has the proof without having paid: see what the gateway writes into its "
+            "answers, what its node told it of the invoice say",
+            (Subject("shown_preimages", "paymentHash", rows=(index,)),),
+        )
     known = {row.get("paymentHash") for row in evidence.table("node_invoices")}
     offered: Counter[Any] = Counter()
     for index, row in enumerate(evidence.table("exchanges")):

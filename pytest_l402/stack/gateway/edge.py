@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from pytest_l402.harness.harness import Harness
 from pytest_l402.harness.network import (
@@ -30,6 +30,9 @@ from pytest_l402.stack.gateway.wire import (
     shown,
     token_form,
 )
+
+_LONGEST: Final = 1 << 20
+"""How much of an answer is searched for preimages, in bytes."""
 
 
 class RegistersTasks(Protocol):
@@ -60,14 +63,22 @@ class Edge:
     Each request leaves a row in `exchanges`: what was asked, what was answered, which calls of the seller's
     API came in between. Of the gateway's own word it takes only what it makes of a credential, where it says
     that. Each answer leaves a row in `answers`: the request id in its header (null without one) and its
-    status, as whoever asked got them. That is where the correlation workflow starts.
+    status, as whoever asked got them. That is where the correlation workflow starts. An answer that shows a
+    preimage of the seller's node leaves one in `shown_preimages`, whoever gets it.
 
     Inside `attributing()` a request without a request id gets the given one, and one without a task id that
     of a task registered for it, so that a client which knows neither can be followed through every plane.
     """
 
-    def __init__(self, harness: Harness, gateway: App, seller_api: SellerApi | None = None) -> None:
+    def __init__(
+        self,
+        harness: Harness,
+        gateway: App,
+        seller_api: SellerApi | None = None,
+        preimages_in: Callable[[str], Iterable[str]] = lambda text: (),
+    ) -> None:
         self._harness = harness
+        self._preimages_in = preimages_in
         self._gateway = gateway
         self._seller_api = seller_api
         self._attribution: Attribution | None = None
@@ -149,6 +160,9 @@ class Edge:
                 "sellerCalls": calls,
             },
         )
+        for payment_hash in self._preimages_in(_text_of(response)):
+            row = {"requestId": request_id, "status": response.status, "paymentHash": payment_hash}
+            self._harness.note("shown_preimages", row)
 
     def _seen(self, response: Response, carried: Carried | None, calls: list[int]) -> Told:
         """What the gateway made of a credential, as its answer shows it: it says nothing of it itself."""
@@ -182,6 +196,11 @@ class Edge:
                 attribution.task_id = attribution.tasks.register(request_id, request)
             headers = (*headers, (TASK_ID_HEADER, attribution.task_id))
         return replace(request, headers=headers)
+
+
+def _text_of(response: Response) -> str:
+    lines = [value for _, value in response.headers]
+    return "\n".join([*lines, response.body[:_LONGEST].decode("latin-1")])
 
 
 def _payment_hash(offered: Offered | None, carried: Carried | None) -> str | None:

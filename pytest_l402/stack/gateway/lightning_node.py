@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from hashlib import sha256
+from typing import Final, Protocol
 
 from pytest_l402.boundary.known_secrets import ISSUED
 from pytest_l402.harness.harness import Harness
@@ -19,6 +22,9 @@ from pytest_l402.stack.faults import ChallengeFailure
 
 PREFIXES = {"bitcoin": "lnbc", "testnet": "lntb", "signet": "lntbs", "regtest": "lnbcrt"}
 DEFAULT_EXPIRY_S = 3600
+_HEX_OF_32: Final = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{64}(?![0-9A-Fa-f])")
+_BASE64_OF_32: Final = re.compile(r"(?<![0-9A-Za-z+/_-])[0-9A-Za-z+/_-]{43}(?![0-9A-Za-z+/_-])")
+_STANDARD: Final = str.maketrans("-_", "+/")
 
 
 class NodeError(RuntimeError):
@@ -212,6 +218,16 @@ class LightningNode:
             [field for field in invoice.fields if field.tag not in without],
             self._private_key,
         )
+
+    def preimages_in(self, text: str) -> tuple[str, ...]:
+        """Return the payment hashes of this node whose preimage stands in a text, in hex or base64."""
+        found: list[str] = []
+        for digits in _HEX_OF_32.findall(text):
+            found.append(sha256(bytes.fromhex(digits)).hexdigest())
+        for encoded in _BASE64_OF_32.findall(text):
+            standard = encoded.translate(_STANDARD)
+            found.append(sha256(b64decode(f"{standard}=")).hexdigest())
+        return tuple(dict.fromkeys(each for each in found if each in self._held))
 
     def on_settled(self, tell: Callable[[str], None]) -> None:
         """Call `tell` with the payment hash of each invoice, in hex, once it is paid."""
