@@ -31,7 +31,7 @@ PACKAGE = REPOSITORY / "pytest_l402"
 
 OF_THEIR_OWN = {
     *("demo", "drill", "explain", "init", "triage", "audit", "query", "verify", "approve", "status", "lint"),
-    *("gateway", "serve"),
+    *("compare", "gateway", "serve"),
 }
 """The commands that operate nothing, and have flags and documents of their own."""
 

@@ -63,6 +63,7 @@ COMMANDS: Final = {
     "verify": Command("verify", "judge the kept evidence of a run again, and compare with its document"),
     "approve": Command("approve", "put your name to a run, by a signature of ssh-keygen"),
     "status": Command("status", "say in one word whether the last full run is signed off and still counts"),
+    "compare": Command("compare", "say what changed from one run to another, and what is less than it was"),
     "lint": Command("lint", "say what Aperture does with its file that its operator did not mean"),
     "gateway": Command("gateway", "sell what a file of Aperture's says, as a process of its own"),
     "serve": Command("serve", "serve the stack on ports of this machine, as a deployed platform"),

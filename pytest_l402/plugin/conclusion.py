@@ -21,8 +21,9 @@ from pytest_l402.plugin.runner import who_runs
 from pytest_l402.plugin.signals import signals_held
 from pytest_l402.signoff import Verdict
 from pytest_l402.signoff.chain import find_previous, note_last
+from pytest_l402.signoff.comparison import compare
 from pytest_l402.signoff.document import Vouched, build_document
-from pytest_l402.signoff.document_entries import SignerStanding
+from pytest_l402.signoff.document_entries import ComparisonEntry, SignerStanding
 from pytest_l402.signoff.document_model import DocumentKind, SignOffDocument
 from pytest_l402.signoff.files import (
     find_evidence_faults,
@@ -47,10 +48,16 @@ _ATTEMPTS: Final = 2
 """At a sign-off, and then at a refusal that says why there is none."""
 
 
-def judge(config: pytest.Config, seen: Seen, exit_status: int, troubles: Sequence[str] = ()) -> SignOff:
+def judge(
+    config: pytest.Config,
+    seen: Seen,
+    exit_status: int,
+    troubles: Sequence[str] = (),
+    regressions: Sequence[str] = (),
+) -> SignOff:
     """Return the verdict on what was seen of the run; `exit_status` is pytest's own: a veto, no proof.
 
-    `troubles` says what went wrong when it was to be written down.
+    `troubles` says what went wrong when it was to be written down, `regressions` what is less than before.
     """
     run = config.stash[RUN]
     preparation = prepare(config)
@@ -75,6 +82,7 @@ def judge(config: pytest.Config, seen: Seen, exit_status: int, troubles: Sequenc
         internal_errors=tuple(dict.fromkeys(map(_last_line, seen.internal_errors))),
         evidence_faults=(*faults, *find_evidence_faults(run.folder, nodes), *troubles),
         distrust=tuple(seen.distrust),
+        regressions=tuple(regressions),
         ran_by=ran_by,
         ran_on=ran_on,
     )
@@ -156,14 +164,32 @@ def _document(
     session: pytest.Session, seen: Seen, exit_status: int, troubles: Sequence[str]
 ) -> SignOffDocument:
     config = session.config
-    sign_off = judge(config, seen, exit_status, troubles)
-    veto(session, sign_off.verdict)
-    # What the document names is what the shell will see.
-    facts = replace(sign_off.facts, exit_status=int(session.exitstatus))
     files = used_files(config, config.stash[RUN].settings, seen.selection.selected)
-    return build_document(
-        replace(sign_off, facts=facts), project=pin_of(config.rootpath, files), vouched=_vouched(config)
+    project, vouched = pin_of(config.rootpath, files), _vouched(config)
+
+    def told(sign_off: SignOff, vouched: Vouched) -> SignOffDocument:
+        veto(session, sign_off.verdict)
+        # What the document names is what the shell will see.
+        facts = replace(sign_off.facts, exit_status=int(session.exitstatus))
+        return build_document(replace(sign_off, facts=facts), project=project, vouched=vouched)
+
+    baseline = prepare(config).baseline
+    document = told(judge(config, seen, exit_status, troubles), vouched)
+    if baseline is None:
+        return document
+    found = compare(baseline, document)
+    vouched = replace(
+        vouched,
+        comparison=ComparisonEntry(
+            run_id=baseline.run.id,
+            verdict=baseline.verdict,
+            regressions=found.regressions,
+            changes=found.changes,
+        ),
     )
+    if found.regressions and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    return told(judge(config, seen, exit_status, troubles, found.regressions), vouched)
 
 
 def _vouched(config: pytest.Config) -> Vouched:

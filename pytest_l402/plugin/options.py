@@ -160,6 +160,12 @@ SIGNER: Final = Option(
     "Whether whoever signs has a part in what is tested: party, outsider, or unstated (default)",
     "WHO",
 )
+COMPARE: Final = Option(
+    "l402_compare",
+    "string",
+    "Run folder, or document, of an earlier run: whatever is less than it was fails this one",
+    "PATH",
+)
 VALID_DAYS: Final = Option(
     "l402_valid_days", "string", "For how many days a sign-off may be relied on (default: 30)", "N"
 )
@@ -189,6 +195,7 @@ OPTIONS: Final = (
     SIGN_KEY,
     SIGNER,
     VALID_DAYS,
+    COMPARE,
 )
 
 LIST: Final = "--l402-list"
@@ -318,6 +325,9 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
     valid_days = given(VALID_DAYS)
     if valid_days.value is not None and not _is_days(valid_days.value):
         raise _refuse(valid_days, f"a whole number from 1 to {_MOST_DAYS}", "take how many days it may count")
+    compare = _path(given(COMPARE))
+    if compare is not None and not compare.exists():
+        raise _refuse(given(COMPARE), "an earlier run", "correct the path, or leave it out")
     return Settings(
         mode=mode.value or MODES[0],
         artifact_dir=artifact_dir or root / "output",
@@ -335,6 +345,7 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         count_cmd=count_cmd.value,
         sign_key=sign_key,
         signer=signer.value or SIGNERS[-1],
+        compare=compare,
         valid_days=int(valid_days.value or 30),
         workflow_database=None if database.value == "sqlite" else database.value,
         keep_previous=int(keep_previous.value or 10),
@@ -369,7 +380,7 @@ def _refuse_paths_after_a_space(config: pytest.Config) -> None:
     arguments = [str(argument) for argument in config.invocation_params.args]
     paths = (
         *(ARTIFACT_DIR, LOCAL_ARTIFACT, WAIVERS, CATALOGUE, WORKFLOW_TABLES, BILLING),
-        *(SIGN_KEY, APERTURE_CONFIG),
+        *(SIGN_KEY, APERTURE_CONFIG, COMPARE),
     )
     flags = {option.flag for option in paths}
     for flag, value in pairwise(arguments):

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from pytest_l402.plugin.clock import day_of, now_ms
-from pytest_l402.plugin.options import ARTIFACT_DIR, SIGN_KEY, check_output_folder
+from pytest_l402.plugin.options import ARTIFACT_DIR, COMPARE, SIGN_KEY, check_output_folder
 from pytest_l402.plugin.run import ARTIFACTS, RUN, Run
 from pytest_l402.plugin.settings import LIVE
 
 if TYPE_CHECKING:
     from pytest_l402.evidence.check import RunbookLine
     from pytest_l402.plugin.marker import RehearsalMark
+    from pytest_l402.signoff import SignOffDocument
     from pytest_l402.signoff.catalogue import Catalogue
     from pytest_l402.signoff.signing import SigningKey
     from pytest_l402.signoff.waivers import Waiver
@@ -29,13 +30,16 @@ WATCHERS: Final = ("warnings", "threadexception", "unraisableexception")
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """What the rehearsals of a run are measured against; `key` signs it, None on a worker."""
+    """What the rehearsals of a run are measured against; `key` signs it, `baseline` is the run that it is
+    compared with: None on a worker.
+    """
 
     catalogue: Catalogue
     families: tuple[str, ...]
     waivers: tuple[Waiver, ...]
     today: date
     key: SigningKey | None = None
+    baseline: SignOffDocument | None = None
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -146,7 +150,7 @@ def _prepare(config: pytest.Config, run: Run) -> Preparation:
 
         on_sale(config)
     _make_output_folder(run)
-    return Preparation(catalogue, run.settings.required, waivers, today, _signing_key(run))
+    return Preparation(catalogue, run.settings.required, waivers, today, _signing_key(run), _baseline(run))
 
 
 def _check_environment() -> None:
@@ -170,6 +174,20 @@ def _signing_key(run: Run) -> SigningKey | None:
         return read_signing_key(path)
     except UnusableKeyError as error:
         raise pytest.UsageError(f"{SIGN_KEY.flag}: {error}") from error
+
+
+def _baseline(run: Run) -> SignOffDocument | None:
+    """The run to compare with, read before anything is moved aside."""
+    path = run.settings.compare
+    if path is None or run.worker is not None:
+        return None
+    from pytest_l402.boundary import InputError
+    from pytest_l402.signoff import read_signoff
+
+    try:
+        return read_signoff(path)
+    except InputError as error:
+        raise pytest.UsageError(f"{COMPARE.flag}: {error}") from error
 
 
 def _make_output_folder(run: Run) -> None:

@@ -21,7 +21,7 @@ SIGNERS: Final = ("party", "outsider", "unstated")
 
 _PATHS: Final = (
     *("artifact_dir", "local_artifact", "waivers", "catalogue", "workflow_tables", "billing"),
-    *("gateway_program", "sign_key", "aperture_config"),
+    *("gateway_program", "sign_key", "aperture_config", "compare"),
 )
 
 
@@ -39,7 +39,7 @@ class Settings(NamedTuple):
     stack's clock starts, epoch ms; None is the same moment in every run. `gateway_program` is the program
     that plays the stack's gateway, None for its own, and `gateway_invoices` how that gets its invoices.
     `sign_key` is the private key that signs the run, `signer` whether its owner has a part in what is tested,
-    `valid_days` for how long a sign-off counts.
+    `valid_days` for how long a sign-off counts, `compare` the run that this one must not fall short of.
     `aperture_config` is the file of Aperture's that is sold, None for the stack's own shop, and `sold` names
     who plays a role in it: "premium=/path", or "premium=/path@21" with its price in sats.
     """
@@ -69,6 +69,7 @@ class Settings(NamedTuple):
     valid_days: int = 30
     aperture_config: Path | None = None
     sold: tuple[str, ...] = ()
+    compare: Path | None = None
 
     @property
     def signoff_dir(self) -> Path:

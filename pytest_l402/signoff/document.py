@@ -25,6 +25,7 @@ from pytest_l402.signoff.document_entries import (
     CatalogueEntry,
     CheckEntry,
     CheckState,
+    ComparisonEntry,
     LineEntry,
     LineState,
     NodeEntry,
@@ -86,6 +87,7 @@ class Vouched:
     signer: SignerStanding = SignerStanding.UNSTATED
     valid_days: int = VALID_DAYS
     previous: PreviousEntry | None = None
+    comparison: ComparisonEntry | None = None
     battery_sha256: str | None = None
 
 
@@ -113,6 +115,7 @@ def build_document(
         signer=vouched.signer,
         window=window_of(sign_off, vouched.valid_days),
         previous=vouched.previous,
+        comparison=vouched.comparison,
         battery_sha256=vouched.battery_sha256,
         run=_run(sign_off.facts),
         systems=system_entries([node for outcome in judged for node in outcome.nodes]),

@@ -262,6 +262,15 @@ class PreviousEntry(Entry):
     found: Literal["kept", "removed", "gone", "changed"]
 
 
+class ComparisonEntry(Entry):
+    """The run that this one was compared with, what is less than it was then, and what else is different."""
+
+    run_id: CleanText
+    verdict: Verdict
+    regressions: tuple[CleanText, ...]
+    changes: tuple[CleanText, ...]
+
+
 class PartEntry(Entry):
     """Who played a role, and in how many tests: its class, or its host when it is reached over a network.
 

@@ -17,6 +17,7 @@ from pytest_l402.signoff.document_entries import (
     CatalogueEntry,
     CheckEntry,
     CheckState,
+    ComparisonEntry,
     CountsEntry,
     Digest,
     Entry,
@@ -32,7 +33,7 @@ from pytest_l402.signoff.document_entries import (
     WaiverEntry,
     WindowEntry,
 )
-from pytest_l402.signoff.judged import RehearsalState, Verdict
+from pytest_l402.signoff.judged import ReasonCode, RehearsalState, Verdict
 from pytest_l402.signoff.results import PHASES
 
 SCHEMA_VERSION: Final = "3"
@@ -73,6 +74,7 @@ class SignOffDocument(Entry):
     signer: SignerStanding = SignerStanding.UNSTATED
     window: WindowEntry | None = None
     previous: PreviousEntry | None = None
+    comparison: ComparisonEntry | None = None
     battery_sha256: Digest | None = None
     reasons: tuple[ReasonEntry, ...]
     run: RunEntry
@@ -134,6 +136,9 @@ def _contradictions(document: SignOffDocument) -> list[str]:
     if (document.signature == "SIGNED") != (document.signed_by is not None):
         faults.append(f"{document.signature} by {document.signed_by or 'no key'}")
     faults.extend(_wrong_window(document))
+    less = () if document.comparison is None else document.comparison.regressions
+    if less and all(reason.code is not ReasonCode.REGRESSION for reason in document.reasons):
+        faults.append("regressions that are no reason")
     if document.verdict is Verdict.SIGNED_OFF:
         faults.extend(_against_sign_off(document))
     elif not document.reasons:

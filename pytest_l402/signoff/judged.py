@@ -102,6 +102,8 @@ class ReasonCode(StrEnum):
     """Kept evidence is missing, or not what was judged. Leave the run folder alone while it is written."""
     UNTRUSTED_RUN = "untrusted-run"
     """Something stood between pytest and this plugin, so that what was seen may not be all."""
+    REGRESSION = "regression"
+    """Something is less than it was in the run that this one was to be compared with."""
     PART_UNUSED = "part-unused"
     """A part that was put in was asked for nothing, or another one played in some tests."""
     WAIVER_EXPIRED = "waiver-expired"

@@ -156,7 +156,8 @@ class RunFacts:
     `narrowed_by` says in words why fewer rehearsals were selected than the catalogue requires (empty = a
     full run), e.g. "-k cache". `collected` and `deselected` map node ids of rehearsal items to their
     rehearsal id. `exit_status` is pytest's own, before the plugin adds its veto. `interrupted` covers
-    Ctrl-C and `pytest.exit`. `distrust` says why nothing that the run says can be believed. `ran_by` and
+    Ctrl-C and `pytest.exit`. `distrust` says why nothing that the run says can be believed, `regressions`
+    what is less than in the run that it was to be compared with. `ran_by` and
     `ran_on` are who started it, and where. Instants are epoch milliseconds of the machine's clock.
     """
 
@@ -176,6 +177,7 @@ class RunFacts:
     internal_errors: tuple[str, ...] = ()
     evidence_faults: tuple[str, ...] = ()
     distrust: tuple[str, ...] = ()
+    regressions: tuple[str, ...] = ()
     ran_by: str | None = None
     ran_on: str | None = None
 

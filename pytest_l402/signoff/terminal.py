@@ -45,6 +45,7 @@ _TOLD_BY_CAUSES: Final = frozenset(
     }
 )
 _REASONS_SHOWN: Final = 5
+_CHANGES_SHOWN: Final = 10
 _NARROWEST: Final = 40
 
 
@@ -94,6 +95,8 @@ def _paragraphs(document: SignOffDocument) -> Iterator[tuple[str, Tone, int]]:
         yield f"waiver: {waiver_sentence(waiver)}", "bad" if waiver.effect == "expired" else "warn", 0
     for reason in told_of_the_run(document):
         yield reason.text, "bad", 0
+    for change in document.comparison.changes[:_CHANGES_SHOWN] if document.comparison is not None else ():
+        yield f"change: {change}", "plain", 0
     if document.verdict is Verdict.DRILL:
         yield f"narrowed by: {', '.join(document.run.narrowed_by)}", "warn", 0
     yield " ".join(standing(document)), "plain", 0

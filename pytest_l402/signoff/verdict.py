@@ -160,6 +160,7 @@ def _run_faults(facts: RunFacts) -> Iterator[Reason]:
         (ReasonCode.INTERNAL_ERROR, facts.internal_errors),
         (ReasonCode.EVIDENCE_FAULT, facts.evidence_faults),
         (ReasonCode.UNTRUSTED_RUN, facts.distrust),
+        (ReasonCode.REGRESSION, facts.regressions),
     ):
         for text in texts:
             yield Reason(code, f"{code.value.replace('-', ' ')}: {text}")

@@ -135,6 +135,12 @@ def _life_words(document: SignOffDocument) -> Iterator[str]:
     window, previous = document.window, document.previous
     if window is not None:
         yield f"It counts until {instant(window.not_after_ms)}, the end of {window.ended_by}."
+    compared = document.comparison
+    if compared is not None:
+        yield (
+            f"Compared with run {compared.run_id} ({compared.verdict}): "
+            f"{plural(len(compared.regressions), 'regression')}, {plural(len(compared.changes), 'change')}."
+        )
     if previous is not None and previous.found in ("gone", "changed"):
         yield f"GAP: the run before, {previous.run_id} ({previous.verdict}), is {previous.found}."
 
