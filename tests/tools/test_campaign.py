@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,8 @@ def campaign(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_a_sample_is_killed_or_reviewed(tmp_path: Path) -> None:
-    run = campaign("run", "--count", "100", "--seed", "402", "--state", str(tmp_path / "state.jsonl"))
+    sample = ("--count", "100", "--seed", "402", "--unlisted", "--state", str(tmp_path / "state.jsonl"))
+    run = campaign("run", *sample)
     assert run.returncode == 0, run.stdout
     assert " killed\n" in run.stdout
 
@@ -70,3 +72,37 @@ def test_a_survivor_that_nobody_has_reviewed_fails_the_campaign(tmp_path: Path) 
     reviewed.write_text(json.dumps([{"kind": "equivalent", "reason": "it is", "mutants": [known[1]]}]))
     run = campaign(*sample, str(reviewed))
     assert (run.returncode, "survived, equivalent" in run.stdout) == (0, True)
+    assert "1 of 1 are killed, 100.0 %" in run.stdout
+    reviewed.write_text(json.dumps([{"kind": "redundant", "reason": "it is", "mutants": [known[1]]}]))
+    run = campaign(*sample, str(reviewed))
+    assert (run.returncode, "1 of 2 are killed, 50.0 %" in run.stdout) == (0, True)
+
+
+def test_nobody_leaves_a_survivor_open(tmp_path: Path) -> None:
+    left = tmp_path / "survivors.yaml"
+    left.write_text(json.dumps([{"kind": "open", "reason": "nobody has looked", "mutants": ["x.py f *"]}]))
+    run = campaign("report", "--count", "1", "--state", str(tmp_path / "none"), "--survivors", str(left))
+    assert run.returncode == 1
+    assert "expected a kind of equivalent, not in any runbook, redundant and a reason" in run.stdout
+
+
+def test_whoever_is_said_to_hold_a_survivor_is_there() -> None:
+    tests = CAMPAIGN.parents[1] / "tests"
+    named = set(re.findall(r"test_\w+\.py", (CAMPAIGN / "survivors.yaml").read_text()))
+    assert named - {file.name for file in tests.rglob("test_*.py")} == set()
+
+
+def test_every_kind_of_mistake_is_a_row_of_the_breakages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(CAMPAIGN.parents[1] / "tests" / "rehearsals")
+    import breakages
+    import breakages_of_operations
+
+    page = (CAMPAIGN.parents[1] / "docs" / "mutate-the-stack.md").read_text()
+    rows = [line.split(" | ") for line in page.splitlines() if line.count(" | ") == 2 and "`" in line]
+    assert len(rows) == 16
+    told = {
+        broken.name: broken.lines for broken in (*breakages.BREAKAGES, *breakages_of_operations.BREAKAGES)
+    }
+    for _, lines, names in rows:
+        known = [told[name] for name in names.removesuffix(" |").split("; ")]
+        assert {line for each in known for line in each} >= set(lines.replace("`", "").split(", "))

@@ -2,6 +2,7 @@
 
     python tools/campaign run                      every mutant of the share; goes on where it was left
     python tools/campaign run --count 100 --seed 7 a sample
+    python tools/campaign run --unlisted           none of which it is known that they survive
     python tools/campaign run --only gateway.py    those with this text in their name
     python tools/campaign report                   the figures, and each survivor that nobody has reviewed
 
@@ -29,7 +30,8 @@ from operators import Mutant, modules_of, mutants_of  # noqa: E402
 from warm import Rehearsals, to_row  # noqa: E402
 
 SURVIVORS = HERE / "survivors.yaml"
-KINDS = ("equivalent", "not in any runbook", "redundant", "open")
+EQUIVALENT = "equivalent"
+KINDS = (EQUIVALENT, "not in any runbook", "redundant")
 SHARE = 6
 """One mutant in so many is run: they are drawn by their names, so that everybody runs the same ones."""
 
@@ -117,9 +119,22 @@ def report(mutants: list[Mutant], state: State, survivors: Path) -> int:
             figures[ended] += 1
     for name, number in sorted(figures.items()):
         print(f"{number:6} {name}")
+    print(_share_killed(figures))
     for each in open_:
         print(each)
     return len(open_)
+
+
+def _share_killed(figures: Counter[str]) -> str:
+    """How many are killed of those that are reached, and that some run could tell from the stack as it is."""
+    killed = figures["killed"]
+    lives = sum(
+        number
+        for name, number in figures.items()
+        if name.startswith("survived") and not name.endswith(EQUIVALENT)
+    )
+    of_all = killed + lives
+    return f"{killed} of {of_all} are killed, {100 * killed / (of_all or 1):.1f} %"
 
 
 def _drawn(seed: int, mutant: Mutant) -> str:
@@ -142,6 +157,11 @@ def main() -> int:
     parser.add_argument(
         "--again", action="store_true", help="run those once more that were neither killed nor reviewed"
     )
+    parser.add_argument(
+        "--unlisted",
+        action="store_true",
+        help="leave out survivors that are listed, which may end as they like",
+    )
     given = parser.parse_args()
     mutants = [mutant for mutant in population(given.share) if given.only in mutant.key]
     if given.count is not None:
@@ -156,6 +176,9 @@ def main() -> int:
         if given.again:
             known = reviewed(given.survivors)
             left = [each for each in mutants if not is_settled(state.ended.get(each.key), known)]
+        if given.unlisted:
+            listed = {name for name, _, _ in reviewed(given.survivors)}
+            left = [each for each in left if each.key not in listed]
         random.Random(given.seed).shuffle(left)
         run(left, state, given.workers)
         state = State(given.state)
