@@ -181,9 +181,9 @@ def test_what_is_given_wrongly_costs_one_line(shop: Project, options: list[str],
         (b"services: \xff", "expected UTF-8, saw another byte at offset 10"),
         (b"", "expected at least one service, saw none"),
         (b"services:\n" + b"  - {name: s}\n" * 100_000, "expected at most 524288 bytes, saw more"),
-        (b"services:\n" + b"  - {name: s}\n" * 1_001, "expected at most 1000 services, saw 1001"),
+        (b"services:\n" + b"  - {name: s}\n" * 251, "expected at most 250 services, saw 251"),
     ],
-    ids=["no text", "empty", "100,000 services", "1,001 services"],
+    ids=["no text", "empty", "100,000 services", "251 services"],
 )
 def test_a_file_that_nobody_can_rehearse_costs_one_line(shop: Project, data: bytes, said: str) -> None:
     (shop.root / "aperture.yaml").write_bytes(data)

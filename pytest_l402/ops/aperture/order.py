@@ -88,6 +88,7 @@ def _matches(pattern: str, text: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=4096)
 def _one_text(pattern: str) -> str | None:
     """Return the only text that a pattern matches, if it is anchored and there is just one."""
     if not (pattern.startswith("^") and pattern.endswith("$")):

@@ -93,7 +93,8 @@ def _offer(services: Sequence[ServiceAsWritten], service: ServiceAsWritten, unfi
     reason = "answers for no path that is known: name one with --l402-sold"
     for host in _hosts(service.hostregexp):
         for path in _paths(service.pathregexp):
-            if match_service(services, host, path) is not service:
+            # Asked first: it costs least, and of most hosts and paths that is all there is to say.
+            if not service.matches(host, path) or match_service(services, host, path) is not service:
                 continue
             found = _unfit(service, path)
             if found is None or service.auth == "off":
