@@ -19,14 +19,17 @@ _LONGEST: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class BuildInfo:
-    """Which module a program was built of, in which version, by which Go; texts as the linker wrote them."""
+    """Which module a program was built of, in which version, by which Go; texts as the linker wrote them.
+
+    A program of no module has its path in place of one, and no version.
+    """
 
     go: str
     module: str
     version: str
 
     def __str__(self) -> str:
-        return f"{self.module} {self.version}, built by {self.go}"
+        return f"{self.module} {self.version}".rstrip() + f", built by {self.go}"
 
 
 def build_info(program: Path) -> BuildInfo | None:
@@ -54,11 +57,9 @@ def _found(data: mmap.mmap) -> BuildInfo | None:
         return None
     # Marks stand around it, by which tools find it in a core dump.
     lines = module[_AROUND:-_AROUND].decode("utf-8", "replace").splitlines()
-    told = next((line.split("\t") for line in lines if line.startswith("mod\t")), [])
-    name, version = (*told[1:3], "", "")[:2]
-    return BuildInfo(
-        go.decode("utf-8", "replace"), name or "a module without a name", version or "of no version"
-    )
+    told = {key: values for key, *values in (line.split("\t") for line in lines) if key in ("path", "mod")}
+    name, version = (*told.get("mod", told.get("path", ())), "", "")[:2]
+    return BuildInfo(go.decode("utf-8", "replace"), name, version)
 
 
 def _text(data: mmap.mmap, at: int) -> tuple[bytes, int]:

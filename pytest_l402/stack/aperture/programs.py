@@ -7,6 +7,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,7 +60,7 @@ class Program:
         return cls(path, f"sha256:{digest}", build_info(path))
 
     def __str__(self) -> str:
-        built = "" if self.build is None else f" {self.build.version} built by {self.build.go}"
+        built = "" if self.build is None else f" of {self.build}"
         return f"program {self.path.name}{built}, {self.digest}"
 
 
@@ -201,10 +202,8 @@ class Programs:
         """
         before, self._deployed = self._deployed, self._new(text_of(services), DEPLOYED)
         self._deployments.append(self._deployed)
-        if before is not None:
-            before.process.stop()
         self._hear_from = 0
-        with self.heard(), ExitStack() as spoiled:
+        with self.heard(), _ended_meanwhile(before), ExitStack() as spoiled:
             if spoiled_by == "file_unreadable":
                 self._deployed.process.file.write_text(f"{self._deployed.configuration}services: [\n")
             if spoiled_by == "port_taken":
@@ -316,3 +315,13 @@ class Programs:
             tuple(ENVIRONMENT.findall(copy)) if is_somebodys else (),
         )
         return GatewayRun(self._written, what_for, process, copy, is_somebodys)
+
+
+@contextmanager
+def _ended_meanwhile(run: GatewayRun | None) -> Iterator[None]:
+    """Let a process end while the block starts another one; raises `ProgramFailed` if it does not."""
+    with ThreadPoolExecutor(1) as pool:
+        ending = None if run is None else pool.submit(run.process.stop)
+        yield
+        if ending is not None:
+            ending.result()
