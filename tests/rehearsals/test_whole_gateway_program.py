@@ -78,3 +78,15 @@ def test_an_edge_that_sells_under_a_pause_is_told(
     )
     gateway = program(rehearsals.root, "-m", "pytest_l402", "gateway")
     assert "4.before-payment" in drilled(rehearsals, "test_global_pause", gateway)
+
+
+@pytest.mark.slow
+def test_a_program_without_a_fault_holds_in_runbooks_1_and_2(alone: pytest.Pytester) -> None:
+    rehearsals = RehearsedProject(alone, "observability", "staging-reconcile")
+    gateway = program(rehearsals.root, "-m", "pytest_l402", "gateway")
+    # Of runbook 2 what a process alone can show: the others start it thirty times for more of the same.
+    faults = "apply or paywall or price or upstream or pinned or compile or lookup"
+    chosen = f"not (withdrawn or rollback_fails or says_what or {faults})"
+    run = rehearsals.run("-k", chosen, "--l402-no-teeth", gateway, "--l402-gateway-invoices=wavelength")
+    assert run.exit == 0, run.output
+    assert {entry["state"] for entry in run.document["rehearsals"]} == {"INCOMPLETE"}
