@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.description = (
         "Say whether the last full run is signed off and still counts. Its files, signatures, time and\n"
-        "the chain of runs are looked at; evidence is judged again by `verify` alone. No network."
+        "the chain of runs are looked at; `verify` alone judges evidence and renders pages again. No network."
     )
     parser.epilog = _EXIT_CODES
     parser.add_argument(
@@ -85,7 +85,7 @@ def _status(given: argparse.Namespace) -> _Status:
     folder = _last_full_run(place)
     if isinstance(folder, _Status):
         return folder
-    return _told(look_at_folder(folder, trust), given.tested)
+    return _told(look_at_folder(folder, trust, rendering=False), given.tested)
 
 
 def _told(found: Verification, tested: list[str]) -> _Status:

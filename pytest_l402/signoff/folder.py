@@ -44,9 +44,10 @@ _REPORTED: Final = frozenset({"phases", "failure", "file", "line", "took_ms"})
 """What a node's entry has from pytest's reports, and not from the node's own result."""
 
 
-def contradictions(folder: Path) -> tuple[str, ...]:
+def contradictions(folder: Path, *, rendering: bool = True) -> tuple[str, ...]:
     """Return one sentence for each thing in a run folder that contradicts another; empty if nothing does.
 
+    Without `rendering` the pages are held to their digests and their first words, not rendered again.
     Nothing is raised for what the folder holds: a folder without a readable document has one contradiction.
     """
     folder = Path(folder)
@@ -67,7 +68,8 @@ def contradictions(folder: Path) -> tuple[str, ...]:
     unlike = [*_evidence(folder, document)]
     faults += unlike
     # A page shows evidence: where that is not what the document says, it is no wonder that it shows another.
-    faults += _views(folder, document, None if unlike else views_of(document, folder))
+    due = views_of(document, folder) if rendering and not unlike else None
+    faults += _views(folder, document, due)
     # What a refusal names as its own reason does not contradict it.
     told = "" if document.kind is DocumentKind.SIGNOFF else "\n".join(each.text for each in document.reasons)
     return tuple(fault for fault in dict.fromkeys(faults) if fault not in told)

@@ -141,12 +141,12 @@ def verify_folder(folder: Path, importable: Collection[str] = (), trust: Trust |
     )
 
 
-def look_at_folder(folder: Path, trust: Trust | None = None) -> Verification:
-    """Do what `verify_folder` does, without judging any evidence again."""
+def look_at_folder(folder: Path, trust: Trust | None = None, *, rendering: bool = True) -> Verification:
+    """Do what `verify_folder` does, without judging any evidence again; without `rendering` any page, too."""
     named = [*(f"{kind}.json" for kind in DocumentKind), MANIFEST]
     if not any((folder / name).is_file() for name in named):
         return Verification(None, unknown=(f"{shown_path(str(folder))}: expected a run folder, saw none",))
-    faults = contradictions(folder)
+    faults = contradictions(folder, rendering=rendering)
     try:
         document = read_signoff(folder)
     except InputError as error:
