@@ -14,6 +14,7 @@ from test_billing_faults import CASES as OF_BILLING
 from test_workflow_mutant_engines import CASES as OF_THE_ENGINE
 
 from pytest_l402.billing.faults import BillingFault
+from pytest_l402.commands.demo import _missing
 from pytest_l402.commands.demonstrations import DRILLS, ENDURED, what_it_does
 from pytest_l402.stack.faults import FAULTS
 from pytest_l402.workflow.faults import EngineFault
@@ -96,6 +97,15 @@ def test_each_fault_of_the_platform_is_found_for_what_it_does(pytester: pytest.P
     assert wrong.keys() == FAULTS.keys(), "\n".join(result.outlines)
     assert {fault for fault, names in wrong.items() if not names} == ENDURED
     assert not {fault for fault, names in wrong.items() if "every_fault_fired()" in names}
+
+
+def test_what_is_not_installed_is_named_once() -> None:
+    skipped = (
+        "rehearsals/a.py::b[as it is] was skipped (expected the engine (section 0), saw none; pip install it)"
+    )
+    reasons = [{"code": "deselected", "text": "c was deselected"}, {"code": "skipped", "text": skipped}]
+    assert _missing(reasons) == "expected the engine (section 0), saw none; pip install it"
+    assert _missing(reasons[:1]) == "the drill was not run"
 
 
 @pytest.mark.slow
