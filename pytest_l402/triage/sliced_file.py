@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Final
 
+from pytest_l402.boundary import InputError
 from pytest_l402.triage.documents import framed
 from pytest_l402.triage.incident import take_document
 from pytest_l402.triage.incident_reader import IncidentReader
@@ -63,10 +64,15 @@ class SlicedFile:
         last_number = self._reader.store.places.end + count
         feed = LineFeed(io.BytesIO(data + _END.encode() if is_followed else data), self._name, first=line)
         ended = not is_followed
-        for document in framed(feed, self._name):
-            if is_followed and document.line == line + count and document.text == _END:
-                ended = True
-            else:
-                take_document(document, self._name, self._reader, RecordGate())
+        try:
+            for document in framed(feed, self._name):
+                if is_followed and document.line == line + count and document.text == _END:
+                    ended = True
+                else:
+                    take_document(document, self._name, self._reader, RecordGate())
+        except InputError as error:
+            # A line that is too long says nothing of those behind it.
+            self._reader.refuse(error, line=line)
+            ended = True
         if not ended or self._reader.store.places.end > last_number:
             raise NotLines
