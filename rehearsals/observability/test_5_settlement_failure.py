@@ -15,7 +15,6 @@ from pytest_l402.evidence import (
 )
 from pytest_l402.plugin.evidence_fixture import EvidenceCollector
 from pytest_l402.stack import (
-    ChallengeFailure,
     Executor,
     GatewayDown,
     ProjectionStale,
@@ -101,18 +100,11 @@ def test_gateway_down(
 ) -> None:
     with l402_stack.faults.inject(GatewayDown()):
         failing = l402_executor.buy(l402_sold.premium.resource)
-    with l402_stack.faults.inject(ChallengeFailure()):
-        unchallenged = l402_executor.buy(l402_sold.premium.resource)
     l402_evidence.expect_fault(failing)
-    l402_evidence.expect_fault(unchallenged)
-    refused = {"requestId": unchallenged.request_id, "executor": "desktop"}
     l402_evidence.verify(
         triaged_as(failing, "gateway", field="denyReason", step_contains="probes").proves("tree.gateway"),
-        triaged_as(unchallenged, "gateway", field="denyReason").proves("tree.gateway"),
         some_record(requestId=failing.request_id, denyReason="gateway_unreachable").proves("tree.gateway"),
-        some_record(**refused, denyReason="gateway_status_500").proves("tree.gateway"),
         paid_nothing(failing).proves("tree.gateway"),
-        paid_nothing(unchallenged).proves("tree.gateway"),
     )
     _verify_recovered(l402_executor, l402_sold, l402_evidence)
 
