@@ -19,8 +19,9 @@ from pytest_l402.evidence.told_forms import told_forms
 from pytest_l402.signoff.document import read_signoff
 from pytest_l402.signoff.finding import Answer
 from pytest_l402.signoff.folder import contradictions
-from pytest_l402.signoff.manifest import MANIFEST, manifest_bytes
+from pytest_l402.signoff.manifest import MANIFEST, digests_of, manifest_bytes
 from pytest_l402.signoff.results import RecordedFile
+from pytest_l402.signoff.statement import statements_of
 from pytest_l402.signoff.verification import verify_folder
 from pytest_l402.signoff.views import views_of
 
@@ -438,8 +439,11 @@ def test_what_no_evidence_shows_is_kept_with_each_test(run: KeptRun, way: str) -
     document = json.loads(file.read_text())
     TERMS[way](document)
     file.write_text(json.dumps(document, indent=1) + "\n")
-    for name, view in views_of(read_signoff(run.folder), run.folder).items():
+    told = read_signoff(run.folder)
+    for name, view in views_of(told, run.folder).items():
         (run.folder / name).write_bytes(view)
+    for name, statement in statements_of(told, digests_of(run.folder)).items():
+        (run.folder / name).write_bytes(statement)
     (run.folder / MANIFEST).write_bytes(manifest_bytes(run.folder))
     found = verify_folder(run.folder)
     assert found.answer is Answer.CONTRADICTED
