@@ -5,13 +5,14 @@ A worker's job: each is a process of its own, and imports nothing but what this 
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,13 @@ def _written(connection: Any, job: SliceJob) -> tuple[int, frozenset[str]]:
 
 def serve() -> None:
     """Gate each slice that standard input asks for, and answer on standard output, until that ends."""
+    # Whatever else is printed in this process must not get between the answers.
+    with os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)
+        _answer_all(answers)
+
+
+def _answer_all(answers: IO[bytes]) -> None:
     while True:
         try:
             job = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by who started this process
@@ -141,5 +149,5 @@ def serve() -> None:
             answer: GatedSlice | SliceRefused = gate_slice(job)
         except SliceRefused as error:
             answer = error
-        pickle.dump(answer, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        pickle.dump(answer, answers)
+        answers.flush()

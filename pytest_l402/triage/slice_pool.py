@@ -129,7 +129,7 @@ class SlicePool:
             raise NoRoom.at(
                 "--memory",
                 expected="workers that can go on",
-                seen="one that was ended, as if memory was short",
+                seen=f"one that ended ({self._mine.worker.poll()}), as if memory was short",
                 remedy="give fewer --workers",
             ) from None
         if isinstance(answer, SliceRefused):
