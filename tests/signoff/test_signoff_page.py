@@ -29,9 +29,9 @@ from signoff_samples import (
 from pytest_l402.evidence.parts import Part
 from pytest_l402.evidence.recipe import Recipe
 from pytest_l402.signoff.document import Vouched, build_document
-from pytest_l402.signoff.document_entries import PreviousEntry
+from pytest_l402.signoff.document_entries import ComparisonEntry, PreviousEntry
 from pytest_l402.signoff.document_model import SignOffDocument
-from pytest_l402.signoff.judged import Verdict
+from pytest_l402.signoff.judged import Reason, ReasonCode, Verdict
 from pytest_l402.signoff.page import render_page
 from pytest_l402.signoff.page.kept_rows import MAX_RECORDS
 from pytest_l402.signoff.views import views_of
@@ -208,6 +208,25 @@ def test_it_says_until_when_it_counts_and_what_came_before(tmp_path: Path) -> No
     refusal = Read(render_page(document(GREEN, facts(exit_status=3)), tmp_path)).words
     assert "it does not count: it is no sign-off" in refusal
     assert "openssl" not in refusal
+
+
+def test_it_says_what_changed_since_the_run_that_it_was_compared_with(tmp_path: Path) -> None:
+    compared = ComparisonEntry(
+        run_id="20261101T120000Z-00000000",
+        verdict=Verdict.SIGNED_OFF,
+        regressions=("line 2.hit <b> is proven no more",),
+        changes=("seed 1 was 2",),
+    )
+    vouched = Vouched(comparison=compared)
+    less = Reason(ReasonCode.REGRESSION, "less than in the run before")
+    bad = judge(GREEN, facts(exit_status=1))
+    bad = replace(bad, reasons=(*bad.reasons, less))
+    page = render_page(build_document(bad, project=PROJECT, versions=VERSIONS, vouched=vouched), tmp_path)
+    words = Read(page).words
+    assert "Since run 20261101T120000Z-00000000 (SIGNED_OFF): 1 regression, 1 change" in words
+    assert "less line 2.hit <b> is proven no more" in words
+    assert '<h2 id="since">' in page
+    assert 'href="#since"' in page
 
 
 @pytest.mark.parametrize(
