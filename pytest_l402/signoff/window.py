@@ -9,6 +9,7 @@ from typing import Final
 from pytest_l402.signoff.document_entries import WindowEntry
 from pytest_l402.signoff.document_model import SignOffDocument
 from pytest_l402.signoff.judged import SignOff, Verdict
+from pytest_l402.signoff.wording import plural
 
 VALID_DAYS: Final = 30
 """How many days a sign-off may be relied on, unless a run says otherwise."""
@@ -37,7 +38,7 @@ def window_of(sign_off: SignOff, valid_days: int = VALID_DAYS) -> WindowEntry | 
     if sign_off.verdict is not Verdict.SIGNED_OFF:
         return None
     begin = sign_off.facts.finished_at_ms
-    ends = {begin + valid_days * 86_400_000: f"its {valid_days} days"}
+    ends = {begin + valid_days * 86_400_000: f"its {plural(valid_days, 'day')}"}
     required = (outcome for outcome in sign_off.outcomes if outcome.required)
     for waiver in (reason.waiver for outcome in required for reason in outcome.reasons):
         if waiver is not None:
