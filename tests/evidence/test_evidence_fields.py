@@ -152,7 +152,8 @@ def test_a_made_up_row_is_as_its_form_has_it(table: str) -> None:
 def test_every_table_of_the_checks_has_a_form() -> None:
     assert {*TABLES} - {*ROW_FORMS} == {"deployments", "gateway_events", "credential_roles"}
     with Stack() as stack:
-        assert {*StackSystem(stack).fields()} == {*TABLES, "reconcile_summary", "inspection"}
+        brought = {"reconcile_summary", "inspection", "configuration_changes", "configuration_findings"}
+        assert {*StackSystem(stack).fields()} == {*TABLES, *brought}
 
 
 def test_the_stack_leaves_rows_as_the_forms_have_them() -> None:

@@ -143,8 +143,8 @@ def prefix_error(prefix: str) -> str:
     if re.search("%(?![0-9a-fA-F]{2})|[\x00-\x1f\x7f]", prefix):
         return f"invalid prefix format: {prefix!r} has an escape that is none"
     alone = SplitResult("", "", url.path, "", "")
-    # Go keeps a blank in front, and a question mark with nothing behind it.
-    if url != alone or not prefix.startswith("/") or "?" in prefix:
+    # Go keeps a blank in front; Python drops a mark with nothing behind it.
+    if url != alone or not prefix.startswith("/") or {*"?#"} & {*prefix}:
         return f"invalid prefix format: expected absolute path, got {prefix!r}"
     return ""
 
