@@ -483,16 +483,16 @@ def test_what_sells_nothing_empties_a_gateway_only_if_that_is_meant(l402_evidenc
     for table, given in (("all_paused", (paywall("weather", status="paused"),)), ("nothing", ())):
         compilation = compile_paywalls(given)
         told = [[item.code.value, item.severity.value] for item in compilation.diagnostics]
-        file = compilation.aperture_yaml
+        file = compilation.aperture_yaml.splitlines()
         l402_evidence.record(table, {"valid": compilation.valid, "told": told, "file": file})
     l402_evidence.verify(
         result_shows(
             "all_paused",
             valid=True,
             told=[["not_for_sale", "warn"], ["no_compilable_routes", "warn"]],
-            file="services: []\n",
+            file=["services: []"],
         ).proves("compile.not-for-sale"),
-        result_shows("nothing", valid=False, told=[["no_compilable_routes", "error"]], file="").proves(
+        result_shows("nothing", valid=False, told=[["no_compilable_routes", "error"]], file=[]).proves(
             "compile.diagnostics"
         ),
     )
