@@ -34,7 +34,8 @@ def rehearse(
         text=True,
         timeout=10 * START_S,
     )
-    documents = list((output / "signoff").glob("2*/*.json"))
+    kinds = ("signoff", "refusal", "drill")
+    documents = [path for kind in kinds for path in (output / "signoff").glob(f"2*/{kind}.json")]
     assert len(documents) == 1, ran.stdout + ran.stderr
     return ran, json.loads(documents[0].read_text())
 
