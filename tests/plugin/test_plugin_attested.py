@@ -58,7 +58,7 @@ def test_a_run_names_the_one_before_it_and_counts_for_its_days(project: Project)
     assert (first.document["previous"], second.document["previous"]["found"]) == (None, "kept")
     window = second.document["window"]
     assert window["not_after_ms"] - window["not_before_ms"] == 86_400_000
-    assert window["ended_by"] == "its 1 days"
+    assert window["ended_by"] == "its 1 day"
 
 
 def test_a_run_that_is_less_than_the_one_before_is_refused(project: Project) -> None:
