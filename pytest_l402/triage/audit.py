@@ -14,8 +14,15 @@ from pathlib import Path
 from typing import Final
 
 from pytest_l402.boundary import InputError
-from pytest_l402.triage.incident import Progress, plain_record, read_documents, read_incident, told_nobody
-from pytest_l402.triage.incident_files import STANDARD_INPUT, Source, opened, sources
+from pytest_l402.triage.incident import (
+    Progress,
+    plain_record,
+    read_documents,
+    read_incident,
+    take_files,
+    told_nobody,
+)
+from pytest_l402.triage.incident_files import STANDARD_INPUT, Source, sources
 from pytest_l402.triage.incident_reader import IncidentReader
 from pytest_l402.triage.incident_rows import Incident
 from pytest_l402.triage.line_feed import LineFeed, ReadsBytes
@@ -148,21 +155,11 @@ def _sliced(
     with refusing():
         (folder / "records").mkdir(parents=True)
     with SlicePool(folder, scratch, means.workers, left, means.slice_bytes) as pool:
-        for source in sources(files):
-            if isinstance(source, InputError):
-                reader.start_file(source.source or "")
-                reader.refuse(source)
-                reader.finish_file()
-                continue
-            reader.start_file(source.name, may_hold_none=source.in_folder)
-            try:
-                with opened(source) as stream:
-                    _read(source, stream, reader, pool, progress)
-            except NoRoom:
-                raise
-            except InputError as error:
-                reader.refuse(error)
-            reader.finish_file(source.notes)
+
+        def take(source: Source, stream: ReadsBytes) -> None:
+            _read(source, stream, reader, pool, progress)
+
+        take_files(files, reader, take, beyond=(NoRoom,))
     records = ParquetRecords(folder, scratch, reader.store, left, means.workers)
     records.settle()
     reader.note_secrets(records.places[number] for number in records.holding(reader.suspicious))

@@ -18,10 +18,10 @@ from typing import Any, TypeAlias
 
 from pytest_l402.boundary import InputError, parse_json
 from pytest_l402.triage.documents import Framed, framed
-from pytest_l402.triage.incident_files import opened, sources
+from pytest_l402.triage.incident_files import Source, opened, sources
 from pytest_l402.triage.incident_reader import IncidentReader
 from pytest_l402.triage.incident_rows import DepartureEffect, Incident, named_request
-from pytest_l402.triage.line_feed import LineFeed
+from pytest_l402.triage.line_feed import LineFeed, ReadsBytes
 from pytest_l402.triage.record_gate import RecordGate
 from pytest_l402.triage.wrappers import without_stamp
 
@@ -45,7 +45,27 @@ def read_incident(*paths: str | os.PathLike[str], progress: Progress = told_nobo
     were read, now and then.
     """
     reader = IncidentReader()
-    for source in sources(tuple(os.fspath(path) for path in paths)):
+
+    def take(source: Source, stream: ReadsBytes) -> None:
+        read_documents(LineFeed(stream, source.name), reader, progress)
+
+    take_files(tuple(os.fspath(path) for path in paths), reader, take)
+    return reader.incident()
+
+
+def take_files(
+    names: tuple[str, ...],
+    reader: IncidentReader,
+    take: Callable[[Source, ReadsBytes], None],
+    *,
+    beyond: tuple[type[InputError], ...] = (),
+) -> None:
+    """Open every file that is named, let `take` read it, and let the reader note what cannot be read.
+
+    Raises:
+        InputError: one of `beyond`, which is about the work itself and not about what a file holds.
+    """
+    for source in sources(names):
         if isinstance(source, InputError):
             reader.start_file(source.source or "")
             reader.refuse(source)
@@ -54,11 +74,12 @@ def read_incident(*paths: str | os.PathLike[str], progress: Progress = told_nobo
         reader.start_file(source.name, may_hold_none=source.in_folder)
         try:
             with opened(source) as stream:
-                read_documents(LineFeed(stream, source.name), reader, progress)
+                take(source, stream)
+        except beyond:
+            raise
         except InputError as error:
             reader.refuse(error)
         reader.finish_file(source.notes)
-    return reader.incident()
 
 
 def read_documents(feed: LineFeed, reader: IncidentReader, progress: Progress = told_nobody) -> None:

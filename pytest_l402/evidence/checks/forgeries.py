@@ -128,6 +128,11 @@ def opened_in_no_other_way(*asked: Bought) -> Check:
     )
 
 
+def _is_turned_away(row: Row) -> bool:
+    status = row.get("status")
+    return row.get("upstreamStatus") is None and isinstance(status, int) and 400 <= status < 500
+
+
 def _turned_away(evidence: Evidence, request_id: str, kind: str) -> Iterator[Finding]:
     found = rows(evidence, "exchanges", requestId=request_id)
     yield from found.expect_some(
@@ -136,12 +141,11 @@ def _turned_away(evidence: Evidence, request_id: str, kind: str) -> Iterator[Fin
         "none: the request never reached the gateway",
     )
     for index, row in found:
-        status = row.get("status")
-        if row.get("upstreamStatus") is None and isinstance(status, int) and 400 <= status < 500:
+        if _is_turned_away(row):
             continue
         yield Finding(
             expected=f"request {request_id} ({kind}) turned away, and not forwarded",
-            seen=f"status {shown(status)}, {_forwarded(row)}",
+            seen=f"status {shown(row.get('status'))}, {_forwarded(row)}",
             where=at("exchanges", index),
             remedy=f"the gateway opens for what is no payment ({kind}): let it serve only what it has read "
             "and verified whole, and refuse everything else",
@@ -157,9 +161,7 @@ def _refused(evidence: Evidence, request_id: str, kind: str) -> Iterator[Finding
         "none: the credential never reached the gateway",
     )
     for index, row in found:
-        status = row.get("status")
-        denied = isinstance(status, int) and 400 <= status < 500
-        if row.get("credential") != "refused" or not denied or row.get("upstreamStatus") is not None:
+        if row.get("credential") != "refused" or not _is_turned_away(row):
             yield Finding(
                 expected=f"request {request_id} ({kind}) refused, and not forwarded",
                 seen=f"{told_of(row)}, {_forwarded(row)}",
